@@ -1,0 +1,153 @@
+//! Answers that may be cached by the client: `ETag`, `If-None-Match`, 304, and `Cache-Status`.
+//!
+//! The tags are weak. An answer is compressed on the way out as the client likes it, so one tag
+//! stands for several byte sequences, which a strong tag must not; and `If-None-Match`, the only
+//! precondition these reads have, compares weakly anyway. Ranges, which would need strong tags, are
+//! not offered.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::cache_status;
+use crate::cache::{CachedAnswer, Digest};
+
+/// The `If-None-Match` lines of a request.
+#[derive(Debug)]
+pub(super) struct IfNoneMatch(Vec<HeaderValue>);
+
+impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.headers.get_all(IF_NONE_MATCH).iter().cloned().collect()))
+    }
+}
+
+impl IfNoneMatch {
+    /// Whether the client already holds what is tagged `current`.
+    fn matches(&self, current: &EntityTag) -> bool {
+        self.0.iter().any(|line| line_matches(line.as_bytes(), current.opaque()))
+    }
+
+    /// 200 with the body, or 304 without if the client already has it.
+    pub(super) fn answer(&self, answer: CachedAnswer) -> Response {
+        let tag = EntityTag::new(answer.digest);
+        let mut response = if self.matches(&tag) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            let mut response = Response::new(Body::from(answer.body));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(ETAG, tag.value());
+        // The client may keep it, shared caches may not, and it asks before every use.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(cache_status::NAME, cache_status::value(answer.source));
+        response
+    }
+}
+
+/// A weak entity tag: `W/"` + 32 hex digits + `"`.
+struct EntityTag([u8; TAG_BYTES]);
+
+const TAG_PREFIX: &[u8; 3] = b"W/\"";
+const TAG_BYTES: usize = TAG_PREFIX.len() + 2 * size_of::<Digest>() + 1;
+
+impl EntityTag {
+    fn new(digest: Digest) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'"'; TAG_BYTES];
+        text[..TAG_PREFIX.len()].copy_from_slice(TAG_PREFIX);
+        for (pair, byte) in text[TAG_PREFIX.len()..].chunks_exact_mut(2).zip(digest) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 0x0f)];
+        }
+        Self(text)
+    }
+
+    /// What stands between the quotes: all that a weak comparison looks at.
+    fn opaque(&self) -> &[u8] {
+        &self.0[TAG_PREFIX.len()..TAG_BYTES - 1]
+    }
+
+    fn value(&self) -> HeaderValue {
+        // Quotes, a slash and hex digits are always a valid value.
+        HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// One line of RFC 9110, section 13.1.2: `*`, or a list of tags. A line that is broken matches
+/// nothing from there on: at worst the client gets a body that it had.
+fn line_matches(line: &[u8], opaque: &[u8]) -> bool {
+    let mut rest = line.trim_ascii();
+    // There is an answer, so anything matches.
+    if rest == b"*" {
+        return true;
+    }
+    while let Some((tag, after)) = next_tag(rest) {
+        if tag == opaque {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// The opaque part of the first tag of a list, and what follows it.
+fn next_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = list.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
+    let tag = &list[start..];
+    let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
+    // Between the quotes anything may stand, commas too.
+    let tag = tag.strip_prefix(b"\"")?;
+    let end = tag.iter().position(|byte| *byte == b'"')?;
+    Some((&tag[..end], &tag[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_tags_are_compared_weakly() {
+        #[track_caller]
+        fn check(line: &str, want: bool) {
+            assert_eq!(line_matches(line.as_bytes(), b"abc"), want, "{line:?}");
+        }
+
+        check("*", true);
+        check(" * ", true);
+        check(r#""abc""#, true);
+        check(r#"W/"abc""#, true);
+        check(r#""x", W/"abc""#, true);
+        check(r#""x,y" , ,"abc" "#, true);
+        check(r#""a,"abc"#, false);
+        check(r#""ABC""#, false);
+        check(r#"w/"abc""#, false);
+        check("abc", false);
+        check("", false);
+        check(r#"*, "x""#, false);
+        check(r#""abc"#, false);
+    }
+
+    #[test]
+    fn a_tag_is_weak_and_shows_every_digit_of_the_digest() {
+        let mut digest = [0; 16];
+        digest[0] = 0x0f;
+        digest[15] = 0xa0;
+        let tag = EntityTag::new(digest);
+        assert_eq!(tag.value(), r#"W/"0f0000000000000000000000000000a0""#);
+        assert!(line_matches(tag.value().as_bytes(), tag.opaque()));
+    }
+}

@@ -1,0 +1,43 @@
+//! `GET /internal/v1/batches/user/{user_id}`: one page of a teacher's batches, newest first.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use results::{Pagination, UserId, page_json};
+
+use super::conditional::IfNoneMatch;
+use super::path::{self, Segment};
+use super::problem::Problem;
+use super::{ApiState, failure, query};
+use crate::store::{BatchRepository, PageQuery, StoreError};
+
+/// Answers from the cache, or else from one snapshot of the database. A user whom nobody has heard
+/// of has an empty list.
+pub(super) async fn read(
+    State(state): State<Arc<ApiState>>,
+    segment: Segment,
+    RawQuery(query): RawQuery,
+    if_none_match: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let user_id = path::id("user_id", segment, UserId::parse)?;
+    let asked = query::parse(query.as_deref().unwrap_or_default())?;
+    let query = PageQuery {
+        user_id,
+        statuses: asked.statuses,
+        limit: asked.limit,
+        offset: asked.offset,
+        include_essays: asked.include_essays,
+    };
+    let answer = state.cache.user_batches(&query, || load(&*state.repository, &query)).await;
+    let answer = answer.map_err(|error| failure::problem(&error))?;
+    Ok(if_none_match.answer(answer))
+}
+
+async fn load(repository: &dyn BatchRepository, query: &PageQuery) -> Result<Vec<u8>, StoreError> {
+    let page = repository.user_page(query).await?;
+    let pagination = Pagination { limit: query.limit, offset: query.offset, total: page.total };
+    let batches: Vec<_> =
+        page.batches.into_iter().map(|found| (found.batch, found.essays)).collect();
+    Ok(page_json(&batches, pagination, query.include_essays))
+}

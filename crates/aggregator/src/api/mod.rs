@@ -1,0 +1,122 @@
+//! The reads: requests in, cached answers out; beside them health, metrics and authentication.
+//!
+//! This room checks what was asked and shapes what is answered. It changes nothing, writes no SQL
+//! and does not know what makes an answer fresh: it asks the cache, and gives it a way to load.
+
+pub mod auth;
+mod cache_status;
+mod compression;
+mod conditional;
+mod context;
+mod failure;
+pub mod health;
+mod limits;
+mod lists;
+mod metrics;
+mod path;
+pub mod problem;
+mod query;
+pub mod server;
+mod status;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use tower::util::MapRequestLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use uuid::Uuid;
+
+use self::auth::Auth;
+pub use self::compression::COMPRESSED_BODY_BYTES_MIN;
+pub use self::context::CORRELATION_ID_CHARS_MAX;
+use self::health::Health;
+pub use self::limits::{ApiLimits, READ_TIMEOUT};
+use self::problem::Problem;
+pub use self::query::{LIMIT_DEFAULT, LIMIT_RANGE, OFFSET_RANGE, QUERY_BYTES_MAX};
+use crate::cache::CacheManager;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::BatchRepository;
+
+/// Everything the routes need. Built once, by the composition root.
+pub struct ApiState {
+    /// Where answers are loaded from.
+    pub repository: Arc<dyn BatchRepository>,
+    /// Where they are kept.
+    pub cache: CacheManager,
+    /// Who may ask.
+    pub auth: Auth,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What other rooms tell about themselves.
+    pub health: Health,
+    /// How long things may take.
+    pub limits: ApiLimits,
+    /// Times requests.
+    pub clock: Arc<dyn Clock>,
+    /// Makes a correlation id for a request that came without one.
+    pub correlation_ids: fn() -> Uuid,
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ApiState").field("auth", &self.auth).finish_non_exhaustive()
+    }
+}
+
+/// Every route of the service.
+///
+/// `extra` has the routes below `/internal/v1` that are not reads. They get authentication, context
+/// and compression from here; their limits on bodies and time are their own, as a write may wait
+/// longer than a read. It must not have a fallback.
+pub fn router(state: ApiState, extra: Router) -> Router {
+    let state = Arc::new(state);
+    let reads = Router::new()
+        .route("/batches/{batch_id}/status", get(status::read))
+        .route("/batches/user/{user_id}", get(lists::read))
+        // A segment that is captured is never empty, so an empty id needs routes of its own.
+        .route("/batches//status", get(|| async { path::empty_id("batch_id") }))
+        .route("/batches/user/", get(|| async { path::empty_id("user_id") }))
+        .layer(from_fn_with_state(Arc::clone(&state), limits::limit_read));
+    let authenticated = from_fn_with_state(Arc::clone(&state), auth::require);
+    let internal = reads
+        .merge(extra.with_state(()))
+        .fallback(route_not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Around the fallbacks too: who is not let in learns nothing about routes.
+        .layer(authenticated.clone());
+    Router::new()
+        .nest("/internal/v1", internal)
+        // The one path below the base that nesting leaves out.
+        .route("/internal/v1/", any(route_not_found).layer(authenticated))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::read))
+        .fallback(route_not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        // The last layer is the outermost.
+        .layer(compression::layer())
+        .layer(MapRequestLayer::new(compression::allow_plain))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&state), context::surround))
+        .with_state(state)
+}
+
+async fn route_not_found() -> Problem {
+    Problem::route_not_found()
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::method_not_allowed()
+}
+
+/// What a panic said was written by the panic hook; here it becomes an answer.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::internal().into_response()
+}

@@ -1,0 +1,171 @@
+//! Answers that say what went wrong: `application/problem+json` as in RFC 9457.
+//!
+//! A body holds a stable `code` for programs, the sentence that existing clients read in `error`,
+//! and a `detail` about this request. It never holds the text of an internal error, an id or a
+//! value that was sent: those belong to the log, or to nobody.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// The media type of every problem.
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// How long a client is asked to wait after a 503. Long enough for a dropped connection to be
+/// replaced, short enough that a teacher who waits for a page does not notice twice.
+pub const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(2);
+
+/// One refusal or failure, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    sentence: &'static str,
+    detail: Cow<'static, str>,
+    retry_after: Option<Duration>,
+}
+
+/// The members in the order of RFC 9457, then ours.
+#[derive(Serialize)]
+struct Body<'a> {
+    // Says that `title` is no more than the status in words; what exactly happened is in `code`.
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    error: &'static str,
+}
+
+impl Problem {
+    /// A problem of its own kind. `code` is snake_case and stable, `sentence` is what existing
+    /// clients show, `detail` says what about this request was wrong or what to do.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        sentence: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code, sentence, detail: detail.into(), retry_after: None }
+    }
+
+    /// Asks the client to come back after `wait`, rounded up to whole seconds.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// 400 for a value of the request: `name` is the parameter, `detail` what is allowed.
+    pub fn invalid_parameter(name: &str, detail: impl std::fmt::Display) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_parameter",
+            "Invalid parameter",
+            format!("{name}: {detail}"),
+        )
+    }
+
+    /// 503: the same request can succeed in a moment.
+    pub fn unavailable(detail: &'static str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Service temporarily unavailable",
+            detail,
+        )
+        .with_retry_after(RETRY_AFTER_UNAVAILABLE)
+    }
+
+    /// 500: a fault of this service. What it was is in the log, under the correlation id.
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal server error",
+            "the log of the service has the cause, under the correlation id of this answer",
+        )
+    }
+
+    /// The status that will be sent.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn missing_authentication() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "missing_authentication",
+            "Missing authentication",
+            "send X-Internal-API-Key and X-Service-ID",
+        )
+    }
+
+    pub(super) fn invalid_credentials() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_credentials",
+            "Invalid credentials",
+            "the key is wrong, or the service is not on the allow list",
+        )
+    }
+
+    pub(super) fn batch_not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "batch_not_found",
+            "Batch not found",
+            "no batch is registered under this id",
+        )
+    }
+
+    pub(super) fn route_not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "route_not_found",
+            "Not found",
+            "there is nothing at this path; ids in a path must be percent-encoded",
+        )
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "the header Allow lists the methods of this path",
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Unknown"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            error: self.sentence,
+        };
+        // A struct of strings and a number always serialises; an empty body is the harmless rest.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (self.status, bytes).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        // A 404 may be stored by default, and would outlive the registration of the batch.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        response
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

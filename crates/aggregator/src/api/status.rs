@@ -1,0 +1,34 @@
+//! `GET /internal/v1/batches/{batch_id}/status`: how one batch stands, its essays included.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use results::{BatchId, status_json};
+
+use super::conditional::IfNoneMatch;
+use super::path::{self, Segment};
+use super::problem::Problem;
+use super::{ApiState, failure};
+use crate::store::{BatchRepository, StoreError};
+
+/// Answers from the cache, or else from one snapshot of the database.
+pub(super) async fn read(
+    State(state): State<Arc<ApiState>>,
+    segment: Segment,
+    if_none_match: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let id = path::id("batch_id", segment, BatchId::parse)?;
+    let answer = state.cache.batch_status(&id, || load(&*state.repository, &id)).await;
+    let answer = answer.map_err(|error| failure::problem(&error))?;
+    let answer = answer.ok_or_else(Problem::batch_not_found)?;
+    Ok(if_none_match.answer(answer))
+}
+
+async fn load(
+    repository: &dyn BatchRepository,
+    id: &BatchId,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = repository.batch(id).await?;
+    Ok(found.map(|found| status_json(&found.batch, &found.essays)))
+}

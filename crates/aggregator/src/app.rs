@@ -1,0 +1,254 @@
+//! The composition root: the one place that names every concrete type.
+//!
+//! Built outwards first (database, cache), then the rooms in the order data flows through them. The
+//! port is bound here and not in `run`, so that a taken port fails the start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use freshset::store::memory::MemoryStore;
+use freshset::store::redis::{RedisOptions, RedisStore};
+use freshset::{Cache, Namespace, Store};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::api::auth::Auth;
+use crate::api::health::Health;
+use crate::api::server::{self, ServerLimits};
+use crate::api::{self, ApiLimits, ApiState};
+use crate::apply::{Backoff, EventProcessor};
+use crate::cache::CacheManager;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{CacheConfig, Config};
+use crate::ingest::http::{self, EventsState};
+use crate::ingest::intake::Intake;
+use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};
+use crate::key;
+use crate::metrics::Metrics;
+use crate::store::{
+    BatchRepository, PostgresOptions, PostgresRepository, SqliteOptions, SqliteRepository,
+    StoreError,
+};
+
+/// How long a start waits for a database that is away: services of one machine start together.
+const DATABASE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long closing the database may take at the end.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// How often what is pending is shown in the metrics.
+const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The service, ready to run.
+pub struct App {
+    listener: TcpListener,
+    router: axum::Router,
+    limits: ServerLimits,
+    consumer: Option<KafkaConsumer>,
+    repository: Arc<dyn BatchRepository>,
+    cache: CacheManager,
+    metrics: Metrics,
+    key: SecretString,
+}
+
+impl App {
+    /// Connects, migrates, wires and binds.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the service from starting, with what was tried. Redis or Kafka being away is
+    /// no such thing: reads go past the one, and the other is waited for.
+    pub async fn build(config: &Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Metrics::new();
+        let health = Health::default();
+        let key = key(config)?;
+
+        let repository = repository(config).await?;
+        let cache =
+            CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone());
+        let processor = EventProcessor::new(
+            Arc::clone(&repository),
+            cache.clone(),
+            metrics.clone(),
+            Arc::clone(&clock),
+        );
+        let intake =
+            Intake::new(processor, Arc::clone(&repository), metrics.clone(), Arc::clone(&clock));
+        let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
+        let events = http::router(EventsState {
+            intake,
+            clock: Arc::clone(&clock),
+            wait_max: config.http.events_wait,
+        });
+        let state = ApiState {
+            repository: Arc::clone(&repository),
+            cache: cache.clone(),
+            auth: Auth::new(&key, config.allowed_services.iter().cloned())?,
+            metrics: metrics.clone(),
+            health,
+            limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
+            clock,
+            correlation_ids: Uuid::new_v4,
+        };
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("listen on {} (choose another with --listen)", config.listen)
+        })?;
+        let limits = ServerLimits {
+            connections: config.http.connections_max,
+            grace: config.http.stop_grace,
+            ..ServerLimits::default()
+        };
+        let router = api::router(state, events);
+        Ok(Self { listener, router, limits, consumer, repository, cache, metrics, key })
+    }
+
+    /// Where the server listens, with the port that it got.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("ask for the port")
+    }
+
+    /// The key that callers must send.
+    pub fn key(&self) -> &SecretString {
+        &self.key
+    }
+
+    /// Runs until `stop` fires; then every part finishes what it has under way.
+    pub async fn run(self, stop: CancellationToken) {
+        let gauges = tokio::spawn(show_gauges(self.cache, self.metrics));
+        let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
+        match self.consumer {
+            Some(consumer) => {
+                tokio::join!(serving, consumer.run(stop));
+            }
+            None => serving.await,
+        }
+        gauges.abort();
+        if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
+            tracing::warn!("left the database without a goodbye");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn key(config: &Config) -> anyhow::Result<SecretString> {
+    if let Some(key) = &config.internal_api_key {
+        return Ok(key.clone());
+    }
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("make {}", config.data_dir.display()))?;
+    let stored = key::read_or_make(&config.data_dir)?;
+    if stored.is_new {
+        println!("made an internal API key, kept in {}:", stored.path.display());
+        println!("  {}", stored.key.expose_secret());
+    }
+    Ok(stored.key)
+}
+
+async fn repository(config: &Config) -> anyhow::Result<Arc<dyn BatchRepository>> {
+    let Some(url) = &config.database_url else {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("make {}", config.data_dir.display()))?;
+        let path = config.data_dir.join("results.sqlite3");
+        let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
+        return Ok(Arc::new(opened.with_context(|| format!("open {}", path.display()))?));
+    };
+    let options = PostgresOptions {
+        connections_max: config.postgres.connections_max,
+        acquire_timeout: config.postgres.acquire_timeout,
+        ..PostgresOptions::default()
+    };
+    let connected = timeout(DATABASE_WAIT_MAX, connect_patiently(url, options)).await;
+    let repository = connected.context("the database did not answer in time")?;
+    Ok(Arc::new(repository.context("connect to postgres")?))
+}
+
+async fn connect_patiently(
+    url: &SecretString,
+    options: PostgresOptions,
+) -> Result<PostgresRepository, StoreError> {
+    let mut backoff = Backoff::new();
+    loop {
+        match PostgresRepository::connect(url.expose_secret(), options.clone()).await {
+            Err(error) if error.is_transient() => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::warn!(error = cause, "waiting for the database");
+                sleep(backoff.next_wait()).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let Some(url) = &config.redis_url else {
+        let capacity_bytes = config.cache.memory_megabytes * 1024 * 1024;
+        let clock = Arc::new(freshset::SystemClock::default());
+        return Ok(Arc::new(MemoryStore::with(capacity_bytes, clock)));
+    };
+    let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;
+    let options = RedisOptions {
+        command_timeout: config.cache.command_timeout,
+        drop_timeout: config.cache.drop_timeout,
+        ..RedisOptions::new(namespace)
+    };
+    let store = RedisStore::new(url.expose_secret(), options).context("redis_url")?;
+    Ok(Arc::new(plant(store)))
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn plant(store: RedisStore) -> RedisStore {
+    store
+}
+
+#[cfg(feature = "fault-injection")]
+fn plant(store: RedisStore) -> RedisStore {
+    match crate::fault::planted_mutant() {
+        Some(mutant) => store.with_mutant(mutant),
+        None => store,
+    }
+}
+
+fn cache_builder(config: &CacheConfig, store: Arc<dyn Store>) -> freshset::CacheBuilder {
+    Cache::builder(store)
+        .entry_ttl(config.entry_ttl)
+        .jitter_percent(config.ttl_jitter_percent)
+        .pages_per_owner_max(config.pages_per_owner_max)
+}
+
+fn consumer(
+    config: &Config,
+    intake: &Intake,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+    health: &Health,
+) -> anyhow::Result<Option<KafkaConsumer>> {
+    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
+    let options = KafkaOptions {
+        brokers: brokers.clone(),
+        group_id: config.kafka.group_id.clone(),
+        session_timeout: config.kafka.session_timeout,
+    };
+    let consumer = KafkaConsumer::new(
+        &options,
+        intake.clone(),
+        Arc::clone(clock),
+        metrics.clone(),
+        health.clone(),
+    );
+    Ok(Some(consumer.context("prepare the kafka consumer")?))
+}
+
+async fn show_gauges(cache: CacheManager, metrics: Metrics) {
+    loop {
+        metrics.set_cache_pending_drops(cache.pending_drops());
+        sleep(GAUGE_INTERVAL).await;
+    }
+}

@@ -1,0 +1,74 @@
+//! A group of events folded into the rows that were loaded for it. Pure.
+
+use std::collections::HashSet;
+
+use results::{Event, EventId, EventKind, Needs, Rows, Timestamp};
+
+use super::owners::Owners;
+use super::processor::Outcome;
+use crate::store::Loaded;
+
+/// What a group of events makes of the rows.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    /// One for each event, in their order.
+    pub(super) outcomes: Vec<Outcome>,
+    /// The events that were not applied before.
+    pub(super) applied: Vec<(EventId, EventKind, Timestamp)>,
+    /// The rows that are not as they were loaded.
+    pub(super) changed: Rows,
+    /// Whom to tell, for the events applied before as well.
+    pub(super) owners: Owners,
+}
+
+/// The rows that a group reads and may write.
+pub(super) fn needs(events: &[Event]) -> Needs {
+    let mut all = Needs::default();
+    for needs in events.iter().map(Event::needs) {
+        all.batches.extend(needs.batches);
+        all.essays.extend(needs.essays);
+    }
+    all
+}
+
+/// Folds the events into the rows, in their order.
+pub(super) fn fold(events: &[Event], loaded: Loaded) -> Folded {
+    let Loaded { mut known, rows: before } = loaded;
+    let mut rows = before.clone();
+    let mut folded = Folded::default();
+    for event in events {
+        let outcome = fold_one(event, &mut rows, &mut known, &mut folded);
+        folded.outcomes.push(outcome);
+    }
+    folded.changed = difference(&before, rows);
+    folded
+}
+
+fn fold_one(
+    event: &Event,
+    rows: &mut Rows,
+    known: &mut HashSet<EventId>,
+    folded: &mut Folded,
+) -> Outcome {
+    let is_new = !known.contains(&event.id);
+    // The fold takes a repetition without a change and still says which batches it is about.
+    match rows.apply(event) {
+        Err(refusal) => Outcome::Refused(refusal),
+        Ok(touched) => {
+            folded.owners.add(touched, rows);
+            if is_new {
+                known.insert(event.id);
+                folded.applied.push((event.id, event.kind, event.at));
+                return Outcome::Applied;
+            }
+            Outcome::Duplicate
+        }
+    }
+}
+
+fn difference(before: &Rows, after: Rows) -> Rows {
+    let Rows { mut batches, mut essays } = after;
+    batches.retain(|id, batch| before.batches.get(id) != Some(batch));
+    essays.retain(|id, essay| before.essays.get(id) != Some(essay));
+    Rows { batches, essays }
+}

@@ -1,0 +1,227 @@
+//! The processor of events: transaction, drop, and when to try again.
+
+use std::sync::Arc;
+
+use results::{BatchId, Event, EventId, Refusal, UserId};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::fold::{fold, needs};
+use super::owners::Owners;
+use crate::cache::{CacheManager, DropError};
+use crate::clock::Clock;
+use crate::fault;
+use crate::metrics::{self, Metrics};
+use crate::store::{BatchRepository, Changes, StoreError};
+
+/// Events in one transaction. Enough that the commit costs each little, few enough that a reader of
+/// their rows waits little.
+pub const GROUP_EVENTS_MAX: usize = 256;
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It changed the rows, and its owners are dropped.
+    Applied,
+    /// It had been applied before; its owners are dropped once more.
+    Duplicate,
+    /// It contradicts what is known. Nothing changed.
+    Refused(Refusal),
+}
+
+/// Why a group could not be brought to its end. What was not acknowledged may be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The service is stopping.
+    #[error("stopped before the events were applied")]
+    Stopped,
+    /// The database did not take the events.
+    #[error("cannot apply the events")]
+    Store(#[from] StoreError),
+    /// The rows are written, and a cached answer may still be the old one.
+    #[error("cannot drop the cached answers")]
+    Drop(#[from] DropError),
+}
+
+/// Applies events and drops what they make old. Clones share everything.
+#[derive(Clone)]
+pub struct EventProcessor {
+    repository: Arc<dyn BatchRepository>,
+    cache: CacheManager,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl EventProcessor {
+    /// Takes what it needs; does nothing yet.
+    pub fn new(
+        repository: Arc<dyn BatchRepository>,
+        cache: CacheManager,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { repository, cache, metrics, clock }
+    }
+
+    /// Applies a group of at most [`GROUP_EVENTS_MAX`] events and drops its owners, trying again
+    /// for as long as it takes. When it returns `Ok`, every read that starts now sees the events.
+    ///
+    /// Safe to cancel and to repeat at any point.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Stopped`] once `stop` fires while an attempt has failed. The first attempt is
+    /// always brought to its end.
+    pub async fn process(
+        &self,
+        events: &[Event],
+        stop: &CancellationToken,
+    ) -> Result<Vec<Outcome>, ProcessError> {
+        let started = self.clock.monotonic();
+        let mut outcomes = Vec::with_capacity(events.len());
+        let mut owners = Owners::default();
+        self.commit_patiently(events, stop, &mut outcomes, &mut owners).await?;
+        fault::point("after-commit").await;
+        self.drop_patiently(owners, stop).await?;
+        fault::point("after-drop").await;
+        self.metrics.applied_in(self.clock.monotonic().saturating_sub(started));
+        Ok(outcomes)
+    }
+
+    /// Commits the group; if it cannot be committed as one and time cannot heal that, each event by
+    /// itself, so that one that trips over a bug holds up only what comes after it.
+    async fn commit_patiently(
+        &self,
+        events: &[Event],
+        stop: &CancellationToken,
+        outcomes: &mut Vec<Outcome>,
+        owners: &mut Owners,
+    ) -> Result<(), ProcessError> {
+        let mut backoff = Backoff::new();
+        let mut rest = events;
+        let mut group_events = rest.len();
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at(group_events.min(rest.len()));
+            match self.commit_once(group, owners).await {
+                Ok(more) => {
+                    outcomes.extend(more);
+                    rest = later;
+                }
+                Err(error) => {
+                    log_store_error(&error);
+                    if !error.is_transient() {
+                        group_events = 1;
+                    }
+                    wait(backoff.next_wait(), stop).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction: lock, load, fold, write, COMMIT.
+    async fn commit_once(
+        &self,
+        events: &[Event],
+        owners: &mut Owners,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        let mut unit = self.repository.begin().await?;
+        let loaded = unit.load(&ids, &needs(events)).await?;
+        let folded = fold(events, loaded);
+        if !folded.applied.is_empty() {
+            let now = self.clock.now();
+            let changes = Changes { events: &folded.applied, rows: &folded.changed, now };
+            unit.write(changes).await?;
+            fault::point("before-commit").await;
+            unit.commit().await?;
+        }
+        owners.users.extend(folded.owners.users);
+        owners.batches.extend(folded.owners.batches);
+        Ok(folded.outcomes)
+    }
+
+    /// Drops until every owner is confirmed. The cache reads those not yet confirmed from the
+    /// database meanwhile, in this process.
+    async fn drop_patiently(
+        &self,
+        mut owners: Owners,
+        stop: &CancellationToken,
+    ) -> Result<(), ProcessError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let (left, error) = self.drop_once(owners).await;
+            let Some(error) = error else { return Ok(()) };
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                owners = left.users.len() + left.batches.len(),
+                "cached answers not dropped yet, events wait"
+            );
+            owners = left;
+            wait(backoff.next_wait(), stop).await?;
+        }
+    }
+
+    /// One attempt for each owner, all on their way at once. Gives back those not confirmed.
+    async fn drop_once(&self, owners: Owners) -> (Owners, Option<DropError>) {
+        let users = owners.users.into_iter().map(|id| self.drop_user(id));
+        let batches = owners.batches.into_iter().map(|id| self.drop_batch(id));
+        let users = futures_util::future::join_all(users);
+        let batches = futures_util::future::join_all(batches);
+        let (users, batches) = futures_util::future::join(users, batches).await;
+
+        let mut left = Owners::default();
+        let mut first_error = None;
+        for (id, error) in users.into_iter().flatten() {
+            left.users.insert(id);
+            first_error.get_or_insert(error);
+        }
+        for (id, error) in batches.into_iter().flatten() {
+            left.batches.insert(id);
+            first_error.get_or_insert(error);
+        }
+        (left, first_error)
+    }
+
+    async fn drop_user(&self, id: UserId) -> Option<(UserId, DropError)> {
+        let error = self.cache.invalidate_user_batches(&id).await.err()?;
+        Some((id, error))
+    }
+
+    async fn drop_batch(&self, id: BatchId) -> Option<(BatchId, DropError)> {
+        let error = self.cache.invalidate_batch_status(&id).await.err()?;
+        Some((id, error))
+    }
+
+    /// Counts an event that was brought to its end.
+    pub(crate) fn count(&self, event: &Event, outcome: &Outcome) {
+        let counted = match outcome {
+            Outcome::Applied => metrics::Outcome::Applied,
+            Outcome::Duplicate => metrics::Outcome::Duplicate,
+            Outcome::Refused(_) => return,
+        };
+        self.metrics.message_processed(event.kind.topic(), counted);
+        let age_micros = self.clock.now().unix_micros().saturating_sub(event.at.unix_micros());
+        let age = std::time::Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
+        self.metrics.event_lag(age);
+    }
+}
+
+async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(), ProcessError> {
+    tokio::select! {
+        () = stop.cancelled() => Err(ProcessError::Stopped),
+        () = sleep(time) => Ok(()),
+    }
+}
+
+fn log_store_error(error: &StoreError) {
+    let cause = error as &dyn std::error::Error;
+    match error {
+        StoreError::Conflict => tracing::debug!("another writer was faster, trying again"),
+        StoreError::Unavailable { .. } => tracing::warn!(error = cause, "events wait"),
+        StoreError::Corrupt { .. } | StoreError::Internal { .. } => {
+            tracing::error!(error = cause, "events cannot be applied, trying again");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Which answer lives under which owner and key, and what is stored for it.
+//!
+//! | answer | owner | key |
+//! |---|---|---|
+//! | one page of a user's batches | `user:{id}` | `list`, limit, offset, statuses, `full` or `summary` |
+//! | the status of one batch | `batch:{id}` | `status` |
+//!
+//! A thin layer: that an answer is never stale is the work of the crate `freshset`, and what an
+//! answer says is the work of `results`. Nothing here waits, retries or decides what an event
+//! changes.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use freshset::{
+    Answer, BoxError, BypassReason, Cache, CacheBuilder, Dropped, EntryKey, InvalidateError,
+    LoadError, Owner, ScopeError, Source,
+};
+use results::{BatchId, UserId};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::metrics::{CacheType, Metrics};
+use crate::store::{PageQuery, StoreError};
+
+/// Version of what is stored: a digest, then the JSON that clients read. Raise it when either
+/// changes, so that a new version of the service does not serve what an old one stored.
+const PAYLOAD_VERSION: u16 = 1;
+
+/// Names the body of an answer: 128 bits of XXH3. It tells two versions of an answer apart; it is
+/// no protection against somebody who forges answers, who would need to write to the cache.
+pub type Digest = [u8; 16];
+
+/// The service's answers, cached. Clones share one cache.
+#[derive(Clone, Debug)]
+pub struct CacheManager {
+    cache: Cache,
+    metrics: Metrics,
+}
+
+/// One answer and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedAnswer {
+    /// Digest of `body`, stored with it so that a hit hashes nothing.
+    pub digest: Digest,
+    /// The JSON that the client gets.
+    pub body: Bytes,
+    /// Whether the cache had it.
+    pub source: Source,
+}
+
+/// Why there is no answer. Trouble with the cache is not among the reasons: it is read past.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The answer had to be loaded, and could not be.
+    #[error("cannot load the answer")]
+    Load(#[from] LoadError),
+
+    /// The id or the query is longer than the cache allows. A bug: ids and queries have limits.
+    #[error("cannot name the answer")]
+    Name(#[from] ScopeError),
+
+    /// What the cache had is no answer of ours. Somebody else wrote it.
+    #[error("the cached answer is cut short")]
+    CutShort,
+}
+
+/// Why a drop is not confirmed. The change that asked for it must not be acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum DropError {
+    /// Whether the drop took effect is unknown. Repeat it; until one is confirmed, this process
+    /// reads the owner past the cache.
+    #[error(transparent)]
+    NotConfirmed(#[from] InvalidateError),
+
+    /// The id is longer than the cache allows. A bug: ids have limits.
+    #[error("cannot name the owner")]
+    Name(#[from] ScopeError),
+}
+
+impl ReadError {
+    /// The database's own error, if that is why there is no answer.
+    pub fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Load(error) => error.downcast_ref(),
+            Self::Name(_) | Self::CutShort => None,
+        }
+    }
+
+    /// Whether the same read can succeed later with nothing changed by the caller.
+    pub fn is_transient(&self) -> bool {
+        self.store_error().is_some_and(StoreError::is_transient)
+    }
+}
+
+impl CacheManager {
+    /// Builds the cache from `builder`, whose schema version it sets, and counts into `metrics`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, as [`CacheBuilder::build`] does.
+    pub fn new(builder: CacheBuilder, metrics: Metrics) -> Self {
+        Self { cache: builder.schema_version(PAYLOAD_VERSION).build(), metrics }
+    }
+
+    /// One page of a user's batches: from the cache, or else from `load`, which is then stored.
+    ///
+    /// There is no method that only stores a page. A page may be stored only if its owner was not
+    /// dropped since before it was loaded; whoever stores must therefore see the load begin, and
+    /// here one call does both.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Load`] with the error of `load`, which is shared by all who waited for it.
+    pub async fn user_batches<L, F>(
+        &self,
+        query: &PageQuery,
+        load: L,
+    ) -> Result<CachedAnswer, ReadError>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Vec<u8>, StoreError>>,
+    {
+        let owner = user(&query.user_id)?;
+        let key = page_key(query)?;
+        let load = || async { load().await.map(|body| payload(&body)) };
+        let answer = self.cache.get_or_load(&owner, &key, load).await;
+        self.count(CacheType::UserBatches, answer.as_ref().ok());
+        CachedAnswer::read(answer?)
+    }
+
+    /// The status of one batch: from the cache, or else from `load`, which is then stored.
+    ///
+    /// `None`, from `load` and in the answer: there is no such batch. That is not stored: anybody
+    /// can ask for ids that do not exist, and each would take room.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Load`] with the error of `load`, which is shared by all who waited for it.
+    pub async fn batch_status<L, F>(
+        &self,
+        id: &BatchId,
+        load: L,
+    ) -> Result<Option<CachedAnswer>, ReadError>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Option<Vec<u8>>, StoreError>>,
+    {
+        let owner = batch(id)?;
+        let key = EntryKey::new(["status"])?;
+        let load = || async {
+            let body = load().await?.ok_or(NoSuchBatch)?;
+            Ok::<_, BoxError>(payload(&body))
+        };
+        let answer = self.cache.get_or_load(&owner, &key, load).await;
+        self.count(CacheType::BatchStatus, answer.as_ref().ok());
+        match answer {
+            Err(error) if error.downcast_ref::<NoSuchBatch>().is_some() => Ok(None),
+            answer => CachedAnswer::read(answer?).map(Some),
+        }
+    }
+
+    /// Makes every cached page of the user unreadable, in every process that shares the cache.
+    ///
+    /// Call it after the change is committed, and acknowledge the change only after this is `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`DropError::NotConfirmed`]: repeat it.
+    pub async fn invalidate_user_batches(&self, id: &UserId) -> Result<Dropped, DropError> {
+        self.drop_owner(&user(id)?).await
+    }
+
+    /// Makes the cached status of the batch unreadable, in every process that shares the cache.
+    ///
+    /// Call it after the change is committed, and acknowledge the change only after this is `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`DropError::NotConfirmed`]: repeat it.
+    pub async fn invalidate_batch_status(&self, id: &BatchId) -> Result<Dropped, DropError> {
+        self.drop_owner(&batch(id)?).await
+    }
+
+    /// How many owners wait for a drop to be confirmed.
+    pub fn pending_drops(&self) -> usize {
+        self.cache.pending_drops()
+    }
+
+    /// Whether the cache answered lately.
+    pub fn is_connected(&self) -> bool {
+        self.cache.is_connected()
+    }
+
+    async fn drop_owner(&self, owner: &Owner) -> Result<Dropped, DropError> {
+        match self.cache.invalidate(owner).await {
+            Ok(dropped) => {
+                self.metrics.cache_dropped(dropped.pages);
+                Ok(dropped)
+            }
+            Err(error) => {
+                self.metrics.cache_drop_failed();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn count(&self, cache_type: CacheType, answer: Option<&Answer>) {
+        match answer.map(|answer| answer.source) {
+            Some(Source::Hit) => self.metrics.cache_hit(cache_type),
+            Some(Source::Bypass(reason)) => {
+                self.metrics.cache_bypass(cache_type, reason_name(reason));
+            }
+            // A load that failed, or found no batch, began because the cache did not have it.
+            Some(Source::Loaded { .. }) | None => self.metrics.cache_miss(cache_type),
+        }
+    }
+}
+
+impl CachedAnswer {
+    fn read(answer: Answer) -> Result<Self, ReadError> {
+        let (digest, _) = answer.bytes.split_first_chunk().ok_or(ReadError::CutShort)?;
+        let body = answer.bytes.slice(size_of::<Digest>()..);
+        Ok(Self { digest: *digest, body, source: answer.source })
+    }
+}
+
+/// A word for a reason, for metrics and for the header `Cache-Status`.
+pub(crate) fn reason_name(reason: BypassReason) -> &'static str {
+    match reason {
+        BypassReason::PendingDrop => "pending_drop",
+        BypassReason::StoreAway => "store_away",
+        BypassReason::StoreFailed => "store_failed",
+    }
+}
+
+/// Carries `None` past the cache, which stores no errors.
+#[derive(Debug, thiserror::Error)]
+#[error("no such batch")]
+struct NoSuchBatch;
+
+/// What is stored: the digest of the body, then the body.
+fn payload(body: &[u8]) -> Bytes {
+    let digest: Digest = xxh3_128(body).to_be_bytes();
+    [digest.as_slice(), body].concat().into()
+}
+
+fn user(id: &UserId) -> Result<Owner, ScopeError> {
+    Owner::new("user", id.as_str())
+}
+
+fn batch(id: &BatchId) -> Result<Owner, ScopeError> {
+    Owner::new("batch", id.as_str())
+}
+
+/// Two queries have one key if and only if they have one answer: statuses are sorted, so that two
+/// spellings of a filter share a page.
+fn page_key(query: &PageQuery) -> Result<EntryKey, ScopeError> {
+    let mut statuses: Vec<&str> = query.statuses.iter().map(|status| status.as_str()).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    let (limit, offset) = (query.limit.to_string(), query.offset.to_string());
+    let form = if query.include_essays { "full" } else { "summary" };
+    EntryKey::new(["list", &limit, &offset, &statuses.join(","), form])
+}
+
+#[cfg(test)]
+mod tests {
+    use results::BatchStatus;
+
+    use super::*;
+
+    fn query() -> PageQuery {
+        PageQuery {
+            user_id: UserId::parse("teacher").unwrap(),
+            statuses: Vec::new(),
+            limit: 20,
+            offset: 0,
+            include_essays: true,
+        }
+    }
+
+    #[test]
+    fn two_queries_share_a_key_exactly_if_they_share_an_answer() {
+        let failed = [BatchStatus::FailedCritically, BatchStatus::ContentIngestionFailed];
+        let mut reversed = failed.to_vec();
+        reversed.reverse();
+        let key = |statuses: &[BatchStatus]| {
+            page_key(&PageQuery { statuses: statuses.to_vec(), ..query() }).unwrap()
+        };
+        assert_eq!(key(&failed), key(&reversed));
+        assert_eq!(key(&failed), key(&[failed, failed].concat()));
+
+        let different = [
+            page_key(&query()).unwrap(),
+            page_key(&PageQuery { limit: 0, offset: 20, ..query() }).unwrap(),
+            page_key(&PageQuery { limit: 21, ..query() }).unwrap(),
+            page_key(&PageQuery { offset: 1, ..query() }).unwrap(),
+            page_key(&PageQuery { include_essays: false, ..query() }).unwrap(),
+            key(&failed),
+            key(&failed[..1]),
+            key(&failed[1..]),
+            key(BatchStatus::ALL),
+        ];
+        for (at, one) in different.iter().enumerate() {
+            assert!(!different[..at].contains(one), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_ids_and_filters_have_names() {
+        let long = "%".repeat(results::ID_BYTES_MAX);
+        assert!(user(&UserId::parse(long.clone()).unwrap()).is_ok());
+        assert!(batch(&BatchId::parse(long).unwrap()).is_ok());
+        let statuses = BatchStatus::ALL.to_vec();
+        let longest = PageQuery { statuses, limit: u32::MAX, offset: u32::MAX, ..query() };
+        assert!(page_key(&longest).is_ok());
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() {
+        let answer = Answer { bytes: payload(b"{}"), source: Source::Hit };
+        let read = CachedAnswer::read(answer).unwrap();
+        assert_eq!(read.body, "{}");
+        assert_eq!(read.digest, xxh3_128(b"{}").to_be_bytes());
+
+        let cut = Answer { bytes: Bytes::from_static(b"short"), source: Source::Hit };
+        assert!(matches!(CachedAnswer::read(cut), Err(ReadError::CutShort)));
+    }
+}

@@ -1,0 +1,213 @@
+//! The command line: what can be said, and what it does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use secrecy::ExposeSecret as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::App;
+use crate::config::{Config, LogFormat, Overrides};
+use crate::demo::{self, DemoOptions};
+use crate::ingest::replay::{Target, replay};
+use crate::key;
+
+/// The lists and states of essay batches, cached and never stale.
+#[derive(Debug, Parser)]
+#[command(name = "result-aggregator", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service. Embedded unless told otherwise: SQLite, in-process cache, events over HTTP.
+    ///
+    /// Each part is switched to the real server by its flag, its variable or its key in the file:
+    /// --database-url RAS_DATABASE_URL, --redis-url RAS_REDIS_URL, --kafka-brokers
+    /// RAS_KAFKA_BROKERS. The key that callers send is RAS_INTERNAL_API_KEY.
+    Serve(ServeArgs),
+    /// Send a file of envelopes, one JSON object per line, to a running server.
+    ///
+    /// Safe to repeat: events that the server has had are counted as duplicates. The exit code is 1
+    /// if a line was refused.
+    Replay(ReplayArgs),
+    /// Show what it is about: an embedded server, hundreds of teachers, live events, fresh lists.
+    Demo(DemoArgs),
+    /// Print every setting with its default and its unit, as a file for --config.
+    Settings,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Address and port; port 0 takes a free one and prints it [default: 127.0.0.1:4003]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where the embedded mode keeps its database and its key [default: ras-data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// A TOML file with settings; `result-aggregator settings` prints all of them
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// postgres://user:password@host/database, in place of SQLite
+    #[arg(long)]
+    database_url: Option<String>,
+    /// redis://user:password@host:6379, in place of the in-process cache
+    #[arg(long)]
+    redis_url: Option<String>,
+    /// host:9092,host:9092 to consume events from
+    #[arg(long)]
+    kafka_brokers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The file, or - for standard input
+    file: PathBuf,
+    /// Base URL of the server
+    #[arg(long, default_value = "http://127.0.0.1:4003")]
+    server: String,
+    /// What the server expects as X-Internal-API-Key; unset: the one kept in --data-dir
+    #[arg(long, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Data directory of an embedded server, for its key
+    #[arg(long, default_value = "ras-data")]
+    data_dir: PathBuf,
+    /// What to send as X-Service-ID
+    #[arg(long, default_value = "admin-dashboard-service")]
+    service_id: String,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Address and port; a free port if this one is taken
+    #[arg(long, default_value = "127.0.0.1:4003")]
+    listen: SocketAddr,
+    /// How many teachers
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    teachers: u32,
+    /// Makes the same batches again
+    #[arg(long, default_value_t = 17)]
+    seed: u64,
+    /// End after so many seconds instead of waiting for Ctrl-C
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+impl Cli {
+    /// Does what was said. Gives the exit code.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being done.
+    pub async fn run(self) -> anyhow::Result<u8> {
+        match self.command {
+            Command::Serve(arguments) => serve(arguments).await.map(|()| 0),
+            Command::Replay(arguments) => send(arguments).await,
+            Command::Demo(arguments) => show(arguments).await.map(|()| 0),
+            Command::Settings => {
+                print!("{}", crate::config::DEFAULTS);
+                Ok(0)
+            }
+        }
+    }
+}
+
+async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
+    let config = Config::load(Overrides {
+        file: arguments.config,
+        listen: arguments.listen,
+        data_dir: arguments.data_dir,
+        database_url: arguments.database_url,
+        redis_url: arguments.redis_url,
+        kafka_brokers: arguments.kafka_brokers,
+    })?;
+    start_logging(&config.log, config.log_format)?;
+    // Before anything that takes time: a stop during the start is a stop.
+    let stop = stop_on_signals()?;
+    let app = tokio::select! {
+        app = App::build(&config) => app?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let database = if config.database_url.is_some() { "PostgreSQL" } else { "SQLite" };
+    let cache = if config.redis_url.is_some() { "Redis" } else { "in-process" };
+    let events = if config.kafka_brokers.is_some() { "Kafka and HTTP" } else { "HTTP" };
+    println!("listening on http://{}", app.address()?);
+    println!("database: {database}, cache: {cache}, events from: {events}");
+    app.run(stop).await;
+    Ok(())
+}
+
+async fn send(arguments: ReplayArgs) -> anyhow::Result<u8> {
+    let api_key = match arguments.api_key {
+        Some(key) => key,
+        None => read_key(&arguments.data_dir)?,
+    };
+    let server = arguments.server.trim_end_matches('/').to_owned();
+    let target = Target { server, api_key, service_id: arguments.service_id };
+    let summary = replay(&arguments.file, &target).await?;
+    println!("{summary}");
+    summary.refused_lines().for_each(|line| println!("  {line}"));
+    Ok(u8::from(!summary.refused.is_empty()))
+}
+
+fn read_key(data_dir: &std::path::Path) -> anyhow::Result<String> {
+    let path = key::path(data_dir);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "no key: set RAS_INTERNAL_API_KEY, or --data-dir to that of the server (tried {})",
+            path.display()
+        )
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+async fn show(arguments: DemoArgs) -> anyhow::Result<()> {
+    start_logging("warn", LogFormat::Text)?;
+    let stop = stop_on_signals()?;
+    let DemoArgs { listen, teachers, seed, seconds } = arguments;
+    let options = DemoOptions { listen, teachers, seed, seconds };
+    demo::run(options, stop).await
+}
+
+fn start_logging(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).context("settings: log")?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}
+
+/// A token that fires on the first SIGINT or SIGTERM. The second one ends the process at once.
+fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let stop = CancellationToken::new();
+    let fired = stop.clone();
+    tokio::spawn(async move {
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if is_first {
+                tracing::info!("stopping; once more to stop at once");
+                fired.cancel();
+            }
+        }
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
+
+/// The key, for lines that a person copies.
+pub(crate) fn exposed(key: &secrecy::SecretString) -> &str {
+    key.expose_secret()
+}

@@ -1,0 +1,32 @@
+//! Places where a test can hold the service, to kill it there.
+//!
+//! Does nothing unless the crate is built with the feature `fault-injection`, which no release is.
+//! With it, `FAULT_PAUSE_AT=<place>` makes the first arrival there print `fault: paused at <place>`
+//! and wait for ever.
+
+/// Marks a place.
+#[cfg(not(feature = "fault-injection"))]
+#[inline]
+pub async fn point(_place: &'static str) {}
+
+/// Marks a place, and waits there for ever if a test asks for it.
+#[cfg(feature = "fault-injection")]
+pub async fn point(place: &'static str) {
+    if std::env::var("FAULT_PAUSE_AT").is_ok_and(|wanted| wanted == place) {
+        #[expect(clippy::print_stderr, reason = "the test waits for this line")]
+        {
+            eprintln!("fault: paused at {place}");
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The mistake that `FAULT_MUTANT` asks to plant in the cache, if any.
+#[cfg(feature = "fault-injection")]
+pub fn planted_mutant() -> Option<freshset::Mutant> {
+    match std::env::var("FAULT_MUTANT").ok()?.as_str() {
+        "fill-without-token-check" => Some(freshset::Mutant::FillWithoutTokenCheck),
+        "smembers-then-del" => Some(freshset::Mutant::SmembersThenDel),
+        _ => None,
+    }
+}

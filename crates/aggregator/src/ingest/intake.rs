@@ -1,0 +1,202 @@
+//! The way every record takes: decode, apply, keep what is refused.
+
+use std::sync::Arc;
+
+use results::{Event, EventId, EventKind, Refusal, Timestamp, decode};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::apply::{Backoff, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::{BatchRepository, DeadLetter};
+
+/// Names the fingerprints of records without an address of their own.
+const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
+/// What records are counted under whose topic is not one of ours.
+const NO_TOPIC: &str = "unknown";
+
+/// A record as it came in.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// When it came, or when the broker took it: stands in for a time the sender left out.
+    pub received_at: Timestamp,
+}
+
+/// Where a record came from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A client sent it.
+    Http,
+    /// A Kafka record.
+    Kafka(KafkaAddress),
+}
+
+/// A Kafka record's place, and what came with it.
+#[derive(Clone, Debug)]
+pub struct KafkaAddress {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Key, as received.
+    pub key: Option<Vec<u8>>,
+    /// Headers, as received.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// What became of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The event in it; none if it could not be decoded.
+    pub event_id: Option<EventId>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Takes records to their end. Clones share everything.
+#[derive(Clone)]
+pub struct Intake {
+    processor: EventProcessor,
+    repository: Arc<dyn BatchRepository>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl Intake {
+    /// Takes what it needs; does nothing yet.
+    pub fn new(
+        processor: EventProcessor,
+        repository: Arc<dyn BatchRepository>,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { processor, repository, metrics, clock }
+    }
+
+    /// Brings every record to its end, in order, in groups, trying again for as long as it takes.
+    ///
+    /// `Ok` means: each is applied and visible to every read that starts now, or is kept as a dead
+    /// letter. So it may be acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Stopped`] once `stop` fires while something is away.
+    pub async fn take(
+        &self,
+        records: Vec<Record>,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Taken>, ProcessError> {
+        let mut taken = Vec::with_capacity(records.len());
+        for group in records.chunks(GROUP_EVENTS_MAX) {
+            taken.extend(self.take_group(group, stop).await?);
+        }
+        Ok(taken)
+    }
+
+    async fn take_group(
+        &self,
+        records: &[Record],
+        stop: &CancellationToken,
+    ) -> Result<Vec<Taken>, ProcessError> {
+        let decoded: Vec<Result<Event, Refusal>> = records.iter().map(decode_record).collect();
+        let events: Vec<Event> = decoded.iter().flatten().cloned().collect();
+        let mut outcomes = self.processor.process(&events, stop).await?.into_iter();
+
+        let mut taken = Vec::with_capacity(records.len());
+        let mut letters = Vec::new();
+        for (record, decoded) in records.iter().zip(decoded) {
+            let one = match decoded {
+                // One outcome for each event: a missing one would be a bug of the processor.
+                Ok(event) => {
+                    let outcome = outcomes.next().unwrap_or(Outcome::Duplicate);
+                    self.processor.count(&event, &outcome);
+                    Taken { event_id: Some(event.id), outcome }
+                }
+                Err(refusal) => Taken { event_id: None, outcome: Outcome::Refused(refusal) },
+            };
+            if let Outcome::Refused(refusal) = &one.outcome {
+                letters.push(self.dead_letter(record, refusal));
+            }
+            taken.push(one);
+        }
+        self.keep(&letters, stop).await?;
+        Ok(taken)
+    }
+
+    /// Keeps refused records, trying again until the database has them.
+    async fn keep(
+        &self,
+        letters: &[DeadLetter],
+        stop: &CancellationToken,
+    ) -> Result<(), ProcessError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let mut backoff = Backoff::new();
+        while let Err(error) = self.repository.keep_dead_letters(letters).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
+            tokio::select! {
+                () = stop.cancelled() => return Err(ProcessError::Stopped),
+                () = sleep(backoff.next_wait()) => {}
+            }
+        }
+        for letter in letters {
+            let kind = letter.topic.as_deref().and_then(EventKind::from_topic);
+            self.metrics.dead_letter(kind.map_or(NO_TOPIC, EventKind::topic), letter.code);
+        }
+        Ok(())
+    }
+
+    fn dead_letter(&self, record: &Record, refusal: &Refusal) -> DeadLetter {
+        let topic = topic_of(record);
+        self.metrics.invalid_message(topic.map_or(NO_TOPIC, EventKind::topic), refusal.code);
+        tracing::info!(code = %refusal.code, detail = refusal.detail, "record refused");
+        let kafka = match &record.origin {
+            Origin::Kafka(address) => Some(address),
+            Origin::Http => None,
+        };
+        DeadLetter {
+            fingerprint: fingerprint(record),
+            source: if kafka.is_some() { "kafka" } else { "http" }.to_owned(),
+            topic: kafka.map(|address| address.topic.clone()),
+            partition: kafka.map(|address| address.partition),
+            offset: kafka.map(|address| address.offset),
+            key: kafka.and_then(|address| address.key.clone()),
+            headers: kafka.map(|address| address.headers.clone()).unwrap_or_default(),
+            bytes: record.bytes.clone(),
+            code: refusal.code,
+            detail: refusal.detail.clone(),
+            at: self.clock.now(),
+        }
+    }
+}
+
+fn decode_record(record: &Record) -> Result<Event, Refusal> {
+    decode(&record.bytes, topic_of(record), record.received_at)
+}
+
+/// The kind that the record's topic promises.
+fn topic_of(record: &Record) -> Option<EventKind> {
+    match &record.origin {
+        Origin::Kafka(address) => EventKind::from_topic(&address.topic),
+        Origin::Http => None,
+    }
+}
+
+/// The same for the same record however often it comes: its address, or else its bytes.
+fn fingerprint(record: &Record) -> String {
+    match &record.origin {
+        Origin::Kafka(KafkaAddress { topic, partition, offset, .. }) => {
+            format!("kafka:{topic}:{partition}:{offset}")
+        }
+        Origin::Http => format!("http:{}", Uuid::new_v5(&FINGERPRINTS, &record.bytes)),
+    }
+}

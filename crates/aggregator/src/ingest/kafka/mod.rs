@@ -1,0 +1,251 @@
+//! The Kafka consumer: groups of records, in partition order, acknowledged by offset.
+//!
+//! The committed offset is the log of undelivered drops: it moves only after a group's rows are
+//! committed and its owners dropped. A crash in between delivers the group again, and a duplicate
+//! drops again.
+
+mod context;
+mod positions;
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use results::{EventKind, RECORD_BYTES_MAX, Timestamp};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::context::Context;
+use self::positions::Positions;
+use super::intake::{Intake, KafkaAddress, Origin, Record};
+use crate::api::health::{ConsumerState, Health};
+use crate::apply::{Backoff, GROUP_EVENTS_MAX};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// How long a group may take before the consumer takes part in its group's life again. The broker
+/// believes a member dead that does not poll for minutes.
+const SILENT_MAX: Duration = Duration::from_secs(1);
+/// How long the last commit and the leaving of the group may take at the end.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// How soon a topic that did not exist is found, in milliseconds.
+const METADATA_REFRESH_MS: u32 = 5_000;
+/// Records fetched ahead, in kilobytes: what a consumer may hold that waits for an outage to end.
+const FETCHED_AHEAD_KB: u32 = 32 * 1024;
+
+/// Where the brokers are, and as whom to consume.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// `host:port`, comma separated.
+    pub brokers: String,
+    /// Consumer group.
+    pub group_id: String,
+    /// How long the broker waits for a silent member before it gives its partitions away.
+    pub session_timeout: Duration,
+}
+
+/// The consumer of all topics that are understood.
+pub struct KafkaConsumer {
+    consumer: Arc<StreamConsumer<Context>>,
+    intake: Intake,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    health: Health,
+    /// Records that came while a group was under way.
+    carried: VecDeque<Record>,
+    positions: Positions,
+}
+
+impl KafkaConsumer {
+    /// Subscribes. A broker that is away is waited for in [`run`](Self::run), not here.
+    ///
+    /// # Errors
+    ///
+    /// [`KafkaError`] for options that librdkafka does not take.
+    pub fn new(
+        options: &KafkaOptions,
+        intake: Intake,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        health: Health,
+    ) -> Result<Self, KafkaError> {
+        let topics: Vec<_> = EventKind::ALL.iter().map(|kind| kind.topic()).collect();
+        let context = Context::new(metrics.clone());
+        let consumer: StreamConsumer<Context> =
+            client_config(options).create_with_context(context)?;
+        consumer.subscribe(&topics)?;
+        health.set_consumer(ConsumerState::Starting);
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            intake,
+            clock,
+            metrics,
+            health,
+            carried: VecDeque::new(),
+            positions: Positions::default(),
+        })
+    }
+
+    /// Consumes until `stop`; then finishes the group under way, commits, and leaves.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while let Some(group) = self.next_group(&stop).await {
+            let positions = Positions::after(&group);
+            if !self.take(group, &stop).await {
+                break;
+            }
+            self.acknowledge(positions);
+        }
+        self.leave().await;
+    }
+
+    /// The next records: waits for one, then takes what is there already. None: time to stop.
+    async fn next_group(&mut self, stop: &CancellationToken) -> Option<Vec<Record>> {
+        let mut backoff = Backoff::new();
+        while self.carried.is_empty() {
+            let received = tokio::select! {
+                () = stop.cancelled() => return None,
+                received = self.consumer.recv() => received.map(|message| record(&message, &*self.clock)),
+            };
+            match received {
+                Ok(record) => self.carried.push_back(record),
+                Err(error) => {
+                    self.note(&error);
+                    sleep(backoff.next_wait()).await;
+                }
+            }
+        }
+        while self.carried.len() < GROUP_EVENTS_MAX {
+            let Some(received) = self.consumer.recv().now_or_never() else { break };
+            match received.map(|message| record(&message, &*self.clock)) {
+                Ok(record) => self.carried.push_back(record),
+                Err(error) => {
+                    self.note(&error);
+                    break;
+                }
+            }
+        }
+        self.health.set_consumer(ConsumerState::Running);
+        let count = self.carried.len().min(GROUP_EVENTS_MAX);
+        Some(self.carried.drain(..count).collect())
+    }
+
+    /// Brings a group to its end. Meanwhile, if that takes long, stays a member of the consumer
+    /// group by polling with all partitions paused. False: stopped before the end.
+    async fn take(&mut self, group: Vec<Record>, stop: &CancellationToken) -> bool {
+        let mut work = pin!(self.intake.take(group, stop));
+        if let Ok(taken) = timeout(SILENT_MAX, &mut work).await {
+            return taken.is_ok();
+        }
+        self.health.set_consumer(ConsumerState::Waiting);
+        self.pause();
+        let taken = loop {
+            tokio::select! {
+                taken = &mut work => break taken,
+                received = self.consumer.recv() => match received {
+                    // Fetched before the pause, or of a partition that was assigned since.
+                    Ok(message) => {
+                        self.carried.push_back(record(&message, &*self.clock));
+                        self.pause();
+                    }
+                    Err(error) => {
+                        self.note(&error);
+                        sleep(SILENT_MAX).await;
+                    }
+                },
+            }
+        };
+        self.resume();
+        taken.is_ok()
+    }
+
+    fn pause(&self) {
+        let paused = self.consumer.assignment().and_then(|all| self.consumer.pause(&all));
+        paused.unwrap_or_else(|error| self.note(&error));
+    }
+
+    fn resume(&self) {
+        let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
+        resumed.unwrap_or_else(|error| self.note(&error));
+    }
+
+    fn acknowledge(&mut self, positions: Positions) {
+        let committed = self.consumer.commit(&positions.to_list(), CommitMode::Async);
+        if let Err(error) = committed {
+            self.note(&error);
+        }
+        self.positions.advance(positions);
+    }
+
+    /// Commits what is done, waits for it, and leaves the group.
+    async fn leave(self) {
+        self.health.set_consumer(ConsumerState::Stopped);
+        let consumer = self.consumer;
+        let list = self.positions.to_list();
+        // These calls block; the limit keeps a broker that is away from holding up the stop.
+        let left = tokio::task::spawn_blocking(move || {
+            if list.count() > 0
+                && let Err(error) = consumer.commit(&list, CommitMode::Sync)
+            {
+                tracing::info!(%error, "last offsets not committed; their records come again");
+            }
+            consumer.unsubscribe();
+            drop(consumer);
+        });
+        if timeout(LEAVE_MAX, left).await.is_err() {
+            tracing::warn!("left the consumer group without a goodbye");
+        }
+    }
+
+    fn note(&self, error: &KafkaError) {
+        self.metrics.consumer_error();
+        tracing::warn!(%error, "kafka");
+    }
+}
+
+fn client_config(options: &KafkaOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.brokers)
+        .set("group.id", &options.group_id)
+        .set("client.id", "result-aggregator")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", options.session_timeout.as_millis().to_string())
+        .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS.to_string())
+        .set("fetch.message.max.bytes", RECORD_BYTES_MAX.to_string())
+        .set("queued.max.messages.kbytes", FETCHED_AHEAD_KB.to_string())
+        .set("reconnect.backoff.max.ms", "1000");
+    config
+}
+
+fn record(message: &BorrowedMessage<'_>, clock: &dyn Clock) -> Record {
+    let headers = message.headers().map(|headers| {
+        let pair = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+        };
+        headers.iter().map(pair).collect()
+    });
+    let broker_time = message.timestamp().to_millis();
+    Record {
+        bytes: message.payload().unwrap_or_default().to_vec(),
+        received_at: broker_time.map_or_else(
+            || clock.now(),
+            |millis| Timestamp::from_unix_micros(millis.saturating_mul(1000)),
+        ),
+        origin: Origin::Kafka(KafkaAddress {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        }),
+    }
+}

@@ -1,0 +1,40 @@
+//! Where to go on reading: for each partition the offset after the last record that is done.
+
+use std::collections::HashMap;
+
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::ingest::intake::{Origin, Record};
+
+/// The next offset of each partition.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    next: HashMap<(String, i32), i64>,
+}
+
+impl Positions {
+    /// The positions after these records, which are in partition order.
+    pub(super) fn after(records: &[Record]) -> Self {
+        let mut positions = Self::default();
+        for record in records {
+            if let Origin::Kafka(address) = &record.origin {
+                let partition = (address.topic.clone(), address.partition);
+                positions.next.insert(partition, address.offset + 1);
+            }
+        }
+        positions
+    }
+
+    pub(super) fn advance(&mut self, later: Self) {
+        self.next.extend(later.next);
+    }
+
+    pub(super) fn to_list(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(self.next.len());
+        for ((topic, partition), next) in &self.next {
+            // The only error is an offset out of range, and these come from the broker.
+            let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*next));
+        }
+        list
+    }
+}

@@ -1,0 +1,10 @@
+//! Records come in: from Kafka, over HTTP, from a file. All take the same way.
+//!
+//! Bytes are decoded, what is understood goes to `apply`, what is refused goes to the dead letters
+//! with its bytes, and only when all of that has happened is anything acknowledged. This room
+//! decides nothing about batches and reads no rows.
+
+pub mod http;
+pub mod intake;
+pub mod kafka;
+pub mod replay;

@@ -1,0 +1,23 @@
+//! The result aggregator service, as a library for its binary and its tests.
+//!
+//! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`. `app`
+//! alone names every concrete type. ARCHITECTURE.md walks through it.
+
+pub mod ingest;
+
+pub mod apply;
+
+pub mod store;
+
+pub mod cache;
+
+pub mod api;
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod fault;
+pub mod key;
+pub mod metrics;

@@ -1,0 +1,304 @@
+//! What the service counts, and how it is read: one registry, built once, cloned into the rooms.
+//!
+//! It decides nothing and has no global: two servers in one process count apart. Label values come
+//! from small fixed sets (route templates, topics, codes), never from a request, because each new
+//! value is a time series that is kept for ever.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+use results::RefusalCode;
+
+/// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
+/// a read is given up after ten seconds.
+const REQUEST_BOUNDS_SECONDS: [f64; 11] =
+    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Bounds of the apply histogram in seconds: one transaction and one drop, from a local file to a
+/// server that is busy.
+const APPLY_BOUNDS_SECONDS: [f64; 10] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Bounds of the lag histogram in seconds: from an event that is applied at once to one that waited
+/// for an outage of hours to end.
+const LAG_BOUNDS_SECONDS: [f64; 11] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0, 3_600.0];
+
+/// What became of an event that was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It changed the rows.
+    Applied,
+    /// It had been applied before.
+    Duplicate,
+}
+
+/// Which kind of answer the cache was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheType {
+    /// The status of one batch.
+    BatchStatus,
+    /// One page of a user's batches.
+    UserBatches,
+}
+
+/// The counters of the service. Cloning is cheap, and clones count together.
+#[derive(Clone)]
+pub struct Metrics {
+    instruments: Arc<Instruments>,
+}
+
+struct Instruments {
+    registry: Registry,
+    api_requests: Family<RequestLabels, Counter>,
+    api_request_duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    messages_processed: Family<ProcessedLabels, Counter>,
+    invalid_messages: Family<RefusedLabels, Counter>,
+    cache_hits: Family<CacheLabels, Counter>,
+    cache_misses: Family<CacheLabels, Counter>,
+    cache_bypasses: Family<BypassLabels, Counter>,
+    consumer_errors: Counter,
+    cache_drops: Counter,
+    cache_dropped_pages: Counter,
+    cache_drop_failures: Counter,
+    cache_pending_drops: Gauge,
+    dead_letters: Family<RefusedLabels, Counter>,
+    apply: Histogram,
+    event_lag: Histogram,
+}
+
+impl Metrics {
+    /// A registry in which everything stands at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { instruments: Arc::new(Instruments::register()) }
+    }
+
+    /// Counts one answered request. `endpoint` is the route's template, never the path that was
+    /// asked for; `method` is a method of the route or `OTHER`.
+    pub fn request(
+        &self,
+        endpoint: &str,
+        method: &'static str,
+        status_code: u16,
+        duration: Duration,
+    ) {
+        let endpoint = endpoint.to_owned();
+        let route = RouteLabels { endpoint: endpoint.clone(), method };
+        let histogram = self.instruments.api_request_duration.get_or_create(&route);
+        histogram.observe(duration.as_secs_f64());
+        let labels = RequestLabels { endpoint, method, status_code };
+        self.instruments.api_requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts one event that was understood. `topic` is a topic's name, or the name of another
+    /// source of events.
+    pub fn message_processed(&self, topic: &'static str, outcome: Outcome) {
+        let labels = ProcessedLabels { topic, outcome };
+        self.instruments.messages_processed.get_or_create(&labels).inc();
+    }
+
+    /// Counts one record that was refused.
+    pub fn invalid_message(&self, topic: &'static str, code: RefusalCode) {
+        let labels = RefusedLabels { topic, error_type: code.as_str() };
+        self.instruments.invalid_messages.get_or_create(&labels).inc();
+    }
+
+    /// Counts one refused record that is now kept as a dead letter.
+    pub fn dead_letter(&self, topic: &'static str, code: RefusalCode) {
+        let labels = RefusedLabels { topic, error_type: code.as_str() };
+        self.instruments.dead_letters.get_or_create(&labels).inc();
+    }
+
+    /// Counts one answer that came from the cache.
+    pub fn cache_hit(&self, cache_type: CacheType) {
+        self.instruments.cache_hits.get_or_create(&CacheLabels { cache_type }).inc();
+    }
+
+    /// Counts one answer that had to be loaded because the cache did not have it.
+    pub fn cache_miss(&self, cache_type: CacheType) {
+        self.instruments.cache_misses.get_or_create(&CacheLabels { cache_type }).inc();
+    }
+
+    /// Counts one answer that was loaded past the cache, and why.
+    pub fn cache_bypass(&self, cache_type: CacheType, reason: &'static str) {
+        let labels = BypassLabels { cache_type, reason };
+        self.instruments.cache_bypasses.get_or_create(&labels).inc();
+    }
+
+    /// Counts one error of the consumer: a poll, a commit or a group that had to be tried again.
+    pub fn consumer_error(&self) {
+        self.instruments.consumer_errors.inc();
+    }
+
+    /// Counts one confirmed drop of an owner and the pages that it held.
+    pub fn cache_dropped(&self, pages: u64) {
+        self.instruments.cache_drops.inc();
+        self.instruments.cache_dropped_pages.inc_by(pages);
+    }
+
+    /// Counts one drop that was not confirmed.
+    pub fn cache_drop_failed(&self) {
+        self.instruments.cache_drop_failures.inc();
+    }
+
+    /// Shows how many owners wait for their drop to be confirmed.
+    pub fn set_cache_pending_drops(&self, owners: usize) {
+        self.instruments.cache_pending_drops.set(i64::try_from(owners).unwrap_or(i64::MAX));
+    }
+
+    /// Records how long one group of events took, from its first read to its confirmed drops.
+    pub fn applied_in(&self, duration: Duration) {
+        self.instruments.apply.observe(duration.as_secs_f64());
+    }
+
+    /// Records how old an event was, by its own timestamp, when its effect could be read.
+    pub fn event_lag(&self, lag: Duration) {
+        self.instruments.event_lag.observe(lag.as_secs_f64());
+    }
+
+    /// Everything counted so far, as `OpenMetrics` text.
+    ///
+    /// # Errors
+    ///
+    /// Only what a metric's own encoder refuses, which none here does.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.instruments.registry)?;
+        Ok(page)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Instruments {
+    fn register() -> Self {
+        let mut registry = Registry::with_prefix("ras");
+        // Counters are named without `_total`: the text format adds it.
+        Self {
+            api_requests: add(&mut registry, "api_requests", "Requests answered"),
+            api_request_duration: add_as(
+                &mut registry,
+                "api_request_duration_seconds",
+                "Time from the request's head to the answer's head",
+                Family::new_with_constructor(|| Histogram::new(REQUEST_BOUNDS_SECONDS)),
+            ),
+            messages_processed: add(&mut registry, "messages_processed", "Events understood"),
+            invalid_messages: add(&mut registry, "invalid_messages", "Records refused"),
+            cache_hits: add(&mut registry, "cache_hits", "Answers from the cache"),
+            cache_misses: add(&mut registry, "cache_misses", "Answers the cache did not have"),
+            cache_bypasses: add(&mut registry, "cache_bypasses", "Answers past the cache"),
+            consumer_errors: add(&mut registry, "consumer_errors", "Errors of the consumer"),
+            cache_drops: add(&mut registry, "cache_drops", "Owners dropped and confirmed"),
+            cache_dropped_pages: add(&mut registry, "cache_dropped_pages", "Pages dropped"),
+            cache_drop_failures: add(&mut registry, "cache_drop_failures", "Drops not confirmed"),
+            cache_pending_drops: add(
+                &mut registry,
+                "cache_pending_drops",
+                "Owners that wait for their drop to be confirmed",
+            ),
+            dead_letters: add(&mut registry, "dead_letters", "Refused records kept"),
+            apply: add_as(
+                &mut registry,
+                "apply_seconds",
+                "Time to apply one group of events, drops included",
+                Histogram::new(APPLY_BOUNDS_SECONDS),
+            ),
+            event_lag: add_as(
+                &mut registry,
+                "event_lag_seconds",
+                "Age of an event when its effect could be read",
+                Histogram::new(LAG_BOUNDS_SECONDS),
+            ),
+            registry,
+        }
+    }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add_as(registry, name, help, M::default())
+}
+
+fn add_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: String,
+    method: &'static str,
+    status_code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    endpoint: String,
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProcessedLabels {
+    topic: &'static str,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    topic: &'static str,
+    error_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    cache_type: CacheType,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BypassLabels {
+    cache_type: CacheType,
+    reason: &'static str,
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}
+
+impl EncodeLabelValue for CacheType {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::BatchStatus => "batch_status",
+            Self::UserBatches => "user_batches",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}

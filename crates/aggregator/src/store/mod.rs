@@ -1,0 +1,162 @@
+//! The store: the rows of the read model, behind one trait that ships twice.
+//!
+//! Rows are JSON documents that the crate `results` makes and reads; this room finds them, keeps
+//! two writers from losing each other's work, and reads every answer from one snapshot. It does
+//! not know what an event means, never calls the cache, and retries nothing: an error says what
+//! its caller should do next.
+
+mod begin;
+mod dead_letter;
+mod error;
+mod held;
+mod migrate;
+mod postgres;
+mod rows;
+mod sqlite;
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use results::{
+    Batch, BatchId, BatchStatus, Essay, EventId, EventKind, Needs, Rows, Timestamp, UserId,
+};
+
+pub use self::{
+    dead_letter::DeadLetter,
+    error::{BoxError, StoreError},
+    postgres::{PostgresOptions, PostgresRepository},
+    sqlite::{SqliteOptions, SqliteRepository},
+};
+
+/// The most batches that one unit of work may need.
+///
+/// On PostgreSQL each is one entry in the server's shared table of locks, which by default has
+/// room for 6,400 of all connections together.
+pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
+
+/// Where the rows live. Ships twice: [`PostgresRepository`] and [`SqliteRepository`].
+///
+/// The rules are numbered, and the conformance suite has a check per number, run on both.
+///
+/// - **R1** What was committed is read back as it was written, by units and by reads.
+/// - **R2** A unit dropped without commit leaves nothing behind.
+/// - **R3** The inbox knows exactly the events that were committed; the same event cannot be
+///   written twice.
+/// - **R4** Two units never lose an update: of a batch the second waits, of an essay the second is
+///   refused as [`StoreError::Conflict`] if it loaded what the first has overwritten since.
+/// - **R5** Units that need the same batches in any order never wait for each other in a circle.
+/// - **R6** A page is ordered by creation time, newest first, then by batch id in byte order; its
+///   total counts what the filter selects, whatever limit and offset are.
+/// - **R7** A page, its total and its essays are of one moment, and so are a batch and its essays.
+/// - **R8** Only registered batches are shown.
+/// - **R9** Ids are opaque: none reaches another id's rows.
+/// - **R10** A dead letter is kept with its bytes, and once.
+/// - **R11** A unit may hold as many essays as one event may name.
+/// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
+/// - **R13** Several processes may start on one empty database at once.
+/// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
+#[async_trait]
+pub trait BatchRepository: Send + Sync + 'static {
+    /// Opens the one transaction of a group of events.
+    ///
+    /// Safe to cancel: a caller dropped in the middle leaves no open transaction behind.
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError>;
+
+    /// One batch with its essays, from one snapshot. `None`: not registered, or unknown.
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError>;
+
+    /// One page of a user's batches, its total and its essays, from one snapshot.
+    async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError>;
+
+    /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
+    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
+
+    /// How many dead letters there are.
+    async fn dead_letter_count(&self) -> Result<u64, StoreError>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Closes all connections, after the work on them has ended.
+    async fn close(&self);
+}
+
+/// One transaction. Dropped without [`commit`](Self::commit), it is rolled back.
+///
+/// The order is load, write, commit, each once. After an error, drop it.
+#[async_trait]
+pub trait UnitOfWork: Send {
+    /// Locks the batches of `needs`, then loads its rows and which of `events` the inbox has.
+    ///
+    /// Also loads every batch that a loaded essay belongs to now, to read, not to write: its owner
+    /// must be told when the essay moves.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Internal`] beyond [`BATCHES_PER_UNIT_MAX`].
+    async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<Loaded, StoreError>;
+
+    /// Writes what changed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if another unit wrote one of the essays or events since `load`;
+    /// [`StoreError::Internal`] for a row that `load` was not asked for.
+    async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError>;
+
+    /// Makes the writes last. After an error they may or may not have: the inbox will tell.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// What [`UnitOfWork::load`] found.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those of the events that are applied already.
+    pub known: HashSet<EventId>,
+    /// The rows, where there are any.
+    pub rows: Rows,
+}
+
+/// What [`UnitOfWork::write`] writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Changes<'a> {
+    /// The events that are applied by this, with their kinds and times.
+    pub events: &'a [(EventId, EventKind, Timestamp)],
+    /// The rows that changed, and only those.
+    pub rows: &'a Rows,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// A batch and the essays that belong to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchWithEssays {
+    /// The batch.
+    pub batch: Batch,
+    /// Its essays, by essay id in byte order. Empty if they were not asked for.
+    pub essays: Vec<Essay>,
+}
+
+/// Which page to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageQuery {
+    /// Whose batches.
+    pub user_id: UserId,
+    /// Only batches in one of these; empty: in any.
+    pub statuses: Vec<BatchStatus>,
+    /// How many batches at most.
+    pub limit: u32,
+    /// How many batches to skip.
+    pub offset: u32,
+    /// Whether to read the essays too.
+    pub include_essays: bool,
+}
+
+/// A page of a user's batches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// How many batches the query selects, on all pages together.
+    pub total: u64,
+    /// The batches of this page, newest first, then by batch id in byte order.
+    pub batches: Vec<BatchWithEssays>,
+}

@@ -1,0 +1,238 @@
+//! The store on PostgreSQL, for any number of processes.
+//!
+//! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
+
+mod unit;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use results::BatchId;
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    types::Json,
+};
+
+use self::unit::PostgresUnit;
+use super::{
+    BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
+    begin::begin,
+    dead_letter::{self, storable},
+    migrate, rows,
+};
+
+const BATCH: &str = include_str!("queries/postgres/batch.sql");
+const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
+const KEEP_DEAD_LETTERS: &str = include_str!("queries/postgres/keep_dead_letters.sql");
+const DEAD_LETTER_COUNT: &str = include_str!("queries/postgres/dead_letter_count.sql");
+
+/// Said in full, whatever the server's default: each statement must see what was committed before
+/// it, above all the one that loads what a lock was waited for.
+const BEGIN: &str = "begin isolation level read committed";
+
+/// How long a start waits for another process that is bringing the schema up to date.
+const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that was used this recently is taken to be alive. Asking first would cost a round
+/// trip in every call.
+const IDLE_UNTIL_TESTED: Duration = Duration::from_secs(1);
+
+/// How much later than the server's own limit the client gives up on an answer. It comes to that
+/// only if the server, or the way to it, is gone without a word.
+const ANSWER_SLACK: Duration = Duration::from_secs(1);
+
+/// Limits on connections to PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// The most connections of this process. Default 16: with six processes still below the 100
+    /// that a server takes by default.
+    pub connections_max: u32,
+    /// How long a call waits for a connection. Default 2 s: a reader has an answer, or an error,
+    /// while somebody still waits for it.
+    pub acquire_timeout: Duration,
+    /// How long the server works on one statement. Default 2 s: ten times what registering 10,000
+    /// essays takes.
+    pub statement_timeout: Duration,
+    /// How long a unit of work waits for the locks of its batches. Default 1 s: units are short,
+    /// so whoever holds one for longer is in trouble.
+    pub lock_timeout: Duration,
+    /// How long the server keeps a transaction whose client says nothing. Default 2 s: the locks
+    /// of a process that hangs are free again soon.
+    pub idle_in_transaction_timeout: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 16,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(2),
+            lock_timeout: Duration::from_secs(1),
+            idle_in_transaction_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The store on PostgreSQL 15 or later.
+#[derive(Debug, Clone)]
+pub struct PostgresRepository {
+    pool: PgPool,
+    acquire_timeout: Duration,
+    answer_timeout: Duration,
+}
+
+impl PostgresRepository {
+    /// Brings the schema up to date, then opens the pool.
+    ///
+    /// Processes may start together: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if the server does not answer, or another process keeps the
+    /// lock of the migrations for a minute. [`StoreError::Internal`] for a url that cannot be
+    /// read, a login that is refused, or an applied migration that is not the one known here.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        let server: PgConnectOptions = url.parse()?;
+        run_migrations(&server, options.acquire_timeout).await?;
+
+        let limits = [
+            ("statement_timeout", options.statement_timeout),
+            ("lock_timeout", options.lock_timeout),
+            ("idle_in_transaction_session_timeout", options.idle_in_transaction_timeout),
+        ];
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, usage| {
+                Box::pin(async move {
+                    if usage.idle_for > IDLE_UNTIL_TESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(server.options(limits.map(|(name, limit)| (name, milliseconds(limit)))))
+            .await?;
+        Ok(Self {
+            pool,
+            acquire_timeout: options.acquire_timeout,
+            answer_timeout: options.statement_timeout + ANSWER_SLACK,
+        })
+    }
+
+    /// Waits for a call that takes a connection from the pool and sends one statement.
+    async fn answer<T>(
+        &self,
+        call: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, StoreError> {
+        within(self.acquire_timeout + self.answer_timeout, call).await
+    }
+}
+
+#[async_trait]
+impl BatchRepository for PostgresRepository {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let limit = self.acquire_timeout + self.answer_timeout;
+        let opening = tokio::time::timeout(limit, begin(&self.pool, BEGIN));
+        let transaction = opening.await.map_err(StoreError::unavailable)??;
+        Ok(Box::new(PostgresUnit::new(transaction, self.answer_timeout)))
+    }
+
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
+        let query = sqlx::query_as(BATCH).bind(id.as_str());
+        let row = self.answer(query.fetch_optional(&self.pool)).await?;
+        row.map(|row| rows::batch(id, row)).transpose()
+    }
+
+    async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
+        let statuses: Vec<_> = query.statuses.iter().map(|status| status.as_str()).collect();
+        let query = sqlx::query_as(USER_PAGE)
+            .bind(query.user_id.as_str())
+            .bind(statuses)
+            .bind(i64::from(query.limit))
+            .bind(i64::from(query.offset))
+            .bind(query.include_essays);
+        rows::page(self.answer(query.fetch_all(&self.pool)).await?)
+    }
+
+    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        // One statement each, not one transaction: what is kept already is not kept again when
+        // the caller tries once more.
+        for run in dead_letter::runs(letters) {
+            self.keep(run).await?;
+        }
+        Ok(())
+    }
+
+    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
+        let query = sqlx::query_scalar(DEAD_LETTER_COUNT);
+        let count: i64 = self.answer(query.fetch_one(&self.pool)).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.answer(async { self.pool.acquire().await?.ping().await }).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl PostgresRepository {
+    async fn keep(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        let query = sqlx::query(KEEP_DEAD_LETTERS)
+            .bind(column(letters, |letter| storable(&letter.fingerprint)))
+            .bind(column(letters, |letter| storable(&letter.source)))
+            .bind(column(letters, |letter| letter.topic.as_deref().map(storable)))
+            .bind(column(letters, |letter| letter.partition))
+            .bind(column(letters, |letter| letter.offset))
+            .bind(column(letters, |letter| letter.key.as_deref()))
+            .bind(column(letters, |letter| Json(letter.headers_json())))
+            .bind(column(letters, |letter| letter.bytes.as_slice()))
+            .bind(column(letters, |letter| letter.code.as_str()))
+            .bind(column(letters, |letter| storable(&letter.detail)))
+            .bind(column(letters, |letter| moment(letter.at.unix_micros())));
+        self.answer(query.execute(&self.pool)).await?;
+        Ok(())
+    }
+}
+
+/// Brings the schema up to date, on a connection of its own: waiting for another process takes
+/// longer than any limit of the pool.
+async fn run_migrations(
+    server: &PgConnectOptions,
+    connect_timeout: Duration,
+) -> Result<(), StoreError> {
+    let server = server.clone().options([("lock_timeout", milliseconds(MIGRATION_LOCK_TIMEOUT))]);
+    let mut connection = within(connect_timeout, PgConnection::connect_with(&server)).await?;
+    migrate::postgres(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+/// Waits for an answer, but not for ever.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, StoreError> {
+    Ok(tokio::time::timeout(limit, call).await.map_err(StoreError::unavailable)??)
+}
+
+/// One column of some rows, as the array that `unnest` takes.
+fn column<'a, Row, T>(rows: &'a [Row], value: impl FnMut(&'a Row) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// A time in the type that the driver takes.
+fn moment(unix_micros: i64) -> DateTime<Utc> {
+    // Never the default: chrono knows far more years than events may name.
+    DateTime::from_timestamp_micros(unix_micros).unwrap_or_default()
+}
+
+/// A limit as the server takes it. Not 0, which would mean no limit.
+fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().max(1)
+}

@@ -1,0 +1,33 @@
+-- One page of a user's batches, how many there are in all, and the essays of the page: one
+-- statement, hence one snapshot.
+--
+-- $1 user id   $2 statuses, empty = any   $3 limit   $4 offset   $5 with essays?
+--
+-- Rows: one per batch of the page, in its order. A page without batches is one row that has
+-- only the total.
+with mine as not materialized (
+    -- Everything asked here is in the index `batches_of_user`, so the count and a far offset
+    -- read no table row.
+    select batch_id, created_at
+    from batches
+    where user_id = $1
+      and (cardinality($2::text[]) = 0 or status = any ($2))
+),
+page as (
+    select batch_id
+    from mine
+    order by created_at desc, batch_id
+    limit $3 offset $4
+),
+counted as (
+    select count(*) as total from mine
+)
+select counted.total, batches.batch_id, batches.state::text as batch, folder.essays
+from counted
+left join (page join batches using (batch_id)) on true
+left join lateral (
+    select json_agg(essays.state order by essays.essay_id)::text as essays
+    from essays
+    where $5 and essays.batch_id = batches.batch_id
+) as folder on true
+order by batches.created_at desc, batches.batch_id

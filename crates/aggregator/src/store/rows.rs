@@ -1,0 +1,169 @@
+//! Between columns and types: the rows as both dialects select and write them.
+//!
+//! Statements differ, the columns do not. No SQL here.
+
+use std::collections::BTreeMap;
+
+use results::{Batch, BatchId, Essay, EventId};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{BatchWithEssays, Changes, Loaded, Page, StoreError, held::Held};
+
+/// A row of `load.sql`: kind, id, revision, state.
+pub(super) type LoadRow = (String, String, Option<i64>, Option<String>);
+
+/// A row of `batch.sql`: batch, essays.
+pub(super) type BatchRow = (String, Option<String>);
+
+/// A row of `user_page.sql`: total, batch id, batch, essays.
+pub(super) type PageRow = (i64, Option<String>, Option<String>, Option<String>);
+
+/// A row of the inbox to be written.
+#[derive(Serialize)]
+pub(super) struct NewEvent {
+    pub(super) id: Uuid,
+    pub(super) kind: &'static str,
+    /// Microseconds since the Unix epoch.
+    pub(super) at: i64,
+    /// Microseconds since the Unix epoch.
+    pub(super) applied_at: i64,
+}
+
+/// A batch to be written, beside it what is copied out of it to be looked up.
+#[derive(Serialize)]
+pub(super) struct NewBatch<'a> {
+    pub(super) id: &'a str,
+    pub(super) user_id: Option<&'a str>,
+    pub(super) status: Option<&'static str>,
+    /// Microseconds since the Unix epoch.
+    pub(super) created_at: Option<i64>,
+    pub(super) state: &'a Batch,
+}
+
+/// An essay to be written, beside it what is copied out of it to be looked up.
+#[derive(Serialize)]
+pub(super) struct NewEssay<'a> {
+    pub(super) id: &'a str,
+    pub(super) batch_id: &'a str,
+    pub(super) revision: i64,
+    pub(super) state: &'a Essay,
+}
+
+/// The rows of one [`Changes`], each kind in ascending order of its ids.
+pub(super) struct NewRows<'a> {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) batches: Vec<NewBatch<'a>>,
+    pub(super) essays: Vec<NewEssay<'a>>,
+}
+
+impl<'a> NewRows<'a> {
+    /// Lays out what is to be written, and refuses what `held` does not cover.
+    pub(super) fn new(changes: &Changes<'a>, held: &Held) -> Result<Self, StoreError> {
+        // Through a map: an event that a group has twice is written once.
+        let events: BTreeMap<_, _> =
+            changes.events.iter().map(|&(id, kind, at)| (id, (kind, at))).collect();
+        let rows = changes.rows;
+        Ok(Self {
+            events: events
+                .into_iter()
+                .map(|(id, (kind, at))| NewEvent {
+                    id: id.0,
+                    kind: kind.topic(),
+                    at: at.unix_micros(),
+                    applied_at: changes.now.unix_micros(),
+                })
+                .collect(),
+            batches: rows
+                .batches
+                .values()
+                .map(|batch| new_batch(batch, held))
+                .collect::<Result<_, _>>()?,
+            essays: rows
+                .essays
+                .values()
+                .map(|essay| new_essay(essay, held))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn new_batch<'a>(batch: &'a Batch, held: &Held) -> Result<NewBatch<'a>, StoreError> {
+    held.check(&batch.id)?;
+    let user_id = batch.user_id().map(|user_id| user_id.as_str());
+    Ok(NewBatch {
+        id: batch.id.as_str(),
+        user_id,
+        // An unregistered batch is in no list, so it has no status to filter by.
+        status: user_id.and(Some(batch.status().as_str())),
+        created_at: batch.created_at().map(|at| at.unix_micros()),
+        state: batch,
+    })
+}
+
+fn new_essay<'a>(essay: &'a Essay, held: &Held) -> Result<NewEssay<'a>, StoreError> {
+    Ok(NewEssay {
+        id: essay.id.as_str(),
+        batch_id: essay.batch_id().as_str(),
+        revision: held.next_revision(&essay.id)?,
+        state: essay,
+    })
+}
+
+/// Puts together what `load.sql` found, and tells `held` the revisions.
+pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
+    for (kind, id, revision, state) in rows {
+        match (kind.as_str(), revision, state) {
+            ("event", None, None) => {
+                let id = Uuid::parse_str(&id).map_err(StoreError::internal)?;
+                loaded.known.insert(EventId(id));
+            }
+            ("batch", None, Some(state)) => {
+                let batch: Batch = read("batch", &id, &state)?;
+                loaded.rows.batches.insert(batch.id.clone(), batch);
+            }
+            ("essay", Some(revision), Some(state)) => {
+                let essay: Essay = read("essay", &id, &state)?;
+                held.found(&essay.id, revision);
+                loaded.rows.essays.insert(essay.id.clone(), essay);
+            }
+            _ => return Err(StoreError::internal(format!("load.sql gave a row of kind `{kind}`"))),
+        }
+    }
+    Ok(loaded)
+}
+
+/// Puts together what `batch.sql` found.
+pub(super) fn batch(id: &BatchId, row: BatchRow) -> Result<BatchWithEssays, StoreError> {
+    let (batch, essays) = row;
+    with_essays(id.as_str(), &batch, essays.as_deref())
+}
+
+/// Puts together what `user_page.sql` found.
+pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, StoreError> {
+    let mut page = Page { total: 0, batches: Vec::with_capacity(rows.len()) };
+    for (total, id, batch, essays) in rows {
+        page.total = total.unsigned_abs();
+        // Without them, the row is only there for the total.
+        if let (Some(id), Some(batch)) = (id, batch) {
+            page.batches.push(with_essays(&id, &batch, essays.as_deref())?);
+        }
+    }
+    Ok(page)
+}
+
+fn with_essays(id: &str, batch: &str, essays: Option<&str>) -> Result<BatchWithEssays, StoreError> {
+    Ok(BatchWithEssays {
+        batch: read("batch", id, batch)?,
+        // No essays add up to null, not to an empty array.
+        essays: essays.map_or(Ok(Vec::new()), |essays| read("essays of batch", id, essays))?,
+    })
+}
+
+fn read<T: DeserializeOwned>(what: &str, id: &str, json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|error| StoreError::Corrupt {
+        what: format!("{what} `{id}`"),
+        source: error.into(),
+    })
+}

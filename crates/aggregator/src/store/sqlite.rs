@@ -1,0 +1,192 @@
+//! The store in one SQLite file, for the embedded mode.
+//!
+//! One connection writes, a few read. SQLite has one writer at a time in any case; asking for the
+//! only connection is a queue, asking the file's lock would be polling. Readers are never held up
+//! by the writer: the journal is a write-ahead log.
+
+mod unit;
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use results::BatchId;
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use self::unit::SqliteUnit;
+use super::{
+    BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
+    begin::begin, dead_letter::storable, migrate, rows,
+};
+
+const BATCH: &str = include_str!("queries/sqlite/batch.sql");
+const USER_PAGE: &str = include_str!("queries/sqlite/user_page.sql");
+const KEEP_DEAD_LETTER: &str = include_str!("queries/sqlite/keep_dead_letter.sql");
+const PING: &str = include_str!("queries/sqlite/ping.sql");
+const DEAD_LETTER_COUNT: &str = include_str!("queries/sqlite/dead_letter_count.sql");
+
+/// Takes the file's write lock at once. A transaction that first reads and then wants to write is
+/// refused if anybody wrote in between, without waiting.
+const BEGIN: &str = "begin immediate";
+
+/// How long an opening waits for another process that opens the same file, and how often it looks.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const OPEN_RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Limits on connections to an SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// The most connections that read. Default 4: each is a thread and a cache of pages, and more
+    /// readers than processor cores only take turns.
+    pub readers_max: u32,
+    /// How long a call waits for a connection, and with it for the units of work before it.
+    /// Default 5 s: a queue of many short units.
+    pub acquire_timeout: Duration,
+    /// How long a statement waits for another process that is writing the file. Default 5 s.
+    pub busy_timeout: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            readers_max: 4,
+            acquire_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The store in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteRepository {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteRepository {
+    /// Opens the file at `path`, makes it if it is missing, and brings its schema up to date.
+    ///
+    /// Processes may open it together: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if others keep the file locked. [`StoreError::Internal`] for a
+    /// file that cannot be opened or made, is not a database, or has an applied migration that is
+    /// not the one known here.
+    pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
+        let file = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(options.busy_timeout)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged event must survive a power cut. In WAL mode only FULL syncs the log
+            // in every commit; NORMAL may lose the last ones.
+            .synchronous(SqliteSynchronous::Full);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(options.acquire_timeout)
+            // There is no network that could lose a connection.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+
+        let writer = pool.clone().max_connections(1);
+        let writer = open_writer(writer, file.clone().create_if_missing(true)).await?;
+        let mut transaction = begin(&writer, BEGIN).await?;
+        migrate::sqlite(&mut transaction).await?;
+        transaction.commit().await?;
+
+        let readers = pool
+            .max_connections(options.readers_max)
+            .connect_with(file.pragma("query_only", "on"))
+            .await?;
+        Ok(Self { writer, readers })
+    }
+}
+
+/// Opens the connection that writes, once no other process is opening the same new file.
+///
+/// Turning a new file's journal into a write-ahead log takes an exclusive lock, and SQLite's own
+/// waiting for locks does not cover that one.
+async fn open_writer(
+    pool: SqlitePoolOptions,
+    file: SqliteConnectOptions,
+) -> Result<SqlitePool, StoreError> {
+    let opened = tokio::time::timeout(OPEN_TIMEOUT, async {
+        loop {
+            match pool.clone().connect_with(file.clone()).await.map_err(StoreError::from) {
+                Err(StoreError::Unavailable { .. }) => tokio::time::sleep(OPEN_RETRY_PAUSE).await,
+                outcome => return outcome,
+            }
+        }
+    });
+    opened.await.map_err(StoreError::unavailable)?
+}
+
+#[async_trait]
+impl BatchRepository for SqliteRepository {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        let transaction = begin(&self.writer, BEGIN).await?;
+        Ok(Box::new(SqliteUnit::new(transaction)))
+    }
+
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
+        let query = sqlx::query_as(BATCH).bind(id.as_str());
+        let row = query.fetch_optional(&self.readers).await?;
+        row.map(|row| rows::batch(id, row)).transpose()
+    }
+
+    async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
+        let statuses: Vec<_> = query.statuses.iter().map(|status| status.as_str()).collect();
+        let query = sqlx::query_as(USER_PAGE)
+            .bind(query.user_id.as_str())
+            .bind(unit::json(&statuses)?)
+            .bind(query.limit)
+            .bind(query.offset)
+            .bind(query.include_essays);
+        rows::page(query.fetch_all(&self.readers).await?)
+    }
+
+    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        // One transaction, since each would wait for the disk on its own. One row per statement:
+        // bytes cannot travel in JSON.
+        let mut transaction = begin(&self.writer, BEGIN).await?;
+        for letter in letters {
+            sqlx::query(KEEP_DEAD_LETTER)
+                .bind(storable(&letter.fingerprint))
+                .bind(storable(&letter.source))
+                .bind(letter.topic.as_deref().map(storable))
+                .bind(letter.partition)
+                .bind(letter.offset)
+                .bind(letter.key.as_deref())
+                .bind(letter.headers_json().to_string())
+                .bind(letter.bytes.as_slice())
+                .bind(letter.code.as_str())
+                .bind(storable(&letter.detail))
+                .bind(letter.at.unix_micros())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(DEAD_LETTER_COUNT).fetch_one(&self.readers).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        // Not sqlx's ping, which asks the thread of the connection and not the file.
+        sqlx::query(PING).execute(&self.readers).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        // The writer last: the last connection moves the log into the file.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

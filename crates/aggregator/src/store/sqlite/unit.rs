@@ -1,0 +1,77 @@
+//! A transaction on an SQLite file.
+//!
+//! It holds the file's one write lock from its beginning, so a second unit waits for all of it and
+//! there is nothing to lock here. Revisions are kept all the same: they cost nothing, and a change
+//! that would break the rule is refused.
+
+use async_trait::async_trait;
+use results::{EventId, Needs};
+use serde::Serialize;
+use sqlx::{Sqlite, Transaction};
+
+use crate::store::{
+    Changes, Loaded, StoreError, UnitOfWork,
+    held::Held,
+    rows::{self, NewRows},
+};
+
+const LOAD: &str = include_str!("../queries/sqlite/load.sql");
+const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
+const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
+const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
+
+/// See [`UnitOfWork`].
+pub(super) struct SqliteUnit {
+    transaction: Transaction<'static, Sqlite>,
+    held: Held,
+}
+
+impl SqliteUnit {
+    pub(super) fn new(transaction: Transaction<'static, Sqlite>) -> Self {
+        Self { transaction, held: Held::default() }
+    }
+
+    /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
+    /// written before.
+    async fn write_all<T: Serialize>(
+        &mut self,
+        statement: &'static str,
+        new: &[T],
+    ) -> Result<(), StoreError> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(statement).bind(json(new)?);
+        let done = query.execute(&mut *self.transaction).await?;
+        if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+}
+
+#[async_trait]
+impl UnitOfWork for SqliteUnit {
+    async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<Loaded, StoreError> {
+        self.held = Held::new(needs)?;
+        let query = sqlx::query_as(LOAD)
+            .bind(json(events)?)
+            .bind(json(&needs.batches)?)
+            .bind(json(&needs.essays)?);
+        rows::loaded(query.fetch_all(&mut *self.transaction).await?, &mut self.held)
+    }
+
+    async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
+        let new = NewRows::new(&changes, &self.held)?;
+        self.write_all(WRITE_INBOX, &new.events).await?;
+        self.write_all(WRITE_BATCHES, &new.batches).await?;
+        self.write_all(WRITE_ESSAYS, &new.essays).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+/// A list as SQLite takes it: one JSON array, however long. Bound one by one, 10,000 essays would
+/// be more parameters than a statement may have.
+pub(super) fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, StoreError> {
+    serde_json::to_string(list).map_err(StoreError::internal)
+}

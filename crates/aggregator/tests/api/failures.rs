@@ -1,0 +1,99 @@
+//! What a client is told when something behind the API fails.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Method;
+
+use crate::app::{Answer, App, EXTRA_BODY_BYTES_MAX, authenticated};
+use crate::fakes::{Mood, corrupt, unavailable};
+
+const PATHS: [&str; 2] = ["/internal/v1/batches/user/teacher", "/internal/v1/batches/batch/status"];
+
+fn app() -> App {
+    let app = App::new();
+    app.repository.register("batch", "teacher", 1);
+    app
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer, code: &str) {
+    answer.assert_problem(503, code, "Service temporarily unavailable");
+    assert_eq!(answer.header("retry-after"), "2");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_503_and_the_next_read_can_succeed() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Fails(unavailable));
+        let answer = app.get(path).await;
+        assert_unavailable(&answer, "unavailable");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("planted"));
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get(path).await.status, 200, "an error is not kept");
+    }
+}
+
+#[tokio::test]
+async fn any_other_failure_is_500_without_its_cause() {
+    let app = app();
+    app.repository.set_mood(Mood::Fails(corrupt));
+    for path in PATHS {
+        let answer = app.get(path).await;
+        answer.assert_problem(500, "internal", "Internal server error");
+        assert!(!answer.headers.contains_key("retry-after"));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("planted"));
+    }
+}
+
+#[tokio::test]
+async fn a_hit_needs_no_database() {
+    let app = app();
+    for path in PATHS {
+        app.get(path).await;
+    }
+    app.repository.set_mood(Mood::Fails(unavailable));
+    for path in PATHS {
+        assert_eq!(app.get(path).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_next_read_can_succeed() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Panics);
+        let answer = app.get(path).await;
+        answer.assert_problem(500, "internal", "Internal server error");
+        assert!(answer.headers.contains_key("x-correlation-id"), "it can be found in the log");
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get(path).await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_takes_too_long_is_503_and_the_next_can_succeed() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Waits);
+        let answer = app.get(path).await;
+        assert_unavailable(&answer, "timed_out");
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get(path).await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_of_reads_are_not_those_of_other_routes() {
+    let app = app();
+    let post = |body: Vec<u8>| {
+        let request = authenticated("/internal/v1/events").method(Method::POST);
+        app.send(request.body(Body::from(body)).unwrap())
+    };
+    let started = tokio::time::Instant::now();
+    let answer = post(vec![b'x'; EXTRA_BODY_BYTES_MAX]).await;
+    assert_eq!(answer.status, 200);
+    assert!(started.elapsed() >= Duration::from_secs(60), "longer than a read may take");
+    assert_eq!(post(vec![b'x'; EXTRA_BODY_BYTES_MAX + 1]).await.status, 413);
+}

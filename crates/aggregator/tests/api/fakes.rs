@@ -1,0 +1,227 @@
+//! A repository and a cache store that count, fail, hang or panic on demand.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aggregator::store::{
+    BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
+};
+use async_trait::async_trait;
+use freshset::store::memory::MemoryStore;
+use freshset::store::{Dropped, Filled, Lookup, Reaped, Trimmed};
+use freshset::{EntryKey, Lifetimes, Nonce, Owner, Store, Token};
+use results::{
+    BatchEssaysRegistered, BatchId, CorrelationId, CourseCode, EssayId, Event, EventId, EventKind,
+    Fact, Rows, Timestamp, UserId,
+};
+use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
+
+/// What the repository does when it is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mood {
+    Answers,
+    Fails(fn() -> StoreError),
+    /// Says so by `entered`, then waits for `release`.
+    Waits,
+    Panics,
+}
+
+/// A repository in memory.
+pub(crate) struct FakeRepository {
+    rows: Mutex<Rows>,
+    mood: Mutex<Mood>,
+    /// What was asked for, in order.
+    asked: Mutex<Vec<String>>,
+    queries: Mutex<Vec<PageQuery>>,
+    pub(crate) entered: Notify,
+    pub(crate) release: Semaphore,
+}
+
+impl FakeRepository {
+    pub(crate) fn new() -> Self {
+        Self {
+            rows: Mutex::default(),
+            mood: Mutex::new(Mood::Answers),
+            asked: Mutex::default(),
+            queries: Mutex::default(),
+            entered: Notify::new(),
+            release: Semaphore::new(0),
+        }
+    }
+
+    /// Registers a batch of a user with essays `essay-0`, `essay-1` and so on.
+    pub(crate) fn register(&self, batch: &str, user: &str, essays: u32) {
+        let mut rows = self.rows.lock().unwrap();
+        let serial = rows.batches.len();
+        let event = Event {
+            id: EventId(Uuid::from_u128(serial as u128)),
+            kind: EventKind::BatchEssaysRegistered,
+            at: Timestamp::from_unix_micros(serial as i64 * 1_000_000),
+            correlation_id: CorrelationId(Uuid::nil()),
+            source_service: "test".into(),
+            fact: Fact::BatchEssaysRegistered(BatchEssaysRegistered {
+                batch_id: BatchId::parse(batch).unwrap(),
+                user_id: UserId::parse(user).unwrap(),
+                essay_ids: (0..essays)
+                    .map(|number| EssayId::parse(format!("{serial}-essay-{number}")).unwrap())
+                    .collect(),
+                expected_essay_count: essays,
+                course_code: CourseCode::Eng5,
+                student_prompt_ref: None,
+                org_id: None,
+                class_id: None,
+            }),
+        };
+        rows.apply(&event).unwrap();
+    }
+
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// The ids that were asked for, in order; each is one snapshot.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) fn last_query(&self) -> PageQuery {
+        self.queries.lock().unwrap().last().unwrap().clone()
+    }
+
+    async fn act(&self) -> Result<(), StoreError> {
+        let mood = *self.mood.lock().unwrap();
+        match mood {
+            Mood::Answers => Ok(()),
+            Mood::Fails(error) => Err(error()),
+            Mood::Waits => {
+                self.entered.notify_one();
+                self.release.acquire().await.unwrap().forget();
+                Ok(())
+            }
+            Mood::Panics => panic!("planted"),
+        }
+    }
+
+    fn with_essays(rows: &Rows, batch_id: &BatchId) -> Option<BatchWithEssays> {
+        let batch = rows.batches.get(batch_id)?.clone();
+        let essays =
+            rows.essays.values().filter(|essay| essay.batch_id() == batch_id).cloned().collect();
+        Some(BatchWithEssays { batch, essays })
+    }
+}
+
+#[async_trait]
+impl BatchRepository for FakeRepository {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        unreachable!("the api reads")
+    }
+
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
+        self.asked.lock().unwrap().push(id.to_string());
+        self.act().await?;
+        Ok(Self::with_essays(&self.rows.lock().unwrap(), id))
+    }
+
+    async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
+        self.asked.lock().unwrap().push(query.user_id.to_string());
+        self.queries.lock().unwrap().push(query.clone());
+        self.act().await?;
+        let rows = self.rows.lock().unwrap();
+        let owned: BTreeMap<_, _> = rows
+            .batches
+            .values()
+            .filter(|batch| batch.user_id() == Some(&query.user_id))
+            .map(|batch| (std::cmp::Reverse(batch.created_at()), &batch.id))
+            .collect();
+        let page = owned.values().skip(query.offset as usize).take(query.limit as usize);
+        let batches = page.filter_map(|id| Self::with_essays(&rows, id)).collect();
+        Ok(Page { total: owned.len() as u64, batches })
+    }
+
+    async fn keep_dead_letters(&self, _: &[DeadLetter]) -> Result<(), StoreError> {
+        unreachable!("the api reads")
+    }
+
+    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
+        unreachable!("the api reads")
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.act().await
+    }
+
+    async fn close(&self) {}
+}
+
+/// A cache in memory that can go away.
+#[derive(Debug, Default)]
+pub(crate) struct FakeStore {
+    memory: MemoryStore,
+    is_away: AtomicBool,
+    pub(crate) fills: AtomicUsize,
+}
+
+impl FakeStore {
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn answer(&self) -> Result<&MemoryStore, freshset::StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            let source = "planted".into();
+            return Err(freshset::StoreError::Unreachable { store: "the fake", source });
+        }
+        Ok(&self.memory)
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, freshset::StoreError> {
+        self.answer()?.get(owner, key).await
+    }
+
+    async fn token(
+        &self,
+        owner: &Owner,
+        nonce: &Nonce,
+        lifetimes: &Lifetimes,
+    ) -> Result<Token, freshset::StoreError> {
+        self.answer()?.token(owner, nonce, lifetimes).await
+    }
+
+    async fn fill(&self, page: freshset::store::Page<'_>) -> Result<Filled, freshset::StoreError> {
+        self.fills.fetch_add(1, Ordering::SeqCst);
+        self.answer()?.fill(page).await
+    }
+
+    async fn drop_owner(
+        &self,
+        owner: &Owner,
+        heap: &Nonce,
+        lifetimes: &Lifetimes,
+    ) -> Result<Dropped, freshset::StoreError> {
+        self.answer()?.drop_owner(owner, heap, lifetimes).await
+    }
+
+    async fn reap(&self, owner: &Owner) -> Result<Reaped, freshset::StoreError> {
+        self.answer()?.reap(owner).await
+    }
+
+    async fn trim(&self, owner: &Owner) -> Result<Trimmed, freshset::StoreError> {
+        self.answer()?.trim(owner).await
+    }
+}
+
+/// The database is away.
+pub(crate) fn unavailable() -> StoreError {
+    StoreError::Unavailable { source: "planted secret of the database".into() }
+}
+
+/// A stored document cannot be read.
+pub(crate) fn corrupt() -> StoreError {
+    let what = "planted secret of the document".into();
+    StoreError::Corrupt { what, source: "planted".into() }
+}

@@ -1,0 +1,78 @@
+//! Liveness and readiness.
+
+use aggregator::api::health::ConsumerState;
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+
+use crate::app::{Answer, App};
+use crate::fakes::{Mood, unavailable};
+
+async fn anonymous(app: &App, path: &str) -> Answer {
+    app.send(Request::builder().uri(path).body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn alive_means_no_more_than_that() {
+    let app = App::new();
+    app.repository.set_mood(Mood::Panics);
+    app.store.set_away(true);
+    let answer = anonymous(&app, "/healthz").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, r#"{"status":"ok"}"#);
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn ready_tells_every_dependency() {
+    let app = App::new();
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 200);
+    let want = json!({
+        "status": "ready", "database": "connected", "cache": "connected", "consumer": null
+    });
+    assert_eq!(answer.json(), want);
+
+    for (state, name) in [
+        (ConsumerState::Starting, "starting"),
+        (ConsumerState::Running, "running"),
+        (ConsumerState::Waiting, "waiting"),
+        (ConsumerState::Stopped, "stopped"),
+    ] {
+        app.health.set_consumer(state);
+        let answer = anonymous(&app, "/readyz").await;
+        assert_eq!(answer.status, 200, "a read needs no consumer");
+        assert_eq!(answer.json()["consumer"], name);
+    }
+}
+
+#[tokio::test]
+async fn without_the_cache_it_is_ready() {
+    let app = App::new();
+    app.store.set_away(true);
+    for _ in 0..3 {
+        app.get("/internal/v1/batches/user/teacher").await;
+    }
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["cache"], "away");
+}
+
+#[tokio::test]
+async fn without_the_database_it_is_not() {
+    let app = App::new();
+    app.repository.set_mood(Mood::Fails(unavailable));
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["status"], "unavailable");
+    assert_eq!(answer.json()["database"], "away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_hangs_does_not_hang_the_probe() {
+    let app = App::new();
+    app.repository.set_mood(Mood::Waits);
+    let started = tokio::time::Instant::now();
+    assert_eq!(anonymous(&app, "/readyz").await.status, 503);
+    assert!(started.elapsed() < std::time::Duration::from_secs(1));
+}

@@ -1,0 +1,82 @@
+//! The rules of `BatchRepository`, each as a check that any database can be put to.
+//!
+//! The name of a check starts with the number of its rule.
+
+mod reads;
+mod starts;
+mod units;
+
+use std::sync::Arc;
+
+use aggregator::store::{BatchRepository, StoreError};
+use async_trait::async_trait;
+
+pub(crate) use self::{reads::*, starts::*, units::*};
+
+/// A database of its own for one check, empty at first.
+#[async_trait]
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// Makes the database. It has no schema yet.
+    async fn empty() -> Self;
+
+    /// Opens it, as another process would.
+    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError>;
+
+    /// Opens it where nothing stands in the way.
+    async fn open(&self) -> Arc<dyn BatchRepository> {
+        self.try_open().await.unwrap()
+    }
+
+    /// Does behind the store's back what no store does.
+    async fn execute(&self, statement: &'static str);
+
+    /// Fingerprint, key, headers and bytes of all dead letters, by fingerprint.
+    async fn dead_letters(&self) -> Vec<KeptLetter>;
+}
+
+pub(crate) type KeptLetter = (String, Option<Vec<u8>>, String, Vec<u8>);
+
+/// One test per check, for one backend.
+macro_rules! conformance_tests {
+    ($Backend:ty) => {
+        conformance_tests! { $Backend:
+            r1_committed_rows_are_read_back,
+            r2_a_dropped_unit_leaves_nothing,
+            r3_the_inbox_knows_what_was_committed,
+            r3_an_event_is_not_written_twice,
+            r3_an_event_twice_in_one_group_is_one_event,
+            r4_units_of_one_batch_wait_for_each_other,
+            r4_units_of_one_essay_lose_no_update,
+            r4_rows_that_were_not_loaded_are_not_written,
+            r5_no_order_of_batches_is_a_deadlock,
+            r5_a_unit_has_a_limit,
+            r6_pages_are_cut_from_one_order,
+            r6_a_filter_counts_what_it_selects,
+            r6_a_page_without_batches_has_its_total,
+            r7_a_page_is_of_one_moment,
+            r7_a_batch_and_its_essays_are_of_one_moment,
+            r7_an_essay_is_always_in_one_batch,
+            r7_the_batch_that_an_essay_leaves_is_loaded,
+            r8_only_registered_batches_are_shown,
+            r9_ids_are_opaque,
+            r10_a_dead_letter_is_kept_once,
+            r10_a_dead_letter_is_kept_whatever_is_in_it,
+            r11_ten_thousand_essays_are_one_unit,
+            r12_a_cancelled_begin_leaves_no_transaction,
+            r13_many_may_start_at_once,
+            r13_a_newer_schema_does_not_stop_a_start,
+            r13_a_changed_migration_does,
+            r14_an_unreadable_document_is_an_error,
+        }
+    };
+    ($Backend:ty: $($check:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $check() {
+                let backend = <$Backend as crate::conformance::Backend>::empty().await;
+                crate::conformance::$check(backend).await;
+            }
+        )+
+    };
+}
+pub(crate) use conformance_tests;

@@ -1,0 +1,149 @@
+//! Events for the store to keep, and units of work that apply them.
+
+use std::collections::BTreeSet;
+
+use aggregator::store::{BatchRepository, Changes, Loaded, PageQuery, StoreError, UnitOfWork};
+use results::{
+    BatchEssaysRegistered, BatchId, CorrelationId, CourseCode, EssayId, EssaySlotAssigned, Event,
+    EventId, EventKind, Fact, Needs, Rows, Timestamp, UserId,
+};
+use uuid::Uuid;
+
+/// The time of every write.
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
+
+pub(crate) fn batch_id(text: &str) -> BatchId {
+    BatchId::parse(text).unwrap()
+}
+
+pub(crate) fn essay_id(text: &str) -> EssayId {
+    EssayId::parse(text).unwrap()
+}
+
+pub(crate) fn user_id(text: &str) -> UserId {
+    UserId::parse(text).unwrap()
+}
+
+/// A registration, `at` seconds after the epoch.
+pub(crate) fn registered(batch: &str, user: &str, at: i64, essays: &[&str]) -> Event {
+    let fact = Fact::BatchEssaysRegistered(BatchEssaysRegistered {
+        batch_id: batch_id(batch),
+        user_id: user_id(user),
+        essay_ids: essays.iter().map(|essay| essay_id(essay)).collect(),
+        expected_essay_count: u32::try_from(essays.len()).unwrap(),
+        course_code: CourseCode::Eng5,
+        student_prompt_ref: None,
+        org_id: Some("org \"quoted\" \\ é".into()),
+        class_id: None,
+    });
+    event(EventKind::BatchEssaysRegistered, at, fact)
+}
+
+/// A file for an essay, `at` seconds after the epoch.
+pub(crate) fn slot(batch: &str, essay: &str, at: i64) -> Event {
+    let fact = Fact::EssaySlotAssigned(EssaySlotAssigned {
+        batch_id: batch_id(batch),
+        essay_id: essay_id(essay),
+        file_upload_id: format!("upload of {essay}"),
+        text_storage_id: format!("text of {essay}"),
+        original_file_name: "essay's \"best\" \\ версия.docx".into(),
+    });
+    event(EventKind::EssaySlotAssigned, at, fact)
+}
+
+/// Equal facts at equal times are the same event: its id is derived from them.
+fn event(kind: EventKind, at: i64, fact: Fact) -> Event {
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{at} {fact:?}").as_bytes());
+    Event {
+        id: EventId(id),
+        kind,
+        at: Timestamp::from_unix_micros(at * 1_000_000),
+        correlation_id: CorrelationId(id),
+        source_service: "store tests".into(),
+        fact,
+    }
+}
+
+/// What the rows are once these events are applied, in whatever order.
+pub(crate) fn folded(events: &[Event]) -> Rows {
+    let mut rows = Rows::default();
+    for event in events {
+        rows.apply(event).unwrap();
+    }
+    rows
+}
+
+pub(crate) fn needs_of(events: &[Event]) -> Needs {
+    let mut needs = Needs::default();
+    for event in events {
+        let Needs { batches, essays } = event.needs();
+        needs.batches.extend(batches);
+        needs.essays.extend(essays);
+    }
+    needs
+}
+
+pub(crate) async fn load(
+    unit: &mut dyn UnitOfWork,
+    events: &[Event],
+) -> Result<Loaded, StoreError> {
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    unit.load(&ids, &needs_of(events)).await
+}
+
+/// Folds events into what was loaded for them, and writes it.
+pub(crate) async fn write(
+    unit: &mut dyn UnitOfWork,
+    mut rows: Rows,
+    events: &[Event],
+) -> Result<(), StoreError> {
+    for event in events {
+        rows.apply(event).unwrap();
+    }
+    // What was only loaded to be read, the batch that an essay left, is not for us to write.
+    let needs = needs_of(events);
+    rows.batches.retain(|id, _| needs.batches.contains(id));
+    let events: Vec<_> = events.iter().map(|event| (event.id, event.kind, event.at)).collect();
+    unit.write(Changes { events: &events, rows: &rows, now: NOW }).await
+}
+
+/// Applies events in one unit of work.
+pub(crate) async fn apply(store: &dyn BatchRepository, events: &[Event]) -> Result<(), StoreError> {
+    let mut unit = store.begin().await?;
+    let loaded = load(unit.as_mut(), events).await?;
+    write(unit.as_mut(), loaded.rows, events).await?;
+    unit.commit().await
+}
+
+/// Applies events in one unit of work, again whenever another unit was faster.
+pub(crate) async fn apply_in_the_end(store: &dyn BatchRepository, events: &[Event]) {
+    loop {
+        match apply(store, events).await {
+            Err(StoreError::Conflict) => {}
+            outcome => break outcome.unwrap(),
+        }
+    }
+}
+
+/// All rows that these events are about, as the store has them.
+pub(crate) async fn stored(store: &dyn BatchRepository, events: &[Event]) -> Rows {
+    let mut unit = store.begin().await.unwrap();
+    load(unit.as_mut(), events).await.unwrap().rows
+}
+
+/// The whole list of a user, with essays.
+pub(crate) fn whole_list(user: &str) -> PageQuery {
+    PageQuery {
+        user_id: user_id(user),
+        statuses: Vec::new(),
+        limit: 1_000,
+        offset: 0,
+        include_essays: true,
+    }
+}
+
+/// The ids that a stored batch lists as its essays.
+pub(crate) fn listed_essays(batch: &results::Batch) -> BTreeSet<EssayId> {
+    let state = serde_json::to_value(batch).unwrap();
+    serde_json::from_value(state["registration"]["essay_ids"].clone()).unwrap()
+}

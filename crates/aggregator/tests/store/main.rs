@@ -1,0 +1,10 @@
+//! The store on real databases: the rules of `BatchRepository`, one test per rule and database,
+//! and what is special about each database.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+mod conformance;
+mod events;
+mod measure;
+mod postgres;
+mod sqlite;

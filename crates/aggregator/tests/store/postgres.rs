@@ -1,0 +1,217 @@
+//! What is special about PostgreSQL, and its run of the conformance suite.
+
+use std::{sync::Arc, time::Duration};
+
+use aggregator::store::{BatchRepository, PostgresOptions, PostgresRepository, StoreError};
+use async_trait::async_trait;
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    conformance::{self, Backend, KeptLetter, conformance_tests},
+    events::{apply, load, registered, slot, whole_list, write},
+};
+
+conformance_tests!(Server);
+
+/// A database of its own on the server that all tests share.
+pub(crate) struct Server {
+    url: String,
+}
+
+impl Server {
+    async fn connection(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    async fn open_with(&self, options: PostgresOptions) -> PostgresRepository {
+        PostgresRepository::connect(&self.url, options).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Backend for Server {
+    async fn empty() -> Self {
+        Self { url: testkit::postgres().await.create_database().await }
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError> {
+        Ok(Arc::new(PostgresRepository::connect(&self.url, PostgresOptions::default()).await?))
+    }
+
+    async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&mut self.connection().await).await.unwrap();
+    }
+
+    async fn dead_letters(&self) -> Vec<KeptLetter> {
+        const ALL: &str =
+            "select fingerprint, key, headers::text, bytes from dead_letters order by fingerprint";
+        sqlx::query_as(ALL).fetch_all(&mut self.connection().await).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
+    let server = testkit::postgres().await;
+    // Where `a` comes before `B`.
+    let english = "create database english template template0 locale_provider icu icu_locale 'en'";
+    server.psql(&server.url("postgres"), english).await;
+    conformance::r6_pages_are_cut_from_one_order(Server { url: server.url("english") }).await;
+}
+
+#[tokio::test]
+async fn of_two_units_that_loaded_an_essay_the_second_to_write_is_refused() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    // The first time there is no row yet, the second time there is.
+    for at in [2, 1] {
+        let (one, other) = ([slot("b1", "e", at)], [slot("b2", "e", at)]);
+        let mut first = store.begin().await.unwrap();
+        let mut second = store.begin().await.unwrap();
+        let for_first = load(first.as_mut(), &one).await.unwrap();
+        let for_second = load(second.as_mut(), &other).await.unwrap();
+
+        write(first.as_mut(), for_first.rows, &one).await.unwrap();
+        first.commit().await.unwrap();
+        let outcome = write(second.as_mut(), for_second.rows, &other).await;
+        assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
+        drop(second);
+
+        // From the start, it goes through.
+        apply(store.as_ref(), &other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_unit_that_waits_too_long_for_a_batch_is_told_to_come_back() {
+    let server = Server::empty().await;
+    let lock_timeout = Duration::from_millis(50);
+    let store =
+        server.open_with(PostgresOptions { lock_timeout, ..PostgresOptions::default() }).await;
+    let events = [registered("b", "u", 1, &[])];
+
+    let mut first = store.begin().await.unwrap();
+    load(first.as_mut(), &events).await.unwrap();
+    let waited = apply(&store, &events).await;
+    assert!(matches!(waited, Err(StoreError::Unavailable { .. })), "{waited:?}");
+
+    // Another batch is another lock.
+    apply(&store, &[registered("another", "u", 1, &[])]).await.unwrap();
+    drop(first);
+    apply(&store, &events).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unit_that_hangs_loses_its_locks() {
+    let server = Server::empty().await;
+    let idle_in_transaction_timeout = Duration::from_millis(50);
+    let options = PostgresOptions { idle_in_transaction_timeout, ..PostgresOptions::default() };
+    let store = server.open_with(options).await;
+    let events = [registered("b", "u", 1, &[])];
+
+    let mut hanging = store.begin().await.unwrap();
+    load(hanging.as_mut(), &events).await.unwrap();
+    apply(&store, &events).await.unwrap();
+    let outcome = hanging.commit().await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let server = Server::empty().await;
+    let statement_timeout = Duration::from_millis(50);
+    let store =
+        server.open_with(PostgresOptions { statement_timeout, ..PostgresOptions::default() }).await;
+
+    let mut other = server.connection().await;
+    let mut table = other.begin().await.unwrap();
+    sqlx::query("lock table batches").execute(&mut *table).await.unwrap();
+    let outcome = store.user_page(&whole_list("u")).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    table.rollback().await.unwrap();
+    store.user_page(&whole_list("u")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let mut unit = store.begin().await.unwrap();
+    server
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+
+    let events = [registered("b", "u", 1, &[])];
+    let outcome = load(unit.as_mut(), &events).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    drop(unit);
+
+    // One dead connection may still be in the pool.
+    while let Err(error) = store.ping().await {
+        assert!(error.is_transient(), "{error:?}");
+    }
+    apply(store.as_ref(), &events).await.unwrap();
+
+    // Nobody listens on port 1.
+    let nobody = "postgres://postgres@127.0.0.1:1/postgres";
+    let outcome = PostgresRepository::connect(nobody, PostgresOptions::default()).await.map(drop);
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn every_table_and_column_says_what_it_is() {
+    let server = Server::empty().await;
+    server.open().await;
+    const SILENT: &str = "
+        select pg_class.relname || '.' || coalesce(pg_attribute.attname, '')
+        from pg_class
+        left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+        where relnamespace = 'public'::regnamespace and relkind = 'r'
+          and relname <> '_sqlx_migrations'
+          and (obj_description(pg_class.oid) is null or col_description(pg_class.oid, attnum) is null)";
+    let silent: Vec<String> =
+        sqlx::query_scalar(SILENT).fetch_all(&mut server.connection().await).await.unwrap();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn lists_are_read_from_their_index() {
+    let server = Server::empty().await;
+    server.open().await;
+    server
+        .execute(
+            "insert into batches
+             select 'b' || n, 'u' || n % 4000, 'cancelled', to_timestamp(n), '{}'
+             from generate_series(1, 20000) as n",
+        )
+        .await;
+    server
+        .execute(
+            "insert into essays select 'e' || n, 'b' || n % 20000, 1, '{}'
+             from generate_series(1, 60000) as n",
+        )
+        .await;
+    server.execute("vacuum analyze").await;
+
+    const PLAN: &str = concat!(
+        "explain (costs off) ",
+        include_str!("../../src/store/queries/postgres/user_page.sql")
+    );
+    let plan: Vec<String> = sqlx::query_scalar(PLAN)
+        .bind("u7")
+        .bind(["cancelled"])
+        .bind(20_i64)
+        .bind(0_i64)
+        .bind(true)
+        .fetch_all(&mut server.connection().await)
+        .await
+        .unwrap();
+    let plan = plan.join("\n");
+    let count = |step: &str| plan.matches(step).count();
+    // Once for the count, once for the page; neither reads a row of the table.
+    assert_eq!(count("Index Only Scan using batches_of_user"), 2, "{plan}");
+    assert_eq!(count("essays_of_batch"), 1, "{plan}");
+    assert_eq!(count("Seq Scan"), 0, "{plan}");
+}

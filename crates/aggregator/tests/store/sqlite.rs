@@ -1,0 +1,124 @@
+//! What is special about SQLite, and its run of the conformance suite.
+
+use std::sync::Arc;
+
+use aggregator::store::{BatchRepository, SqliteOptions, SqliteRepository, StoreError};
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use crate::{
+    conformance::{Backend, KeptLetter, conformance_tests},
+    events::{apply, load, registered},
+};
+
+conformance_tests!(File);
+
+/// A database file in a directory of its own.
+pub(crate) struct File {
+    directory: TempDir,
+}
+
+impl File {
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("results.sqlite")
+    }
+
+    async fn connection(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Backend for File {
+    async fn empty() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError> {
+        Ok(Arc::new(SqliteRepository::open(self.path(), SqliteOptions::default()).await?))
+    }
+
+    async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&mut self.connection().await).await.unwrap();
+    }
+
+    async fn dead_letters(&self) -> Vec<KeptLetter> {
+        const ALL: &str =
+            "select fingerprint, key, headers, bytes from dead_letters order by fingerprint";
+        sqlx::query_as(ALL).fetch_all(&mut self.connection().await).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_unit_waits_for_the_one_before_it() {
+    let file = File::empty().await;
+    let store = file.open().await;
+    let events = [registered("b", "u", 1, &[])];
+    let mut first = store.begin().await.unwrap();
+    load(first.as_mut(), &events).await.unwrap();
+
+    let mut second = std::pin::pin!(store.begin());
+    assert!(second.as_mut().now_or_never().is_none());
+    first.commit().await.unwrap();
+    second.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unit_that_waits_too_long_is_told_to_come_back() {
+    let file = File::empty().await;
+    let short = std::time::Duration::from_millis(50);
+    let options =
+        SqliteOptions { acquire_timeout: short, busy_timeout: short, ..SqliteOptions::default() };
+    let store = SqliteRepository::open(file.path(), options).await.unwrap();
+
+    let ours = store.begin().await.unwrap();
+    let waited = store.begin().await.map(drop);
+    assert!(matches!(waited, Err(StoreError::Unavailable { .. })), "{waited:?}");
+    drop(ours);
+
+    let mut other = file.connection().await;
+    sqlx::query("begin immediate").execute(&mut other).await.unwrap();
+    let waited = store.begin().await.map(drop);
+    assert!(matches!(waited, Err(StoreError::Unavailable { .. })), "{waited:?}");
+
+    // Readers do not wait for anybody who writes.
+    store.ping().await.unwrap();
+    store.user_page(&crate::events::whole_list("u")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_not_opened() {
+    let file = File::empty().await;
+    std::fs::write(file.path(), "a text, longer than the header of a database".repeat(9)).unwrap();
+    let opened = file.try_open().await.map(drop);
+    assert!(matches!(opened, Err(StoreError::Internal { .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn lists_are_read_from_their_index() {
+    let file = File::empty().await;
+    apply(file.open().await.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
+
+    const PLAN: &str = concat!(
+        "explain query plan ",
+        include_str!("../../src/store/queries/sqlite/user_page.sql")
+    );
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(PLAN)
+        .bind("u")
+        .bind("[]")
+        .bind(20)
+        .bind(0)
+        .bind(true)
+        .fetch_all(&mut file.connection().await)
+        .await
+        .unwrap();
+    let plan: String = plan.into_iter().map(|(.., step)| step + "\n").collect();
+    let count = |step: &str| plan.matches(step).count();
+    // Once for the count, once for the page; neither reads a row of the table.
+    assert_eq!(count("USING COVERING INDEX batches_of_user (user_id=?)"), 2, "{plan}");
+    assert_eq!(count("USING INDEX essays_of_batch (batch_id=?)"), 1, "{plan}");
+    assert_eq!(count("SCAN batches"), 0, "{plan}");
+}

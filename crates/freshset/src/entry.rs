@@ -1,0 +1,116 @@
+//! The bytes of a stored page.
+//!
+//! ```text
+//! offset  size  what
+//!      0    48  stamp: the token under which the page was loaded
+//!     48     2  magic "FS"
+//!     50     1  format version of this layout
+//!     51     2  schema version of the payload, the caller's, big endian
+//!     53     2  length of the name, big endian
+//!     55     n  name: owner, a space, entry key
+//!   55+n        payload
+//! ```
+//!
+//! The stamp has a fixed length and the name is repeated, so that a page that ended up under a wrong
+//! key, or was written by other code, is not mistaken for an answer. What does not decode is a miss.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::scope::{EntryKey, Owner};
+use crate::token::{TOKEN_BYTES, Token};
+
+const MAGIC: &[u8; 2] = b"FS";
+const FORMAT_VERSION: u8 = 1;
+const HEADER_BYTES: usize = TOKEN_BYTES + 2 + 1 + 2 + 2;
+
+/// The stamp at the head of a stored page; none if it is too short to have one.
+pub fn stamp(stored: &[u8]) -> Option<Token> {
+    stored.get(..TOKEN_BYTES).and_then(Token::from_bytes)
+}
+
+/// Puts a page into its stored form.
+pub(crate) fn encode(
+    token: &Token,
+    schema_version: u16,
+    owner: &Owner,
+    key: &EntryKey,
+    payload: &[u8],
+) -> Bytes {
+    let name_bytes = owner.as_str().len() + 1 + key.as_str().len();
+    let mut stored = BytesMut::with_capacity(HEADER_BYTES + name_bytes + payload.len());
+    stored.put_slice(token.as_bytes());
+    stored.put_slice(MAGIC);
+    stored.put_u8(FORMAT_VERSION);
+    stored.put_u16(schema_version);
+    // The limits of `scope` keep a name below 4 KiB.
+    stored.put_u16(name_bytes as u16);
+    stored.put_slice(owner.as_str().as_bytes());
+    stored.put_u8(b' ');
+    stored.put_slice(key.as_str().as_bytes());
+    stored.put_slice(payload);
+    stored.freeze()
+}
+
+/// The payload of a stored page, if it is a page of this name in this format. Copies nothing.
+pub(crate) fn decode(
+    stored: &Bytes,
+    schema_version: u16,
+    owner: &Owner,
+    key: &EntryKey,
+) -> Option<Bytes> {
+    let rest = stored.get(TOKEN_BYTES..)?;
+    let rest = rest.strip_prefix(MAGIC)?;
+    let rest = rest.strip_prefix(&[FORMAT_VERSION])?;
+    let rest = rest.strip_prefix(&schema_version.to_be_bytes())?;
+    let (length, rest) = rest.split_at_checked(2)?;
+    let name_bytes = usize::from(u16::from_be_bytes(length.try_into().ok()?));
+    let name = rest.get(..name_bytes)?;
+    let name = name.strip_prefix(owner.as_str().as_bytes())?;
+    let name = name.strip_prefix(b" ")?;
+    (name == key.as_str().as_bytes()).then(|| stored.slice(HEADER_BYTES + name_bytes..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Nonce;
+
+    fn names() -> (Owner, EntryKey) {
+        (Owner::new("user", "u").unwrap(), EntryKey::new(["list", "20"]).unwrap())
+    }
+
+    fn token() -> Token {
+        Token::new(&Nonce::from_bits(7), 1)
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded_and_its_stamp_read() {
+        let (owner, key) = names();
+        let stored = encode(&token(), 3, &owner, &key, b"body");
+        assert_eq!(decode(&stored, 3, &owner, &key).as_deref(), Some(&b"body"[..]));
+        assert_eq!(stamp(&stored), Some(token()));
+    }
+
+    #[test]
+    fn every_other_name_schema_or_format_is_a_miss() {
+        let (owner, key) = names();
+        let stored = encode(&token(), 3, &owner, &key, b"body");
+        let other_owner = Owner::new("user", "v").unwrap();
+        let longer_key = EntryKey::new(["list", "20", "0"]).unwrap();
+        assert_eq!(decode(&stored, 4, &owner, &key), None, "schema");
+        assert_eq!(decode(&stored, 3, &other_owner, &key), None, "owner");
+        assert_eq!(decode(&stored, 3, &owner, &longer_key), None, "key");
+        let mut format = stored.to_vec();
+        format[50] = 2;
+        assert_eq!(decode(&format.into(), 3, &owner, &key), None, "format");
+    }
+
+    #[test]
+    fn every_truncation_is_a_miss_and_never_a_panic() {
+        let (owner, key) = names();
+        let stored = encode(&token(), 3, &owner, &key, b"");
+        for length in 0..stored.len() {
+            assert_eq!(decode(&stored.slice(..length), 3, &owner, &key), None, "{length} bytes");
+        }
+    }
+}

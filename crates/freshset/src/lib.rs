@@ -1,0 +1,101 @@
+//! A cache whose answers are never older than the last drop you were told is done.
+//!
+//! Pages are grouped by [`Owner`]: a user's lists, a batch's status. When something of the owner
+//! changes, [`Cache::invalidate`] makes all its pages unreadable at once, in every process, in one
+//! round trip whose cost does not depend on how many there are. No `KEYS`, no `SCAN`.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bytes::Bytes;
+//! use freshset::{BoxError, Cache, EntryKey, Owner, Source, store::memory::MemoryStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let cache = Cache::builder(Arc::new(MemoryStore::new())).build();
+//! let teacher = Owner::new("user", "teacher-17")?;
+//! let first_page = EntryKey::new(["list", "20", "0"])?;
+//! let load = || async { Ok::<_, BoxError>(Bytes::from("[1,2,3]")) };
+//!
+//! let answer = cache.get_or_load(&teacher, &first_page, load).await?;
+//! assert!(matches!(answer.source, Source::Loaded { .. }));
+//! let answer = cache.get_or_load(&teacher, &first_page, load).await?;
+//! assert_eq!(answer.source, Source::Hit);
+//!
+//! // The change is committed; now drop, and only then acknowledge it.
+//! let dropped = cache.invalidate(&teacher).await?;
+//! assert_eq!(dropped.pages, 1);
+//! let answer = cache.get_or_load(&teacher, &first_page, load).await?;
+//! assert!(matches!(answer.source, Source::Loaded { .. }));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! **A read that starts after a drop has returned `Ok` never gives a page that was loaded before
+//! that drop began.** If the writer drops after its commit and acknowledges after the drop, then no
+//! read that starts after the acknowledgement is older than the change (mode *after-ack*).
+//!
+//! It holds for every interleaving of readers and writers in any number of processes, and when
+//!
+//! - a reader is paused between its load and its fill, for however long;
+//! - a process crashes at any step, or a drop is repeated;
+//! - a command times out and takes effect later, or never;
+//! - generation, page or index is evicted or expires;
+//! - Redis restarts empty.
+//!
+//! # What is not promised
+//!
+//! - Between the commit and the acknowledgement a read may give either state, and two reads may give
+//!   the new one and then the old one.
+//! - Redis that comes back with *older* data than it had (a failover to a replica that lagged, a
+//!   restart from an old snapshot) may give a page that was dropped after that data was written,
+//!   until the page's TTL ends. Run it without persistence: empty is harmless.
+//! - A loader that reads a replica, or an old transaction, loads what it loads.
+//!
+//! # Why it works
+//!
+//! Each owner has a *generation*, a random token that never comes back. A page is stamped with the
+//! token that its reader obtained before loading. A page is read only if its stamp is the
+//! generation, and stored only if its reader's token still is. A drop deletes the generation. So a
+//! page that was loaded before a drop can be neither stored nor read after it, and losing the
+//! generation loses pages, never freshness. The index, a SET of the owner's page keys, is needed for
+//! nothing but freeing memory: that is why it may be set aside by one `RENAME` and worked off later.
+//!
+//! The same idea for single keys is the lease of R. Nishtala et al., *Scaling Memcache at Facebook*,
+//! NSDI 2013, section 3.2.1; here the lease belongs to the whole owner.
+
+mod breaker;
+mod cache;
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod entry;
+mod flight;
+mod janitor;
+mod mutant;
+mod pending;
+mod random;
+mod scope;
+pub mod store;
+mod token;
+mod ttl;
+mod typed;
+
+pub use cache::{
+    Answer, BypassReason, Cache, CacheBuilder, InvalidateError, LoadError, PAGE_BYTES_MAX, Source,
+    Stored,
+};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use entry::stamp;
+pub use mutant::Mutant;
+pub use pending::PENDING_OWNERS_MAX;
+pub use random::{BoxError, OsRandom, Random};
+pub use scope::{
+    ENTRY_KEY_BYTES_MAX, EntryKey, NAMESPACE_BYTES_MAX, Namespace, OWNER_ID_BYTES_MAX,
+    OWNER_KIND_BYTES_MAX, Owner, ScopeError,
+};
+pub use store::{Dropped, Store, StoreError};
+pub use token::{NONCE_BYTES, Nonce, TOKEN_BYTES, Token};
+pub use ttl::{ENTRY_TTL_MAX, ENTRY_TTL_MIN, Lifetimes, shortened_ttl};
+pub use typed::TypedCache;

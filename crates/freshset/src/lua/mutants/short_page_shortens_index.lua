@@ -1,0 +1,7 @@
+-- Planted mistake: fill that gives the index the life of the newest page.
+-- KEYS[1..4] and ARGV[1..7] as in fill.lua.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, 0, 0} end
+redis.call('SADD', KEYS[2], ARGV[4])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+return {1, redis.call('SCARD', KEYS[2]), redis.call('EXISTS', KEYS[4])}

@@ -1,0 +1,297 @@
+//! A store on one Redis or Valkey server (7.0 or later), shared by all processes.
+//!
+//! Talks to the primary only: a page from a replica could be older than a drop. Sends no `KEYS`, no
+//! `SCAN` and nothing else that costs more than the owner it is about; [`ACL_COMMANDS`] is all its
+//! user needs. Retries nothing by itself, except loading a script that the server lost.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
+
+use crate::entry;
+use crate::mutant::{Mutant, Planted};
+use crate::scope::{EntryKey, Namespace, Owner};
+use crate::store::{
+    Dropped, FillOutcome, Filled, Lookup, Page, REAP_PAGES_MAX, Reaped, Store, StoreError,
+    TRIM_SAMPLE, Trimmed,
+};
+use crate::token::{Nonce, Token};
+use crate::ttl::Lifetimes;
+
+mod keys;
+mod scripts;
+
+use keys::Keys;
+use scripts::Scripts;
+
+/// The name of this store in errors.
+const NAME: &str = "redis";
+
+/// The rights a Redis user needs: append `~NAMESPACE:*` and a password, for example
+/// `ACL SETUSER ras on >secret ~ras:* ` and this.
+pub const ACL_COMMANDS: &str = "-@all +hello +auth +ping +client|setinfo +mget +get +getrange +set \
++del +unlink +exists +pttl +pexpire +rename +sadd +srem +scard +sismember +srandmember +time \
++evalsha +script|load";
+
+/// How to reach the server, and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// First part of every key.
+    pub namespace: Namespace,
+    /// Limit of every command but a drop. A read that waited this long goes past the cache.
+    pub command_timeout: Duration,
+    /// Limit of a drop. Longer, since giving up a drop costs more than waiting for it.
+    pub drop_timeout: Duration,
+    /// Limit of one attempt to connect.
+    pub connect_timeout: Duration,
+}
+
+impl RedisOptions {
+    /// The limits that fit a server in the same data centre: 100 ms, 500 ms, 500 ms.
+    pub fn new(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            command_timeout: Duration::from_millis(100),
+            drop_timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A URL that does not name a Redis server. A mistake in the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("not a redis url; expected redis://[user:password@]host[:port][/database]")]
+pub struct RedisUrlError(#[source] RedisError);
+
+/// See the [module](self).
+pub struct RedisStore {
+    connection: ConnectionManager,
+    keys: Keys,
+    scripts: Scripts,
+    options: RedisOptions,
+    planted: Planted,
+}
+
+impl RedisStore {
+    /// Prepares a connection; it is made when first needed, and again whenever it was lost. So a
+    /// server that is away does not keep a program from starting.
+    ///
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`RedisUrlError`] if the URL cannot be read. Its text never repeats the URL, which may hold
+    /// a password.
+    pub fn new(url: &str, options: RedisOptions) -> Result<Self, RedisUrlError> {
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = url.into_connection_info().map_err(RedisUrlError)?.set_tcp_settings(tcp);
+        let client = Client::open(info).map_err(RedisUrlError)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(options.connect_timeout))
+            .set_response_timeout(Some(options.drop_timeout.max(options.command_timeout)))
+            .set_number_of_retries(1)
+            .set_pipeline_buffer_size(1024);
+        let connection =
+            ConnectionManager::new_lazy_with_config(client, config).map_err(RedisUrlError)?;
+        let planted = Planted::default();
+        let keys = Keys::new(options.namespace.clone());
+        Ok(Self { connection, keys, scripts: Scripts::new(planted), options, planted })
+    }
+
+    /// The same store with a planted mistake.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn with_mutant(mut self, mutant: Mutant) -> Self {
+        self.planted = Planted::new(mutant);
+        self.scripts = Scripts::new(self.planted);
+        self
+    }
+
+    async fn command<T>(
+        &self,
+        call: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, StoreError> {
+        within(self.options.command_timeout, call).await
+    }
+
+    /// A sample of the members of a SET, each at most once.
+    async fn sample(&self, set: &str, count: usize) -> Result<Vec<String>, StoreError> {
+        let command = redis::cmd("SRANDMEMBER").arg(set).arg(count).take();
+        self.command(command.query_async(&mut self.connection.clone())).await
+    }
+
+    fn page_keys<'a>(&'a self, owner: &'a Owner, members: &'a [String]) -> Vec<String> {
+        members.iter().map(|key| self.keys.page(owner, &EntryKey::from_stored(key))).collect()
+    }
+
+    /// Mutant: what a cache does that has an index and no generation.
+    async fn smembers_then_del(&self, owner: &Owner) -> Result<Dropped, StoreError> {
+        let index = self.keys.index(owner);
+        let mut connection = self.connection.clone();
+        let list = redis::cmd("SMEMBERS").arg(&index).take();
+        let members: Vec<String> = self.command(list.query_async(&mut connection)).await?;
+        let delete = redis::cmd("DEL").arg(&index).arg(self.page_keys(owner, &members)).take();
+        let _: u64 = self.command(delete.query_async(&mut connection)).await?;
+        Ok(Dropped { pages: members.len() as u64 })
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, StoreError> {
+        let page = self.keys.page(owner, key);
+        let generation = self.keys.generation(owner);
+        let command = redis::cmd("MGET").arg(page).arg(generation).take();
+        let mut connection = self.connection.clone();
+        let (stored, generation): (Option<Vec<u8>>, Option<Vec<u8>>) =
+            self.command(command.query_async(&mut connection)).await?;
+
+        let token = generation.map(|bytes| parse_token(&bytes)).transpose()?;
+        let Some(stored) = stored else { return Ok(Lookup::Miss(token)) };
+        let stamp = entry::stamp(&stored);
+        let lost_is_fresh = token.is_none() && self.planted.is(Mutant::LostGenerationIsFresh);
+        match stamp {
+            Some(stamp) if token == Some(stamp) || lost_is_fresh => {
+                Ok(Lookup::Hit { token: stamp, stored: Bytes::from(stored) })
+            }
+            _ => Ok(Lookup::Miss(token)),
+        }
+    }
+
+    async fn token(
+        &self,
+        owner: &Owner,
+        nonce: &Nonce,
+        lifetimes: &Lifetimes,
+    ) -> Result<Token, StoreError> {
+        let mut call = self.scripts.token.prepare_invoke();
+        call.key(self.keys.generation(owner))
+            .arg(nonce.as_str())
+            .arg(milliseconds(lifetimes.generation));
+        let token: Vec<u8> = self.command(call.invoke_async(&mut self.connection.clone())).await?;
+        parse_token(&token)
+    }
+
+    async fn fill(&self, page: Page<'_>) -> Result<Filled, StoreError> {
+        let mut call = self.scripts.fill.prepare_invoke();
+        call.key(self.keys.generation(page.owner))
+            .key(self.keys.index(page.owner))
+            .key(self.keys.page(page.owner, page.key))
+            .key(self.keys.heaps(page.owner))
+            .arg(&page.token.as_bytes()[..])
+            .arg(&page.stored[..])
+            .arg(milliseconds(page.lifetimes.entry))
+            .arg(page.key.as_str())
+            .arg(milliseconds(page.lifetimes.index))
+            .arg(milliseconds(page.lifetimes.generation))
+            .arg(page.pages_max);
+        let (outcome, members, garbage): (u8, u64, u8) =
+            self.command(call.invoke_async(&mut self.connection.clone())).await?;
+        let garbage = garbage == 1;
+        match outcome {
+            0 => Ok(Filled::refused()),
+            1 => Ok(Filled { outcome: FillOutcome::Stored, members, garbage }),
+            2 => Ok(Filled::full(members, garbage)),
+            _ => Err(StoreError::Unexpected { store: NAME, expected: "an outcome of 0, 1 or 2" }),
+        }
+    }
+
+    async fn drop_owner(
+        &self,
+        owner: &Owner,
+        heap: &Nonce,
+        lifetimes: &Lifetimes,
+    ) -> Result<Dropped, StoreError> {
+        if self.planted.is(Mutant::SmembersThenDel) {
+            return self.smembers_then_del(owner).await;
+        }
+        let mut call = self.scripts.drop.prepare_invoke();
+        call.key(self.keys.generation(owner))
+            .key(self.keys.index(owner))
+            .key(self.keys.heaps(owner))
+            .key(self.keys.heap(owner, heap.as_str()))
+            .arg(heap.as_str())
+            .arg(milliseconds(lifetimes.index));
+        let mut connection = self.connection.clone();
+        let pages = within(self.options.drop_timeout, call.invoke_async(&mut connection)).await?;
+        Ok(Dropped { pages })
+    }
+
+    async fn reap(&self, owner: &Owner) -> Result<Reaped, StoreError> {
+        let heaps = self.keys.heaps(owner);
+        let Some(name) = self.sample(&heaps, 1).await?.pop() else { return Ok(Reaped::default()) };
+        let heap = self.keys.heap(owner, &name);
+        let members = self.sample(&heap, REAP_PAGES_MAX).await?;
+        let mut connection = self.connection.clone();
+        if members.is_empty() {
+            let command = redis::cmd("SREM").arg(&heaps).arg(&name).take();
+            let _: u64 = self.command(command.query_async(&mut connection)).await?;
+            return Ok(Reaped { pages: 0, more: true });
+        }
+        let mut call = self.scripts.reap.prepare_invoke();
+        call.key(self.keys.generation(owner)).key(&heap);
+        call.key(self.page_keys(owner, &members)).arg(&members);
+        let pages = self.command(call.invoke_async(&mut connection)).await?;
+        Ok(Reaped { pages, more: true })
+    }
+
+    async fn trim(&self, owner: &Owner) -> Result<Trimmed, StoreError> {
+        let index = self.keys.index(owner);
+        let members = self.sample(&index, TRIM_SAMPLE).await?;
+        if members.is_empty() {
+            return Ok(Trimmed::default());
+        }
+        let mut call = self.scripts.trim.prepare_invoke();
+        call.key(&index).key(self.page_keys(owner, &members)).arg(&members);
+        let dead = self.command(call.invoke_async(&mut self.connection.clone())).await?;
+        Ok(Trimmed { sampled: members.len() as u64, dead })
+    }
+}
+
+/// Waits for a command, and for the connection it may need first, at most this long.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = RedisResult<T>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(outcome) => outcome.map_err(|error| classify(error, limit)),
+        Err(_) => Err(StoreError::Timeout { store: NAME, waited: limit }),
+    }
+}
+
+fn classify(error: RedisError, limit: Duration) -> StoreError {
+    if error.is_timeout() {
+        return StoreError::Timeout { store: NAME, waited: limit };
+    }
+    match error.kind() {
+        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
+            StoreError::Rejected { store: NAME, source: error.into() }
+        }
+        ErrorKind::UnexpectedReturnType => {
+            StoreError::Unexpected { store: NAME, expected: "a value of another type" }
+        }
+        _ => StoreError::Unreachable { store: NAME, source: error.into() },
+    }
+}
+
+fn parse_token(bytes: &[u8]) -> Result<Token, StoreError> {
+    Token::from_bytes(bytes)
+        .ok_or(StoreError::Unexpected { store: NAME, expected: "a generation of 48 bytes" })
+}
+
+/// Redis counts lives in whole milliseconds and refuses 0.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("options", &self.options).finish_non_exhaustive()
+    }
+}

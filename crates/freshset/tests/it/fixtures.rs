@@ -1,0 +1,169 @@
+//! Empty stores: one in memory with a clock that the test moves, one on a real Redis whose user has
+//! no more rights than the documentation says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use freshset::conformance::Fixture;
+use freshset::store::memory::MemoryStore;
+use freshset::store::redis::{ACL_COMMANDS, RedisOptions, RedisStore};
+use freshset::{ManualClock, Mutant, Namespace, Owner, Store};
+use redis::aio::MultiplexedConnection;
+use testkit::Redis;
+use tokio::sync::OnceCell;
+
+/// The Redis of this test binary. Its user `fresh` has the published rights and no others.
+pub async fn redis() -> &'static Redis {
+    static SERVER: OnceCell<Redis> = OnceCell::const_new();
+    SERVER.get_or_init(start_redis).await
+}
+
+/// A Redis of a test's own, to do harm to.
+pub async fn start_redis() -> Redis {
+    Redis::builder().acl_user(&acl_user()).start().await.unwrap()
+}
+
+/// The line of the documentation, filled in.
+pub fn acl_user() -> String {
+    format!("fresh on >secret ~t*:* {ACL_COMMANDS}")
+}
+
+/// A namespace that no other test uses.
+pub fn namespace() -> Namespace {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Namespace::new(&format!("t{}-{number}", std::process::id())).unwrap()
+}
+
+/// A store on the shared Redis, and its namespace.
+pub async fn redis_store() -> (RedisStore, Namespace) {
+    let namespace = namespace();
+    let options = patient(namespace.clone());
+    (RedisStore::new(&redis().await.url(), options).unwrap(), namespace)
+}
+
+/// Limits that a busy machine does not reach: these tests are not about time.
+fn patient(namespace: Namespace) -> RedisOptions {
+    let limit = Duration::from_secs(10);
+    RedisOptions { command_timeout: limit, drop_timeout: limit, ..RedisOptions::new(namespace) }
+}
+
+pub struct MemoryFixture {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+}
+
+impl MemoryFixture {
+    pub fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
+        let clock = Arc::new(ManualClock::default());
+        let mut store = MemoryStore::with(64 << 20, clock.clone());
+        if let Some(mutant) = mutant {
+            store = store.with_mutant(mutant);
+        }
+        Arc::new(Self { store: Arc::new(store), clock })
+    }
+}
+
+#[async_trait]
+impl Fixture for MemoryFixture {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    async fn evict_generation(&self, owner: &Owner) {
+        self.store.evict_generation(owner);
+    }
+
+    async fn evict_index(&self, owner: &Owner) {
+        self.store.evict_index(owner);
+    }
+
+    async fn index_members(&self, owner: &Owner) -> u64 {
+        self.store.index_members(owner)
+    }
+
+    async fn immortal(&self) -> Vec<String> {
+        // Memory is bounded by capacity, and every page and index carries its end.
+        Vec::new()
+    }
+}
+
+pub struct RedisFixture {
+    namespace: Namespace,
+    mutant: Option<Mutant>,
+    admin: MultiplexedConnection,
+    url: String,
+}
+
+impl RedisFixture {
+    pub async fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
+        let server = redis().await;
+        let admin = redis::Client::open(server.admin_url()).unwrap();
+        let admin = admin.get_multiplexed_async_connection().await.unwrap();
+        Arc::new(Self { namespace: namespace(), mutant, admin, url: server.url() })
+    }
+
+    fn key(&self, kind: char, owner: &Owner) -> String {
+        format!("{}:{kind}:{{{}}}", self.namespace.as_str(), owner.as_str())
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut call = redis::cmd(command[0]);
+        call.arg(&command[1..]);
+        call.query_async(&mut self.admin.clone()).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Fixture for RedisFixture {
+    fn store(&self) -> Arc<dyn Store> {
+        let store = RedisStore::new(&self.url, patient(self.namespace.clone())).unwrap();
+        match self.mutant {
+            Some(mutant) => Arc::new(store.with_mutant(mutant)),
+            None => Arc::new(store),
+        }
+    }
+
+    async fn pass(&self, time: Duration) {
+        let now = || async {
+            let (seconds, micros): (u64, u64) = self.ask(&["TIME"]).await;
+            Duration::from_secs(seconds) + Duration::from_micros(micros)
+        };
+        let end = now().await + time;
+        while now().await <= end {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn evict_generation(&self, owner: &Owner) {
+        let _: u64 = self.ask(&["DEL", &self.key('g', owner)]).await;
+    }
+
+    async fn evict_index(&self, owner: &Owner) {
+        let _: u64 = self.ask(&["DEL", &self.key('i', owner)]).await;
+    }
+
+    async fn index_members(&self, owner: &Owner) -> u64 {
+        self.ask(&["SCARD", &self.key('i', owner)]).await
+    }
+
+    async fn immortal(&self) -> Vec<String> {
+        // The administrator may list all keys of this small server; the store's user may not.
+        let pattern = format!("{}:*", self.namespace.as_str());
+        let keys: Vec<String> = self.ask(&["KEYS", &pattern]).await;
+        let mut immortal = Vec::new();
+        for key in keys {
+            let life: i64 = self.ask(&["PTTL", &key]).await;
+            if life == -1 {
+                immortal.push(key);
+            }
+        }
+        immortal
+    }
+}

@@ -1,0 +1,53 @@
+//! Each planted mistake is rejected by the conformance suite, on each store.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use freshset::Mutant;
+use freshset::conformance::{Fixture, RULES};
+
+use crate::fixtures::{MemoryFixture, RedisFixture};
+
+/// The rules that a store with this mistake breaks.
+async fn broken_rules<F>(fixture: impl Fn() -> F) -> Vec<&'static str>
+where
+    F: Future<Output = Arc<dyn Fixture>>,
+{
+    let mut broken = Vec::new();
+    for (name, check) in RULES {
+        // In a task of its own: a check says no by panicking.
+        if tokio::spawn(check(fixture().await)).await.is_err() {
+            broken.push(name.split('_').next().unwrap());
+        }
+    }
+    broken
+}
+
+/// The rule that was written because of the mistake.
+fn rule_against(mutant: Mutant) -> &'static str {
+    match mutant {
+        Mutant::SmembersThenDel => "s3",
+        Mutant::FillWithoutTokenCheck => "s3",
+        Mutant::LostGenerationIsFresh => "s5",
+        Mutant::CounterGeneration => "s5",
+        Mutant::ShortPageShortensIndex => "s8",
+        Mutant::ExpiredPageServed => "s2",
+        Mutant::DuplicateTokenRequest => "s6",
+    }
+}
+
+#[tokio::test]
+async fn every_planted_mistake_is_rejected_in_memory() {
+    for mutant in Mutant::ALL {
+        let broken = broken_rules(|| async { MemoryFixture::new(Some(mutant)) }).await;
+        assert!(broken.contains(&rule_against(mutant)), "{mutant:?} broke only {broken:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_planted_mistake_is_rejected_on_redis() {
+    for mutant in Mutant::ALL {
+        let broken = broken_rules(|| RedisFixture::new(Some(mutant))).await;
+        assert!(broken.contains(&rule_against(mutant)), "{mutant:?} broke only {broken:?}");
+    }
+}

@@ -1,0 +1,156 @@
+//! Redis away: reads go on, drops say so, and nothing stale is left when it is back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshset::store::redis::{RedisOptions, RedisStore};
+use freshset::{BoxError, BypassReason, Cache, EntryKey, Namespace, Owner, Source};
+use testkit::{FaultProxy, Mode, Redis, eventually};
+
+use crate::fixtures::start_redis;
+
+/// How long a condition may take to come true before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct World {
+    cache: Cache,
+    database: AtomicU64,
+    owner: Owner,
+}
+
+impl World {
+    fn new(url: &str) -> Self {
+        let namespace = Namespace::new("t").unwrap();
+        let store = RedisStore::new(url, RedisOptions::new(namespace)).unwrap();
+        Self {
+            cache: Cache::builder(Arc::new(store)).build(),
+            database: AtomicU64::new(0),
+            owner: Owner::new("user", "u").unwrap(),
+        }
+    }
+
+    async fn read(&self) -> (u64, Source) {
+        let key = EntryKey::new(["list"]).unwrap();
+        let load = || async {
+            let number = self.database.load(Ordering::SeqCst);
+            Ok::<_, BoxError>(Bytes::from(number.to_string()))
+        };
+        let answer = self.cache.get_or_load(&self.owner, &key, load).await.unwrap();
+        (std::str::from_utf8(&answer.bytes).unwrap().parse().unwrap(), answer.source)
+    }
+
+    async fn wait_for_hit(&self) -> u64 {
+        eventually(PATIENCE, "a hit", || async {
+            let (number, source) = self.read().await;
+            (source == Source::Hit).then_some(number)
+        })
+        .await
+    }
+
+    fn write(&self) -> u64 {
+        self.database.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    async fn wait_for_no_pending_drop(&self) {
+        eventually(PATIENCE, "no pending drop", || async {
+            (self.cache.pending_drops() == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn world() -> (Redis, World) {
+    let redis = start_redis().await;
+    let world = World::new(&redis.url());
+    (redis, world)
+}
+
+#[tokio::test]
+async fn a_paused_redis_is_bypassed_and_the_failed_drop_is_made_up_for() {
+    let (redis, world) = world().await;
+    world.wait_for_hit().await;
+    redis.pause();
+    assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::StoreFailed)));
+
+    let number = world.write();
+    world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
+    assert_eq!(world.cache.pending_drops(), 1);
+    assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::PendingDrop)));
+
+    redis.resume();
+    world.wait_for_no_pending_drop().await;
+    assert_eq!(world.wait_for_hit().await, number, "with the data it had");
+}
+
+#[tokio::test]
+async fn a_redis_that_restarts_empty_serves_nothing_old() {
+    let (redis, world) = world().await;
+    world.wait_for_hit().await;
+    redis.kill().await.unwrap();
+    let number = world.write();
+    world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
+    redis.restart_empty().await.unwrap();
+    world.wait_for_no_pending_drop().await;
+    assert_eq!(world.wait_for_hit().await, number);
+}
+
+#[tokio::test]
+async fn a_read_waits_for_a_silent_redis_only_a_few_times() {
+    let (redis, world) = world().await;
+    world.wait_for_hit().await;
+    redis.pause();
+    let away = Source::Bypass(BypassReason::StoreAway);
+    let mut waited = 0;
+    while world.read().await.1 != away {
+        waited += 1;
+        assert!(waited < 10, "the breaker opens");
+    }
+    assert!(!world.cache.is_connected());
+    redis.resume();
+    world.wait_for_hit().await;
+    assert!(world.cache.is_connected());
+}
+
+/// The command arrives, its answer does not: the effect is unknown, so it is an error.
+#[tokio::test]
+async fn a_drop_whose_answer_is_lost_is_not_confirmed() {
+    let redis = start_redis().await;
+    let proxy = FaultProxy::start(&redis.address()).await.unwrap();
+    let url = redis.url().replace(&redis.address(), &proxy.addr().to_string());
+    let world = World::new(&url);
+    world.wait_for_hit().await;
+    proxy.set(Mode::DropReplies);
+    let number = world.write();
+    world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
+    proxy.set(Mode::Pass);
+    proxy.reset_connections();
+    world.wait_for_no_pending_drop().await;
+    assert_eq!(world.wait_for_hit().await, number);
+}
+
+/// Reads that were under way when the drop was cancelled must not trust the page either.
+#[tokio::test]
+async fn a_cancelled_drop_is_repeated_in_the_background() {
+    let (redis, world) = world().await;
+    world.wait_for_hit().await;
+    redis.pause();
+    let number = world.write();
+    let limit = Duration::from_millis(1);
+    tokio::time::timeout(limit, world.cache.invalidate(&world.owner)).await.expect_err("cancelled");
+    assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::PendingDrop)));
+    redis.resume();
+    world.wait_for_no_pending_drop().await;
+    assert_eq!(world.wait_for_hit().await, number);
+}
+
+/// A right that is missing is trouble with the cache, not with the answer.
+#[tokio::test]
+async fn a_user_without_rights_is_bypassed() {
+    let redis = Redis::builder().acl_user("fresh on >secret ~t*:* -@all +hello").start().await;
+    let redis = redis.unwrap();
+    let world = World::new(&redis.url());
+    assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::StoreFailed)));
+    world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
+}

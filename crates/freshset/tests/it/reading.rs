@@ -1,0 +1,215 @@
+//! Reading through the cache: hits, shared loads, errors, hand-over, limits, odd bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshset::store::memory::MemoryStore;
+use freshset::{
+    Answer, BoxError, Cache, EntryKey, LoadError, ManualClock, Owner, PAGE_BYTES_MAX, Source,
+    Stored,
+};
+use tokio::sync::Semaphore;
+
+use crate::fixtures::{redis, redis_store};
+
+const STORED: Source = Source::Loaded { stored: Stored::Yes, shared: false };
+
+fn cache() -> Cache {
+    Cache::builder(Arc::new(MemoryStore::new())).build()
+}
+
+fn owner() -> Owner {
+    Owner::new("user", "u").unwrap()
+}
+
+fn key(name: &str) -> EntryKey {
+    EntryKey::new([name]).unwrap()
+}
+
+async fn read(cache: &Cache, name: &str, body: &'static str) -> Answer {
+    let load = || async { Ok::<_, BoxError>(Bytes::from(body)) };
+    cache.get_or_load(&owner(), &key(name), load).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_second_read_is_a_hit_and_a_drop_ends_that() {
+    let (store, _) = redis_store().await;
+    for cache in [cache(), Cache::builder(Arc::new(store)).build()] {
+        assert_eq!(read(&cache, "a", "one").await.source, STORED);
+        let hit = read(&cache, "a", "two").await;
+        assert_eq!((hit.source, &hit.bytes[..]), (Source::Hit, &b"one"[..]));
+        assert_eq!(cache.invalidate(&owner()).await.unwrap().pages, 1);
+        let fresh = read(&cache, "a", "two").await;
+        assert_eq!((fresh.source, &fresh.bytes[..]), (STORED, &b"two"[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_readers_at_once_cause_one_load() {
+    let cache = cache();
+    let loads = Arc::new(AtomicU32::new(0));
+    let go = Arc::new(Semaphore::new(0));
+    let readers: Vec<_> = (0..1000)
+        .map(|_| {
+            let (cache, loads, go) = (cache.clone(), loads.clone(), go.clone());
+            tokio::spawn(async move {
+                let load = || async {
+                    loads.fetch_add(1, Ordering::SeqCst);
+                    go.acquire().await?.forget();
+                    Ok::<_, BoxError>(Bytes::from("page"))
+                };
+                cache.get_or_load(&owner(), &key("a"), load).await.unwrap()
+            })
+        })
+        .collect();
+    go.add_permits(1);
+    let mut shared = 0;
+    for reader in readers {
+        let answer = reader.await.unwrap();
+        assert_eq!(&answer.bytes[..], b"page");
+        shared += u32::from(answer.source != STORED);
+    }
+    assert_eq!((loads.load(Ordering::SeqCst), shared), (1, 999));
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("database away")]
+struct DatabaseAway;
+
+#[tokio::test]
+async fn a_load_error_reaches_every_waiter_and_nothing_is_stored() {
+    let cache = cache();
+    let go = Arc::new(Semaphore::new(0));
+    let waiting = Arc::new(AtomicU32::new(0));
+    let readers: Vec<_> = (0..10)
+        .map(|_| {
+            let (cache, go, waiting) = (cache.clone(), go.clone(), waiting.clone());
+            tokio::spawn(async move {
+                waiting.fetch_add(1, Ordering::SeqCst);
+                let load = || async {
+                    go.acquire().await.unwrap().forget();
+                    Err::<Bytes, _>(DatabaseAway)
+                };
+                cache.get_or_load(&owner(), &key("a"), load).await
+            })
+        })
+        .collect();
+    while waiting.load(Ordering::SeqCst) < 10 {
+        tokio::task::yield_now().await;
+    }
+    go.add_permits(10);
+    for reader in readers {
+        let error: LoadError = reader.await.unwrap().unwrap_err();
+        assert!(error.downcast_ref::<DatabaseAway>().is_some(), "{error:?}");
+    }
+    assert_eq!(read(&cache, "a", "page").await.source, STORED, "nothing was stored");
+}
+
+#[tokio::test]
+async fn a_cancelled_or_panicking_leader_hands_over() {
+    let cache = cache();
+    let leads = Arc::new(Semaphore::new(0));
+    let lead = |panics: bool| {
+        let (cache, leads, panics_now) =
+            (cache.clone(), leads.clone(), Arc::new(Semaphore::new(0)));
+        let wait = panics_now.clone();
+        let task = tokio::spawn(async move {
+            let load = || async {
+                leads.add_permits(1);
+                wait.acquire().await?.forget();
+                assert!(!panics, "planted");
+                Ok::<_, BoxError>(Bytes::from("unused"))
+            };
+            cache.get_or_load(&owner(), &key("a"), load).await
+        });
+        (task, panics_now)
+    };
+    let (cancelled, _held) = lead(false);
+    leads.acquire().await.unwrap().forget();
+    let (panicking, panic_now) = lead(true);
+    let follower = {
+        let cache = cache.clone();
+        tokio::spawn(async move { read(&cache, "a", "page").await })
+    };
+    cancelled.abort();
+    panic_now.add_permits(1);
+    assert_eq!(&follower.await.unwrap().bytes[..], b"page");
+    let _ = panicking.await;
+}
+
+#[tokio::test]
+async fn pages_beyond_the_cap_and_beyond_the_size_are_answered_and_not_stored() {
+    let store = Arc::new(MemoryStore::new());
+    let cache = Cache::builder(store).pages_per_owner_max(1).build();
+    assert_eq!(read(&cache, "a", "page").await.source, STORED);
+    let full = Source::Loaded { stored: Stored::Full, shared: false };
+    assert_eq!(read(&cache, "b", "page").await.source, full);
+    assert_eq!(read(&cache, "b", "page").await.source, full);
+    assert_eq!(read(&cache, "a", "page").await.source, Source::Hit);
+
+    let load = || async { Ok::<_, BoxError>(Bytes::from(vec![0; PAGE_BYTES_MAX + 1])) };
+    let answer = cache.get_or_load(&owner(), &key("c"), load).await.unwrap();
+    assert_eq!(answer.source, Source::Loaded { stored: Stored::TooLarge, shared: false });
+}
+
+#[tokio::test]
+async fn a_page_ends_by_its_ttl_whatever_the_jitter() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Arc::new(MemoryStore::with(1 << 20, clock.clone()));
+    let ttl = Duration::from_secs(10);
+    let cache = Cache::builder(store).entry_ttl(ttl).jitter_percent(50).build();
+    read(&cache, "a", "page").await;
+    clock.advance(ttl / 2 - Duration::from_millis(1));
+    assert_eq!(read(&cache, "a", "page").await.source, Source::Hit, "jitter cuts half at most");
+    clock.advance(ttl / 2 + Duration::from_millis(1));
+    assert_eq!(read(&cache, "a", "page").await.source, STORED, "jitter never lengthens");
+}
+
+/// (H27) Bytes that are under the right key with the right stamp, and still not this page.
+#[tokio::test]
+async fn bytes_of_another_page_or_another_schema_are_a_miss() {
+    let (store, namespace) = redis_store().await;
+    let store = Arc::new(store);
+    let cache = Cache::builder(store.clone()).schema_version(1).build();
+    read(&cache, "a", "page a").await;
+    read(&cache, "b", "page b").await;
+
+    let admin = redis::Client::open(redis().await.admin_url()).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let stored_under = |name: &str| format!("{}:e:{{user:u}}:{name}", namespace.as_str());
+    let copy = redis::cmd("COPY")
+        .arg(stored_under("a"))
+        .arg(stored_under("b"))
+        .arg("REPLACE")
+        .query_async::<u32>(&mut admin);
+    assert_eq!(copy.await.unwrap(), 1);
+    assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "another page's bytes");
+    let cut = redis::cmd("SET")
+        .arg(stored_under("b"))
+        .arg(b"short".as_slice())
+        .arg("KEEPTTL")
+        .query_async::<String>(&mut admin);
+    cut.await.unwrap();
+    assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "too short for a stamp");
+
+    let newer = Cache::builder(store).schema_version(2).build();
+    assert_eq!(read(&newer, "a", "page").await.source, STORED, "another schema");
+}
+
+#[tokio::test]
+async fn values_are_read_as_they_were_written_and_other_json_is_a_miss() {
+    let cache = cache();
+    let numbers = cache.typed::<Vec<u32>>();
+    let load = || async { Ok::<_, BoxError>(vec![1, 2]) };
+    let (first, source) = numbers.get_or_load(&owner(), &key("a"), load).await.unwrap();
+    assert_eq!((first, source), (vec![1, 2], STORED));
+    let (hit, source) = numbers.get_or_load(&owner(), &key("a"), load).await.unwrap();
+    assert_eq!((hit, source), (vec![1, 2], Source::Hit));
+
+    let text = cache.typed::<String>();
+    let load = || async { Ok::<_, BoxError>("one".to_owned()) };
+    let (value, source) = text.get_or_load(&owner(), &key("a"), load).await.unwrap();
+    assert_eq!((value.as_str(), source), ("one", STORED));
+}

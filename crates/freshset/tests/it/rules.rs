@@ -1,0 +1,44 @@
+//! Every rule of `Store` on every store, one named test each, and the rights of the Redis user.
+
+mod memory {
+    use crate::fixtures::MemoryFixture;
+
+    freshset::store_conformance!(
+        #[tokio::test]
+        MemoryFixture::new(None)
+    );
+}
+
+mod redis {
+    use crate::fixtures::RedisFixture;
+
+    freshset::store_conformance!(
+        #[tokio::test]
+        RedisFixture::new(None).await
+    );
+}
+
+/// The conformance tests above ran under this user; here is what it can not do.
+#[tokio::test]
+async fn the_redis_user_has_no_right_to_look_at_the_whole_keyspace() {
+    let client = ::redis::Client::open(crate::fixtures::redis().await.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let refused: [&[&str]; 9] = [
+        &["KEYS", "*"],
+        &["SCAN", "0"],
+        &["FLUSHALL"],
+        &["FLUSHDB"],
+        &["CONFIG", "GET", "maxmemory"],
+        &["DEBUG", "SLEEP", "0"],
+        &["SMEMBERS", "t:i:{user:u}"],
+        &["EVAL", "return 1", "0"],
+        &["GET", "of-another-program"],
+    ];
+    for command in refused {
+        let mut call = ::redis::cmd(command[0]);
+        call.arg(&command[1..]);
+        let answer: ::redis::RedisResult<::redis::Value> = call.query_async(&mut connection).await;
+        let error = answer.expect_err(command[0]).to_string();
+        assert!(error.contains("NOPERM") || error.contains("permissions"), "{command:?}: {error}");
+    }
+}

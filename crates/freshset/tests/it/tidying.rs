@@ -1,0 +1,114 @@
+//! What happens in the background: dropped pages are freed, indexes stay small, by whoever is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshset::store::redis::RedisStore;
+use freshset::{BoxError, Cache, EntryKey, Lifetimes, Namespace, Nonce, Owner, Store};
+use redis::aio::MultiplexedConnection;
+use testkit::eventually;
+
+use crate::fixtures::{redis, redis_store};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct World {
+    store: Arc<RedisStore>,
+    namespace: Namespace,
+    admin: MultiplexedConnection,
+    owner: Owner,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (store, namespace) = redis_store().await;
+        let admin = redis::Client::open(redis().await.admin_url()).unwrap();
+        let admin = admin.get_multiplexed_async_connection().await.unwrap();
+        let owner = Owner::new("user", "u").unwrap();
+        Self { store: Arc::new(store), namespace, admin, owner }
+    }
+
+    fn cache(&self, entry_ttl: Duration) -> Cache {
+        let builder = Cache::builder(self.store.clone()).entry_ttl(entry_ttl);
+        builder.pages_per_owner_max(100_000).jitter_percent(0).build()
+    }
+
+    async fn fill(&self, cache: &Cache, name: &str) {
+        let key = EntryKey::new([name]).unwrap();
+        let load = || async { Ok::<_, BoxError>(Bytes::from("page")) };
+        cache.get_or_load(&self.owner, &key, load).await.unwrap();
+    }
+
+    /// Every key of this test's namespace, listed by the administrator.
+    async fn keys(&self) -> Vec<String> {
+        let mut command = redis::cmd("KEYS");
+        command.arg(format!("{}:*", self.namespace.as_str()));
+        command.query_async(&mut self.admin.clone()).await.unwrap()
+    }
+
+    async fn index_members(&self) -> u64 {
+        let mut command = redis::cmd("SCARD");
+        command.arg(format!("{}:i:{{user:u}}", self.namespace.as_str()));
+        command.query_async(&mut self.admin.clone()).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn dropped_pages_are_freed() {
+    let world = World::new().await;
+    let cache = world.cache(Duration::from_secs(60));
+    for page in 0..500 {
+        world.fill(&cache, &page.to_string()).await;
+    }
+    cache.invalidate(&world.owner).await.unwrap();
+    eventually(PATIENCE, "an empty namespace", || async {
+        world.keys().await.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_process_left_behind_is_freed_by_the_next_that_fills() {
+    let world = World::new().await;
+    let cache = world.cache(Duration::from_secs(60));
+    for page in 0..500 {
+        world.fill(&cache, &page.to_string()).await;
+    }
+    // Dropped by a process that ends before it reaps.
+    let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
+    world.store.drop_owner(&world.owner, &Nonce::from_bits(1), &lifetimes).await.unwrap();
+    assert!(world.keys().await.len() > 500, "nobody has reaped");
+    drop(cache);
+
+    let other = world.cache(Duration::from_secs(60));
+    world.fill(&other, "new").await;
+    eventually(PATIENCE, "generation, index and one page", || async {
+        (world.keys().await.len() == 3).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_index_of_short_lived_pages_stays_small() {
+    const LIVE: u64 = 200;
+    let world = World::new().await;
+    let short = world.cache(Duration::from_millis(300));
+    for page in 0..3000 {
+        world.fill(&short, &format!("short-{page}")).await;
+    }
+    eventually(PATIENCE, "the short-lived pages to be gone", || async {
+        let pages = world.keys().await.into_iter().filter(|key| key.contains("short-")).count();
+        (pages == 0).then_some(())
+    })
+    .await;
+    let long = world.cache(Duration::from_secs(60));
+    for page in 0..LIVE {
+        world.fill(&long, &format!("long-{page}")).await;
+    }
+    eventually(PATIENCE, "a small index", || async {
+        let members = world.index_members().await;
+        (LIVE..=2 * LIVE + 64).contains(&members).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,97 @@
+//! What is known of one essay: a fold over the events that name it.
+//!
+//! An essay belongs to one batch at a time, its home. Which one does not depend on what came first.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::FormatVersion;
+use crate::event::EssaySlotAssigned;
+use crate::ids::{BatchId, EssayId, EventId};
+use crate::join::{Latest, Stamp};
+use crate::time::Timestamp;
+
+/// One essay. Its serde form is the state document that the stores keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Essay {
+    v: FormatVersion,
+    /// The essay.
+    pub id: EssayId,
+    last_updated: Timestamp,
+    home: Home,
+    slot: Option<Latest<Slot>>,
+}
+
+/// A batch's claim to an essay. The smallest claim wins: a registration beats a mere mention, then
+/// the earliest event counts. The batch comes last: it decides only between two events that claim
+/// the same id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Home {
+    claim: Claim,
+    at: Timestamp,
+    by: EventId,
+    batch_id: BatchId,
+}
+
+/// How an event names an essay together with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Claim {
+    /// The batch was registered with this essay.
+    Registered,
+    /// A fact about the essay names the batch.
+    Named,
+}
+
+/// The file that an essay came from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slot {
+    pub(crate) file_upload_id: String,
+    pub(crate) text_storage_id: String,
+    pub(crate) original_file_name: String,
+}
+
+impl Essay {
+    /// The batch that the essay belongs to: the one that registered it (the earliest, if several
+    /// did), else the one that its earliest fact names.
+    pub fn batch_id(&self) -> &BatchId {
+        &self.home.batch_id
+    }
+
+    /// The largest event time of the facts that this row holds.
+    pub fn last_updated(&self) -> Timestamp {
+        self.last_updated
+    }
+
+    pub(crate) fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref().map(Latest::value)
+    }
+
+    /// An essay that this claim is the first to name.
+    pub(crate) fn claimed(id: EssayId, claim: Claim, batch_id: BatchId, stamp: Stamp) -> Self {
+        let home = Home { claim, at: stamp.at, by: stamp.by, batch_id };
+        Self { v: FormatVersion, id, last_updated: stamp.at, home, slot: None }
+    }
+
+    /// Takes in another view of the same essay.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.last_updated = self.last_updated.max(other.last_updated);
+        if other.home < self.home {
+            self.home = other.home;
+        }
+        Latest::join_option(&mut self.slot, other.slot);
+    }
+
+    /// This essay with the file that an event took for it.
+    pub(crate) fn with_slot(mut self, fact: &EssaySlotAssigned, stamp: Stamp) -> Self {
+        let slot = Slot {
+            file_upload_id: fact.file_upload_id.clone(),
+            text_storage_id: fact.text_storage_id.clone(),
+            original_file_name: fact.original_file_name.clone(),
+        };
+        self.slot = Some(Latest::new(slot, stamp));
+        self
+    }
+}

@@ -1,0 +1,151 @@
+//! From the bytes of a record to an event, or to the most telling refusal.
+//!
+//! The record is read three times: whether it is JSON at all, what kind of event it says it is, and
+//! then as that kind. So a record of a future version is refused for its version, and not for a
+//! field that this version does not have. Nothing here decides what an event does.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::strict::{AnyJson, Object};
+use super::wire::{self, Envelope, Head};
+use super::{Event, EventKind, Fact};
+use crate::excerpt::shorten;
+use crate::ids::{CorrelationId, EventId};
+use crate::names::unknown_value;
+use crate::refusal::{Refusal, RefusalCode};
+use crate::time::Timestamp;
+
+/// Largest record in bytes: 10,000 essays with the longest ids take a third of it.
+pub const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The one version of the envelope that there is.
+const SCHEMA_VERSION: i64 = 1;
+
+/// Longest JSON path in a detail, in characters. Paths hold keys that the sender chose.
+const PATH_CHARS_MAX: usize = 80;
+
+/// Longest "invalid type: …" in a detail, in characters: any number fits, of a string the start.
+const FOUND_CHARS_MAX: usize = 64;
+
+/// Under which the ids of events without one are derived. Changing it would apply them twice.
+const EVENT_ID_NAMESPACE: Uuid = Uuid::from_u128(0x74f3_99ee_a417_4f9a_a55d_c998_ce30_05c1);
+
+/// Under which the correlation ids of events without one are derived.
+const CORRELATION_ID_NAMESPACE: Uuid = Uuid::from_u128(0xe227_0fd7_b404_4602_a8f7_52ff_e8de_3323);
+
+/// Decodes one record: a UTF-8 JSON envelope with its data.
+///
+/// `expected` is the kind that the record's topic promises, if it came on one. `received_at` stands
+/// in for a missing `event_timestamp`; it must be the same when the record is delivered again (on
+/// Kafka: the record's own timestamp). A missing `event_id` or `correlation_id` is derived from the
+/// record's bytes. For these three, null counts as missing.
+///
+/// Types and names are strict (`"2"` and `2.0` are no integers); unknown fields are ignored.
+///
+/// # Errors
+///
+/// A [`Refusal`] with every [`RefusalCode`] but `ConflictingOwner`. It is final.
+///
+/// # Cost
+///
+/// Linear in the record's length, at most [`RECORD_BYTES_MAX`]; longer records are not looked at.
+pub fn decode(
+    record: &[u8],
+    expected: Option<EventKind>,
+    received_at: Timestamp,
+) -> Result<Event, Refusal> {
+    let text = text_of(record)?;
+    let kind = kind_of(text, expected)?;
+    match kind {
+        EventKind::BatchEssaysRegistered => {
+            event::<wire::BatchEssaysRegistered>(text, kind, received_at)
+        }
+        EventKind::EssaySlotAssigned => event::<wire::EssaySlotAssigned>(text, kind, received_at),
+    }
+}
+
+/// The record as a JSON text, every value of it checked for being JSON.
+fn text_of(record: &[u8]) -> Result<&str, Refusal> {
+    if record.len() > RECORD_BYTES_MAX {
+        let detail = format!("{} bytes, allowed: {RECORD_BYTES_MAX}", record.len());
+        return Err(Refusal::new(RefusalCode::TooLarge, detail));
+    }
+    let text = std::str::from_utf8(record).map_err(|error| {
+        let detail = format!("not UTF-8 from byte {}", error.valid_up_to());
+        Refusal::new(RefusalCode::NotUtf8, detail)
+    })?;
+    // Fields that are unknown are ignored later, so this is the only look at their values.
+    serde_json::from_str::<AnyJson>(text)
+        .map_err(|error| Refusal::new(RefusalCode::NotJson, error.to_string()))?;
+    Ok(text)
+}
+
+/// The kind of event that the record says it is, if it is one that may come here.
+fn kind_of(text: &str, expected: Option<EventKind>) -> Result<EventKind, Refusal> {
+    let head: Head = read(text)?;
+    let kind = EventKind::from_topic(&head.event_type).ok_or_else(|| {
+        let allowed = EventKind::ALL.iter().map(|kind| kind.topic());
+        let detail = format!("event_type: {}", unknown_value(&head.event_type, allowed));
+        Refusal::new(RefusalCode::UnknownEventType, detail)
+    })?;
+    if let Some(expected) = expected.filter(|expected| *expected != kind) {
+        let detail = format!("event_type: `{kind}`, allowed on this topic: `{expected}`");
+        return Err(Refusal::new(RefusalCode::UnexpectedEventType, detail));
+    }
+    match head.schema_version {
+        None | Some(SCHEMA_VERSION) => Ok(kind),
+        Some(other) => {
+            let detail = format!("schema_version: {other}, allowed: {SCHEMA_VERSION}");
+            Err(Refusal::new(RefusalCode::UnsupportedSchemaVersion, detail))
+        }
+    }
+}
+
+/// The whole record, now that its kind is known.
+fn event<D>(text: &str, kind: EventKind, received_at: Timestamp) -> Result<Event, Refusal>
+where
+    D: DeserializeOwned + Into<Fact>,
+{
+    let envelope: Envelope<D> = read(text)?;
+    let derived = |namespace: Uuid| Uuid::new_v5(&namespace, text.as_bytes());
+    Ok(Event {
+        id: envelope.event_id.unwrap_or_else(|| EventId(derived(EVENT_ID_NAMESPACE))),
+        kind,
+        at: envelope.event_timestamp.unwrap_or(received_at),
+        correlation_id: envelope
+            .correlation_id
+            .unwrap_or_else(|| CorrelationId(derived(CORRELATION_ID_NAMESPACE))),
+        source_service: envelope.source_service.into(),
+        fact: envelope.data.0.into(),
+    })
+}
+
+/// Reads an object as `T`. The refusal names the JSON path of the field at fault.
+fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Refusal> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut deserializer).map(|Object(value)| value).map_err(
+        |error: serde_path_to_error::Error<serde_json::Error>| {
+            let reason = without_value(&error.inner().to_string());
+            let detail = if error.path().iter().next().is_none() {
+                reason
+            } else {
+                format!("{}: {reason}", shorten(&error.path().to_string(), PATH_CHARS_MAX))
+            };
+            Refusal::new(RefusalCode::InvalidField, detail)
+        },
+    )
+}
+
+/// Cuts a long value out of serde's `invalid type: string "…", expected u32`.
+fn without_value(reason: &str) -> String {
+    // The last one: the value itself may contain these words, what is expected never does.
+    match reason.rfind(", expected ") {
+        Some(end) => {
+            let (found, expected) = reason.split_at(end);
+            format!("{}{expected}", shorten(found, FOUND_CHARS_MAX))
+        }
+        None => reason.to_owned(),
+    }
+}

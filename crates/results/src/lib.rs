@@ -1,0 +1,77 @@
+//! What happened to batches of essays: events as received, the fold over them, and the JSON that a
+//! client sees of it.
+//!
+//! A record goes through three steps, and each is a pure function. There is no clock, no randomness
+//! and no input or output in this crate; what time it is and which rows there are, the caller says.
+//!
+//! 1. [`decode`] makes an [`Event`] of a record's bytes, or says in a [`Refusal`] why not.
+//! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and says
+//!    which batches' answers may have changed. The rows depend on the *set* of events alone: order
+//!    and repetition do not matter.
+//! 3. [`status_json`] and [`page_json`] write what a client sees.
+//!
+//! [`Batch`] and [`Essay`] are serde types; their JSON is the document that a store keeps.
+//!
+//! ```
+//! use results::{BatchId, Rows, Timestamp, decode, status_json};
+//!
+//! let record = br#"{
+//!     "event_id": "1d255f49-ad0e-4396-84cb-20da30c6a122",
+//!     "event_type": "huleedu.batch.essays.registered.v1",
+//!     "event_timestamp": "2026-11-22T11:38:55.124887Z",
+//!     "source_service": "batch_orchestrator_service",
+//!     "data": {
+//!         "entity_id": "batch-1",
+//!         "expected_essay_count": 1,
+//!         "essay_ids": ["essay-1"],
+//!         "metadata": {"entity_id": "batch-1", "entity_type": "batch"},
+//!         "course_code": "ENG5",
+//!         "user_id": "teacher-17"
+//!     }
+//! }"#;
+//! let received_at = Timestamp::parse("2026-11-22T11:38:56Z")?;
+//! let event = decode(record, None, received_at)?;
+//!
+//! let mut rows = Rows::default();
+//! let changed = rows.apply(&event)?;
+//! let batch_id = BatchId::parse("batch-1")?;
+//! assert!(changed.contains(&batch_id));
+//!
+//! let essays: Vec<_> = rows.essays.into_values().collect();
+//! let body = String::from_utf8(status_json(&rows.batches[&batch_id], &essays))?;
+//! println!("{body}");
+//! assert!(body.contains(r#""overall_status":"pending_content","essay_count":1"#));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod excerpt;
+mod names;
+
+mod ids;
+mod refusal;
+mod status;
+mod time;
+
+mod event;
+
+mod batch;
+mod document;
+mod essay;
+mod join;
+mod rows;
+
+mod view;
+
+pub use self::batch::Batch;
+pub use self::essay::Essay;
+pub use self::event::{
+    BatchEssaysRegistered, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX, EssaySlotAssigned, Event,
+    EventKind, Fact, Needs, RECORD_BYTES_MAX, STORAGE_REFERENCE_FIELDS_MAX, StorageReferences,
+    TEXT_BYTES_MAX, decode,
+};
+pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
+pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
+pub use self::rows::Rows;
+pub use self::status::{BatchStatus, ClientStatus, ProcessingStage, StatusFilter, UnknownStatus};
+pub use self::time::{Timestamp, TimestampError};
+pub use self::view::{BatchView, Pagination, page_json, status_json};

@@ -1,0 +1,122 @@
+//! Formats that others read: state documents and JSON bodies, byte for byte.
+//!
+//! The files in `tests/golden` are what stores and clients of earlier builds hold. A difference is
+//! a change of format: first think of those, then let the test write the files anew.
+
+use std::fs;
+use std::path::Path;
+
+use results::{Batch, Essay, Pagination, Rows, page_json, status_json};
+
+use crate::records::{REGISTERED, SLOT_ASSIGNED, read};
+
+/// Set to write the golden files instead of comparing with them.
+const UPDATE: &str = "UPDATE_GOLDEN";
+
+#[track_caller]
+fn check(name: &str, got: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    // Text files end with a newline, the bodies do not.
+    let got = [got, b"\n"].concat();
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&path, &got).unwrap();
+        return;
+    }
+    let want = fs::read(&path).unwrap_or_default();
+    assert!(
+        got == want,
+        "{name} differs\n got: {} want: {}\nif that is meant: \
+         {UPDATE}=1 cargo test -p results golden",
+        String::from_utf8_lossy(&got),
+        String::from_utf8_lossy(&want),
+    );
+}
+
+/// Folds the records, and compares all that comes out of them.
+#[track_caller]
+fn check_rows(name: &str, records: &[&str]) {
+    let mut rows = Rows::default();
+    for record in records {
+        rows.apply(&read(record).unwrap()).unwrap();
+    }
+
+    for batch in rows.batches.values() {
+        let document = serde_json::to_vec(batch).unwrap();
+        check(&format!("{name}.batch.json"), &document);
+        assert_eq!(&serde_json::from_slice::<Batch>(&document).unwrap(), batch);
+    }
+    for (number, essay) in (1..).zip(rows.essays.values()) {
+        let document = serde_json::to_vec(essay).unwrap();
+        check(&format!("{name}.essay-{number}.json"), &document);
+        assert_eq!(&serde_json::from_slice::<Essay>(&document).unwrap(), essay);
+    }
+
+    let essays: Vec<_> = rows.essays.into_values().collect();
+    let batches: Vec<_> = rows.batches.into_values().map(|batch| (batch, essays.clone())).collect();
+    let page = Pagination { limit: 20, offset: 0, total: batches.len() as u64 };
+    for (batch, essays) in &batches {
+        check(&format!("{name}.status.json"), &status_json(batch, essays));
+    }
+    check(&format!("{name}.page.json"), &page_json(&batches, page, true));
+    check(&format!("{name}.summary.json"), &page_json(&batches, page, false));
+}
+
+#[test]
+fn golden_registration() {
+    check_rows("registered", &[REGISTERED]);
+}
+
+#[test]
+fn golden_slot_without_registration() {
+    check_rows("slot_assigned", &[SLOT_ASSIGNED]);
+}
+
+#[test]
+fn golden_registration_and_slot() {
+    check_rows("registered_and_slot_assigned", &[REGISTERED, SLOT_ASSIGNED]);
+}
+
+#[test]
+fn documents_of_another_format_are_not_read() {
+    let mut rows = Rows::default();
+    rows.apply(&read(REGISTERED).unwrap()).unwrap();
+    let batch = serde_json::to_string(rows.batches.values().next().unwrap()).unwrap();
+    let essay = serde_json::to_string(rows.essays.values().next().unwrap()).unwrap();
+
+    for version in ["0", "2", "\"1\"", "null", "1.0"] {
+        let other = |document: &str| document.replacen("\"v\":1", &format!("\"v\":{version}"), 1);
+        assert!(serde_json::from_str::<Batch>(&other(&batch)).is_err(), "{version}");
+        assert!(serde_json::from_str::<Essay>(&other(&essay)).is_err(), "{version}");
+    }
+    let error =
+        serde_json::from_str::<Batch>(&batch.replacen("\"v\":1", "\"v\":2", 1)).unwrap_err();
+    assert!(error.to_string().contains("integer `2`, expected format version 1"), "{error}");
+
+    let without = |document: &str| document.replacen("\"v\":1,", "", 1);
+    assert!(serde_json::from_str::<Batch>(&without(&batch)).is_err());
+    assert!(serde_json::from_str::<Essay>(&without(&essay)).is_err());
+}
+
+#[test]
+fn documents_with_fields_of_a_later_build_are_not_read() {
+    // Reading them without those fields would write them back without those facts.
+    let mut rows = Rows::default();
+    rows.apply(&read(SLOT_ASSIGNED).unwrap()).unwrap();
+    let essay = serde_json::to_string(rows.essays.values().next().unwrap()).unwrap();
+    let later = essay.replacen("\"v\":1,", "\"v\":1,\"later\":null,", 1);
+    assert!(serde_json::from_str::<Essay>(&essay).is_ok());
+    assert!(serde_json::from_str::<Essay>(&later).unwrap_err().to_string().contains("`later`"));
+}
+
+#[test]
+fn documents_of_unregistered_batches_are_read() {
+    let document = r#"{"v":1,"id":"b","last_updated":"2026-11-22T11:38:55Z","registration":null}"#;
+    let batch: Batch = serde_json::from_str(document).unwrap();
+    assert_eq!((batch.user_id(), batch.created_at()), (None, None));
+    assert_eq!(serde_json::to_string(&batch).unwrap(), document);
+
+    assert_eq!(status_json(&batch, &[]), b"null", "there is nothing to see");
+    let page = Pagination { limit: 1, offset: 0, total: 0 };
+    let list = page_json(&[(batch, Vec::new())], page, true);
+    assert_eq!(list, br#"{"batches":[],"pagination":{"limit":1,"offset":0,"total":0}}"#);
+}

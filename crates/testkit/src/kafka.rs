@@ -1,0 +1,250 @@
+//! Apache Kafka for tests: one node, broker and controller in one (KRaft).
+//!
+//! What it deliberately does not do: TLS, SASL, several brokers; start a JVM to make a topic (see
+//! `wire`); or depend on a Kafka client.
+
+mod wire;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::guard::Signal;
+use crate::server::{Server, data_directory, must, on_free_ports, run_tool, write_file};
+use crate::{free_port, programs};
+
+/// A start takes 2 s on an idle machine.
+const START_LIMIT: Duration = Duration::from_secs(90);
+/// Formatting the storage starts a JVM of its own, 1 s.
+const FORMAT_LIMIT: Duration = Duration::from_secs(60);
+/// A graceful stop takes 1 s.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Creation of a topic, until each partition has a leader.
+const TOPIC_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two looks for the leaders of a new topic.
+const TOPIC_POLL: Duration = Duration::from_millis(10);
+
+const BROKER_CONFIGURATION: &str = "server.properties";
+const LOG_CONFIGURATION: &str = "log4j2.properties";
+/// Any 16 bytes in base64 will do: each broker is a cluster of its own.
+const CLUSTER_ID: &str = "dGVzdGtpdC1jbHVzdGVyMQ";
+/// A test broker holds a few thousand records; a start counts more than peak speed.
+const JVM_OPTIONS: [&str; 4] =
+    ["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+/// Only what goes wrong: it is shown when a start fails.
+const LOG_PROPERTIES: &str = "\
+status=error
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{HH:mm:ss.SSS} %-5p %c{1}: %m%n
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+";
+
+/// For every broker; the ports and the caller's own lines follow.
+const BROKER_PROPERTIES: &str = "\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+log.dirs=data
+# One broker: every topic has one copy, the internal ones as few partitions as possible.
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+# A group of one test needs no time for further members to turn up.
+group.initial.rebalance.delay.ms=0
+num.partitions=4
+# Records keep the times of the facts they tell; an old fact must not be swept away in a test.
+log.retention.ms=-1
+# Larger than any record with which a test tries a limit.
+message.max.bytes=16777216
+";
+
+/// A running Kafka. Gone, with its data, when this is dropped.
+pub struct Kafka {
+    server: Server,
+    port: u16,
+}
+
+/// How a Kafka is started.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaBuilder {
+    creates_topics: bool,
+    properties: Vec<(String, String)>,
+}
+
+impl Kafka {
+    /// Starts one that knows only the topics of [`Kafka::create_topic`].
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// To choose properties.
+    pub fn builder() -> KafkaBuilder {
+        KafkaBuilder::default()
+    }
+
+    /// What a client calls `bootstrap.servers`.
+    pub fn brokers(&self) -> String {
+        self.address().to_string()
+    }
+
+    /// Where it listens. Clients go where it advertises itself, so a proxy in between is no use.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Creates a topic and waits until each of its partitions has a leader. It may exist already.
+    ///
+    /// # Panics
+    ///
+    /// If the broker refuses, or is not ready with it in time.
+    pub async fn create_topic(&self, name: &str, partitions: u16) {
+        let created = tokio::time::timeout(TOPIC_LIMIT, async {
+            wire::create_topic(self.address(), name, partitions).await?;
+            while !wire::has_leaders(self.address(), name, partitions).await? {
+                sleep(TOPIC_POLL).await;
+            }
+            anyhow::Ok(())
+        });
+        match created.await {
+            Ok(created) => must(created),
+            Err(_) => panic!("topic {name} has no leaders within {TOPIC_LIMIT:?}"),
+        }
+    }
+
+    /// Stops its clock with SIGSTOP: connections stay open, nothing is answered.
+    ///
+    /// # Panics
+    ///
+    /// If the signal cannot be sent.
+    pub async fn pause(&self) {
+        must(self.server.pause().await);
+    }
+
+    /// Lets it go on after [`Kafka::pause`].
+    ///
+    /// # Panics
+    ///
+    /// If the signal cannot be sent.
+    pub async fn resume(&self) {
+        must(self.server.resume().await);
+    }
+
+    /// Ends it with SIGKILL. The data stays for [`Kafka::restart`].
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    pub async fn kill(&self) {
+        must(self.server.kill().await);
+    }
+
+    /// Kills it if it runs, and starts it on the same port and data.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn restart(&self) {
+        must(self.server.kill().await);
+        must(self.run().await);
+    }
+
+    /// Lets it finish what it is doing, and starts it on the same port and data.
+    ///
+    /// # Panics
+    ///
+    /// If it does not stop or start.
+    pub async fn restart_gracefully(&self) {
+        must(self.server.end(Signal::Terminate, STOP_LIMIT).await);
+        must(self.run().await);
+    }
+
+    async fn run(&self) -> anyhow::Result<()> {
+        let address = self.address();
+        self.server.start(START_LIMIT, async || wire::answers(address).await).await
+    }
+}
+
+impl KafkaBuilder {
+    /// Lets a producer or consumer create a topic by naming it.
+    #[must_use]
+    pub fn creates_topics(mut self) -> Self {
+        self.creates_topics = true;
+        self
+    }
+
+    /// Sets a property of the broker, such as `num.partitions` to `12`.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn start(self) -> Kafka {
+        must(self.try_start().await)
+    }
+
+    /// Starts it and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// The program is missing or does not start; the error has the end of its log.
+    pub async fn try_start(self) -> anyhow::Result<Kafka> {
+        on_free_ports(async || self.start_at(free_port(), free_port()).await).await
+    }
+
+    async fn start_at(&self, port: u16, controller_port: u16) -> anyhow::Result<Kafka> {
+        let directory = data_directory("kafka", None)?;
+        let mut command = java("kafka.Kafka")?;
+        command.arg(BROKER_CONFIGURATION);
+        let server = Server::new("kafka", directory, command, None, Signal::Kill)?;
+        let properties = self.properties(port, controller_port);
+        write_file(server.directory(), BROKER_CONFIGURATION, &properties)?;
+        write_file(server.directory(), LOG_CONFIGURATION, LOG_PROPERTIES)?;
+        let mut format = java("kafka.tools.StorageTool")?;
+        format.args(["format", "-t", CLUSTER_ID, "-c", BROKER_CONFIGURATION]);
+        format.current_dir(server.directory());
+        run_tool(format, FORMAT_LIMIT).await?;
+        let kafka = Kafka { server, port };
+        kafka.run().await?;
+        Ok(kafka)
+    }
+
+    fn properties(&self, port: u16, controller_port: u16) -> String {
+        let creates_topics = self.creates_topics;
+        let mut text = format!(
+            "{BROKER_PROPERTIES}\
+             controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             auto.create.topics.enable={creates_topics}\n"
+        );
+        for (name, value) in &self.properties {
+            text.push_str(&format!("{name}={value}\n"));
+        }
+        text
+    }
+}
+
+fn java(main_class: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(programs::java()?);
+    command.args(JVM_OPTIONS).arg(format!("-Dlog4j2.configurationFile={LOG_CONFIGURATION}"));
+    command.arg("-cp").arg(programs::kafka_libs()?.join("*")).arg(main_class);
+    Ok(command)
+}

@@ -1,0 +1,160 @@
+//! Finds the programs that the servers are made of: a variable that names one, else the usual places.
+//!
+//! What it deliberately does not do: install. `cargo x test` does, and asks here what is missing.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+/// Names the directory with `initdb`, `postgres`, `psql` and `pg_isready`.
+pub const POSTGRES_BIN: &str = "TESTKIT_POSTGRES_BIN";
+/// Names the program `redis-server` (or `valkey-server`).
+pub const REDIS_SERVER: &str = "TESTKIT_REDIS_SERVER";
+/// Names the directory with the jars of an Apache Kafka broker.
+pub const KAFKA_LIBS: &str = "TESTKIT_KAFKA_LIBS";
+/// Names the program `java`, 17 or later.
+pub const JAVA: &str = "TESTKIT_JAVA";
+
+/// Where `cargo x test` puts the jars, below the target directory.
+pub const KAFKA_LIBS_IN_TARGET: &str = "testkit/kafka-libs";
+
+/// Where Debian keeps one directory for each major version of PostgreSQL.
+const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
+
+/// The directory with the programs of PostgreSQL; the newest, if there are several.
+///
+/// # Errors
+///
+/// None found, or the variable names a directory without them.
+pub fn postgres_bin() -> anyhow::Result<PathBuf> {
+    let has_all = |directory: &Path| {
+        ["initdb", "postgres", "psql", "pg_isready"]
+            .iter()
+            .all(|name| directory.join(name).is_file())
+    };
+    if let Some(named) = env::var_os(POSTGRES_BIN).map(PathBuf::from) {
+        if !has_all(&named) {
+            bail!("{POSTGRES_BIN} names {}, which has no initdb and postgres", named.display());
+        }
+        return Ok(named);
+    }
+    debian_postgres_bins()
+        .into_iter()
+        .chain(path_directories())
+        .find(|directory| has_all(directory))
+        .with_context(|| missing("PostgreSQL", POSTGRES_BIN))
+}
+
+/// The program `redis-server`, or `valkey-server`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn redis_server() -> anyhow::Result<PathBuf> {
+    program(REDIS_SERVER, &["redis-server", "valkey-server"], "Redis")
+}
+
+/// The program `redis-cli` that belongs to [`redis_server`].
+///
+/// # Errors
+///
+/// None found.
+pub fn redis_cli() -> anyhow::Result<PathBuf> {
+    let beside = redis_server()?.with_file_name("redis-cli");
+    if beside.is_file() { Some(beside) } else { on_path(&["redis-cli", "valkey-cli"]) }
+        .context("found no redis-cli; `cargo x test` installs it")
+}
+
+/// The program `java`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn java() -> anyhow::Result<PathBuf> {
+    let home = env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
+    match home.filter(|java| java.is_file() && env::var_os(JAVA).is_none()) {
+        Some(java) => Ok(java),
+        None => program(JAVA, &["java"], "Java"),
+    }
+}
+
+/// The directory with the jars of a Kafka broker.
+///
+/// # Errors
+///
+/// None found, or the variable names a directory without them.
+pub fn kafka_libs() -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os(KAFKA_LIBS).map(PathBuf::from) {
+        if !has_broker_jar(&named) {
+            bail!("{KAFKA_LIBS} names {}, which has no kafka_2.13 jar", named.display());
+        }
+        return Ok(named);
+    }
+    target_directories()
+        .into_iter()
+        .map(|target| target.join(KAFKA_LIBS_IN_TARGET))
+        .find(|libs| has_broker_jar(libs))
+        .with_context(|| missing("the jars of Kafka", KAFKA_LIBS))
+}
+
+fn program(variable: &str, names: &[&str], what: &str) -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os(variable).map(PathBuf::from) {
+        if !named.is_file() {
+            bail!("{variable} names {}, which is no file", named.display());
+        }
+        return Ok(named);
+    }
+    on_path(names).with_context(|| missing(what, variable))
+}
+
+fn missing(what: &str, variable: &str) -> String {
+    format!("found no {what}: run `cargo x test`, which installs it, or name it in {variable}")
+}
+
+fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let directories: Vec<PathBuf> = path_directories().collect();
+    let candidates =
+        names.iter().flat_map(|name| directories.iter().map(move |dir| dir.join(name)));
+    candidates.into_iter().find(|candidate| candidate.is_file())
+}
+
+fn path_directories() -> impl Iterator<Item = PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).collect::<Vec<_>>().into_iter()
+}
+
+/// Newest major version first.
+fn debian_postgres_bins() -> Vec<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = Path::new(DEBIAN_POSTGRES)
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, bin)| bin).collect()
+}
+
+/// Cargo tells a test its package, not its target directory; that is in a folder above.
+fn target_directories() -> Vec<PathBuf> {
+    if let Some(target) = env::var_os("CARGO_TARGET_DIR") {
+        return vec![PathBuf::from(target)];
+    }
+    let package = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package.ancestors().map(|folder| folder.join("target")).collect()
+}
+
+fn has_broker_jar(libs: &Path) -> bool {
+    let entries = libs.read_dir().into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("kafka_2.13-") && name.ends_with(".jar")
+    })
+}

@@ -1,0 +1,232 @@
+//! A TCP proxy in front of a server, which does what networks do: refuse, stall, lose one direction,
+//! take long, cut off.
+//!
+//! What it deliberately does not do: understand the protocol that goes through it. It lives in the
+//! runtime that started it, like any other task of a test.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::free_port;
+use crate::server::must;
+
+/// What one read takes at most.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything goes through.
+    #[default]
+    Pass,
+    /// Open connections are reset, new ones refused: the server is gone.
+    Refuse,
+    /// Connections are accepted and stay open, but nothing moves. What was sent meanwhile goes
+    /// through after [`Mode::Pass`].
+    Stall,
+    /// Requests reach the server; its replies are thrown away. Afterwards these connections lack
+    /// replies: follow with [`FaultProxy::reset_connections`].
+    DropReplies,
+    /// Requests are thrown away; what the server says by itself goes through.
+    DropRequests,
+}
+
+/// A proxy in front of one server. Its connections are cut when it is dropped.
+pub struct FaultProxy {
+    address: SocketAddr,
+    upstream: SocketAddr,
+    fault: watch::Sender<Fault>,
+    line: Mutex<Line>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Fault {
+    mode: Mode,
+    delay: Duration,
+}
+
+/// What the proxy has open.
+struct Line {
+    acceptor: Option<JoinHandle<()>>,
+    /// Told to all connections; each holds a receiver until it is cut.
+    cut: watch::Sender<bool>,
+}
+
+impl FaultProxy {
+    /// Listens on a free port of 127.0.0.1 and passes everything to `upstream`.
+    ///
+    /// # Panics
+    ///
+    /// If the port cannot be listened on.
+    pub async fn start(upstream: SocketAddr) -> Self {
+        let proxy = Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
+            upstream,
+            fault: watch::Sender::default(),
+            line: Mutex::new(Line { acceptor: None, cut: watch::Sender::default() }),
+        };
+        proxy.set(Mode::Pass).await;
+        proxy
+    }
+
+    /// Where clients connect to. Stays the same in every mode.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes what happens, to every connection and every byte that is not on its way yet.
+    ///
+    /// # Panics
+    ///
+    /// If the port cannot be listened on again after [`Mode::Refuse`].
+    pub async fn set(&self, mode: Mode) {
+        let mut line = self.line.lock().await;
+        self.fault.send_modify(|fault| fault.mode = mode);
+        if mode == Mode::Refuse {
+            line.stop_accepting().await;
+            line.cut_connections().await;
+        } else if line.acceptor.is_none() {
+            let listener = must(TcpListener::bind(self.address).await.map_err(Into::into));
+            let accepting = accept(listener, self.upstream, self.fault.clone(), line.cut.clone());
+            line.acceptor = Some(tokio::spawn(accepting));
+        }
+    }
+
+    /// Adds so much to each way of each message. Zero: no more.
+    pub fn delay(&self, delay: Duration) {
+        self.fault.send_modify(|fault| fault.delay = delay);
+    }
+
+    /// Resets (RST) the open connections. New ones are treated as the mode says.
+    pub async fn reset_connections(&self) {
+        self.line.lock().await.cut_connections().await;
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        let line = self.line.get_mut();
+        if let Some(acceptor) = line.acceptor.take() {
+            acceptor.abort();
+        }
+        line.cut.send_replace(true);
+    }
+}
+
+impl Line {
+    async fn stop_accepting(&mut self) {
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.abort();
+            // Cancelled, which is what was asked for; the listener is closed now.
+            let _ = acceptor.await;
+        }
+    }
+
+    /// Waits until every connection has let go of its receiver, which it does at its end.
+    async fn cut_connections(&mut self) {
+        self.cut.send_replace(true);
+        self.cut.closed().await;
+        self.cut.send_replace(false);
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    fault: watch::Sender<Fault>,
+    cut: watch::Sender<bool>,
+) {
+    while let Ok((client, _)) = listener.accept().await {
+        tokio::spawn(connection(client, upstream, fault.subscribe(), cut.subscribe()));
+    }
+}
+
+/// One client, until either side ends it or it is cut.
+async fn connection(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    mut fault: watch::Receiver<Fault>,
+    mut cut: watch::Receiver<bool>,
+) {
+    let opened = tokio::select! {
+        opened = open(upstream, &mut fault) => opened,
+        _ = cut.wait_for(|cut| *cut) => Err(io::ErrorKind::ConnectionReset.into()),
+    };
+    let Ok(mut server) = opened else { return reset(client) };
+    let relayed = tokio::select! {
+        relayed = relay(&mut client, &mut server, &fault) => relayed,
+        _ = cut.wait_for(|cut| *cut) => Err(io::ErrorKind::ConnectionReset.into()),
+    };
+    if relayed.is_err() {
+        reset(client);
+        reset(server);
+    }
+}
+
+async fn open(upstream: SocketAddr, fault: &mut watch::Receiver<Fault>) -> io::Result<TcpStream> {
+    moving(fault).await?;
+    TcpStream::connect(upstream).await
+}
+
+async fn relay(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    fault: &watch::Receiver<Fault>,
+) -> io::Result<()> {
+    // A proxy must not add a delay that nobody asked for.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (client_reads, client_writes) = client.split();
+    let (server_reads, server_writes) = server.split();
+    tokio::try_join!(
+        one_way(client_reads, server_writes, fault.clone(), Mode::DropRequests),
+        one_way(server_reads, client_writes, fault.clone(), Mode::DropReplies),
+    )?;
+    Ok(())
+}
+
+/// Until the end of what comes; then the other side is told that no more will come.
+async fn one_way(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut fault: watch::Receiver<Fault>,
+    lost_in: Mode,
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let count = from.read(&mut chunk).await?;
+        let delay = fault.borrow().delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        let mode = moving(&mut fault).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        if mode != lost_in {
+            to.write_all(&chunk[..count]).await?;
+        }
+    }
+}
+
+/// Waits while nothing moves.
+async fn moving(fault: &mut watch::Receiver<Fault>) -> io::Result<Mode> {
+    match fault.wait_for(|fault| fault.mode != Mode::Stall).await {
+        Ok(fault) => Ok(fault.mode),
+        Err(_) => Err(io::ErrorKind::ConnectionReset.into()),
+    }
+}
+
+/// Ends it as a crash does, not as a close does: the other side gets an error.
+fn reset(stream: TcpStream) {
+    // If it is closed already there is nothing to reset.
+    let _ = stream.set_zero_linger();
+}

@@ -1,0 +1,95 @@
+//! The proxy does to connections what its mode says.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use testkit::{FaultProxy, Mode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::{SILENCE, ping, redis_answers};
+
+/// A proxy in front of the shared Redis, and a connection through it that is known to work.
+async fn connected() -> (FaultProxy, TcpStream) {
+    let proxy = FaultProxy::start(testkit::redis().await.address()).await;
+    let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    (proxy, stream)
+}
+
+/// What the other side did to a connection that should be of no more use.
+async fn end_of(stream: &mut TcpStream) -> ErrorKind {
+    stream.read_u8().await.unwrap_err().kind()
+}
+
+#[tokio::test]
+async fn refused_connections_are_reset_and_new_ones_not_accepted() {
+    let (proxy, mut stream) = connected().await;
+    proxy.set(Mode::Refuse).await;
+    assert_eq!(end_of(&mut stream).await, ErrorKind::ConnectionReset);
+    let refused = TcpStream::connect(proxy.addr()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+
+    proxy.set(Mode::Pass).await;
+    assert!(redis_answers(proxy.addr()).await);
+}
+
+#[tokio::test]
+async fn what_is_sent_into_a_stall_goes_through_after_it() {
+    let (proxy, mut stream) = connected().await;
+    proxy.set(Mode::Stall).await;
+    assert!(timeout(SILENCE, ping(&mut stream)).await.is_err());
+    assert!(!redis_answers(proxy.addr()).await);
+
+    proxy.set(Mode::Pass).await;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"+PONG\r\n");
+}
+
+#[tokio::test]
+async fn dropped_replies_belong_to_requests_that_were_carried_out() {
+    let redis = testkit::redis().await;
+    let (proxy, mut stream) = connected().await;
+    proxy.set(Mode::DropReplies).await;
+    stream.write_all(b"SET proxy:replies 1\r\n").await.unwrap();
+    assert!(timeout(SILENCE, stream.read_u8()).await.is_err());
+    assert_eq!(redis.cli(&["get", "proxy:replies"]).await, "1");
+}
+
+#[tokio::test]
+async fn dropped_requests_never_arrive() {
+    let redis = testkit::redis().await;
+    let (proxy, mut stream) = connected().await;
+    proxy.set(Mode::DropRequests).await;
+    stream.write_all(b"SET proxy:requests 1\r\n").await.unwrap();
+    assert!(timeout(SILENCE, stream.read_u8()).await.is_err());
+    assert_eq!(redis.cli(&["exists", "proxy:requests"]).await, "0");
+}
+
+#[tokio::test]
+async fn open_connections_can_be_reset_without_refusing_new_ones() {
+    let (proxy, mut stream) = connected().await;
+    proxy.reset_connections().await;
+    assert_eq!(end_of(&mut stream).await, ErrorKind::ConnectionReset);
+    assert!(redis_answers(proxy.addr()).await);
+}
+
+#[tokio::test]
+async fn a_delay_holds_each_message_back() {
+    let (proxy, mut stream) = connected().await;
+    proxy.delay(SILENCE);
+    assert!(timeout(SILENCE, ping(&mut stream)).await.is_err());
+    proxy.delay(Duration::ZERO);
+    assert!(redis_answers(proxy.addr()).await);
+}
+
+#[tokio::test]
+async fn an_end_of_one_side_reaches_the_other() {
+    let (_proxy, mut stream) = connected().await;
+    stream.write_all(b"QUIT\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"+OK\r\n");
+}

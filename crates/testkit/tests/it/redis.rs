@@ -1,0 +1,84 @@
+//! Redis starts, answers, pauses, dies, and comes back with what it had.
+
+use testkit::Redis;
+
+use crate::redis_answers;
+
+#[tokio::test]
+async fn a_paused_redis_is_silent_and_a_resumed_one_answers() {
+    let redis = Redis::start().await;
+    assert!(redis_answers(redis.address()).await);
+
+    redis.pause().await;
+    assert!(!redis_answers(redis.address()).await);
+
+    redis.resume().await;
+    assert!(redis_answers(redis.address()).await);
+}
+
+#[tokio::test]
+async fn a_restarted_redis_has_what_was_saved_and_nothing_else() {
+    let redis = Redis::start().await;
+    redis.cli(&["set", "saved", "1"]).await;
+    redis.save().await;
+    redis.cli(&["set", "unsaved", "1"]).await;
+
+    redis.kill().await;
+    assert!(!redis_answers(redis.address()).await);
+
+    redis.restart().await;
+    assert_eq!(redis.cli(&["mget", "saved", "unsaved"]).await, "1");
+
+    redis.restart_empty().await;
+    assert_eq!(redis.cli(&["dbsize"]).await, "0");
+}
+
+#[tokio::test]
+async fn a_paused_redis_can_be_killed_and_restarted() {
+    let redis = Redis::start().await;
+    redis.pause().await;
+    redis.kill().await;
+    redis.restart().await;
+    assert_eq!(redis.cli(&["ping"]).await, "PONG");
+}
+
+#[tokio::test]
+async fn a_user_may_do_only_what_its_acl_line_says() {
+    let redis = Redis::builder().acl_user("user app on >secret ~app:* +get").start().await;
+    assert_eq!(redis.url(), format!("redis://app:secret@127.0.0.1:{}", redis.port()));
+    let as_app = |command: &'static str| {
+        let redis = &redis;
+        async move { redis.cli(&["-u", &redis.url(), "--no-auth-warning", command, "app:1"]).await }
+    };
+
+    assert_eq!(as_app("get").await, "");
+    let refused = redis.cli(&["acl", "dryrun", "app", "del", "app:1"]).await;
+    assert!(refused.contains("no permissions"), "{refused}");
+}
+
+#[tokio::test]
+async fn arguments_reach_the_server() {
+    let redis = Redis::builder().argument("--maxmemory").argument("8mb").start().await;
+    assert_eq!(redis.cli(&["config", "get", "maxmemory"]).await, "maxmemory\n8388608");
+}
+
+#[tokio::test]
+async fn a_failed_start_shows_the_log_and_the_command() {
+    let failed = Redis::builder().argument("--no-such-setting").argument("1").try_start().await;
+    let error = failed.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    assert!(error.contains("Bad directive"), "{error}");
+    assert!(error.contains("redis.conf"), "{error}");
+}
+
+#[test]
+fn the_shared_redis_is_the_same_in_every_runtime() {
+    let port_in_own_runtime = || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let redis = testkit::redis().await;
+            assert!(redis_answers(redis.address()).await);
+            redis.port()
+        })
+    };
+    assert_eq!(port_in_own_runtime(), port_in_own_runtime());
+}
