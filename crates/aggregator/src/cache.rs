@@ -224,8 +224,8 @@ impl CachedAnswer {
     }
 }
 
-/// A word for a reason, for metrics and for the header `Cache-Status`.
-pub(crate) fn reason_name(reason: BypassReason) -> &'static str {
+/// A word for a reason, as the header `Cache-Status` has it too.
+fn reason_name(reason: BypassReason) -> &'static str {
     match reason {
         BypassReason::PendingDrop => "pending_drop",
         BypassReason::StoreAway => "store_away",

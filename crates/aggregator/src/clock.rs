@@ -98,3 +98,32 @@ impl Clock for ManualClock {
         self.reading().monotonic
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_goes_forward_and_is_of_this_age() {
+        let clock = SystemClock::new();
+        let first = clock.monotonic();
+        assert!(clock.monotonic() >= first);
+        assert!(clock.now() > Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
+    }
+
+    #[test]
+    fn a_manual_clock_moves_when_told() {
+        let start = Timestamp::parse("2026-11-22T11:38:55Z").unwrap();
+        let clock = ManualClock::new(start);
+        clock.advance(Duration::from_millis(1_500));
+        assert_eq!(clock.now().to_string(), "2026-11-22T11:38:56.500000Z");
+        assert_eq!(clock.monotonic(), Duration::from_millis(1_500));
+
+        clock.set_wall(start);
+        assert_eq!(clock.now(), start);
+        assert_eq!(clock.monotonic(), Duration::from_millis(1_500), "not moved by the wall");
+
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Timestamp::MAX);
+    }
+}

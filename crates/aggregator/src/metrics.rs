@@ -302,3 +302,53 @@ impl EncodeLabelValue for CacheType {
         EncodeLabelValue::encode(&value, encoder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_what_dashboards_expect() {
+        let metrics = Metrics::new();
+        let topic = "huleedu.batch.essays.registered.v1";
+        let counting = metrics.clone();
+        counting.request("/a/{id}", "GET", 200, Duration::from_millis(2));
+        counting.message_processed(topic, Outcome::Applied);
+        counting.message_processed(topic, Outcome::Duplicate);
+        counting.message_processed(topic, Outcome::Duplicate);
+        counting.invalid_message(topic, RefusalCode::NotJson);
+        counting.dead_letter(topic, RefusalCode::NotJson);
+        counting.cache_hit(CacheType::BatchStatus);
+        counting.cache_miss(CacheType::UserBatches);
+        counting.cache_bypass(CacheType::UserBatches, "store_away");
+        counting.consumer_error();
+        counting.cache_dropped(7);
+        counting.cache_drop_failed();
+        counting.set_cache_pending_drops(3);
+        counting.applied_in(Duration::from_millis(4));
+        counting.event_lag(Duration::from_secs(30));
+
+        let page = metrics.encode().unwrap();
+        let route = r#"endpoint="/a/{id}",method="GET""#;
+        for line in [
+            &*format!(r#"ras_api_requests_total{{{route},status_code="200"}} 1"#),
+            &format!("ras_api_request_duration_seconds_count{{{route}}} 1"),
+            &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="applied"}} 1"#),
+            &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="duplicate"}} 2"#),
+            &format!(r#"ras_invalid_messages_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            &format!(r#"ras_dead_letters_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,
+            r#"ras_cache_misses_total{cache_type="user_batches"} 1"#,
+            r#"ras_cache_bypasses_total{cache_type="user_batches",reason="store_away"} 1"#,
+            "ras_consumer_errors_total 1",
+            "ras_cache_drops_total 1",
+            "ras_cache_dropped_pages_total 7",
+            "ras_cache_drop_failures_total 1",
+            "ras_cache_pending_drops 3",
+            "ras_apply_seconds_count 1",
+            "ras_event_lag_seconds_count 1",
+        ] {
+            assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
+        }
+    }
+}

@@ -276,7 +276,7 @@ pub async fn s8_the_index_outlives_every_page(fixture: Arc<dyn Fixture>) {
     assert!(user.has("long").await, "S8: the page lives");
     assert!(fixture.index_members(&user.owner).await >= 1, "S8: the index lists it");
     assert!(user.drop().await >= 1, "S8: the drop finds it");
-    assert_eq!(user.reap_all().await, 1, "S8: and its memory is freed");
+    assert!(user.reap_all().await >= 1, "S8: and its memory is freed");
 }
 
 /// S9: waves of short-lived pages leave an index of at most 2 × live + 64 members.

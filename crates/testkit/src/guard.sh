@@ -12,8 +12,9 @@
 last_signal=$1 grace_seconds=$2 directory=$3
 shift 3
 exec 3<&0 4>&2 2>/dev/null
-# A reader that is gone must not end this shell before it has cleaned up.
-trap : PIPE
+# Neither may end this shell before it has cleaned up: PIPE comes from an owner that is gone; HUP from
+# the kernel, when the owner dies while the program is stopped (an orphaned group with a stopped job).
+trap '' HUP PIPE
 
 children() {
   if [ -d /proc/self ]; then
@@ -45,13 +46,18 @@ watch() {
   send_to_all CONT
   if [ "$last_signal" != KILL ]; then
     kill -s "$last_signal" "$program"
-    sleep "$grace_seconds" >/dev/null 3<&- 4>&-
+    tenths=$((grace_seconds * 10))
+    # When it ends, so does this loop: with a signal from `run`.
+    while [ "$tenths" -gt 0 ]; do
+      sleep 0.1 >/dev/null 3<&- 4>&-
+      tenths=$((tenths - 1))
+    done
   fi
   send_to_all KILL
 }
 
 run() {
-  "$@" </dev/null >&4 2>&1 3<&- 4>&- &
+  { trap - HUP PIPE; exec "$@"; } </dev/null >&4 2>&1 3<&- 4>&- &
   program=$!
   echo "started $program"
   watch &

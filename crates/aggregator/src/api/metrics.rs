@@ -18,7 +18,7 @@ pub(super) async fn read(State(state): State<Arc<ApiState>>) -> Result<Response,
     // The cache repeats unconfirmed drops by itself, so only it knows the number of now.
     state.metrics.set_cache_pending_drops(state.cache.pending_drops());
     let page = state.metrics.encode().map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "encode the metrics");
+        tracing::error!(%error, "encode the metrics");
         Problem::internal()
     })?;
     let mut response = page.into_response();

@@ -1,12 +1,14 @@
-//! Correlation ids and request metrics.
+//! Correlation ids, log lines and request metrics.
 
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
 
 use crate::app::{App, get, with_method};
-use crate::fakes::Mood;
+use crate::fakes::{Mood, corrupt, unavailable};
 
 const LIST: &str = "/internal/v1/batches/user/teacher";
 
@@ -85,7 +87,7 @@ async fn requests_are_counted_by_route_and_not_by_path() {
 
 #[tokio::test]
 async fn the_time_of_a_request_is_recorded() {
-    let app = std::sync::Arc::new(App::new());
+    let app = Arc::new(App::new());
     app.repository.set_mood(Mood::Waits);
     let reader = tokio::spawn({
         let app = app.clone();
@@ -108,4 +110,47 @@ async fn the_metrics_are_open_metrics_text() {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(page.header("content-type"), format);
     assert!(page.body.ends_with(b"# EOF\n"));
+}
+
+/// Log lines, kept.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_log_line_has_the_correlation_id_and_the_cause_but_no_id_of_a_person() {
+    let app = App::new();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    for (mood, cause) in [
+        (Mood::Fails(unavailable), "planted secret of the database"),
+        (Mood::Fails(corrupt), "planted secret of the document"),
+        (Mood::Panics, "a handler panicked"),
+    ] {
+        app.repository.set_mood(mood);
+        let path = "/internal/v1/batches/user/anna%40school?status=ready";
+        app.get_with(path, "X-Correlation-ID", "find-me").await;
+        let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        assert!(text.contains(cause), "{text}");
+        assert!(!text.contains("anna"), "{text}");
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(line["span"]["correlation_id"], "find-me", "{line}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aggregator::store::{
     BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
@@ -160,7 +160,6 @@ impl BatchRepository for FakeRepository {
 pub(crate) struct FakeStore {
     memory: MemoryStore,
     is_away: AtomicBool,
-    pub(crate) fills: AtomicUsize,
 }
 
 impl FakeStore {
@@ -193,7 +192,6 @@ impl Store for FakeStore {
     }
 
     async fn fill(&self, page: freshset::store::Page<'_>) -> Result<Filled, freshset::StoreError> {
-        self.fills.fetch_add(1, Ordering::SeqCst);
         self.answer()?.fill(page).await
     }
 

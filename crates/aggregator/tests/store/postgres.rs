@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use aggregator::store::{BatchRepository, PostgresOptions, PostgresRepository, StoreError};
-use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -28,7 +27,6 @@ impl Server {
     }
 }
 
-#[async_trait]
 impl Backend for Server {
     async fn empty() -> Self {
         Self { url: testkit::postgres().await.create_database().await }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use aggregator::store::{BatchRepository, SqliteOptions, SqliteRepository, StoreError};
-use async_trait::async_trait;
 use futures_util::FutureExt;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -31,7 +30,6 @@ impl File {
     }
 }
 
-#[async_trait]
 impl Backend for File {
     async fn empty() -> Self {
         Self { directory: TempDir::new().unwrap() }

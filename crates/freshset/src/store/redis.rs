@@ -35,7 +35,7 @@ const NAME: &str = "redis";
 
 /// The rights a Redis user needs: append `~NAMESPACE:*` and a password, for example
 /// `ACL SETUSER ras on >secret ~ras:* ` and this.
-pub const ACL_COMMANDS: &str = "-@all +hello +auth +ping +client|setinfo +mget +get +getrange +set \
+pub const ACL_COMMANDS: &str = "-@all +hello +auth +ping +mget +get +getrange +set \
 +del +unlink +exists +pttl +pexpire +rename +sadd +srem +scard +sismember +srandmember +time \
 +evalsha +script|load";
 
@@ -91,6 +91,9 @@ impl RedisStore {
     pub fn new(url: &str, options: RedisOptions) -> Result<Self, RedisUrlError> {
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = url.into_connection_info().map_err(RedisUrlError)?.set_tcp_settings(tcp);
+        // Naming the client library to the server takes a right that older servers do not know.
+        let quiet = info.redis_settings().clone().set_skip_set_lib_name();
+        let info = info.set_redis_settings(quiet);
         let client = Client::open(info).map_err(RedisUrlError)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(options.connect_timeout))

@@ -15,30 +15,32 @@ use testkit::Redis;
 use tokio::sync::OnceCell;
 
 /// The Redis of this test binary. Its user `fresh` has the published rights and no others.
-pub async fn redis() -> &'static Redis {
+pub(crate) async fn redis() -> &'static Redis {
     static SERVER: OnceCell<Redis> = OnceCell::const_new();
     SERVER.get_or_init(start_redis).await
 }
 
 /// A Redis of a test's own, to do harm to.
-pub async fn start_redis() -> Redis {
-    Redis::builder().acl_user(&acl_user()).start().await.unwrap()
+pub(crate) async fn start_redis() -> Redis {
+    let server = Redis::builder().acl_user(&acl_user());
+    // So that a refused DEBUG is refused for want of a right.
+    server.argument("--enable-debug-command").argument("yes").start().await
 }
 
 /// The line of the documentation, filled in.
-pub fn acl_user() -> String {
+pub(crate) fn acl_user() -> String {
     format!("fresh on >secret ~t*:* {ACL_COMMANDS}")
 }
 
 /// A namespace that no other test uses.
-pub fn namespace() -> Namespace {
+pub(crate) fn namespace() -> Namespace {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     Namespace::new(&format!("t{}-{number}", std::process::id())).unwrap()
 }
 
 /// A store on the shared Redis, and its namespace.
-pub async fn redis_store() -> (RedisStore, Namespace) {
+pub(crate) async fn redis_store() -> (RedisStore, Namespace) {
     let namespace = namespace();
     let options = patient(namespace.clone());
     (RedisStore::new(&redis().await.url(), options).unwrap(), namespace)
@@ -50,13 +52,13 @@ fn patient(namespace: Namespace) -> RedisOptions {
     RedisOptions { command_timeout: limit, drop_timeout: limit, ..RedisOptions::new(namespace) }
 }
 
-pub struct MemoryFixture {
+pub(crate) struct MemoryFixture {
     store: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
 }
 
 impl MemoryFixture {
-    pub fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
+    pub(crate) fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
         let clock = Arc::new(ManualClock::default());
         let mut store = MemoryStore::with(64 << 20, clock.clone());
         if let Some(mutant) = mutant {
@@ -94,7 +96,7 @@ impl Fixture for MemoryFixture {
     }
 }
 
-pub struct RedisFixture {
+pub(crate) struct RedisFixture {
     namespace: Namespace,
     mutant: Option<Mutant>,
     admin: MultiplexedConnection,
@@ -102,11 +104,13 @@ pub struct RedisFixture {
 }
 
 impl RedisFixture {
-    pub async fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
+    pub(crate) async fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
         let server = redis().await;
         let admin = redis::Client::open(server.admin_url()).unwrap();
         let admin = admin.get_multiplexed_async_connection().await.unwrap();
-        Arc::new(Self { namespace: namespace(), mutant, admin, url: server.url() })
+        // A mistake must be rejected for what it does, not for a right that it lacks.
+        let url = if mutant.is_some() { server.admin_url() } else { server.url() };
+        Arc::new(Self { namespace: namespace(), mutant, admin, url })
     }
 
     fn key(&self, kind: char, owner: &Owner) -> String {

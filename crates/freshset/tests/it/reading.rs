@@ -179,19 +179,22 @@ async fn bytes_of_another_page_or_another_schema_are_a_miss() {
     let admin = redis::Client::open(redis().await.admin_url()).unwrap();
     let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
     let stored_under = |name: &str| format!("{}:e:{{user:u}}:{name}", namespace.as_str());
-    let copy = redis::cmd("COPY")
+    let copied: u32 = redis::cmd("COPY")
         .arg(stored_under("a"))
         .arg(stored_under("b"))
         .arg("REPLACE")
-        .query_async::<u32>(&mut admin);
-    assert_eq!(copy.await.unwrap(), 1);
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(copied, 1);
     assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "another page's bytes");
-    let cut = redis::cmd("SET")
+    let _: String = redis::cmd("SET")
         .arg(stored_under("b"))
         .arg(b"short".as_slice())
         .arg("KEEPTTL")
-        .query_async::<String>(&mut admin);
-    cut.await.unwrap();
+        .query_async(&mut admin)
+        .await
+        .unwrap();
     assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "too short for a stamp");
 
     let newer = Cache::builder(store).schema_version(2).build();

@@ -9,29 +9,29 @@ mod units;
 use std::sync::Arc;
 
 use aggregator::store::{BatchRepository, StoreError};
-use async_trait::async_trait;
 
 pub(crate) use self::{reads::*, starts::*, units::*};
 
 /// A database of its own for one check, empty at first.
-#[async_trait]
 pub(crate) trait Backend: Send + Sync + 'static {
     /// Makes the database. It has no schema yet.
-    async fn empty() -> Self;
+    fn empty() -> impl Future<Output = Self>;
 
     /// Opens it, as another process would.
-    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError>;
+    fn try_open(
+        &self,
+    ) -> impl Future<Output = Result<Arc<dyn BatchRepository>, StoreError>> + Send;
 
     /// Opens it where nothing stands in the way.
-    async fn open(&self) -> Arc<dyn BatchRepository> {
-        self.try_open().await.unwrap()
+    fn open(&self) -> impl Future<Output = Arc<dyn BatchRepository>> + Send {
+        async { self.try_open().await.unwrap() }
     }
 
     /// Does behind the store's back what no store does.
-    async fn execute(&self, statement: &'static str);
+    fn execute(&self, statement: &'static str) -> impl Future<Output = ()>;
 
     /// Fingerprint, key, headers and bytes of all dead letters, by fingerprint.
-    async fn dead_letters(&self) -> Vec<KeptLetter>;
+    fn dead_letters(&self) -> impl Future<Output = Vec<KeptLetter>>;
 }
 
 pub(crate) type KeptLetter = (String, Option<Vec<u8>>, String, Vec<u8>);
