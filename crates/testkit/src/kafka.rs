@@ -210,15 +210,15 @@ impl KafkaBuilder {
     }
 
     async fn start_at(&self, port: u16, controller_port: u16) -> anyhow::Result<Kafka> {
-        let directory = data_directory("kafka", None)?;
-        let mut command = java("kafka.Kafka")?;
+        // Both before the directory, which is removed only once a server owns it.
+        let (mut command, mut format) = (java("kafka.Kafka")?, java("kafka.tools.StorageTool")?);
         command.arg(BROKER_CONFIGURATION);
+        format.args(["format", "-t", CLUSTER_ID, "-c", BROKER_CONFIGURATION]);
+        let directory = data_directory("kafka", None)?;
         let server = Server::new("kafka", directory, command, None, Signal::Kill)?;
         let properties = self.properties(port, controller_port);
         write_file(server.directory(), BROKER_CONFIGURATION, &properties)?;
         write_file(server.directory(), LOG_CONFIGURATION, LOG_PROPERTIES)?;
-        let mut format = java("kafka.tools.StorageTool")?;
-        format.args(["format", "-t", CLUSTER_ID, "-c", BROKER_CONFIGURATION]);
         format.current_dir(server.directory());
         run_tool(format, FORMAT_LIMIT).await?;
         let kafka = Kafka { server, port };

@@ -213,9 +213,9 @@ impl RedisBuilder {
     }
 
     async fn start_at(&self, port: u16) -> anyhow::Result<Redis> {
-        let directory = data_directory("redis", None)?;
         let mut command = Command::new(programs::redis_server()?);
         command.arg(CONFIGURATION).args(&self.arguments);
+        let directory = data_directory("redis", None)?;
         let server = Server::new("redis", directory, command, None, Signal::Kill)?;
         write_file(server.directory(), CONFIGURATION, &self.configuration(port))?;
         let redis = Redis { server, port, user: self.user.clone() };

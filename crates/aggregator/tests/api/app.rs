@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::fakes::{FakeRepository, FakeStore};
+use crate::log;
 
 pub(crate) const KEY: &str = "the key of the tests";
 pub(crate) const SERVICE: &str = SERVICES_DEFAULT[0];
@@ -40,6 +41,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new() -> Self {
+        log::keep();
         let repository = Arc::new(FakeRepository::new());
         let store = Arc::new(FakeStore::default());
         let metrics = Metrics::new();

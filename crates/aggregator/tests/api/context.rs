@@ -1,7 +1,6 @@
 //! Correlation ids, log lines and request metrics.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +8,7 @@ use axum::http::{Method, Request};
 
 use crate::app::{App, get, with_method};
 use crate::fakes::{Mood, corrupt, unavailable};
+use crate::log;
 
 const LIST: &str = "/internal/v1/batches/user/teacher";
 
@@ -112,31 +112,9 @@ async fn the_metrics_are_open_metrics_text() {
     assert!(page.body.ends_with(b"# EOF\n"));
 }
 
-/// Log lines, kept.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn every_log_line_has_the_correlation_id_and_the_cause_but_no_id_of_a_person() {
     let app = App::new();
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _here = tracing::subscriber::set_default(subscriber);
     for (mood, cause) in [
         (Mood::Fails(unavailable), "planted secret of the database"),
         (Mood::Fails(corrupt), "planted secret of the document"),
@@ -144,8 +122,9 @@ async fn every_log_line_has_the_correlation_id_and_the_cause_but_no_id_of_a_pers
     ] {
         app.repository.set_mood(mood);
         let path = "/internal/v1/batches/user/anna%40school?status=ready";
+        log::take();
         app.get_with(path, "X-Correlation-ID", "find-me").await;
-        let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        let text = log::take();
         assert!(text.contains(cause), "{text}");
         assert!(!text.contains("anna"), "{text}");
         for line in text.lines() {

@@ -12,6 +12,7 @@ mod fakes;
 mod health;
 mod ids;
 mod lists;
+mod log;
 mod routes;
 mod server;
 mod status;

@@ -139,7 +139,8 @@ impl Fixture for RedisFixture {
             let (seconds, micros): (u64, u64) = self.ask(&["TIME"]).await;
             Duration::from_secs(seconds) + Duration::from_micros(micros)
         };
-        let end = now().await + time;
+        // A key is there during the whole of its last millisecond.
+        let end = now().await + time + Duration::from_millis(1);
         while now().await <= end {
             tokio::task::yield_now().await;
         }
