@@ -1,2 +1,54 @@
-//! In the making.
-fn main() {}
+//! `cargo x`: everything a developer or a CI runs that is more than one cargo command.
+
+mod check;
+mod clock;
+mod house;
+mod needs;
+mod paths;
+mod report;
+mod services;
+mod shell;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::check::CheckArguments;
+use crate::test::TestArguments;
+
+/// Tests, checks and servers of this repository
+///
+/// Start here: `cargo x test` runs every test on a machine that has nothing but Rust, and
+/// `cargo x check` says what a reviewer would say.
+#[derive(Parser)]
+#[command(name = "cargo x", bin_name = "cargo x", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Test(TestArguments),
+    Check(CheckArguments),
+    /// Start PostgreSQL, Redis and Kafka to try the service by hand
+    ///
+    /// Prints the variables that point the service to them, and the command that starts it. The
+    /// servers are empty, run as you, on free ports, and are gone with Ctrl-C. What is missing on
+    /// this machine is installed first, as for `cargo x test`.
+    Services,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Services => services::run().map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

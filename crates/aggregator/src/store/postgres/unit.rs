@@ -133,6 +133,6 @@ mod tests {
     #[test]
     fn a_lock_key_stays_what_it_is() {
         let batch = BatchId::parse("batch-1").unwrap();
-        assert_eq!(lock_key(&batch), 0);
+        assert_eq!(lock_key(&batch), -1_569_522_135_602_803_286);
     }
 }

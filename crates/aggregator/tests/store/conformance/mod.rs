@@ -18,9 +18,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn empty() -> impl Future<Output = Self>;
 
     /// Opens it, as another process would.
-    fn try_open(
-        &self,
-    ) -> impl Future<Output = Result<Arc<dyn BatchRepository>, StoreError>> + Send;
+    fn try_open(&self)
+    -> impl Future<Output = Result<Arc<dyn BatchRepository>, StoreError>> + Send;
 
     /// Opens it where nothing stands in the way.
     fn open(&self) -> impl Future<Output = Arc<dyn BatchRepository>> + Send {
@@ -63,6 +62,7 @@ macro_rules! conformance_tests {
             r10_a_dead_letter_is_kept_whatever_is_in_it,
             r11_ten_thousand_essays_are_one_unit,
             r12_a_cancelled_begin_leaves_no_transaction,
+            r12_a_cancelled_unit_is_written_whole_or_not_at_all,
             r13_many_may_start_at_once,
             r13_a_newer_schema_does_not_stop_a_start,
             r13_a_changed_migration_does,

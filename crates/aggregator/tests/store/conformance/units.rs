@@ -1,6 +1,6 @@
 //! Rules about units of work: R1 to R5, R11, R12.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use aggregator::store::{BATCHES_PER_UNIT_MAX, Changes, DeadLetter, StoreError};
 use results::{Needs, RefusalCode, Rows};
@@ -14,6 +14,9 @@ use crate::events::{
 
 /// How long a check may take that shows a deadlock by never ending.
 const NEVER: Duration = Duration::from_secs(60);
+
+/// How often something is cancelled, each time at another moment.
+const CANCELLED: usize = 200;
 
 pub(crate) async fn r1_committed_rows_are_read_back(backend: impl Backend) {
     let store = backend.open().await;
@@ -206,31 +209,66 @@ pub(crate) async fn r11_ten_thousand_essays_are_one_unit(backend: impl Backend) 
 }
 
 pub(crate) async fn r12_a_cancelled_begin_leaves_no_transaction(backend: impl Backend) {
-    const CANCELLED: u64 = 200;
     let store = backend.open().await;
     for turn in 0..CANCELLED {
-        let opening = tokio::spawn({
-            let store = store.clone();
-            async move { store.begin().await.map(drop) }
-        });
-        // A different moment each time, so that every step of an opening is hit.
-        for _ in 0..turn % 20 {
-            tokio::task::yield_now().await;
-        }
-        opening.abort();
-        // Whether it was in time does not matter.
-        let _ = opening.await;
+        cancelled_after(turn % 8, store.begin()).await;
+        store.keep_dead_letters(&[letter(turn)]).await.unwrap();
     }
-
-    // A write on a connection that is still inside a transaction would be seen by nobody else.
-    for number in 0..CANCELLED {
-        store.keep_dead_letters(&[letter(number)]).await.unwrap();
-    }
-    let other = backend.open().await;
-    assert_eq!(other.dead_letter_count().await.unwrap(), CANCELLED);
+    check_all_letters_were_committed(&backend).await;
 }
 
-fn letter(number: u64) -> DeadLetter {
+pub(crate) async fn r12_a_cancelled_unit_is_written_whole_or_not_at_all(backend: impl Backend) {
+    let store = backend.open().await;
+    let events: Vec<_> = (0..CANCELLED)
+        .map(|turn| registered(&format!("b{turn}"), "u", 1, &[&format!("e{turn}")]))
+        .collect();
+    for (turn, event) in events.iter().enumerate() {
+        cancelled_after(turn % 40, apply(store.as_ref(), std::slice::from_ref(event))).await;
+        store.keep_dead_letters(&[letter(turn)]).await.unwrap();
+    }
+    check_all_letters_were_committed(&backend).await;
+
+    let mut written = 0;
+    for event in &events {
+        let events = std::slice::from_ref(event);
+        let mut unit = store.begin().await.unwrap();
+        let loaded = load(unit.as_mut(), events).await.unwrap();
+        if loaded.known.is_empty() {
+            assert_eq!(loaded.rows, Rows::default());
+        } else {
+            assert_eq!(loaded.rows, folded(events));
+            written += 1;
+        }
+    }
+    assert!(0 < written && written < CANCELLED, "{written}: too early or too late");
+}
+
+/// Looks for the letter of every turn from another process. One that was written on a connection
+/// still inside a transaction is seen by nobody, and gone with that transaction.
+async fn check_all_letters_were_committed(backend: &impl Backend) {
+    let other = backend.open().await;
+    assert_eq!(other.dead_letter_count().await.unwrap(), CANCELLED as u64);
+}
+
+/// Drops `future` right after it was polled that often, if it has not ended by then.
+async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn letter(number: usize) -> DeadLetter {
     DeadLetter {
         fingerprint: number.to_string(),
         source: "http".into(),

@@ -1,0 +1,110 @@
+//! Kafka from the outside: producing records, and seeing how far the service has acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
+use testkit::{Kafka, eventually};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::events::{REGISTERED, SLOT_ASSIGNED};
+use crate::tools::PATIENCE;
+
+pub(crate) const PARTITIONS: u16 = 4;
+const GROUP: &str = "result_aggregator_group";
+
+/// A broker of a test's own, with the topics; one at a time, since each takes a core to start.
+pub(crate) struct Broker {
+    pub(crate) kafka: Kafka,
+    producer: FutureProducer,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Broker {
+    pub(crate) async fn start() -> Self {
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
+        let kafka = Kafka::start().await;
+        for topic in [REGISTERED, SLOT_ASSIGNED] {
+            kafka.create_topic(topic, PARTITIONS).await;
+        }
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", kafka.brokers())
+            .set("enable.idempotence", "true")
+            .create()
+            .expect("a producer");
+        Self { kafka, producer, _turn: turn }
+    }
+
+    /// Produces a record and waits until the broker has it.
+    pub(crate) async fn produce(&self, topic: &str, key: &str, bytes: &[u8]) {
+        let record = FutureRecord::to(topic).key(key).payload(bytes);
+        let sent = self.producer.send(record, Timeout::Never).await;
+        sent.map_err(|(error, _)| error).expect("the broker takes the record");
+    }
+
+    /// Produces many records, as fast as the broker takes them.
+    pub(crate) async fn produce_all(&self, records: &[(&'static str, Vec<u8>)]) {
+        let mut sent = Vec::with_capacity(records.len());
+        for (number, (topic, bytes)) in records.iter().enumerate() {
+            let key = number.to_string();
+            let record = FutureRecord::to(topic).key(&key).payload(bytes);
+            sent.push(self.producer.send_result(record).map_err(|(error, _)| error).expect("room"));
+        }
+        for delivery in sent {
+            let outcome = delivery.await.expect("the producer lives");
+            outcome.map_err(|(error, _)| error).expect("the broker takes the record");
+        }
+    }
+
+    /// How many records the service has not acknowledged.
+    pub(crate) async fn unacknowledged(&self) -> i64 {
+        let observer = self.observer();
+        let missing = tokio::task::spawn_blocking(move || unacknowledged(&observer)).await;
+        missing.expect("no panic").expect("the broker answers")
+    }
+
+    /// Waits until the service has acknowledged every record that is in the topics now.
+    pub(crate) async fn wait_until_acknowledged(&self) {
+        let observer = Arc::new(self.observer());
+        eventually(PATIENCE, "all records acknowledged", || {
+            let observer = Arc::clone(&observer);
+            async move {
+                // These calls block.
+                let missing = tokio::task::spawn_blocking(move || unacknowledged(&observer)).await;
+                match missing.expect("no panic") {
+                    Ok(0) => Ok(()),
+                    Ok(count) => Err(format!("{count} records are not acknowledged")),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+        })
+        .await;
+    }
+
+    fn observer(&self) -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka.brokers()).set("group.id", GROUP);
+        config.create().expect("an observer")
+    }
+}
+
+fn unacknowledged(observer: &BaseConsumer) -> rdkafka::error::KafkaResult<i64> {
+    let limit = Duration::from_secs(10);
+    let mut all = TopicPartitionList::new();
+    for topic in [REGISTERED, SLOT_ASSIGNED] {
+        all.add_partition_range(topic, 0, i32::from(PARTITIONS) - 1);
+    }
+    let committed = observer.committed_offsets(all, limit)?;
+    let mut missing = 0;
+    for element in committed.elements() {
+        let (first, next) =
+            observer.fetch_watermarks(element.topic(), element.partition(), limit)?;
+        missing += next - element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(first);
+    }
+    Ok(missing)
+}

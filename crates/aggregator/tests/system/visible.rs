@@ -1,0 +1,136 @@
+//! A registered batch is visible at once: in every page and filter that was cached, and as a status;
+//! the same after its files. Embedded, and on PostgreSQL, Redis and Kafka.
+
+use serde_json::Value;
+use testkit::postgres;
+
+use crate::events::{REGISTERED, REGISTERED_RECORD, SLOT_ASSIGNED, SLOT_RECORD, registered};
+use crate::service::{Client, ServiceBuilder, redis};
+use crate::tools::next_moment;
+use crate::topics::Broker;
+
+const TEACHER: &str = "teacher-17";
+const BATCH: &str = "0b5e2a44-7d1f-4c9a-9a11-000000000001";
+
+/// Pages of every kind: sizes, places, filters in both vocabularies, with and without essays.
+const PAGES: [&str; 13] = [
+    "",
+    "?limit=1",
+    "?limit=100",
+    "?limit=1&offset=1",
+    "?offset=1",
+    "?limit=0",
+    "?status=pending_content",
+    "?status=awaiting_content_validation",
+    "?status=awaiting_content_validation&limit=1",
+    "?status=processing",
+    "?include=summary",
+    "?include=summary&limit=5",
+    "?include=summary&status=pending_content",
+];
+
+/// Reads every page twice; the second time it must come from the cache.
+async fn cache_every_page(client: &Client) {
+    for page in PAGES {
+        client.list(TEACHER, page).await;
+        let second = client.list(TEACHER, page).await;
+        assert!(second.is_hit(), "{page:?} is cached: {second:?}");
+    }
+}
+
+/// The first read of every page after an acknowledgement.
+async fn assert_registered_everywhere(client: &Client) {
+    for page in PAGES {
+        let read = client.list(TEACHER, page).await;
+        assert!(!read.is_hit(), "{page:?} is not from the cache");
+        let is_filtered_out = page.contains("status=processing");
+        assert_eq!(read.total(), if is_filtered_out { 0 } else { 2 }, "{page:?}");
+        let has_the_batch = batch_in(&read.body).is_some();
+        let shows_it = !page.contains("limit=0") && !page.contains("offset=1") && !is_filtered_out;
+        assert_eq!(has_the_batch, shows_it, "{page:?}: {:?}", read.body);
+    }
+    let status = client.status(BATCH).await;
+    assert_eq!(status.status, 200);
+    assert_eq!(status.body["overall_status"], "pending_content");
+    assert_eq!(status.body["user_id"], TEACHER);
+}
+
+async fn assert_file_everywhere(client: &Client) {
+    for page in PAGES {
+        let read = client.list(TEACHER, page).await;
+        assert!(!read.is_hit(), "{page:?} is not from the cache");
+        if let Some(essays) = batch_in(&read.body).and_then(|batch| batch.get("essays")) {
+            assert_eq!(essays[0]["filename"], "essay_anna.docx", "{page:?}");
+        }
+    }
+    let status = client.status(BATCH).await;
+    assert!(!status.is_hit());
+    assert_eq!(status.body["essays"][0]["filename"], "essay_anna.docx");
+}
+
+fn batch_in(page: &Value) -> Option<&Value> {
+    page["batches"].as_array()?.iter().find(|batch| batch["batch_id"] == BATCH)
+}
+
+/// An older batch of the same teacher, so that no page is empty before.
+fn older_batch() -> Value {
+    registered(TEACHER, "older", 1, next_moment() - 1_000_000_000_000)
+}
+
+async fn show_over_http(client: &Client) {
+    client.post(&[older_batch()]).await.unwrap();
+    assert_eq!(client.status(BATCH).await.status, 404);
+    cache_every_page(client).await;
+
+    let report = client.post_bytes("application/json", REGISTERED_RECORD.into()).await.unwrap();
+    assert_eq!(report["applied"], 1);
+    assert_registered_everywhere(client).await;
+
+    cache_every_page(client).await;
+    assert!(client.status(BATCH).await.is_hit());
+    client.post_bytes("application/json", SLOT_RECORD.into()).await.unwrap();
+    assert_file_everywhere(client).await;
+
+    cache_every_page(client).await;
+    let report = client.post_bytes("application/json", SLOT_RECORD.into()).await.unwrap();
+    assert_eq!(report["duplicate"], 1, "the same record again");
+    assert!(!client.list(TEACHER, "").await.is_hit(), "a duplicate drops too");
+}
+
+#[tokio::test]
+async fn embedded_over_http() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    show_over_http(&service.client).await;
+}
+
+#[tokio::test]
+async fn on_real_servers_over_http() {
+    let (database, redis) = (postgres().await.create_database().await, redis().await);
+    let service = ServiceBuilder::on(&database, &redis.url()).start().await;
+    show_over_http(&service.client).await;
+}
+
+#[tokio::test]
+async fn on_real_servers_over_kafka() {
+    let broker = Broker::start().await;
+    let (database, redis) = (postgres().await.create_database().await, redis().await);
+    let builder = ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers());
+    let service = builder.start().await;
+    let client = &service.client;
+
+    broker.produce(REGISTERED, "older", older_batch().to_string().as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    cache_every_page(client).await;
+
+    broker.produce(REGISTERED, BATCH, REGISTERED_RECORD.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    assert_registered_everywhere(client).await;
+
+    cache_every_page(client).await;
+    broker.produce(SLOT_ASSIGNED, BATCH, SLOT_RECORD.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    assert_file_everywhere(client).await;
+    service.process.terminate().await;
+    assert!(service.process.wait(crate::tools::PATIENCE).await.success(), "a graceful stop");
+}

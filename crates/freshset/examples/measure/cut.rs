@@ -1,0 +1,99 @@
+//! A fill sent in one write, cut off after every single byte: what does Redis make of the rest?
+//!
+//! A pipeline is one write, but not one step: what arrived whole is executed. Here every length that
+//! can arrive is tried, so nothing is left to chance.
+
+use std::fmt::Display;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
+use crate::Result;
+use crate::naive::{Naive, fill_commands};
+use crate::report::{Table, grouped, progress};
+use crate::server::Server;
+
+/// What a fill stores and lists in one script, without the token, as all it is compared by here is
+/// what a cut leaves behind. The order is that of `fill.lua`.
+const FILL: &str = "redis.call('SADD',KEYS[1],KEYS[2]) redis.call('SETEX',KEYS[2],ARGV[1],ARGV[2])";
+const OWNER: &str = "cut";
+const PAGE: &str = "page";
+const CONTENT: &str = "old";
+
+/// How often a cut left what.
+#[derive(Debug, Default)]
+struct Tally {
+    cuts: u64,
+    nothing: u64,
+    whole: u64,
+    /// A page that is stored and not listed: no drop finds it.
+    orphan: u64,
+    /// A page that is listed and not stored: trimmed later.
+    dead_member: u64,
+}
+
+pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
+    progress("fills cut off after every byte");
+    let (store, list) = fill_commands(OWNER, PAGE, CONTENT);
+    let naive = Naive::new(server, OWNER);
+    let (index, page) = (naive.index_key(), naive.page_key(PAGE));
+    let script = redis::cmd("EVAL").arg(FILL).arg(2).arg(&index).arg(&page).arg(300).arg(CONTENT).take();
+
+    let both = |first: &redis::Cmd, second: &redis::Cmd, atomic: bool| {
+        let mut pipe = redis::pipe();
+        if atomic {
+            pipe.atomic();
+        }
+        pipe.add_command(first.clone()).add_command(second.clone());
+        pipe.get_packed_pipeline()
+    };
+    let mut table =
+        Table::new(["one write", "cuts", "nothing stored", "whole", "dead member", "orphan"]);
+    for (name, bytes) in [
+        ("pipeline: `SETEX`, `SADD`", both(&store, &list, false)),
+        ("pipeline: `SADD`, `SETEX`", both(&list, &store, false)),
+        ("`MULTI`, `SETEX`, `SADD`, `EXEC`", both(&store, &list, true)),
+        ("one script", script.get_packed_command()),
+    ] {
+        let tally = cut_everywhere(server, &naive, &bytes).await?;
+        table.row([
+            name.to_owned(),
+            grouped(tally.cuts),
+            grouped(tally.nothing),
+            grouped(tally.whole),
+            grouped(tally.dead_member),
+            grouped(tally.orphan),
+        ]);
+    }
+    Ok(table)
+}
+
+async fn cut_everywhere(server: &Server, naive: &Naive, bytes: &[u8]) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for length in 0..=bytes.len() {
+        send_and_hang_up(server, &bytes[..length])?;
+        tally.cuts += 1;
+        let page: bool = server.ask(&["EXISTS", &naive.page_key(PAGE)]).await?;
+        let member: bool = server.ask(&["EXISTS", &naive.index_key()]).await?;
+        match (page, member) {
+            (false, false) => tally.nothing += 1,
+            (true, true) => tally.whole += 1,
+            (true, false) => tally.orphan += 1,
+            (false, true) => tally.dead_member += 1,
+        }
+        let keys = [naive.page_key(PAGE), naive.index_key()];
+        let _: u64 = server.ask(&["DEL", &keys[0], &keys[1]]).await?;
+    }
+    Ok(tally)
+}
+
+/// Sends the bytes and no more, and waits until Redis is done with them.
+fn send_and_hang_up(server: &Server, bytes: &[u8]) -> Result<()> {
+    let mut stream = TcpStream::connect(server.address())?;
+    stream.write_all(bytes)?;
+    stream.shutdown(Shutdown::Write)?;
+    // Ends when Redis has answered what it understood, found the end, and closed.
+    match stream.read_to_end(&mut Vec::new()) {
+        Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => Err(error.into()),
+        _ => Ok(()),
+    }
+}

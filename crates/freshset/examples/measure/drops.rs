@@ -1,0 +1,278 @@
+//! `KEYS` and `SCAN` against the index: what dropping one owner costs in a small and in a large
+//! keyspace.
+//!
+//! All three drop the same pages. `KEYS` and `SCAN` find them by pattern and delete them with `DEL`;
+//! neither keeps a page out that is on its way in, so they are measured for their cost alone.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use freshset::{Cache, Clock as _, Owner};
+
+use crate::Result;
+use crate::report::{Table, grouped, median, progress, ratio, time};
+use crate::server::{Inside, Logged, Server, Watch, page_prefix};
+
+/// Keys that belong to others.
+const SMALL_KEYSPACE: u64 = 10_000;
+const LARGE_KEYSPACE: u64 = 1_000_000;
+/// Pages of the owner that is dropped.
+const OWNER_PAGES: [u64; 3] = [10, 1_000, 20_000];
+/// Drops of each kind, an odd number. The tables show the median.
+const RUNS: usize = 5;
+/// Keys that one `SCAN` looks at: a hundred times the default, which spares it round trips.
+const SCAN_COUNT: &str = "1000";
+/// Keys that one `DEL` removes.
+const DEL_KEYS_MAX: usize = 1000;
+/// How long the other client watches an idle server, for comparison.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The drops, measured.
+pub(crate) struct Drops {
+    rows: Vec<Row>,
+    idle_pause: Duration,
+}
+
+/// A way to drop an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Keys,
+    Scan,
+    Index,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    method: Method,
+    keyspace: u64,
+    pages: u64,
+    figures: Figures,
+}
+
+/// What one drop cost, or the median of several.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    /// How long the caller waited.
+    pub(crate) waited: Duration,
+    /// What the caller's commands took inside Redis.
+    pub(crate) inside: Inside,
+    /// The longest wait of another client, until the last page was freed.
+    pub(crate) pause: Duration,
+    /// What freeing the pages took inside Redis, after the caller had gone.
+    pub(crate) freeing: Inside,
+}
+
+pub(crate) async fn measure(server: &Server) -> Result<Drops> {
+    let watch = server.watch()?;
+    let mut rows = Vec::new();
+    for keyspace in [SMALL_KEYSPACE, LARGE_KEYSPACE] {
+        progress(&format!("drops among {} other keys", grouped(keyspace)));
+        server.populate(keyspace).await?;
+        for pages in OWNER_PAGES {
+            for method in [Method::Keys, Method::Scan, Method::Index] {
+                let figures = median_drop(server, &watch, method, pages, RUNS).await?;
+                rows.push(Row { method, keyspace, pages, figures });
+            }
+        }
+    }
+    watch.reset().await;
+    tokio::time::sleep(IDLE).await;
+    Ok(Drops { rows, idle_pause: watch.longest().await })
+}
+
+impl Drops {
+    pub(crate) fn table(&self) -> impl Display {
+        let mut table = Table::new([
+            "drop by",
+            "other keys",
+            "pages",
+            "caller waits",
+            "inside Redis",
+            "commands",
+            "another client waits",
+        ]);
+        for Row { method, keyspace, pages, figures } in &self.rows {
+            table.row([
+                method.name().to_owned(),
+                grouped(*keyspace),
+                grouped(*pages),
+                time(figures.waited),
+                time(figures.inside.total),
+                grouped(figures.inside.commands),
+                time(figures.pause),
+            ]);
+        }
+        format!(
+            "{table}\nMedians of {RUNS} drops. With nothing to do at all, the longest wait of the \
+             other client in {} ms was {}.",
+            IDLE.as_millis(),
+            time(self.idle_pause)
+        )
+    }
+
+    pub(crate) fn ratios(&self) -> impl Display {
+        let mut table = Table::new([
+            "pages",
+            "caller waits, KEYS / index",
+            "caller waits, SCAN / index",
+            "inside Redis, KEYS / index",
+            "inside Redis, SCAN / index",
+            "inside Redis, index: large / small keyspace",
+        ]);
+        for pages in OWNER_PAGES {
+            let [keys, scan, index] = [Method::Keys, Method::Scan, Method::Index]
+                .map(|method| self.figures(method, LARGE_KEYSPACE, pages));
+            let small = self.figures(Method::Index, SMALL_KEYSPACE, pages);
+            table.row([
+                grouped(pages),
+                ratio(keys.waited, index.waited),
+                ratio(scan.waited, index.waited),
+                ratio(keys.inside.total, index.inside.total),
+                ratio(scan.inside.total, index.inside.total),
+                ratio(index.inside.total, small.inside.total),
+            ]);
+        }
+        format!("Among {} other keys:\n\n{table}", grouped(LARGE_KEYSPACE))
+    }
+
+    fn figures(&self, method: Method, keyspace: u64, pages: u64) -> Figures {
+        let asked = (method, keyspace, pages);
+        let found = self.rows.iter().find(|row| (row.method, row.keyspace, row.pages) == asked);
+        found.map_or(Figures::NONE, |row| row.figures)
+    }
+}
+
+impl Figures {
+    const NONE: Self = {
+        let nothing = Inside { total: Duration::ZERO, commands: 0 };
+        Self { waited: Duration::ZERO, inside: nothing, pause: Duration::ZERO, freeing: nothing }
+    };
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "`KEYS`, `DEL`",
+            Self::Scan => "`SCAN`, `DEL`",
+            Self::Index => "index",
+        }
+    }
+
+    async fn drop(self, server: &Server, cache: &Cache, owner: &Owner) -> Result<()> {
+        match self {
+            Self::Keys => drop_by_keys(server, owner).await,
+            Self::Scan => drop_by_scan(server, owner).await,
+            Self::Index => cache.invalidate(owner).await.map(drop).map_err(Into::into),
+        }
+    }
+
+    /// Whether this is one of the commands that the caller waited for.
+    fn sent(self, command: &Logged) -> bool {
+        let (name, first) = command.name();
+        match self {
+            Self::Keys => matches!(&*name, "KEYS" | "DEL"),
+            Self::Scan => matches!(&*name, "SCAN" | "DEL"),
+            Self::Index => name == "EVALSHA" && first == drop_script().get_hash(),
+        }
+    }
+}
+
+/// The script that `Cache::invalidate` runs, to tell it from the others.
+pub(crate) fn drop_script() -> redis::Script {
+    redis::Script::new(include_str!("../../src/lua/drop.lua"))
+}
+
+/// Whether this is one of the commands that free dropped pages in the background.
+pub(crate) fn frees(command: &Logged) -> bool {
+    let reap = redis::Script::new(include_str!("../../src/lua/reap.lua"));
+    let (name, first) = command.name();
+    match &*name {
+        "SRANDMEMBER" | "SREM" => true,
+        "EVALSHA" => first == reap.get_hash(),
+        _ => false,
+    }
+}
+
+async fn median_drop(
+    server: &Server,
+    watch: &Watch,
+    method: Method,
+    pages: u64,
+    runs: usize,
+) -> Result<Figures> {
+    let cache = server.cache()?;
+    let owner = Owner::new("user", "u")?;
+    // The first call of a script also loads it.
+    cache.invalidate(&owner).await?;
+    let mut drops = Vec::new();
+    for _ in 0..runs {
+        server.fill(&cache, &owner, pages).await?;
+        let drop = async || method.drop(server, &cache, &owner).await;
+        drops.push(measure_drop(server, watch, &owner, drop, |one| method.sent(one)).await?);
+        // What KEYS and SCAN leave behind: the index.
+        cache.invalidate(&owner).await?;
+        server.wait_until_freed(&owner).await;
+    }
+    medians(&drops).ok_or_else(|| "no drops".into())
+}
+
+/// Measures one drop of an owner, until its last page is freed.
+pub(crate) async fn measure_drop(
+    server: &Server,
+    watch: &Watch,
+    owner: &Owner,
+    drop: impl AsyncFnOnce() -> Result<()>,
+    sent: impl Fn(&Logged) -> bool,
+) -> Result<Figures> {
+    server.start_log().await?;
+    watch.reset().await;
+    let start = server.clock.now();
+    drop().await?;
+    let waited = server.clock.now() - start;
+    server.wait_until_freed(owner).await;
+    let pause = watch.longest().await;
+    let logged = server.stop_log().await?;
+    let inside = Inside::of(logged.iter().filter(|one| sent(one)));
+    let freeing = Inside::of(logged.iter().filter(|one| frees(one)));
+    Ok(Figures { waited, inside, pause, freeing })
+}
+
+pub(crate) fn medians(drops: &[Figures]) -> Option<Figures> {
+    Some(Figures {
+        waited: median(drops.iter().map(|one| one.waited))?,
+        inside: median(drops.iter().map(|one| one.inside))?,
+        pause: median(drops.iter().map(|one| one.pause))?,
+        freeing: median(drops.iter().map(|one| one.freeing))?,
+    })
+}
+
+async fn drop_by_keys(server: &Server, owner: &Owner) -> Result<()> {
+    let keys: Vec<String> = server.ask(&["KEYS", &pattern(owner)]).await?;
+    delete(server, &keys).await
+}
+
+async fn drop_by_scan(server: &Server, owner: &Owner) -> Result<()> {
+    let pattern = pattern(owner);
+    let mut cursor = "0".to_owned();
+    loop {
+        let scan = ["SCAN", &cursor, "MATCH", &pattern, "COUNT", SCAN_COUNT];
+        let (next, keys): (String, Vec<String>) = server.ask(&scan).await?;
+        delete(server, &keys).await?;
+        if next == "0" {
+            return Ok(());
+        }
+        cursor = next;
+    }
+}
+
+async fn delete(server: &Server, keys: &[String]) -> Result<()> {
+    for chunk in keys.chunks(DEL_KEYS_MAX) {
+        let command: Vec<&str> = ["DEL"].into_iter().chain(chunk.iter().map(String::as_str)).collect();
+        let _: u64 = server.ask(&command).await?;
+    }
+    Ok(())
+}
+
+fn pattern(owner: &Owner) -> String {
+    format!("{}*", page_prefix(owner))
+}

@@ -1,0 +1,61 @@
+//! Measures what `docs/active-invalidation.md` says, on a Redis that it starts itself.
+//!
+//! `cargo x measure` runs it, and puts its tables into the document if asked to. Tables go to
+//! standard output, each between two marker lines; progress goes to standard error.
+//!
+//! It judges nothing and fails only if it cannot measure. Times are of one machine and one run; what
+//! carries over to another machine is their ratio, and what must be 0 everywhere is the last column
+//! of the tables about stale answers.
+
+mod crash;
+mod cut;
+mod dice;
+mod drops;
+mod load;
+mod naive;
+mod pause;
+mod report;
+mod seams;
+mod server;
+mod subjects;
+mod traces;
+
+use freshset::BoxError;
+
+use crate::report::block;
+use crate::server::Server;
+
+type Result<T> = std::result::Result<T, BoxError>;
+
+fn main() -> Result<()> {
+    if let Some(fill) = crash::FillUntilKilled::from_arguments() {
+        return fill.run();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure())
+}
+
+async fn measure() -> Result<()> {
+    let server = Server::start().await?;
+    block("setting", &setting(&server).await?);
+
+    let drops = drops::measure(&server).await?;
+    block("keyspace", &drops.table());
+    block("ratios", &drops.ratios());
+    block("pause", &pause::measure(&server).await?);
+    block("crash", &crash::measure(&server).await?);
+    block("cut", &cut::measure(&server).await?);
+    block("traces", &traces::measure(&server).await?);
+    block("load", &load::measure(&server).await?);
+    block("seams", &seams::measure().await?);
+    Ok(())
+}
+
+async fn setting(server: &Server) -> Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let version = server.version().await?;
+    Ok(format!(
+        "Measured on Redis {version}, without persistence, on the same machine as its clients, with \
+         {cores} cores for all of them."
+    ))
+}

@@ -1,0 +1,146 @@
+//! What the tests need besides Rust: is it here, and if not, can we install it.
+//!
+//! Installs on Debian and Ubuntu as root or with a passwordless sudo. Anywhere else it says what to
+//! install. The jars of Kafka are fetched anywhere, below the target directory (see `jars`).
+
+mod install;
+mod jars;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use testkit::programs;
+
+use crate::report::Report;
+use crate::shell::{on_path, run_silently};
+
+/// Kafka 4 runs on no older one.
+const JAVA_MAJOR_MIN: u32 = 17;
+
+/// One thing that tests need and a system's package manager has.
+pub(crate) struct Need {
+    what: &'static str,
+    /// Where it is, or why not.
+    find: fn() -> anyhow::Result<PathBuf>,
+    debian: &'static [&'static str],
+    fedora: &'static [&'static str],
+    macos: &'static str,
+}
+
+const NEEDS: [Need; 4] = [
+    Need {
+        what: "a C and a C++ compiler and make, for librdkafka and zlib",
+        find: build_tools,
+        debian: &["gcc", "g++", "make"],
+        fedora: &["gcc", "gcc-c++", "make"],
+        macos: "xcode-select --install",
+    },
+    Need {
+        what: "PostgreSQL",
+        find: programs::postgres_bin,
+        debian: &["postgresql"],
+        fedora: &["postgresql-server"],
+        macos: "brew install postgresql@17; \
+                export TESTKIT_POSTGRES_BIN=$(brew --prefix postgresql@17)/bin",
+    },
+    Need {
+        what: "Redis",
+        find: redis,
+        debian: &["redis-server"],
+        fedora: &["valkey"],
+        macos: "brew install redis",
+    },
+    Need {
+        what: "Java 17 or later, for Kafka",
+        find: java,
+        debian: &["default-jre-headless"],
+        fedora: &["java-21-openjdk-headless"],
+        macos: "brew install openjdk; export TESTKIT_JAVA=$(brew --prefix openjdk)/bin/java",
+    },
+];
+
+/// Only to fetch the jars of Kafka.
+const MAVEN: Need = Need {
+    what: "Maven, to fetch the jars of Kafka",
+    find: maven,
+    debian: &["maven"],
+    fedora: &["maven"],
+    macos: "brew install maven",
+};
+
+/// The variables by which tests find the programs, all set.
+pub(crate) struct Found(pub(crate) Vec<(&'static str, PathBuf)>);
+
+/// Finds what the tests need, and installs what is missing if it can.
+pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
+    let mut needs: Vec<&Need> = NEEDS.iter().collect();
+    if !jars::are_there() {
+        needs.push(&MAVEN);
+    }
+    let missing: Vec<&Need> = needs.iter().copied().filter(|need| (need.find)().is_err()).collect();
+    if !missing.is_empty() {
+        install::packages(report, &missing)?;
+    }
+    for need in needs {
+        let place = (need.find)().with_context(|| {
+            format!("{} is still missing\n{}", need.what, install::by_hand(&[need]))
+        })?;
+        report.step(format_args!("{}: {}", need.what, place.display()));
+    }
+    let jars = jars::ensure(report)?;
+    Ok(Found(vec![
+        (programs::POSTGRES_BIN, programs::postgres_bin()?),
+        (programs::REDIS_SERVER, programs::redis_server()?),
+        (programs::JAVA, programs::java()?),
+        (programs::KAFKA_LIBS, jars),
+    ]))
+}
+
+fn build_tools() -> anyhow::Result<PathBuf> {
+    on_path(&["cc", "gcc", "clang"]).context("no C compiler")?;
+    on_path(&["c++", "g++", "clang++"]).context("no C++ compiler")?;
+    on_path(&["make", "gmake"]).context("no make")
+}
+
+fn redis() -> anyhow::Result<PathBuf> {
+    programs::redis_cli()?;
+    programs::redis_server()
+}
+
+fn maven() -> anyhow::Result<PathBuf> {
+    on_path(&["mvn"]).context("no mvn")
+}
+
+fn java() -> anyhow::Result<PathBuf> {
+    let java = programs::java()?;
+    let said = run_silently(Command::new(&java).arg("-version"))?;
+    match java_major(&said) {
+        Some(major) if major >= JAVA_MAJOR_MIN => Ok(java),
+        _ => bail!("{} is no Java {JAVA_MAJOR_MIN} or later:\n{said}", java.display()),
+    }
+}
+
+/// From a first line like `openjdk version "17.0.15" 2025-04-15`.
+fn java_major(said: &str) -> Option<u32> {
+    let version = said.split('"').nth(1)?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_major;
+
+    #[test]
+    fn the_major_version_of_java_is_read() {
+        #[track_caller]
+        fn check(said: &str, major: Option<u32>) {
+            assert_eq!(java_major(said), major, "{said}");
+        }
+        check("openjdk version \"17.0.15\" 2025-04-15\nmore", Some(17));
+        check("openjdk version \"21\" 2023-09-19", Some(21));
+        check("java version \"1.8.0_202\"", Some(1));
+        check("openjdk version \"24-ea\"", Some(24));
+        check("unable to locate a Java Runtime", None);
+    }
+}
