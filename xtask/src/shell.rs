@@ -34,10 +34,8 @@ pub(crate) fn run_shown(command: &mut Command) -> anyhow::Result<ExitStatus> {
 
 /// Runs it silently; a failure shows the end of what it said.
 pub(crate) fn run_silently(command: &mut Command) -> anyhow::Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("run {}", line(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("run {}", line(command)))?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let said = format!("{stdout}{stderr}");
@@ -68,8 +66,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
 pub(crate) fn on_path(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> = env::split_paths(&path).collect();
-    let mut candidates = names
-        .iter()
-        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
+    let mut candidates =
+        names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
     candidates.find(|candidate| candidate.is_file())
 }

@@ -160,6 +160,7 @@ impl Redis {
     pub async fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(must(programs::redis_cli()));
         command.args(["-e", "-p", &self.port.to_string()]).args(arguments);
+        command.env_remove("REDISCLI_AUTH");
         must(run_tool(command, COMMAND_LIMIT).await)
     }
 

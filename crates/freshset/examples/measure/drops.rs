@@ -267,7 +267,8 @@ async fn drop_by_scan(server: &Server, owner: &Owner) -> Result<()> {
 
 async fn delete(server: &Server, keys: &[String]) -> Result<()> {
     for chunk in keys.chunks(DEL_KEYS_MAX) {
-        let command: Vec<&str> = ["DEL"].into_iter().chain(chunk.iter().map(String::as_str)).collect();
+        let command: Vec<&str> =
+            ["DEL"].into_iter().chain(chunk.iter().map(String::as_str)).collect();
         let _: u64 = server.ask(&command).await?;
     }
     Ok(())
