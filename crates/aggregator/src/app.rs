@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::auth::Auth;
-use crate::api::health::Health;
 use crate::api::server::{self, ServerLimits};
 use crate::api::{self, ApiLimits, ApiState};
 use crate::apply::{Backoff, EventProcessor};
 use crate::cache::CacheManager;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
+use crate::health::Health;
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};

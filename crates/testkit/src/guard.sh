@@ -1,4 +1,5 @@
-# Runs one program, at most one run at a time, and ends it when nobody holds our standard input.
+# The guard of testkit: runs one program, one run at a time, and ends it when nobody holds our
+# standard input any more.
 #
 # Why a shell   The owner (a test process) may be killed at any moment, and then runs no clean-up.
 #               The kernel closes its end of the pipe however it dies; this shell outlives it.

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::failure;
 use super::health::READY_PING_TIMEOUT;
-use super::problem::{Problem, RETRY_AFTER_UNAVAILABLE};
 use crate::cache::ReadError;
+use crate::problem::{Problem, RETRY_AFTER_UNAVAILABLE};
 
 /// How long the cache and the database may take for a read together. Longer than the database may
 /// take for one statement and a connection together, so that it is the last resort; shorter than

@@ -8,8 +8,8 @@ use results::{Pagination, UserId, page_json};
 
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
-use super::problem::Problem;
 use super::{ApiState, query};
+use crate::problem::Problem;
 use crate::store::{BatchRepository, PageQuery, StoreError};
 
 /// Answers from the cache, or else from one snapshot of the database. A user whom nobody has heard

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use percent_encoding::percent_decode_str;
 use results::{BatchStatus, StatusFilter};
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Longest query, in bytes as sent. The longest sensible one is under 200.
 pub const QUERY_BYTES_MAX: usize = 4_096;

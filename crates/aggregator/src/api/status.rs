@@ -9,7 +9,7 @@ use results::{BatchId, status_json};
 use super::ApiState;
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
-use super::problem::Problem;
+use crate::problem::Problem;
 use crate::store::{BatchRepository, StoreError};
 
 /// Answers from the cache, or else from one snapshot of the database.

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Origin, Record, Taken};
-use crate::api::problem::Problem;
 use crate::apply::{Outcome, ProcessError};
 use crate::clock::Clock;
+use crate::problem::Problem;
 
 /// Largest request, in bytes: a few of the largest records, thousands of common ones.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;

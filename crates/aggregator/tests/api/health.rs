@@ -1,6 +1,6 @@
 //! Liveness and readiness.
 
-use aggregator::api::health::ConsumerState;
+use aggregator::health::ConsumerState;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;

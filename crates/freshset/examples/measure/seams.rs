@@ -117,7 +117,7 @@ async fn is_stale_after(schedule: &[Actor], cache: &Cache, number: u64) -> Resul
     }
     // The change is acknowledged by now, and whatever was to be stored is stored.
     let answers = [world.read().await?, world.read().await?];
-    Ok(answers.iter().any(|version| *version == 0))
+    Ok(answers.contains(&0))
 }
 
 /// Lets an actor go on to its next step.

@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use self::context::Context;
 use self::positions::Positions;
 use super::intake::{Intake, KafkaAddress, Origin, Record};
-use crate::api::health::{ConsumerState, Health};
 use crate::apply::{Backoff, GROUP_EVENTS_MAX};
 use crate::clock::Clock;
+use crate::health::{ConsumerState, Health};
 use crate::metrics::Metrics;
 
 /// How long a group may take before the consumer takes part in its group's life again. The broker
