@@ -13,7 +13,7 @@ use crate::{
 conformance_tests!(Server);
 
 /// A database of its own on the server that all tests share.
-pub(crate) struct Server {
+struct Server {
     url: String,
 }
 
