@@ -14,7 +14,8 @@ const SHOWN_LINES_MAX: usize = 40;
 const STATUS_OF_SIGNAL: i32 = 128;
 
 /// Cargo, in the root of the workspace, as if the user had called it there: `cargo run` has set
-/// variables for this program that mean nothing to another one, and would have build scripts run again.
+/// variables for this program that mean nothing to another one, and would have build scripts run
+/// again.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(paths::root());

@@ -1,7 +1,7 @@
 //! PostgreSQL for tests: one cluster, reached over TCP by its superuser without a password.
 //!
-//! A committed transaction survives [`Postgres::kill`], as it would in production: only the wait for
-//! the disk is off, which protects from a power cut, not from SIGKILL.
+//! A committed transaction survives [`Postgres::kill`], as it would in production: only the wait
+//! for the disk is off, which protects from a power cut, not from SIGKILL.
 //!
 //! What it deliberately does not do: replicas, TLS; or depend on a PostgreSQL client.
 

@@ -180,8 +180,8 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Adds a user, given by a line as in an ACL file: `user app on >secret ~app:* +@read`. The word
-    /// `user` may be left out. [`Redis::url`] is then for this user.
+    /// Adds a user, given by a line as in an ACL file: `user app on >secret ~app:* +@read`. The
+    /// word `user` may be left out. [`Redis::url`] is then for this user.
     #[must_use]
     pub fn acl_user(mut self, line: &str) -> Self {
         self.user = Some(must(User::parse(line)));

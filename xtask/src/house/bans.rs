@@ -40,13 +40,13 @@ fn fixed_sleep(source: &Source, at: usize) -> Option<&'static str> {
     let fixed =
         is_call && source.words[at].in_test && (at + 2..source.closing(at + 1)).any(is_number);
     fixed.then_some(
-        "a fixed sleep in a test: wait for the condition with `testkit::eventually`, or, if the time \
-         itself is what is tested, give it a name",
+        "a fixed sleep in a test: wait for the condition with `testkit::eventually`, or, if the \
+         time itself is what is tested, give it a name",
     )
 }
 
-/// In a test, tokio's clock may be the paused one, which the test itself moves; written out, so that it
-/// is seen to be that one.
+/// In a test, tokio's clock may be the paused one, which the test itself moves; written out, so
+/// that it is seen to be that one.
 fn clock(source: &Source, at: usize) -> Option<&'static str> {
     let is_clock = ["Instant", "SystemTime", "Utc", "Local"].contains(&source.name_at(at))
         && source.is_sign(at + 1, "::")

@@ -1,4 +1,5 @@
-//! Versions are declared once, for the whole workspace. What no crate takes from there any more is dead.
+//! Versions are declared once, for the whole workspace. What no crate takes from there any more is
+//! dead.
 
 use super::Finding;
 
@@ -33,8 +34,8 @@ mod tests {
 
     #[test]
     fn an_entry_that_no_crate_takes_is_found() {
-        let workspace = "[workspace.dependencies]\na = \"1\"\n# b = c\nb-c = \"1\"\nd = { path = \"d\" }\n\
-                         b = \"2\"\n\n[profile.dev]\nx = 1\n";
+        let workspace = "[workspace.dependencies]\na = \"1\"\n# b = c\nb-c = \"1\"\n\
+                         d = { path = \"d\" }\nb = \"2\"\n\n[profile.dev]\nx = 1\n";
         let one = "[dependencies]\na.workspace = true\nb-c = { workspace = true }\n".to_owned();
         let two = "[dev-dependencies]\nd.workspace = true\n".to_owned();
         let findings = check("Cargo.toml", workspace, &[one, two]);

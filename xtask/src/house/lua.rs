@@ -1,5 +1,5 @@
-//! The header of a Lua script names every key and argument that the script uses, and no other: a caller
-//! has nothing else to go by.
+//! The header of a Lua script names every key and argument that the script uses, and no other: a
+//! caller has nothing else to go by.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! A Rust file as words: comments are gone, literals stand apart, and each word knows its line and
 //! whether it is part of a test.
 //!
-//! Not a parser of Rust: enough of one to tell code from comments and strings, and to find the end of
-//! what an attribute belongs to.
+//! Not a parser of Rust: enough of one to tell code from comments and strings, and to find the end
+//! of what an attribute belongs to.
 
 use super::Finding;
 

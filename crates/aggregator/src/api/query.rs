@@ -90,7 +90,7 @@ fn number(name: &str, text: &str, allowed: RangeInclusive<u32>) -> Result<u32, P
     let value = text.parse().ok().filter(|value| is_digits && allowed.contains(value));
     value.ok_or_else(|| {
         let (first, last) = (allowed.start(), allowed.end());
-        Problem::invalid_parameter(name, format!("not a whole number, allowed: {first} to {last}"))
+        Problem::invalid_parameter(name, format!("not a whole number from {first} to {last}"))
     })
 }
 

@@ -226,3 +226,25 @@ async fn metrics_keep_their_names() {
     let limit = Duration::from_secs(1);
     tokio::time::timeout(limit, service.client.get("/readyz")).await.unwrap().unwrap();
 }
+
+/// `POST events` says of each event what became of it, and of a request what is wrong with it.
+#[tokio::test]
+async fn bad_requests_for_events_are_told_what_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    let check = async |media_type: &str, body: Vec<u8>, expected: &[&str]| {
+        let answer = service.client.post_bytes(media_type, body).await.unwrap_err();
+        for part in expected {
+            assert!(answer.contains(part), "{part:?} in {answer}");
+        }
+    };
+    let one = "application/json";
+    check(one, b"{".to_vec(), &["422", "not_json", "\"error\":\"Event refused\""]).await;
+    check("text/plain", b"{}".to_vec(), &["415", "application/x-ndjson"]).await;
+    let long = vec![b'x'; 17 * 1024 * 1024];
+    check(one, long, &["413", "16777216 bytes"]).await;
+    let many = b"{}\n".repeat(10_001);
+    check("application/x-ndjson", many, &["413", "10000 lines"]).await;
+    let unknown = service.client.get("/internal/v1/events").await.unwrap();
+    assert_eq!(unknown.status(), 405, "there is no GET");
+}

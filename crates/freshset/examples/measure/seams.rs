@@ -3,13 +3,14 @@
 //! A store that is handed in may wait before each call, so whoever polls the readers and the writer
 //! decides which step comes next. Here that is done for all orders of the steps of two readers and
 //! one writer. A second store, handed in the same way, plants a mistake, to show that the search
-//! would find one. Neither needs a change of the cache, or a server.
+//! would find one. Time stands still and chance is seeded, so every run is the same run. None of this
+//! needs a change of the cache, or a server.
 
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
@@ -17,17 +18,20 @@ use bytes::Bytes;
 use freshset::store::memory::MemoryStore;
 use freshset::store::{Filled, Lookup, Page, Reaped, Trimmed};
 use freshset::{
-    BoxError, Cache, Clock as _, Dropped, EntryKey, Lifetimes, Nonce, Owner, Store, StoreError,
-    SystemClock, TOKEN_BYTES, Token,
+    BoxError, Cache, Clock as _, Dropped, EntryKey, Lifetimes, ManualClock, Nonce, Owner, Random,
+    Store, StoreError, SystemClock, TOKEN_BYTES, Token,
 };
 
 use crate::Result;
+use crate::dice::Dice;
 use crate::report::{Table, grouped, progress, time};
 
 /// Steps of a reader: look up, ask for the token, load, store.
 const READER_STEPS: usize = 4;
 /// Steps of a writer: commit, drop.
 const WRITER_STEPS: usize = 2;
+/// Room for the pages of all runs.
+const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
 /// How many polls bring any actor to its end, once nobody holds it up.
 const POLLS_MAX: usize = 100;
 
@@ -43,20 +47,23 @@ type Acting = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 pub(crate) async fn measure() -> Result<impl Display> {
     progress("every interleaving of two readers and one writer");
-    let clock = SystemClock::default();
+    let stopwatch = SystemClock::default();
     let mut table = Table::new(["store", "interleavings", "took", "stale after acknowledgement"]);
     for (name, checks_token) in
         [("as it is", true), ("with a fill that forgets the token check", false)]
     {
-        let store = Stepwise { inner: MemoryStore::new(), checks_token };
-        let cache = Cache::builder(Arc::new(store)).build();
-        let start = clock.now();
+        let clock = Arc::new(ManualClock::default());
+        let inner = MemoryStore::with(CAPACITY_BYTES, clock.clone());
+        let store = Arc::new(Stepwise { inner, checks_token });
+        let random = Arc::new(Seeded(Mutex::new(Dice::new(0))));
+        let cache = Cache::builder(store).clock(clock).random(random).build();
+        let start = stopwatch.now();
         let (mut runs, mut stale) = (0, 0);
         for schedule in schedules() {
             runs += 1;
             stale += u64::from(is_stale_after(&schedule, &cache, runs).await?);
         }
-        let took = clock.now() - start;
+        let took = stopwatch.now() - start;
         table.row([name.to_owned(), grouped(runs), time(took), grouped(stale)]);
     }
     Ok(table)
@@ -182,6 +189,18 @@ impl Future for YieldOnce {
         self.has_yielded = true;
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Random bytes that are the same in every run. Good enough for a test, and only for that.
+#[derive(Debug)]
+struct Seeded(Mutex<Dice>);
+
+impl Random for Seeded {
+    fn fill(&self, buffer: &mut [u8]) -> Result<()> {
+        let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        buffer.fill_with(|| dice.roll(256) as u8);
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The three requests of Kafka's protocol that a test broker needs before its first client: is it
 //! ready, create this topic, does the topic have leaders. A JVM for each would take a second.
 //!
-//! Formats: the Kafka protocol guide, `CreateTopics` and `Metadata`, both in version 4, which has no
-//! tagged fields yet, and which brokers still understand in 4.x.
+//! Formats: the Kafka protocol guide, `CreateTopics` and `Metadata`, both in version 4, which has
+//! no tagged fields yet, and which brokers still understand in 4.x.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -14,4 +14,4 @@ on conflict (essay_id) do update set
     revision = excluded.revision,
     state    = excluded.state
 -- No row has revision 0, so this also refuses to insert an essay that exists by now.
-
+where essays.revision = excluded.revision - 1
