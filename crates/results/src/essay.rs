@@ -2,6 +2,8 @@
 //!
 //! An essay belongs to one batch at a time, its home. Which one does not depend on what came first.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::FormatVersion;
@@ -19,8 +21,18 @@ pub struct Essay {
     pub id: EssayId,
     last_updated: Timestamp,
     home: Home,
+    /// Every batch that an event named for this essay, if there were several; else empty, and the
+    /// home is the only one. A repeated event must reach the answers of a batch that the essay left,
+    /// because the first attempt may have ended before it did.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    claimants: BTreeSet<BatchId>,
     slot: Option<Latest<Slot>>,
 }
+
+/// Batches remembered for one essay. It belongs to one; a second comes from a mistake that was
+/// corrected. Beyond the limit those with the smallest ids are kept, so that it does not matter what
+/// came first.
+pub const CLAIMANTS_MAX: usize = 32;
 
 /// A batch's claim to an essay. The smallest claim wins: a registration beats a mere mention, then
 /// the earliest event counts. The batch comes last: it decides only between two events that claim
@@ -60,6 +72,14 @@ impl Essay {
         &self.home.batch_id
     }
 
+    /// Every batch that shows this essay or may have shown it.
+    pub(crate) fn claimants(&self) -> BTreeSet<BatchId> {
+        if self.claimants.is_empty() {
+            return BTreeSet::from([self.home.batch_id.clone()]);
+        }
+        self.claimants.clone()
+    }
+
     /// The largest event time of the facts that this row holds.
     pub fn last_updated(&self) -> Timestamp {
         self.last_updated
@@ -72,12 +92,19 @@ impl Essay {
     /// An essay that this claim is the first to name.
     pub(crate) fn claimed(id: EssayId, claim: Claim, batch_id: BatchId, stamp: Stamp) -> Self {
         let home = Home { claim, at: stamp.at, by: stamp.by, batch_id };
-        Self { v: FormatVersion, id, last_updated: stamp.at, home, slot: None }
+        let claimants = BTreeSet::new();
+        Self { v: FormatVersion, id, last_updated: stamp.at, home, claimants, slot: None }
     }
 
     /// Takes in another view of the same essay.
     pub(crate) fn join(&mut self, other: Self) {
         self.last_updated = self.last_updated.max(other.last_updated);
+        let mut claimants = self.claimants();
+        claimants.extend(other.claimants());
+        self.claimants = match claimants.len() {
+            1 => BTreeSet::new(),
+            _ => claimants.into_iter().take(CLAIMANTS_MAX).collect(),
+        };
         if other.home < self.home {
             self.home = other.home;
         }

@@ -63,7 +63,7 @@ mod rows;
 mod view;
 
 pub use self::batch::Batch;
-pub use self::essay::Essay;
+pub use self::essay::{CLAIMANTS_MAX, Essay};
 pub use self::event::{
     BatchEssaysRegistered, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX, EssaySlotAssigned, Event,
     EventKind, Fact, Needs, RECORD_BYTES_MAX, STORAGE_REFERENCE_FIELDS_MAX, StorageReferences,

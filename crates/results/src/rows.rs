@@ -27,7 +27,7 @@ pub struct Rows {
 
 impl Rows {
     /// Folds one event in. Returns the batches whose answers changed or may have: the one that the
-    /// event names, and those that the event's essays left or, though it names another, stay in.
+    /// event names, and every one that shows or has shown one of the event's essays.
     ///
     /// # Errors
     ///
@@ -85,9 +85,8 @@ impl Rows {
                 self.essays.insert(said.id.clone(), said);
             }
             Some(essay) => {
-                // Afterwards it is here or in the batch that the event names, which is noted.
-                touched.insert(essay.batch_id().clone());
                 essay.join(said);
+                touched.extend(essay.claimants());
             }
         }
     }

@@ -82,6 +82,7 @@ impl EventProcessor {
         let mut outcomes = Vec::with_capacity(events.len());
         let mut owners = Owners::default();
         self.commit_patiently(events, stop, &mut outcomes, &mut owners).await?;
+        self.ask_for_users_patiently(&mut owners, stop).await?;
         fault::point("after-commit").await;
         self.drop_patiently(owners, stop).await?;
         fault::point("after-drop").await;
@@ -89,8 +90,9 @@ impl EventProcessor {
         Ok(outcomes)
     }
 
-    /// Commits the group; if it cannot be committed as one and time cannot heal that, each event by
-    /// itself, so that one that trips over a bug holds up only what comes after it.
+    /// Commits the group. After a failure a smaller part of it is tried: a group may be too large
+    /// for the limits of the database, and an event that trips over a bug must hold up only what
+    /// comes after it.
     async fn commit_patiently(
         &self,
         events: &[Event],
@@ -110,8 +112,8 @@ impl EventProcessor {
                 }
                 Err(error) => {
                     log_store_error(&error);
-                    if !error.is_transient() {
-                        group_events = 1;
+                    if !matches!(error, StoreError::Conflict) {
+                        group_events = group.len().div_ceil(2);
                     }
                     wait(backoff.next_wait(), stop).await?;
                 }
@@ -127,9 +129,12 @@ impl EventProcessor {
         owners: &mut Owners,
     ) -> Result<Vec<Outcome>, StoreError> {
         let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        let needs = needs(events);
         let mut unit = self.repository.begin().await?;
-        let loaded = unit.load(&ids, &needs(events)).await?;
-        let folded = fold(events, loaded);
+        let loaded = unit.load(&ids, &needs).await?;
+        let folded = fold(events, &needs, loaded);
+        // Before the commit: if its answer is lost, it may still have happened.
+        owners.extend(folded.owners);
         if !folded.applied.is_empty() {
             let now = self.clock.now();
             let changes = Changes { events: &folded.applied, rows: &folded.changed, now };
@@ -137,9 +142,30 @@ impl EventProcessor {
             fault::point("before-commit").await;
             unit.commit().await?;
         }
-        owners.users.extend(folded.owners.users);
-        owners.batches.extend(folded.owners.batches);
         Ok(folded.outcomes)
+    }
+
+    /// Adds the users of the batches that were not locked, as they are after the commit. Whoever
+    /// registers one of them later drops for that registration.
+    async fn ask_for_users_patiently(
+        &self,
+        owners: &mut Owners,
+        stop: &CancellationToken,
+    ) -> Result<(), ProcessError> {
+        let mut backoff = Backoff::new();
+        while let Some(batch_id) = owners.unlocked.first() {
+            match self.repository.batch(batch_id).await {
+                Ok(found) => {
+                    owners.users.extend(found.and_then(|found| found.batch.user_id().cloned()));
+                    owners.unlocked.pop_first();
+                }
+                Err(error) => {
+                    log_store_error(&error);
+                    wait(backoff.next_wait(), stop).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Drops until every owner is confirmed. The cache reads those not yet confirmed from the
