@@ -54,8 +54,9 @@ async fn an_embedded_key_is_made_once_and_printed_once() {
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_with_their_name() {
+    let directory = tempfile::tempdir().unwrap();
     let check = async |name: &str, builder: ProcessBuilder, expected: &str| {
-        let (code, said) = run(builder).await;
+        let (code, said) = run(builder.env("RAS_DATA_DIR", directory.path())).await;
         assert_eq!(code, 1, "{name}: {said}");
         assert!(said.contains(expected), "{name}: {said}");
     };
