@@ -73,6 +73,13 @@ impl Batch {
         Self { v: FormatVersion, id, last_updated: at, registration: None }
     }
 
+    /// How many essays the registrations list, with these.
+    pub(crate) fn essays_with(&self, more: &[EssayId]) -> usize {
+        let listed = self.registration.as_ref().map(|registration| &registration.essay_ids);
+        let is_new = |id: &&EssayId| listed.is_none_or(|listed| !listed.contains(*id));
+        listed.map_or(0, BTreeSet::len) + more.iter().filter(is_new).count()
+    }
+
     /// Takes in a registration of this batch. The owner is the caller's to check.
     pub(crate) fn register(&mut self, fact: &BatchEssaysRegistered, stamp: Stamp) {
         self.last_updated = self.last_updated.max(stamp.at);

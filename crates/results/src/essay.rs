@@ -72,12 +72,16 @@ impl Essay {
         &self.home.batch_id
     }
 
-    /// Every batch that shows this essay or may have shown it.
+    /// The batch that shows this essay, and those that may have shown it, as far as remembered.
     pub(crate) fn claimants(&self) -> BTreeSet<BatchId> {
-        if self.claimants.is_empty() {
-            return BTreeSet::from([self.home.batch_id.clone()]);
-        }
-        self.claimants.clone()
+        let mut claimants = self.claimants.clone();
+        claimants.insert(self.home.batch_id.clone());
+        claimants
+    }
+
+    /// The remembered claimants alone; the home may have been cut off.
+    fn remembered(&self) -> BTreeSet<BatchId> {
+        if self.claimants.is_empty() { self.claimants() } else { self.claimants.clone() }
     }
 
     /// The largest event time of the facts that this row holds.
@@ -99,8 +103,8 @@ impl Essay {
     /// Takes in another view of the same essay.
     pub(crate) fn join(&mut self, other: Self) {
         self.last_updated = self.last_updated.max(other.last_updated);
-        let mut claimants = self.claimants();
-        claimants.extend(other.claimants());
+        let mut claimants = self.remembered();
+        claimants.extend(other.remembered());
         self.claimants = match claimants.len() {
             1 => BTreeSet::new(),
             _ => claimants.into_iter().take(CLAIMANTS_MAX).collect(),

@@ -71,7 +71,7 @@ pub use self::event::{
 };
 pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
 pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
-pub use self::rows::Rows;
+pub use self::rows::{ESSAYS_PER_BATCH_MAX, Rows};
 pub use self::status::{BatchStatus, ClientStatus, ProcessingStage, StatusFilter, UnknownStatus};
 pub use self::time::{Timestamp, TimestampError};
 pub use self::view::{BatchView, Pagination, page_json, status_json};

@@ -7,11 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::Batch;
 use crate::essay::{Claim, Essay};
-use crate::event::{BatchEssaysRegistered, EssaySlotAssigned, Event, Fact};
+use crate::event::{BatchEssaysRegistered, EssaySlotAssigned, Event, Fact, Needs};
 use crate::excerpt::excerpt;
 use crate::ids::{BatchId, EssayId};
 use crate::join::Stamp;
 use crate::refusal::{Refusal, RefusalCode};
+
+/// Most essays that all registrations of one batch may list together. The largest class is a
+/// thousandth of it; without a limit a row could grow until no database takes it.
+pub const ESSAYS_PER_BATCH_MAX: usize = 10_000;
 
 /// Rows in memory: what was loaded, plus what the fold made of it.
 ///
@@ -31,14 +35,25 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// `ConflictingOwner` for a registration of a batch that is registered for another user. Then
-    /// nothing changed.
+    /// `ConflictingOwner` for a registration of a batch that is registered for another user, and
+    /// `TooLarge` for one that would leave the batch with more than [`ESSAYS_PER_BATCH_MAX`] essays.
+    /// Then nothing changed.
     pub fn apply(&mut self, event: &Event) -> Result<BTreeSet<BatchId>, Refusal> {
         let stamp = Stamp { at: event.at, by: event.id };
         match &event.fact {
             Fact::BatchEssaysRegistered(fact) => self.register(fact, stamp),
             Fact::EssaySlotAssigned(fact) => Ok(self.assign_slot(fact, stamp)),
         }
+    }
+
+    /// The batches whose answers an event changed that was folded in before. Changes nothing, so
+    /// that a repetition has no effect even if its time is told differently.
+    pub fn touched_by(&self, event: &Event) -> BTreeSet<BatchId> {
+        let Needs { batches: mut touched, essays } = event.needs();
+        for essay in essays.iter().filter_map(|id| self.essays.get(id)) {
+            touched.extend(essay.claimants());
+        }
+        touched
     }
 
     fn register(
@@ -57,6 +72,14 @@ impl Rows {
                 excerpt(fact.batch_id.as_str())
             );
             return Err(Refusal::new(RefusalCode::ConflictingOwner, detail));
+        }
+        let essays = batch.essays_with(&fact.essay_ids);
+        if essays > ESSAYS_PER_BATCH_MAX {
+            let detail = format!(
+                "data.essay_ids: the batch would have {essays} essays, allowed: up to \
+                 {ESSAYS_PER_BATCH_MAX}"
+            );
+            return Err(Refusal::new(RefusalCode::TooLarge, detail));
         }
         batch.register(fact, stamp);
 
@@ -85,6 +108,7 @@ impl Rows {
                 self.essays.insert(said.id.clone(), said);
             }
             Some(essay) => {
+                touched.extend(essay.claimants());
                 essay.join(said);
                 touched.extend(essay.claimants());
             }

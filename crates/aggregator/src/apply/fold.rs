@@ -51,18 +51,17 @@ fn fold_one(
     known: &mut HashSet<EventId>,
     folded: &mut Folded,
 ) -> Outcome {
-    let is_new = !known.contains(&event.id);
-    // The fold takes a repetition without a change and still says which batches it is about.
+    if known.contains(&event.id) {
+        folded.owners.add(rows.touched_by(event), locked, rows);
+        return Outcome::Duplicate;
+    }
     match rows.apply(event) {
         Err(refusal) => Outcome::Refused(refusal),
         Ok(touched) => {
             folded.owners.add(touched, locked, rows);
-            if is_new {
-                known.insert(event.id);
-                folded.applied.push((event.id, event.kind, event.at));
-                return Outcome::Applied;
-            }
-            Outcome::Duplicate
+            known.insert(event.id);
+            folded.applied.push((event.id, event.kind, event.at));
+            Outcome::Applied
         }
     }
 }

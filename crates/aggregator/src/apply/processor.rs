@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use results::{BatchId, Event, EventId, Refusal, UserId};
+use results::{BatchId, Event, EventId, Refusal, RefusalCode, UserId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,10 @@ use crate::store::{BatchRepository, Changes, StoreError};
 /// Events in one transaction. Enough that the commit costs each little, few enough that a reader of
 /// their rows waits little.
 pub const GROUP_EVENTS_MAX: usize = 256;
+
+/// Attempts for one event by itself that fails for a reason that time does not heal. Then it becomes
+/// a dead letter, so that it does not hold up all that comes after it. Together about five seconds.
+const ATTEMPTS_ALONE_MAX: u32 = 8;
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +40,9 @@ pub enum ProcessError {
     /// The service is stopping.
     #[error("stopped before the events were applied")]
     Stopped,
-    /// The database did not take the events.
-    #[error("cannot apply the events")]
-    Store(#[from] StoreError),
-    /// The rows are written, and a cached answer may still be the old one.
-    #[error("cannot drop the cached answers")]
-    Drop(#[from] DropError),
+    /// Not every event has an outcome. A bug; what has none must not be acknowledged.
+    #[error("an event has no outcome")]
+    Incomplete,
 }
 
 /// Applies events and drops what they make old. Clones share everything.
@@ -103,15 +104,25 @@ impl EventProcessor {
         let mut backoff = Backoff::new();
         let mut rest = events;
         let mut group_events = rest.len();
+        let mut attempts_alone = 0;
         while !rest.is_empty() {
             let (group, later) = rest.split_at(group_events.min(rest.len()));
             match self.commit_once(group, owners).await {
                 Ok(more) => {
                     outcomes.extend(more);
                     rest = later;
+                    attempts_alone = 0;
                 }
                 Err(error) => {
                     log_store_error(&error);
+                    let is_alone = group.len() == 1 && !error.is_transient();
+                    attempts_alone += u32::from(is_alone);
+                    if attempts_alone == ATTEMPTS_ALONE_MAX {
+                        outcomes.push(Outcome::Refused(unstorable()));
+                        rest = later;
+                        attempts_alone = 0;
+                        continue;
+                    }
                     if !matches!(error, StoreError::Conflict) {
                         group_events = group.len().div_ceil(2);
                     }
@@ -154,6 +165,9 @@ impl EventProcessor {
     ) -> Result<(), ProcessError> {
         let mut backoff = Backoff::new();
         while let Some(batch_id) = owners.unlocked.first() {
+            if stop.is_cancelled() {
+                return Err(ProcessError::Stopped);
+            }
             match self.repository.batch(batch_id).await {
                 Ok(found) => {
                     owners.users.extend(found.and_then(|found| found.batch.user_id().cloned()));
@@ -232,6 +246,12 @@ impl EventProcessor {
         let age = std::time::Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
         self.metrics.event_lag(age);
     }
+}
+
+/// The log has the cause; the dead letter has the bytes.
+fn unstorable() -> Refusal {
+    let detail = "the store cannot take this event; the log of the service says why";
+    Refusal::new(RefusalCode::Unstorable, detail)
 }
 
 async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(), ProcessError> {

@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use results::{EventId, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,9 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// Most lines in one request. Their answers are held until the last is applied.
 pub const LINES_MAX: usize = 10_000;
+/// Requests that are applied at a time; more wait. Each holds its events in memory, whether or not
+/// its client is still there.
+pub const REQUESTS_MAX: usize = 16;
 /// How long a request may take to arrive: the largest one over a slow line.
 const UPLOAD_MAX: Duration = Duration::from_secs(60);
 /// How long a request waits for a database or a cache that is away, before it answers 503.
@@ -43,6 +47,8 @@ pub struct EventsState {
     pub clock: Arc<dyn Clock>,
     /// How long a request may wait, see [`WAIT_MAX`].
     pub wait_max: Duration,
+    /// Requests that are applied at a time, see [`REQUESTS_MAX`].
+    pub places: Arc<Semaphore>,
 }
 
 /// The route, relative to `/internal/v1`.
@@ -93,11 +99,17 @@ async fn take_events(
     let numbers = lines.iter().map(|(number, _)| *number).collect::<Vec<_>>();
     let records = lines.into_iter().map(|(_, bytes)| record(bytes, received_at)).collect();
 
+    let place = timeout(state.wait_max, Arc::clone(&state.places).acquire_owned()).await;
+    let place = place.map_err(|_| busy())?.map_err(|_| Problem::internal())?;
     // In a task of its own: a client that hangs up must not end a write half-way.
     let stop = CancellationToken::new();
     let task = tokio::spawn({
         let stop = stop.clone();
-        async move { state.intake.take(records, &stop).await }
+        async move {
+            let taken = state.intake.take(records, &stop).await;
+            drop(place);
+            taken
+        }
     });
     let patience = tokio::spawn(async move {
         tokio::time::sleep(state.wait_max).await;
@@ -175,6 +187,10 @@ fn cut_short() -> Problem {
 
 fn too_large(detail: String) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Request too large", detail)
+}
+
+fn busy() -> Problem {
+    Problem::unavailable("too many requests of events at a time; send the same request again")
 }
 
 /// Nothing is lost: what was applied is a duplicate when it is sent again.

@@ -140,6 +140,20 @@ async fn a_batch_that_an_essay_left_is_told_and_told_again() {
     assert!(!world.is_cached("bert").await);
 }
 
+/// A sender that leaves out the time gives a repetition another one. It is the same event still.
+#[tokio::test]
+async fn a_repetition_told_with_a_later_time_changes_nothing() {
+    let world = World::new().await;
+    world.process(&registered(1, "batch-a", "anna", &["e1", "e2"], 1)).await;
+    world.process(&slot(2, "batch-a", "e1", 2)).await;
+    let id = results::BatchId::parse("batch-a").unwrap();
+    let before = world.repository.batch(&id).await.unwrap().unwrap().essays.remove(0);
+    let events = [slot(2, "batch-a", "e1", 50), slot(3, "batch-a", "e2", 3)];
+    world.processor.process(&events, &CancellationToken::new()).await.unwrap();
+    let after = world.repository.batch(&id).await.unwrap().unwrap().essays.remove(0);
+    assert_eq!(before, after);
+}
+
 #[tokio::test]
 async fn a_second_owner_is_refused_and_changes_nothing() {
     let world = World::new().await;

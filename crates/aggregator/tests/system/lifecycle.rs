@@ -63,6 +63,9 @@ async fn settings_that_cannot_work_are_refused_with_their_name() {
     let postgres_url = "postgres://127.0.0.1/none";
     let no_key = program(&["serve", "--database-url", postgres_url]);
     check("a key is required", no_key, "RAS_INTERNAL_API_KEY").await;
+    let alone =
+        program(&["serve", "--database-url", postgres_url]).env("RAS_INTERNAL_API_KEY", KEY);
+    check("a cache that others cannot drop", alone, "cache.single_process").await;
     let open = program(&["serve", "--listen", "0.0.0.0:0"]);
     check("others could reach it", open, "RAS_INTERNAL_API_KEY").await;
     let unknown = program(&["serve"]).env("RAS_CACHE__ENTRY_TTL_SECOND", "3");
@@ -75,6 +78,20 @@ async fn settings_that_cannot_work_are_refused_with_their_name() {
     check("a missing file", no_file, "no-such-file.toml").await;
     let redis_url = program(&["serve", "--redis-url", "http://x"]).env("RAS_INTERNAL_API_KEY", KEY);
     check("not a redis url", redis_url, "redis_url").await;
+}
+
+/// Two processes would have two caches for one file.
+#[tokio::test]
+async fn a_data_directory_is_for_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let first = ServiceBuilder::embedded(directory.path()).start().await;
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path];
+    let (code, said) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("another process uses"), "{said}");
+    first.process.kill().await;
+    ServiceBuilder::embedded(directory.path()).start().await;
 }
 
 #[tokio::test]
