@@ -65,6 +65,11 @@
 //! The same idea for single keys is the lease of R. Nishtala et al., *Scaling Memcache at Facebook*,
 //! NSDI 2013, section 3.2.1; here the lease belongs to the whole owner.
 
+/// Keeps the examples of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod breaker;
 mod cache;
 mod clock;
