@@ -1,7 +1,7 @@
 //! Rows in memory, and how one event changes them.
 //!
 //! Loading and writing them is the store's work. Nothing here knows whether a row was loaded or
-//! made: an event whose [`Needs`](crate::Needs) were loaded finds all it looks at.
+//! made: an event whose [`Needs`] were loaded finds all it looks at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
