@@ -3,6 +3,7 @@
 mod check;
 mod clock;
 mod house;
+mod measure;
 mod needs;
 mod paths;
 mod report;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::check::CheckArguments;
+use crate::measure::MeasureArguments;
 use crate::test::TestArguments;
 
 /// Tests, checks and servers of this repository
@@ -33,6 +35,7 @@ struct Arguments {
 enum Command {
     Test(TestArguments),
     Check(CheckArguments),
+    Measure(MeasureArguments),
     /// Start PostgreSQL, Redis and Kafka to try the service by hand
     ///
     /// Prints the variables that point the service to them, and the command that starts it. The
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Measure(arguments) => measure::run(&arguments),
         Command::Services => services::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -14,7 +14,8 @@ const SHOWN_LINES_MAX: usize = 40;
 const STATUS_OF_SIGNAL: i32 = 128;
 
 /// Cargo, in the root of the workspace, as if the user had called it there: `cargo run` has set
-/// variables for this program that mean nothing to another one, and would have build scripts run again.
+/// variables for this program that mean nothing to another one, and would have build scripts run
+/// again.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(paths::root());
@@ -34,10 +35,8 @@ pub(crate) fn run_shown(command: &mut Command) -> anyhow::Result<ExitStatus> {
 
 /// Runs it silently; a failure shows the end of what it said.
 pub(crate) fn run_silently(command: &mut Command) -> anyhow::Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("run {}", line(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("run {}", line(command)))?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let said = format!("{stdout}{stderr}");
@@ -68,8 +67,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
 pub(crate) fn on_path(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> = env::split_paths(&path).collect();
-    let mut candidates = names
-        .iter()
-        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
+    let mut candidates =
+        names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
     candidates.find(|candidate| candidate.is_file())
 }

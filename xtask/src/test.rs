@@ -16,9 +16,10 @@ const STRAY_NAMES: [&str; 2] = ["DATABASE_URL", "REDISCLI_AUTH"];
 /// Run all tests, on real PostgreSQL, Redis and Kafka
 ///
 /// Finds the programs, or installs them: from packages on Debian and Ubuntu as root or with a
-/// passwordless sudo, the jars of Kafka through Maven into target/testkit. Elsewhere it says what to
-/// install. Then runs `cargo test --workspace --all-features`, whose exit code it ends with. Each test
-/// starts the servers it needs and takes them down, so nothing has to run before, and nothing runs after.
+/// passwordless sudo, the jars of Kafka through Maven into target/testkit. Elsewhere it says what
+/// to install. Then runs `cargo test --workspace --all-features`, whose exit code it ends with.
+/// Each test starts the servers it needs and takes them down, so nothing has to run before, and
+/// nothing runs after.
 ///
 /// Examples:
 ///   cargo x test                                   everything

@@ -3,6 +3,7 @@
 //! Built outwards first (database, cache), then the rooms in the order data flows through them. The
 //! port is bound here and not in `run`, so that a taken port fails the start.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +14,19 @@ use freshset::store::redis::{RedisOptions, RedisStore};
 use freshset::{Cache, Namespace, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::auth::Auth;
-use crate::api::health::Health;
 use crate::api::server::{self, ServerLimits};
 use crate::api::{self, ApiLimits, ApiState};
 use crate::apply::{Backoff, EventProcessor};
 use crate::cache::CacheManager;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
+use crate::health::Health;
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};
@@ -52,6 +54,7 @@ pub struct App {
     cache: CacheManager,
     metrics: Metrics,
     key: SecretString,
+    _data_dir_lock: Option<File>,
 }
 
 impl App {
@@ -67,6 +70,7 @@ impl App {
         let health = Health::default();
         let key = key(config)?;
 
+        let _data_dir_lock = lock_data_dir(config)?;
         let repository = repository(config).await?;
         let cache =
             CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone());
@@ -83,6 +87,7 @@ impl App {
             intake,
             clock: Arc::clone(&clock),
             wait_max: config.http.events_wait,
+            places: Arc::new(Semaphore::new(http::REQUESTS_MAX)),
         });
         let state = ApiState {
             repository: Arc::clone(&repository),
@@ -103,7 +108,17 @@ impl App {
             ..ServerLimits::default()
         };
         let router = api::router(state, events);
-        Ok(Self { listener, router, limits, consumer, repository, cache, metrics, key })
+        Ok(Self {
+            listener,
+            router,
+            limits,
+            consumer,
+            repository,
+            cache,
+            metrics,
+            key,
+            _data_dir_lock,
+        })
     }
 
     /// Where the server listens, with the port that it got.
@@ -142,8 +157,7 @@ fn key(config: &Config) -> anyhow::Result<SecretString> {
     if let Some(key) = &config.internal_api_key {
         return Ok(key.clone());
     }
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("make {}", config.data_dir.display()))?;
+    make_data_dir(config)?;
     let stored = key::read_or_make(&config.data_dir)?;
     if stored.is_new {
         println!("made an internal API key, kept in {}:", stored.path.display());
@@ -152,10 +166,31 @@ fn key(config: &Config) -> anyhow::Result<SecretString> {
     Ok(stored.key)
 }
 
+/// Keeps a second process from the same SQLite file: its cache would be another one, which this
+/// process cannot drop. The lock ends with the process, however that ends.
+fn lock_data_dir(config: &Config) -> anyhow::Result<Option<File>> {
+    if config.database_url.is_some() {
+        return Ok(None);
+    }
+    make_data_dir(config)?;
+    let path = config.data_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+    file.try_lock().with_context(|| {
+        format!(
+            "another process uses {}; choose another with --data-dir",
+            config.data_dir.display()
+        )
+    })?;
+    Ok(Some(file))
+}
+
+fn make_data_dir(config: &Config) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("make {}", config.data_dir.display()))
+}
+
 async fn repository(config: &Config) -> anyhow::Result<Arc<dyn BatchRepository>> {
     let Some(url) = &config.database_url else {
-        std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("make {}", config.data_dir.display()))?;
         let path = config.data_dir.join("results.sqlite3");
         let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
         return Ok(Arc::new(opened.with_context(|| format!("open {}", path.display()))?));

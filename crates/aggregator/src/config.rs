@@ -13,6 +13,8 @@ use serde::{Deserialize, Deserializer};
 
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
+/// More connections than any system gives a process.
+const CONNECTIONS_MAX: usize = 1_000_000;
 /// What the variables begin with.
 const ENV_PREFIX: &str = "RAS";
 
@@ -95,6 +97,8 @@ pub struct CacheConfig {
     pub pages_per_owner_max: u32,
     /// Capacity inside this process.
     pub memory_megabytes: u64,
+    /// Whether this is the only process, which may do without Redis.
+    pub single_process: bool,
     /// Limit of a command.
     #[serde(rename = "command_timeout_milliseconds", deserialize_with = "milliseconds")]
     pub command_timeout: Duration,
@@ -146,7 +150,7 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A source cannot be read, or a value has the wrong form.
-    #[error("settings: {0}")]
+    #[error("settings: {}", first_line(.0))]
     Source(#[from] config::ConfigError),
     /// A value, or two together, cannot work.
     #[error("settings: {0}")]
@@ -201,6 +205,14 @@ impl Config {
                 self.listen
             ));
         }
+        if self.redis_url.is_none() && !self.is_embedded() && !self.cache.single_process {
+            return wrong(
+                "redis_url (RAS_REDIS_URL) is not set; without it each process has a cache of its \
+                 own, which another process cannot drop. Set it, or cache.single_process = true \
+                 (RAS_CACHE__SINGLE_PROCESS) if there is only one"
+                    .into(),
+            );
+        }
         if self.allowed_services.is_empty() {
             return wrong("allowed_services is empty: nobody could call".into());
         }
@@ -219,13 +231,28 @@ impl Config {
             ("http.read_timeout_seconds", self.http.read_timeout.as_secs()),
             ("cache.pages_per_owner_max", self.cache.pages_per_owner_max.into()),
             ("cache.memory_megabytes", self.cache.memory_megabytes),
+            ("cache.command_timeout_milliseconds", self.cache.command_timeout.as_millis() as u64),
+            ("http.events_wait_seconds", self.http.events_wait.as_secs()),
+            ("kafka.session_timeout_seconds", self.kafka.session_timeout.as_secs()),
             ("postgres.connections_max", self.postgres.connections_max.into()),
+            (
+                "postgres.acquire_timeout_milliseconds",
+                self.postgres.acquire_timeout.as_millis() as u64,
+            ),
         ];
+        if self.http.connections_max > CONNECTIONS_MAX {
+            return wrong(format!("http.connections_max: allowed are 1 to {CONNECTIONS_MAX}"));
+        }
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => wrong(format!("{key} is 0: allowed are numbers from 1")),
             None => Ok(()),
         }
     }
+}
+
+/// The rest of a syntax error quotes the file, which may hold a password.
+fn first_line(error: &config::ConfigError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn path_text(path: &Path) -> String {

@@ -1,7 +1,7 @@
 //! Places where a test can hold the service, to kill it there.
 //!
 //! Does nothing unless the crate is built with the feature `fault-injection`, which no release is.
-//! With it, `FAULT_PAUSE_AT=<place>` makes the first arrival there print `fault: paused at <place>`
+//! With it, `FAULT_PAUSE_AT=<place>` makes whatever arrives there print `fault: paused at <place>`
 //! and wait for ever.
 
 /// Marks a place.

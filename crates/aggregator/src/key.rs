@@ -34,7 +34,10 @@ pub fn path(data_dir: &Path) -> PathBuf {
 /// If the directory cannot be written, or there is no randomness.
 pub fn read_or_make(data_dir: &Path) -> anyhow::Result<StoredKey> {
     let path = path(data_dir);
-    if let Ok(text) = fs::read_to_string(&path) {
+    // An empty file is what is left of a start that was cut off.
+    if let Ok(text) = fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
         let key = text.trim().into();
         return Ok(StoredKey { key, is_new: false, path });
     }
@@ -43,7 +46,8 @@ pub fn read_or_make(data_dir: &Path) -> anyhow::Result<StoredKey> {
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("make {}", path.display()))?;

@@ -19,5 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod fault;
+pub mod health;
 pub mod key;
 pub mod metrics;
+pub mod problem;

@@ -27,6 +27,9 @@ use crate::ttl::{ENTRY_TTL_MAX, ENTRY_TTL_MIN, Lifetimes, shortened_ttl};
 
 /// Largest page that is stored. A larger one is answered and not stored.
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Life of a generation that no page was stored under yet. A fill extends it; without one, as for
+/// an owner that does not exist, it soon takes no room. A load that takes longer is not stored.
+const NEW_GENERATION_TTL: Duration = Duration::from_secs(30);
 /// Members an index may have before fills look for dead ones (rule S9 of `Store`).
 const TRIM_FROM_MEMBERS: u64 = 64;
 /// One fill in this many, judged by chance, asks for a trim.
@@ -136,6 +139,13 @@ pub struct LoadError(#[source] Arc<dyn std::error::Error + Send + Sync + 'static
 #[derive(Debug, thiserror::Error)]
 #[error("drop not confirmed")]
 pub struct InvalidateError(#[from] StoreError);
+
+impl InvalidateError {
+    /// Whether the store itself seems to be away, so that no other drop would fare better.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self.0, StoreError::Timeout { .. } | StoreError::Unreachable { .. })
+    }
+}
 
 impl LoadError {
     /// The loader's error, if it is of this type.
@@ -296,7 +306,8 @@ impl Core {
             Lookup::Miss(Some(token)) => Ok(Found::Nothing(token)),
             Lookup::Miss(None) => {
                 let nonce = Nonce::draw(&*self.random)?;
-                let lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
+                let mut lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
+                lifetimes.generation = lifetimes.generation.min(NEW_GENERATION_TTL);
                 Ok(Found::Nothing(self.store.token(owner, &nonce, &lifetimes).await?))
             }
         }
@@ -354,7 +365,12 @@ impl Core {
         let attempt = self.pending.attempt(owner);
         let heap = Nonce::draw(&*self.random)?;
         let lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
-        let dropped = self.store.drop_owner(owner, &heap, &lifetimes).await?;
+        let dropped = self.store.drop_owner(owner, &heap, &lifetimes).await;
+        match &dropped {
+            Ok(_) => self.breaker.succeeded(),
+            Err(_) => self.breaker.failed(self.clock.now()),
+        }
+        let dropped = dropped?;
         attempt.confirm();
         if dropped.pages > 0 {
             self.janitor.ask(Chore::Reap(owner.clone()));

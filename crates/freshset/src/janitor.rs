@@ -120,9 +120,11 @@ pub(crate) async fn redrop(core: Weak<Core>) {
         }
         let mut failed = false;
         for owner in &owners {
-            failed = core.invalidate(owner).await.is_err();
-            if failed {
-                break;
+            if let Err(error) = core.invalidate(owner).await {
+                failed = true;
+                if error.is_outage() {
+                    break;
+                }
             }
         }
         drop(core);

@@ -14,7 +14,7 @@ use crate::document::FormatVersion;
 use crate::event::{
     AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, PipelineOutcome, Ranking,
 };
-use crate::ids::{BatchId, CorrelationId, UserId};
+use crate::ids::{BatchId, CorrelationId, EssayId, UserId};
 use crate::join::{Latest, Stamp, earliest};
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
@@ -146,6 +146,13 @@ impl Batch {
     pub(crate) fn touch(&mut self, correlation_id: CorrelationId, stamp: Stamp) {
         self.last_updated = self.last_updated.max(stamp.at);
         Latest::join_option(&mut self.cause, Some(Latest::new(correlation_id, stamp)));
+    }
+
+    /// How many essays the registrations list, with these.
+    pub(crate) fn essays_with(&self, more: &[EssayId]) -> usize {
+        let listed = self.registration.as_ref().map(|registration| &registration.essay_ids);
+        let is_new = |id: &&EssayId| listed.is_none_or(|listed| !listed.contains(*id));
+        listed.map_or(0, BTreeSet::len) + more.iter().filter(is_new).count()
     }
 
     /// Takes in a registration of this batch. The owner is the caller's to check.

@@ -8,7 +8,7 @@
 
 mod findings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,11 @@ pub struct Essay {
     pub id: EssayId,
     last_updated: Timestamp,
     home: Home,
+    /// Every batch that an event named for this essay, if there were several; else empty, and the
+    /// home is the only one. A repeated event must reach the answers of a batch that the essay left,
+    /// because the first attempt may have ended before it did.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    claimants: BTreeSet<BatchId>,
     slot: Option<Latest<Slot>>,
     /// The phases that the essay has begun.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -39,6 +44,11 @@ pub struct Essay {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cj_assessment: Option<Assessment>,
 }
+
+/// Batches remembered for one essay. It belongs to one; a second comes from a mistake that was
+/// corrected. Beyond the limit those with the smallest ids are kept, so that it does not matter what
+/// came first.
+pub const CLAIMANTS_MAX: usize = 32;
 
 /// A batch's claim to an essay. The smallest claim wins: a registration beats a mere mention, then
 /// the earliest event counts. The batch comes last: it decides only between two events that claim
@@ -76,6 +86,18 @@ impl Essay {
     /// did), else the one that its earliest fact names.
     pub fn batch_id(&self) -> &BatchId {
         &self.home.batch_id
+    }
+
+    /// The batch that shows this essay, and those that may have shown it, as far as remembered.
+    pub(crate) fn claimants(&self) -> BTreeSet<BatchId> {
+        let mut claimants = self.claimants.clone();
+        claimants.insert(self.home.batch_id.clone());
+        claimants
+    }
+
+    /// The remembered claimants alone; the home may have been cut off.
+    fn remembered(&self) -> BTreeSet<BatchId> {
+        if self.claimants.is_empty() { self.claimants() } else { self.claimants.clone() }
     }
 
     /// The largest event time of the facts that this row holds.
@@ -125,6 +147,7 @@ impl Essay {
             id,
             last_updated: stamp.at,
             home,
+            claimants: BTreeSet::new(),
             slot: None,
             phases: BTreeMap::new(),
             spellcheck: None,
@@ -135,6 +158,12 @@ impl Essay {
     /// Takes in another view of the same essay.
     pub(crate) fn join(&mut self, other: Self) {
         self.last_updated = self.last_updated.max(other.last_updated);
+        let mut claimants = self.remembered();
+        claimants.extend(other.remembered());
+        self.claimants = match claimants.len() {
+            1 => BTreeSet::new(),
+            _ => claimants.into_iter().take(CLAIMANTS_MAX).collect(),
+        };
         if other.home < self.home {
             self.home = other.home;
         }

@@ -72,7 +72,7 @@ mod view;
 
 pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX};
 pub use self::error_detail::{Detail, ErrorDetail};
-pub use self::essay::Essay;
+pub use self::essay::{CLAIMANTS_MAX, Essay};
 pub use self::essay_status::EssayStatus;
 pub use self::event::{
     ASSIGNMENT_ID_CHARS_MAX, AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome,
@@ -86,7 +86,7 @@ pub use self::number::Finite;
 pub use self::phase::PhaseName;
 pub use self::publish::{Announcement, AnnouncementKind, SOURCE_SERVICE, announcements};
 pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
-pub use self::rows::Rows;
+pub use self::rows::{ESSAYS_PER_BATCH_MAX, Rows};
 pub use self::status::{BatchStatus, ClientStatus, ProcessingStage, StatusFilter, UnknownStatus};
 pub use self::time::{Timestamp, TimestampError};
 pub use self::view::{BatchView, Pagination, page_json, status_json};

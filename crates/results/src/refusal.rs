@@ -49,6 +49,8 @@ named_values! {
         UnsupportedSchemaVersion = "unsupported_schema_version",
         /// The batch is registered for another user.
         ConflictingOwner = "conflicting_owner",
+        /// Well-formed, and still the store cannot take it, however often it is tried.
+        Unstorable = "unstorable",
     }
 }
 

@@ -19,6 +19,10 @@ use crate::phase::End;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::status::BatchStatus;
 
+/// Most essays that all registrations of one batch may list together. The largest class is a
+/// thousandth of it; without a limit a row could grow until no database takes it.
+pub const ESSAYS_PER_BATCH_MAX: usize = 10_000;
+
 /// Rows in memory: what was loaded, plus what the fold made of it.
 ///
 /// The fold is a join: any order and any repetition of the same events gives the same rows. The one
@@ -74,12 +78,13 @@ impl Rows {
     }
 
     /// Folds one event in. Returns the batches whose answers changed or may have: the one that the
-    /// event names, and those that the event's essays left or, though it names another, stay in.
+    /// event names, and every one that shows or has shown one of the event's essays.
     ///
     /// # Errors
     ///
-    /// `ConflictingOwner` for a registration of a batch that is registered for another user. Then
-    /// nothing changed.
+    /// `ConflictingOwner` for a registration of a batch that is registered for another user, and
+    /// `TooLarge` for one that would leave the batch with more than [`ESSAYS_PER_BATCH_MAX`] essays.
+    /// Then nothing changed.
     pub fn apply(&mut self, event: &Event) -> Result<BTreeSet<BatchId>, Refusal> {
         let stamp = Stamp { at: event.at, by: event.id };
         let source = Source { stamp, correlation_id: event.correlation_id };
@@ -95,20 +100,39 @@ impl Rows {
         Ok(touched)
     }
 
+    /// The batches whose answers an event changed that was folded in before. Changes nothing, so
+    /// that a repetition has no effect even if its time is told differently.
+    pub fn touched_by(&self, event: &Event) -> BTreeSet<BatchId> {
+        let Needs { batches: mut touched, essays } = event.needs();
+        for essay in essays.iter().filter_map(|id| self.essays.get(id)) {
+            touched.extend(essay.claimants());
+        }
+        touched
+    }
+
     fn register(
         &mut self,
         fact: &BatchEssaysRegistered,
         source: Source,
         touched: &mut BTreeSet<BatchId>,
     ) -> Result<(), Refusal> {
-        let owner = self.batches.get(&fact.batch_id).and_then(Batch::user_id);
-        if owner.is_some_and(|owner| *owner != fact.user_id) {
+        let known = self.batches.get(&fact.batch_id);
+        if known.and_then(Batch::user_id).is_some_and(|owner| *owner != fact.user_id) {
             // Only the batch is named: whose it is, is not the sender's to learn.
             let detail = format!(
                 "data.user_id: the batch `{}` is registered for another user",
                 excerpt(fact.batch_id.as_str())
             );
             return Err(Refusal::new(RefusalCode::ConflictingOwner, detail));
+        }
+        // One event alone is within the limit.
+        let essays = known.map_or(0, |batch| batch.essays_with(&fact.essay_ids));
+        if essays > ESSAYS_PER_BATCH_MAX {
+            let detail = format!(
+                "data.essay_ids: the batch would have {essays} essays, allowed: up to \
+                 {ESSAYS_PER_BATCH_MAX}"
+            );
+            return Err(Refusal::new(RefusalCode::TooLarge, detail));
         }
         self.batch(&fact.batch_id, source).register(fact, source.stamp);
         for id in &fact.essay_ids {
@@ -186,9 +210,9 @@ impl Rows {
                 self.essays.insert(said.id.clone(), said);
             }
             Some(essay) => {
-                // Afterwards it is here or in the batch that the event names, which is noted.
-                touched.insert(essay.batch_id().clone());
+                touched.extend(essay.claimants());
                 essay.join(said);
+                touched.extend(essay.claimants());
             }
         }
     }

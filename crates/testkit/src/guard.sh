@@ -1,4 +1,5 @@
-# Runs one program, at most one run at a time, and ends it when nobody holds our standard input.
+# The guard of testkit: runs one program, one run at a time, and ends it when nobody holds our
+# standard input any more.
 #
 # Why a shell   The owner (a test process) may be killed at any moment, and then runs no clean-up.
 #               The kernel closes its end of the pipe however it dies; this shell outlives it.
@@ -12,8 +13,9 @@
 last_signal=$1 grace_seconds=$2 directory=$3
 shift 3
 exec 3<&0 4>&2 2>/dev/null
-# Neither may end this shell before it has cleaned up: PIPE comes from an owner that is gone; HUP from
-# the kernel, when the owner dies while the program is stopped (an orphaned group with a stopped job).
+# Neither may end this shell before it has cleaned up: PIPE comes from an owner that is gone; HUP
+# from the kernel, when the owner dies while the program is stopped (an orphaned group with a
+# stopped job).
 trap '' HUP PIPE
 
 children() {

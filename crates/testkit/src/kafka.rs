@@ -57,6 +57,9 @@ offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
+# How long a killed broker counts as alive: so long its next start has to wait.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 # A group of one test needs no time for further members to turn up.
 group.initial.rebalance.delay.ms=0
 num.partitions=4
@@ -111,7 +114,9 @@ impl Kafka {
     /// If the broker refuses, or is not ready with it in time.
     pub async fn create_topic(&self, name: &str, partitions: u16) {
         let created = tokio::time::timeout(TOPIC_LIMIT, async {
-            wire::create_topic(self.address(), name, partitions).await?;
+            while !wire::create_topic(self.address(), name, partitions).await? {
+                sleep(TOPIC_POLL).await;
+            }
             while !wire::has_leaders(self.address(), name, partitions).await? {
                 sleep(TOPIC_POLL).await;
             }

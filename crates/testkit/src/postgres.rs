@@ -1,10 +1,11 @@
 //! PostgreSQL for tests: one cluster, reached over TCP by its superuser without a password.
 //!
-//! A committed transaction survives [`Postgres::kill`], as it would in production: only the wait for
-//! the disk is off, which protects from a power cut, not from SIGKILL.
+//! A committed transaction survives [`Postgres::kill`], as it would in production: only the wait
+//! for the disk is off, which protects from a power cut, not from SIGKILL.
 //!
 //! What it deliberately does not do: replicas, TLS; or depend on a PostgreSQL client.
 
+use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,7 @@ impl Postgres {
     ///
     /// If the SQL fails.
     pub async fn psql(&self, url: &str, sql: &str) -> String {
-        let mut command = Command::new(self.programs.join("psql"));
+        let mut command = program(&self.programs, "psql");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
         command.args(["--set", "ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
         must(run_tool(command, PSQL_LIMIT).await)
@@ -157,7 +158,7 @@ impl Postgres {
     }
 
     async fn answers(&self) -> bool {
-        let mut command = Command::new(self.programs.join("pg_isready"));
+        let mut command = program(&self.programs, "pg_isready");
         command.args(["--quiet", "--timeout=1", "--host=127.0.0.1"]);
         command.arg(format!("--port={}", self.port));
         run_tool(command, ASK_LIMIT).await.is_ok()
@@ -201,7 +202,7 @@ impl PostgresBuilder {
         let programs = programs::postgres_bin()?;
         let owner = unprivileged_user().await?;
         let directory = data_directory("postgres", owner)?;
-        let mut command = Command::new(programs.join("postgres"));
+        let mut command = program(&programs, "postgres");
         command.args(["-D", DATA]).args(self.settings(port));
         // An immediate shutdown: no checkpoint, but no shared memory left behind either.
         let server = Server::new("postgres", directory, command, owner, Signal::Quit)?;
@@ -230,6 +231,17 @@ impl PostgresBuilder {
     }
 }
 
+/// Without the caller's variables for it, which would lead it elsewhere.
+fn program(programs: &Path, name: &str) -> Command {
+    let mut command = Command::new(programs.join(name));
+    for (variable, _) in env::vars_os() {
+        if variable.to_string_lossy().starts_with("PG") {
+            command.env_remove(variable);
+        }
+    }
+    command
+}
+
 /// PostgreSQL refuses to run as root; then its own user runs it, which its packages create.
 async fn unprivileged_user() -> anyhow::Result<Option<User>> {
     if !rustix::process::geteuid().is_root() {
@@ -254,7 +266,7 @@ async fn make_cluster(
     directory: &Path,
     owner: Option<User>,
 ) -> anyhow::Result<()> {
-    let mut command = Command::new(programs.join("initdb"));
+    let mut command = program(programs, "initdb");
     command.args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]);
     command.args(["--username", SUPERUSER, "--pgdata", DATA]).current_dir(directory);
     if let Some(owner) = owner {

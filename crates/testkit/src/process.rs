@@ -123,8 +123,8 @@ impl Process {
         must(self.guard.send(Signal::Terminate).await);
     }
 
-    /// Sends SIGINT, as Ctrl-C does. A program that has no handler for it ignores it here, as shells
-    /// start background programs. [`Process::wait`] tells when it has ended.
+    /// Sends SIGINT, as Ctrl-C does. A program that has no handler for it ignores it here, as
+    /// shells start background programs. [`Process::wait`] tells when it has ended.
     ///
     /// # Panics
     ///

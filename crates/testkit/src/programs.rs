@@ -1,4 +1,5 @@
-//! Finds the programs that the servers are made of: a variable that names one, else the usual places.
+//! Finds the programs that the servers are made of: a variable that names one, else the usual
+//! places.
 //!
 //! What it deliberately does not do: install. `cargo x test` does, and asks here what is missing.
 

@@ -1,5 +1,5 @@
-//! A TCP proxy in front of a server, which does what networks do: refuse, stall, lose one direction,
-//! take long, cut off.
+//! A TCP proxy in front of a server, which does what networks do: refuse, stall, lose one
+//! direction, take long, cut off.
 //!
 //! What it deliberately does not do: understand the protocol that goes through it. It lives in the
 //! runtime that started it, like any other task of a test.

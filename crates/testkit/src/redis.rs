@@ -160,6 +160,7 @@ impl Redis {
     pub async fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(must(programs::redis_cli()));
         command.args(["-e", "-p", &self.port.to_string()]).args(arguments);
+        command.env_remove("REDISCLI_AUTH");
         must(run_tool(command, COMMAND_LIMIT).await)
     }
 
@@ -179,8 +180,8 @@ impl Redis {
 }
 
 impl RedisBuilder {
-    /// Adds a user, given by a line as in an ACL file: `user app on >secret ~app:* +@read`. The word
-    /// `user` may be left out. [`Redis::url`] is then for this user.
+    /// Adds a user, given by a line as in an ACL file: `user app on >secret ~app:* +@read`. The
+    /// word `user` may be left out. [`Redis::url`] is then for this user.
     #[must_use]
     pub fn acl_user(mut self, line: &str) -> Self {
         self.user = Some(must(User::parse(line)));

@@ -1,5 +1,5 @@
-//! What PostgreSQL, Redis and Kafka have in common here: a data directory, a log, a guarded program,
-//! and the wait until it answers.
+//! What PostgreSQL, Redis and Kafka have in common here: a data directory, a log, a guarded
+//! program, and the wait until it answers.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -8,8 +8,8 @@ use super::Need;
 use crate::report::Report;
 use crate::shell::{on_path, run_silently};
 
-/// Installs the packages that are its arguments, without starting the services in them: the tests start
-/// their own servers. Which is what `policy-rc.d` is for; one that is there is left alone.
+/// Installs the packages that are its arguments, without starting the services in them: the tests
+/// start their own servers. Which is what `policy-rc.d` is for; one that is there is left alone.
 const APT_SCRIPT: &str = "\
 set -e
 policy=/usr/sbin/policy-rc.d
@@ -44,8 +44,11 @@ pub(super) fn by_hand(missing: &[&Need]) -> String {
     let fedora: Vec<&str> = missing.iter().flat_map(|need| need.fedora).copied().collect();
     let macos: Vec<&str> = missing.iter().map(|need| need.macos).collect();
     format!(
-        "needed: {}\n  Debian, Ubuntu: sudo apt-get install {}\n  Fedora:         sudo dnf install {}\n  \
-         macOS:          {}\nthen run `cargo x test` again",
+        "needed: {}\n  \
+         Debian, Ubuntu: sudo apt-get install {}\n  \
+         Fedora:         sudo dnf install {}\n  \
+         macOS:          {}\n\
+         then run `cargo x test` again",
         what.join("; "),
         debian.join(" "),
         fedora.join(" "),

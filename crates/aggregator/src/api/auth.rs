@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::ApiState;
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// The header with the shared key.
 const KEY_HEADER: &str = "x-internal-api-key";

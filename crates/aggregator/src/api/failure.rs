@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use super::problem::Problem;
 use crate::cache::ReadError;
+use crate::problem::Problem;
 
 /// 503 if the same request can succeed later, else 500. The cause goes to the log only.
 pub(super) fn problem(error: &ReadError) -> Problem {

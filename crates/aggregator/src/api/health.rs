@@ -3,7 +3,7 @@
 //! Only the database decides readiness. Without the cache every answer is right, only slower; and a
 //! consumer that waits does not make a read wrong. Both are told, neither takes the service out.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -15,47 +15,11 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{ApiState, failure};
+use crate::health::ConsumerState;
 
 /// How long the database may take to answer `/readyz`. Under the second after which probes commonly
 /// give up by themselves, so that the body still tells why.
 pub const READY_PING_TIMEOUT: Duration = Duration::from_millis(800);
-
-/// How the consumer of events stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConsumerState {
-    /// It has not read from the broker yet.
-    Starting,
-    /// It reads, or waits for something to read.
-    Running,
-    /// It holds an event that cannot be applied now and tries again.
-    Waiting,
-    /// It has left its group.
-    Stopped,
-}
-
-/// What other rooms tell about themselves, for `/readyz`. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Health {
-    consumer: Arc<Mutex<Option<ConsumerState>>>,
-}
-
-impl Health {
-    /// Tells how the consumer stands from now on.
-    pub fn set_consumer(&self, state: ConsumerState) {
-        *self.lock() = Some(state);
-    }
-
-    /// How the consumer stands; none if this process has no consumer.
-    pub fn consumer(&self) -> Option<ConsumerState> {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<ConsumerState>> {
-        // A panic while the lock was held cannot leave half a word.
-        self.consumer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The process runs and its loop turns; nothing else is asked.
 pub(super) async fn live() -> Response {

@@ -1,19 +1,16 @@
-//! How long a request may take.
+//! How long a read may take, and what is answered when it takes longer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use tokio::time::timeout;
 
-use super::ApiState;
+use super::failure;
 use super::health::READY_PING_TIMEOUT;
-use super::problem::{Problem, RETRY_AFTER_UNAVAILABLE};
+use crate::cache::ReadError;
+use crate::problem::{Problem, RETRY_AFTER_UNAVAILABLE};
 
-/// How long a read may take, from its head to the head of its answer. Longer than the database may
+/// How long the cache and the database may take for a read together. Longer than the database may
 /// take for one statement and a connection together, so that it is the last resort; shorter than
 /// the half minute after which the callers' own clients give up.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,23 +30,23 @@ impl Default for ApiLimits {
     }
 }
 
-/// Answers 503 in place of a read that takes too long, and drops it.
-pub(super) async fn limit_read(
-    State(state): State<Arc<ApiState>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let limit = state.limits.read;
-    if let Ok(response) = timeout(limit, next.run(request)).await {
-        return response;
+impl ApiLimits {
+    /// What `read` gives, or the problem that the client is told instead. A read that takes too
+    /// long is dropped; others who wait for the same load take it over.
+    pub(super) async fn limit_read<T>(
+        self,
+        read: impl Future<Output = Result<T, ReadError>>,
+    ) -> Result<T, Problem> {
+        if let Ok(ended) = timeout(self.read, read).await {
+            return ended.map_err(|error| failure::problem(&error));
+        }
+        tracing::warn!(limit_ms = self.read.as_millis(), "a read took too long");
+        let problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "timed_out",
+            "Service temporarily unavailable",
+            "the read took too long; the same request can succeed later",
+        );
+        Err(problem.with_retry_after(RETRY_AFTER_UNAVAILABLE))
     }
-    tracing::warn!(limit_ms = limit.as_millis(), "a read took too long");
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "timed_out",
-        "Service temporarily unavailable",
-        "the read took too long; the same request can succeed later",
-    )
-    .with_retry_after(RETRY_AFTER_UNAVAILABLE)
-    .into_response()
 }

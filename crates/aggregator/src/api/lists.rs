@@ -8,8 +8,8 @@ use results::{Pagination, UserId, page_json};
 
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
-use super::problem::Problem;
-use super::{ApiState, failure, query};
+use super::{ApiState, query};
+use crate::problem::Problem;
 use crate::store::{BatchRepository, PageQuery, StoreError};
 
 /// Answers from the cache, or else from one snapshot of the database. A user whom nobody has heard
@@ -29,8 +29,8 @@ pub(super) async fn read(
         offset: asked.offset,
         include_essays: asked.include_essays,
     };
-    let answer = state.cache.user_batches(&query, || load(&*state.repository, &query)).await;
-    let answer = answer.map_err(|error| failure::problem(&error))?;
+    let answer = state.cache.user_batches(&query, || load(&*state.repository, &query));
+    let answer = state.limits.limit_read(answer).await?;
     Ok(if_none_match.answer(answer))
 }
 

@@ -9,12 +9,11 @@ mod compression;
 mod conditional;
 mod context;
 mod failure;
-pub mod health;
+mod health;
 mod limits;
 mod lists;
 mod metrics;
 mod path;
-pub mod problem;
 mod query;
 pub mod server;
 mod status;
@@ -27,6 +26,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use tower::ServiceBuilder;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use uuid::Uuid;
@@ -34,13 +34,14 @@ use uuid::Uuid;
 use self::auth::Auth;
 pub use self::compression::COMPRESSED_BODY_BYTES_MIN;
 pub use self::context::CORRELATION_ID_CHARS_MAX;
-use self::health::Health;
+pub use self::health::READY_PING_TIMEOUT;
 pub use self::limits::{ApiLimits, READ_TIMEOUT};
-use self::problem::Problem;
 pub use self::query::{LIMIT_DEFAULT, LIMIT_RANGE, OFFSET_RANGE, QUERY_BYTES_MAX};
 use crate::cache::CacheManager;
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::problem::Problem;
 use crate::store::BatchRepository;
 
 /// Everything the routes need. Built once, by the composition root.
@@ -76,34 +77,34 @@ impl fmt::Debug for ApiState {
 /// longer than a read. It must not have a fallback.
 pub fn router(state: ApiState, extra: Router) -> Router {
     let state = Arc::new(state);
-    let reads = Router::new()
-        .route("/batches/{batch_id}/status", get(status::read))
-        .route("/batches/user/{user_id}", get(lists::read))
+    let internal = Router::new()
+        .route("/internal/v1/batches/{batch_id}/status", get(status::read))
+        .route("/internal/v1/batches/user/{user_id}", get(lists::read))
         // A segment that is captured is never empty, so an empty id needs routes of its own.
-        .route("/batches//status", get(|| async { path::empty_id("batch_id") }))
-        .route("/batches/user/", get(|| async { path::empty_id("user_id") }))
-        .layer(from_fn_with_state(Arc::clone(&state), limits::limit_read));
-    let authenticated = from_fn_with_state(Arc::clone(&state), auth::require);
-    let internal = reads
-        .merge(extra.with_state(()))
-        .fallback(route_not_found)
+        .route("/internal/v1/batches//status", get(|| async { path::empty_id("batch_id") }))
+        .route("/internal/v1/batches/user/", get(|| async { path::empty_id("user_id") }))
+        .nest("/internal/v1", extra.with_state(()))
+        // Everything else below the base, so that who is not let in learns nothing about routes.
+        .route("/internal/v1", any(route_not_found))
+        .route("/internal/v1/", any(route_not_found))
+        .route("/internal/v1/{*rest}", any(route_not_found))
         .method_not_allowed_fallback(method_not_allowed)
-        // Around the fallbacks too: who is not let in learns nothing about routes.
-        .layer(authenticated.clone());
+        .layer(from_fn_with_state(Arc::clone(&state), auth::require));
     Router::new()
-        .nest("/internal/v1", internal)
-        // The one path below the base that nesting leaves out.
-        .route("/internal/v1/", any(route_not_found).layer(authenticated))
+        .merge(internal)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::read))
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        // The last layer is the outermost.
-        .layer(compression::layer())
-        .layer(MapRequestLayer::new(compression::allow_plain))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(&state), context::surround))
+        .layer(
+            // One stack and not four layers: each call of `layer` boxes every route once more.
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(Arc::clone(&state), context::surround))
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(MapRequestLayer::new(compression::allow_plain))
+                .layer(compression::layer()),
+        )
         .with_state(state)
 }
 

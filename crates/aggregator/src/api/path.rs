@@ -10,7 +10,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use results::IdError;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// What a handler asks axum for: the decoded segment, or that it could not be decoded.
 pub(super) type Segment = Result<Path<String>, PathRejection>;

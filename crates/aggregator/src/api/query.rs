@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use percent_encoding::percent_decode_str;
 use results::{BatchStatus, StatusFilter};
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Longest query, in bytes as sent. The longest sensible one is under 200.
 pub const QUERY_BYTES_MAX: usize = 4_096;
@@ -90,7 +90,7 @@ fn number(name: &str, text: &str, allowed: RangeInclusive<u32>) -> Result<u32, P
     let value = text.parse().ok().filter(|value| is_digits && allowed.contains(value));
     value.ok_or_else(|| {
         let (first, last) = (allowed.start(), allowed.end());
-        Problem::invalid_parameter(name, format!("not a whole number, allowed: {first} to {last}"))
+        Problem::invalid_parameter(name, format!("not a whole number from {first} to {last}"))
     })
 }
 

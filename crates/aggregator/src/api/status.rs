@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::response::Response;
 use results::{BatchId, status_json};
 
+use super::ApiState;
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
-use super::problem::Problem;
-use super::{ApiState, failure};
+use crate::problem::Problem;
 use crate::store::{BatchRepository, StoreError};
 
 /// Answers from the cache, or else from one snapshot of the database.
@@ -19,8 +19,8 @@ pub(super) async fn read(
     if_none_match: IfNoneMatch,
 ) -> Result<Response, Problem> {
     let id = path::id("batch_id", segment, BatchId::parse)?;
-    let answer = state.cache.batch_status(&id, || load(&*state.repository, &id)).await;
-    let answer = answer.map_err(|error| failure::problem(&error))?;
+    let answer = state.cache.batch_status(&id, || load(&*state.repository, &id));
+    let answer = state.limits.limit_read(answer).await?;
     let answer = answer.ok_or_else(Problem::batch_not_found)?;
     Ok(if_none_match.answer(answer))
 }

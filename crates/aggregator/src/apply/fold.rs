@@ -31,13 +31,13 @@ pub(super) fn needs(events: &[Event]) -> Needs {
     all
 }
 
-/// Folds the events into the rows, in their order.
-pub(super) fn fold(events: &[Event], loaded: Loaded) -> Folded {
+/// Folds the events into the rows, in their order. `locked` is what the rows were loaded for.
+pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded) -> Folded {
     let Loaded { mut known, rows: before } = loaded;
     let mut rows = before.clone();
     let mut folded = Folded::default();
     for event in events {
-        let outcome = fold_one(event, &mut rows, &mut known, &mut folded);
+        let outcome = fold_one(event, locked, &mut rows, &mut known, &mut folded);
         folded.outcomes.push(outcome);
     }
     folded.changed = difference(&before, rows);
@@ -46,22 +46,22 @@ pub(super) fn fold(events: &[Event], loaded: Loaded) -> Folded {
 
 fn fold_one(
     event: &Event,
+    locked: &Needs,
     rows: &mut Rows,
     known: &mut HashSet<EventId>,
     folded: &mut Folded,
 ) -> Outcome {
-    let is_new = !known.contains(&event.id);
-    // The fold takes a repetition without a change and still says which batches it is about.
+    if known.contains(&event.id) {
+        folded.owners.add(rows.touched_by(event), locked, rows);
+        return Outcome::Duplicate;
+    }
     match rows.apply(event) {
         Err(refusal) => Outcome::Refused(refusal),
         Ok(touched) => {
-            folded.owners.add(touched, rows);
-            if is_new {
-                known.insert(event.id);
-                folded.applied.push((event.id, event.kind, event.at));
-                return Outcome::Applied;
-            }
-            Outcome::Duplicate
+            folded.owners.add(touched, locked, rows);
+            known.insert(event.id);
+            folded.applied.push((event.id, event.kind, event.at));
+            Outcome::Applied
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use results::{BatchId, Rows, UserId};
+use results::{Batch, BatchId, Needs, Rows, UserId};
 
 /// The owners of the answers that changed, or may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,21 +11,27 @@ pub struct Owners {
     pub users: BTreeSet<UserId>,
     /// Batches whose status changed.
     pub batches: BTreeSet<BatchId>,
+    /// Those of the batches that were not locked: an essay left them, or never belonged to them.
+    /// Whose they are has to be asked after the commit, since somebody may register them meanwhile.
+    pub(super) unlocked: BTreeSet<BatchId>,
 }
 
 impl Owners {
     /// Adds the owners of these batches: each its own status, and its user's lists if it has one.
-    pub(super) fn add(&mut self, batches: BTreeSet<BatchId>, rows: &Rows) {
+    pub(super) fn add(&mut self, batches: BTreeSet<BatchId>, locked: &Needs, rows: &Rows) {
         for batch_id in batches {
-            if let Some(user_id) = rows.batches.get(&batch_id).and_then(|batch| batch.user_id()) {
+            if !locked.batches.contains(&batch_id) {
+                self.unlocked.insert(batch_id.clone());
+            } else if let Some(user_id) = rows.batches.get(&batch_id).and_then(Batch::user_id) {
                 self.users.insert(user_id.clone());
             }
             self.batches.insert(batch_id);
         }
     }
 
-    /// Whether there is nobody to tell.
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.batches.is_empty()
+    pub(super) fn extend(&mut self, more: Self) {
+        self.users.extend(more.users);
+        self.batches.extend(more.batches);
+        self.unlocked.extend(more.unlocked);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use results::{BatchId, Event, EventId, Refusal, UserId};
+use results::{BatchId, Event, EventId, Refusal, RefusalCode, UserId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,10 @@ use crate::store::{BatchRepository, Changes, StoreError};
 /// Events in one transaction. Enough that the commit costs each little, few enough that a reader of
 /// their rows waits little.
 pub const GROUP_EVENTS_MAX: usize = 256;
+
+/// Attempts for one event by itself that fails for a reason that time does not heal. Then it becomes
+/// a dead letter, so that it does not hold up all that comes after it. Together about five seconds.
+const ATTEMPTS_ALONE_MAX: u32 = 8;
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +40,9 @@ pub enum ProcessError {
     /// The service is stopping.
     #[error("stopped before the events were applied")]
     Stopped,
-    /// The database did not take the events.
-    #[error("cannot apply the events")]
-    Store(#[from] StoreError),
-    /// The rows are written, and a cached answer may still be the old one.
-    #[error("cannot drop the cached answers")]
-    Drop(#[from] DropError),
+    /// Not every event has an outcome. A bug; what has none must not be acknowledged.
+    #[error("an event has no outcome")]
+    Incomplete,
 }
 
 /// Applies events and drops what they make old. Clones share everything.
@@ -82,6 +83,7 @@ impl EventProcessor {
         let mut outcomes = Vec::with_capacity(events.len());
         let mut owners = Owners::default();
         self.commit_patiently(events, stop, &mut outcomes, &mut owners).await?;
+        self.ask_for_users_patiently(&mut owners, stop).await?;
         fault::point("after-commit").await;
         self.drop_patiently(owners, stop).await?;
         fault::point("after-drop").await;
@@ -89,8 +91,9 @@ impl EventProcessor {
         Ok(outcomes)
     }
 
-    /// Commits the group; if it cannot be committed as one and time cannot heal that, each event by
-    /// itself, so that one that trips over a bug holds up only what comes after it.
+    /// Commits the group. After a failure a smaller part of it is tried: a group may be too large
+    /// for the limits of the database, and an event that trips over a bug must hold up only what
+    /// comes after it.
     async fn commit_patiently(
         &self,
         events: &[Event],
@@ -101,17 +104,27 @@ impl EventProcessor {
         let mut backoff = Backoff::new();
         let mut rest = events;
         let mut group_events = rest.len();
+        let mut attempts_alone = 0;
         while !rest.is_empty() {
             let (group, later) = rest.split_at(group_events.min(rest.len()));
             match self.commit_once(group, owners).await {
                 Ok(more) => {
                     outcomes.extend(more);
                     rest = later;
+                    attempts_alone = 0;
                 }
                 Err(error) => {
                     log_store_error(&error);
-                    if !error.is_transient() {
-                        group_events = 1;
+                    let is_alone = group.len() == 1 && !error.is_transient();
+                    attempts_alone += u32::from(is_alone);
+                    if attempts_alone == ATTEMPTS_ALONE_MAX {
+                        outcomes.push(Outcome::Refused(unstorable()));
+                        rest = later;
+                        attempts_alone = 0;
+                        continue;
+                    }
+                    if !matches!(error, StoreError::Conflict) {
+                        group_events = group.len().div_ceil(2);
                     }
                     wait(backoff.next_wait(), stop).await?;
                 }
@@ -127,9 +140,12 @@ impl EventProcessor {
         owners: &mut Owners,
     ) -> Result<Vec<Outcome>, StoreError> {
         let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        let needs = needs(events);
         let mut unit = self.repository.begin().await?;
-        let loaded = unit.load(&ids, &needs(events)).await?;
-        let folded = fold(events, loaded);
+        let loaded = unit.load(&ids, &needs).await?;
+        let folded = fold(events, &needs, loaded);
+        // Before the commit: if its answer is lost, it may still have happened.
+        owners.extend(folded.owners);
         if !folded.applied.is_empty() {
             let now = self.clock.now();
             let changes = Changes { events: &folded.applied, rows: &folded.changed, now };
@@ -137,9 +153,33 @@ impl EventProcessor {
             fault::point("before-commit").await;
             unit.commit().await?;
         }
-        owners.users.extend(folded.owners.users);
-        owners.batches.extend(folded.owners.batches);
         Ok(folded.outcomes)
+    }
+
+    /// Adds the users of the batches that were not locked, as they are after the commit. Whoever
+    /// registers one of them later drops for that registration.
+    async fn ask_for_users_patiently(
+        &self,
+        owners: &mut Owners,
+        stop: &CancellationToken,
+    ) -> Result<(), ProcessError> {
+        let mut backoff = Backoff::new();
+        while let Some(batch_id) = owners.unlocked.first() {
+            if stop.is_cancelled() {
+                return Err(ProcessError::Stopped);
+            }
+            match self.repository.batch(batch_id).await {
+                Ok(found) => {
+                    owners.users.extend(found.and_then(|found| found.batch.user_id().cloned()));
+                    owners.unlocked.pop_first();
+                }
+                Err(error) => {
+                    log_store_error(&error);
+                    wait(backoff.next_wait(), stop).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Drops until every owner is confirmed. The cache reads those not yet confirmed from the
@@ -206,6 +246,12 @@ impl EventProcessor {
         let age = std::time::Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
         self.metrics.event_lag(age);
     }
+}
+
+/// The log has the cause; the dead letter has the bytes.
+fn unstorable() -> Refusal {
+    let detail = "the store cannot take this event; the log of the service says why";
+    Refusal::new(RefusalCode::Unstorable, detail)
 }
 
 async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(), ProcessError> {

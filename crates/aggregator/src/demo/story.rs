@@ -1,10 +1,11 @@
 //! What the demo shows: one teacher step by step, then everybody at once with a checker.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::ensure;
 use console::{Term, style};
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 use super::client::{Answer, Client};
 use super::generator::{Generator, teacher};
@@ -56,25 +57,31 @@ pub(super) async fn go_on_live(
     generator: &mut Generator,
     time: Option<Duration>,
 ) -> anyhow::Result<()> {
-    let live = watch(client, generator);
-    match time {
-        None => live.await,
-        Some(time) => tokio::select! {
-            outcome = live => outcome,
-            () = sleep(time) => Ok(()),
-        },
-    }
-}
-
-async fn watch(client: &Client, generator: &mut Generator) -> anyhow::Result<()> {
     println!("{} (Ctrl-C ends it)", style("Live, every event checked by the next read:").bold());
     let terminal = Term::stdout();
-    let mut lines = interval(LINE_INTERVAL);
     let mut tally = Tally::default();
+    let live = watch(client, generator, &terminal, &mut tally);
+    match time {
+        None => live.await?,
+        Some(time) => match timeout(time, live).await {
+            Ok(outcome) => outcome?,
+            Err(_) => terminal.write_line(&format!("\r{tally}"))?,
+        },
+    }
+    Ok(())
+}
+
+async fn watch(
+    client: &Client,
+    generator: &mut Generator,
+    terminal: &Term,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let mut lines = interval(LINE_INTERVAL);
     loop {
         tally.add(&check_one(client, generator).await?);
         tokio::select! {
-            _ = lines.tick() => tally.draw(&terminal)?,
+            _ = lines.tick() => tally.draw(terminal)?,
             () = sleep(LIVE_PAUSE) => {}
         }
     }
@@ -119,21 +126,24 @@ impl Tally {
     }
 
     fn draw(&self, terminal: &Term) -> anyhow::Result<()> {
-        let line = format!(
-            "  {} events, {} hits, {} stale; last event {}, last hit {}",
-            self.events,
-            self.hits,
-            self.stale,
-            milliseconds(self.event_time),
-            milliseconds(self.hit_time),
-        );
         if terminal.is_term() {
             terminal.clear_line()?;
-            terminal.write_str(&format!("\r{line}"))?;
+            terminal.write_str(&format!("\r{self}"))?;
         } else if self.events.is_multiple_of(20) {
-            terminal.write_line(&line)?;
+            terminal.write_line(&self.to_string())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, hits, stale, hit_time, event_time } = self;
+        let (event, hit) = (milliseconds(*event_time), milliseconds(*hit_time));
+        write!(
+            f,
+            "  {events} events, {hits} hits, {stale} stale; last event {event}, last hit {hit}"
+        )
     }
 }
 

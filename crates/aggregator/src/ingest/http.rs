@@ -4,26 +4,37 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures_util::StreamExt as _;
 use results::{EventId, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Origin, Record, Taken};
-use crate::api::problem::Problem;
 use crate::apply::{Outcome, ProcessError};
 use crate::clock::Clock;
+use crate::problem::Problem;
 
 /// Largest request, in bytes: a few of the largest records, thousands of common ones.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How much of a request that is too large is read and thrown away, in bytes, so that the sender
+/// gets to see the answer instead of a closed connection.
+const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// Most lines in one request. Their answers are held until the last is applied.
 pub const LINES_MAX: usize = 10_000;
+/// Requests that are applied at a time; more wait. Each holds its events in memory, whether or not
+/// its client is still there.
+pub const REQUESTS_MAX: usize = 16;
+/// How long a request may take to arrive: the largest one over a slow line.
+const UPLOAD_MAX: Duration = Duration::from_secs(60);
 /// How long a request waits for a database or a cache that is away, before it answers 503.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -36,14 +47,13 @@ pub struct EventsState {
     pub clock: Arc<dyn Clock>,
     /// How long a request may wait, see [`WAIT_MAX`].
     pub wait_max: Duration,
+    /// Requests that are applied at a time, see [`REQUESTS_MAX`].
+    pub places: Arc<Semaphore>,
 }
 
 /// The route, relative to `/internal/v1`.
 pub fn router(state: EventsState) -> Router {
-    Router::new()
-        .route("/events", post(take_events))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(state)
+    Router::new().route("/events", post(take_events)).with_state(state)
 }
 
 /// How the body is cut into records.
@@ -80,20 +90,26 @@ struct Reason {
 async fn take_events(
     State(state): State<EventsState>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let framing = framing(&headers)?;
-    let body = body.map_err(|rejection| body_problem(&rejection))?;
+    let body = timeout(UPLOAD_MAX, read(body)).await.map_err(|_| cut_short())??;
     let lines = cut(framing, &body)?;
     let received_at = state.clock.now();
     let numbers = lines.iter().map(|(number, _)| *number).collect::<Vec<_>>();
     let records = lines.into_iter().map(|(_, bytes)| record(bytes, received_at)).collect();
 
+    let place = timeout(state.wait_max, Arc::clone(&state.places).acquire_owned()).await;
+    let place = place.map_err(|_| busy())?.map_err(|_| Problem::internal())?;
     // In a task of its own: a client that hangs up must not end a write half-way.
     let stop = CancellationToken::new();
     let task = tokio::spawn({
         let stop = stop.clone();
-        async move { state.intake.take(records, &stop).await }
+        async move {
+            let taken = state.intake.take(records, &stop).await;
+            drop(place);
+            taken
+        }
     });
     let patience = tokio::spawn(async move {
         tokio::time::sleep(state.wait_max).await;
@@ -102,7 +118,7 @@ async fn take_events(
     let outcome = task.await;
     patience.abort();
     let taken = outcome.map_err(|_| Problem::internal())?.map_err(|error| wait_problem(&error))?;
-    Ok(answer(framing, &numbers, taken))
+    answer(framing, &numbers, taken)
 }
 
 fn record(bytes: &[u8], received_at: Timestamp) -> Record {
@@ -139,20 +155,42 @@ fn cut(framing: Framing, body: &[u8]) -> Result<Vec<(usize, &[u8])>, Problem> {
     Ok(lines)
 }
 
-fn body_problem(rejection: &axum::extract::rejection::BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large(format!("at most {BODY_BYTES_MAX} bytes in one request"));
+/// The whole body, within its limit.
+async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+    let mut parts = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut bytes_read = 0;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| cut_short())?;
+        bytes_read += part.len();
+        if bytes_read > DISCARDED_BYTES_MAX {
+            break;
+        }
+        if bytes_read <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&part);
+        }
     }
+    if bytes_read > BODY_BYTES_MAX {
+        return Err(too_large(format!("at most {BODY_BYTES_MAX} bytes in one request")));
+    }
+    Ok(bytes)
+}
+
+fn cut_short() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
         "unreadable_body",
         "Unreadable body",
-        "the body ended before its announced length",
+        "the body ended before its announced length, or took too long",
     )
 }
 
 fn too_large(detail: String) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Request too large", detail)
+}
+
+fn busy() -> Problem {
+    Problem::unavailable("too many requests of events at a time; send the same request again")
 }
 
 /// Nothing is lost: what was applied is a duplicate when it is sent again.
@@ -163,7 +201,16 @@ fn wait_problem(error: &ProcessError) -> Problem {
     )
 }
 
-fn answer(framing: Framing, numbers: &[usize], taken: Vec<Taken>) -> Response {
+/// One event that is refused is a bad request; of many, each has its own answer.
+fn answer(framing: Framing, numbers: &[usize], taken: Vec<Taken>) -> Result<Response, Problem> {
+    if let (Framing::One, [Taken { outcome: Outcome::Refused(refusal), .. }]) = (framing, &*taken) {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            refusal.code.as_str(),
+            "Event refused",
+            refusal.detail.clone(),
+        ));
+    }
     let results: Vec<_> =
         numbers.iter().zip(taken).map(|(line, taken)| line_report(*line, taken)).collect();
     let count = |outcome: &str| results.iter().filter(|line| line.outcome == outcome).count();
@@ -173,12 +220,7 @@ fn answer(framing: Framing, numbers: &[usize], taken: Vec<Taken>) -> Response {
         refused: count("refused"),
         results,
     };
-    // One event that is refused is a bad request; of many, each has its own answer.
-    let status = match framing {
-        Framing::One if report.refused > 0 => StatusCode::UNPROCESSABLE_ENTITY,
-        Framing::One | Framing::Lines => StatusCode::OK,
-    };
-    (status, Json(report)).into_response()
+    Ok(Json(report).into_response())
 }
 
 fn line_report(line: usize, Taken { event_id, outcome }: Taken) -> LineReport {

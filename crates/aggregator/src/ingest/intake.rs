@@ -114,9 +114,8 @@ impl Intake {
         let mut letters = Vec::new();
         for (record, decoded) in records.iter().zip(decoded) {
             let one = match decoded {
-                // One outcome for each event: a missing one would be a bug of the processor.
                 Ok(event) => {
-                    let outcome = outcomes.next().unwrap_or(Outcome::Duplicate);
+                    let outcome = outcomes.next().ok_or(ProcessError::Incomplete)?;
                     self.processor.count(&event, &outcome);
                     Taken { event_id: Some(event.id), outcome }
                 }
@@ -158,7 +157,8 @@ impl Intake {
     fn dead_letter(&self, record: &Record, refusal: &Refusal) -> DeadLetter {
         let topic = topic_of(record);
         self.metrics.invalid_message(topic.map_or(NO_TOPIC, EventKind::topic), refusal.code);
-        tracing::info!(code = %refusal.code, detail = refusal.detail, "record refused");
+        // The detail quotes the record, which may hold names: it is in the dead letter.
+        tracing::info!(code = %refusal.code, record = fingerprint(record), "record refused");
         let kafka = match &record.origin {
             Origin::Kafka(address) => Some(address),
             Origin::Http => None,
@@ -191,12 +191,14 @@ fn topic_of(record: &Record) -> Option<EventKind> {
     }
 }
 
-/// The same for the same record however often it comes: its address, or else its bytes.
+/// The same for the same record however often it comes: its address and its bytes. An address alone
+/// comes again when a topic is made anew.
 fn fingerprint(record: &Record) -> String {
+    let bytes = Uuid::new_v5(&FINGERPRINTS, &record.bytes);
     match &record.origin {
         Origin::Kafka(KafkaAddress { topic, partition, offset, .. }) => {
-            format!("kafka:{topic}:{partition}:{offset}")
+            format!("kafka:{topic}:{partition}:{offset}:{bytes}")
         }
-        Origin::Http => format!("http:{}", Uuid::new_v5(&FINGERPRINTS, &record.bytes)),
+        Origin::Http => format!("http:{bytes}"),
     }
 }

@@ -196,9 +196,11 @@ async fn send(
             .send()
             .await;
         let wait = match response {
-            Ok(response) if response.status().is_success() => {
-                return response.json().await.context("read the server's answer");
-            }
+            Ok(response) if response.status().is_success() => match response.json().await {
+                Ok(report) => return Ok(report),
+                // It ended while answering; what it applied, it knows.
+                Err(_) => backoff.next_wait(),
+            },
             Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 let header = response.headers().get(RETRY_AFTER);
                 let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());

@@ -8,7 +8,7 @@ use results::{RefusalCode, Timestamp};
 
 /// The most bytes of records sent in one statement, unless one record alone is larger. Far below
 /// what the databases take, and written well within the time limit of a statement.
-pub(super) const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A record that was refused, with all that is needed to look into it or to send it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,12 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// What it adds to a statement, roughly: headers are sent in hexadecimal.
+    fn weight_bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + 2 * value.len());
+        self.bytes.len() + self.key.as_ref().map_or(0, Vec::len) + headers.sum::<usize>()
+    }
+
     /// The headers as JSON: `[[name, value in hexadecimal], ...]`.
     pub(super) fn headers_json(&self) -> serde_json::Value {
         self.headers
@@ -57,8 +63,8 @@ pub(super) fn storable(text: &str) -> Cow<'_, str> {
 pub(super) fn runs(letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLetter]> {
     let mut bytes = 0_usize;
     letters.chunk_by(move |letter, next| {
-        bytes += letter.bytes.len();
-        let fits = bytes + next.bytes.len() <= STATEMENT_BYTES_MAX;
+        bytes += letter.weight_bytes();
+        let fits = bytes + next.weight_bytes() <= STATEMENT_BYTES_MAX;
         if !fits {
             bytes = 0;
         }
@@ -94,15 +100,16 @@ mod tests {
     fn runs_keep_every_letter_and_the_limit() {
         #[track_caller]
         fn check(name: &str, sizes: &[usize], want: &[usize]) {
-            let letters: Vec<_> = sizes.iter().map(|&bytes| letter(bytes)).collect();
+            let headers = letter(0).weight_bytes();
+            let letters: Vec<_> = sizes.iter().map(|&bytes| letter(bytes - headers)).collect();
             let got: Vec<_> = runs(&letters).map(<[_]>::len).collect();
             assert_eq!(got, want, "{name}");
         }
         const HALF: usize = STATEMENT_BYTES_MAX / 2;
         check("none", &[], &[]);
-        check("small ones go together", &[1, 2, 3], &[3]);
-        check("exactly the limit", &[HALF, HALF, 1], &[2, 1]);
-        check("one over the limit goes alone", &[1, 3 * HALF, 1, 1], &[1, 1, 2]);
+        check("small ones go together", &[10, 20, 30], &[3]);
+        check("exactly the limit", &[HALF, HALF, 10], &[2, 1]);
+        check("one over the limit goes alone", &[10, 3 * HALF, 10, 10], &[1, 1, 2]);
         check("each run starts anew", &[HALF, HALF, HALF, HALF], &[2, 2]);
     }
 

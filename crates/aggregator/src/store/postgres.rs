@@ -27,6 +27,7 @@ const BATCH: &str = include_str!("queries/postgres/batch.sql");
 const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
 const KEEP_DEAD_LETTERS: &str = include_str!("queries/postgres/keep_dead_letters.sql");
 const DEAD_LETTER_COUNT: &str = include_str!("queries/postgres/dead_letter_count.sql");
+const IS_STANDBY: &str = include_str!("queries/postgres/is_standby.sql");
 
 /// Said in full, whatever the server's default: each statement must see what was committed before
 /// it, above all the one that loads what a lock was waited for.
@@ -106,6 +107,7 @@ impl PostgresRepository {
             .max_connections(options.connections_max)
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
             .before_acquire(|connection, usage| {
                 Box::pin(async move {
                     if usage.idle_for > IDLE_UNTIL_TESTED {
@@ -199,6 +201,17 @@ impl PostgresRepository {
         self.answer(query.execute(&self.pool)).await?;
         Ok(())
     }
+}
+
+/// A standby answers reads with an older state, which would be cached as the present one. A server
+/// that is demoted restarts, so asking once for each connection is enough.
+async fn refuse_standby(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let is_standby: bool = sqlx::query_scalar(IS_STANDBY).fetch_one(connection).await?;
+    if is_standby {
+        // As if it were away: the primary will be back under this address.
+        return Err(std::io::Error::other("the server is a standby, not the primary").into());
+    }
+    Ok(())
 }
 
 /// Brings the schema up to date, on a connection of its own: waiting for another process takes

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aggregator::api::auth::{Auth, SERVICES_DEFAULT};
-use aggregator::api::health::Health;
 use aggregator::api::{ApiLimits, ApiState, router};
 use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
+use aggregator::health::Health;
 use aggregator::metrics::Metrics;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};

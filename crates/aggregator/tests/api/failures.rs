@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use aggregator::api::READ_TIMEOUT;
 use axum::body::Body;
 use axum::http::Method;
+use tokio::time::timeout;
 
 use crate::app::{Answer, App, EXTRA_BODY_BYTES_MAX, authenticated};
 use crate::fakes::{Mood, corrupt, unavailable};
@@ -77,7 +79,7 @@ async fn a_read_that_takes_too_long_is_503_and_the_next_can_succeed() {
     let app = app();
     for path in PATHS {
         app.repository.set_mood(Mood::Waits);
-        let answer = app.get(path).await;
+        let answer = timeout(READ_TIMEOUT * 2, app.get(path)).await.unwrap();
         assert_unavailable(&answer, "timed_out");
         app.repository.set_mood(Mood::Answers);
         assert_eq!(app.get(path).await.status, 200);

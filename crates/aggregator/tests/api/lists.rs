@@ -57,8 +57,8 @@ async fn every_status_of_either_kind_is_taken() {
 #[tokio::test]
 async fn a_query_that_means_nothing_is_refused_with_what_is_allowed() {
     let app = App::new();
-    let limit = "limit: not a whole number, allowed: 0 to 100";
-    let offset = "offset: not a whole number, allowed: 0 to 1000000";
+    let limit = "limit: not a whole number from 0 to 100";
+    let offset = "offset: not a whole number from 0 to 1000000";
     let include = "include: unknown value, allowed: full, summary";
     let status = "status: unknown status, allowed: awaiting_content_validation, ";
     let twice = "is given more than once";

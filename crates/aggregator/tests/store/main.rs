@@ -5,6 +5,5 @@
 
 mod conformance;
 mod events;
-mod measure;
 mod postgres;
 mod sqlite;

@@ -12,8 +12,11 @@ use crate::{
 
 conformance_tests!(Server);
 
+/// How long a server may take until it answers again.
+const BACK_LIMIT: Duration = Duration::from_secs(30);
+
 /// A database of its own on the server that all tests share.
-pub(crate) struct Server {
+struct Server {
     url: String,
 }
 
@@ -146,16 +149,42 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
     drop(unit);
 
-    // One dead connection may still be in the pool.
-    while let Err(error) = store.ping().await {
-        assert!(error.is_transient(), "{error:?}");
-    }
+    // A dead connection may still be in the pool.
+    testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
     apply(store.as_ref(), &events).await.unwrap();
 
     // Nobody listens on port 1.
     let nobody = "postgres://postgres@127.0.0.1:1/postgres";
     let outcome = PostgresRepository::connect(nobody, PostgresOptions::default()).await.map(drop);
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let server = testkit::Postgres::start().await;
+    let database = Server { url: server.create_database().await };
+    let short = Duration::from_millis(50);
+    let options = PostgresOptions {
+        acquire_timeout: short,
+        statement_timeout: short,
+        idle_in_transaction_timeout: BACK_LIMIT,
+        ..PostgresOptions::default()
+    };
+    let store = database.open_with(options).await;
+    let mut unit = store.begin().await.unwrap();
+    store.ping().await.unwrap();
+
+    server.pause().await;
+    let events = [registered("b", "u", 1, &[])];
+    let outcome = load(unit.as_mut(), &events).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    let outcome = store.user_page(&whole_list("u")).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    drop(unit);
+
+    server.resume().await;
+    testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
+    apply(&store, &events).await.unwrap();
 }
 
 #[tokio::test]
@@ -168,7 +197,8 @@ async fn every_table_and_column_says_what_it_is() {
         left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
         where relnamespace = 'public'::regnamespace and relkind = 'r'
           and relname <> '_sqlx_migrations'
-          and (obj_description(pg_class.oid) is null or col_description(pg_class.oid, attnum) is null)";
+          and (obj_description(pg_class.oid, 'pg_class') is null
+               or col_description(pg_class.oid, attnum) is null)";
     let silent: Vec<String> =
         sqlx::query_scalar(SILENT).fetch_all(&mut server.connection().await).await.unwrap();
     assert_eq!(silent, Vec::<String>::new());

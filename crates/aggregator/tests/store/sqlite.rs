@@ -15,7 +15,7 @@ use crate::{
 conformance_tests!(File);
 
 /// A database file in a directory of its own.
-pub(crate) struct File {
+struct File {
     directory: TempDir,
 }
 

@@ -54,14 +54,18 @@ async fn an_embedded_key_is_made_once_and_printed_once() {
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_with_their_name() {
+    let directory = tempfile::tempdir().unwrap();
     let check = async |name: &str, builder: ProcessBuilder, expected: &str| {
-        let (code, said) = run(builder).await;
+        let (code, said) = run(builder.env("RAS_DATA_DIR", directory.path())).await;
         assert_eq!(code, 1, "{name}: {said}");
         assert!(said.contains(expected), "{name}: {said}");
     };
     let postgres_url = "postgres://127.0.0.1/none";
     let no_key = program(&["serve", "--database-url", postgres_url]);
     check("a key is required", no_key, "RAS_INTERNAL_API_KEY").await;
+    let alone =
+        program(&["serve", "--database-url", postgres_url]).env("RAS_INTERNAL_API_KEY", KEY);
+    check("a cache that others cannot drop", alone, "cache.single_process").await;
     let open = program(&["serve", "--listen", "0.0.0.0:0"]);
     check("others could reach it", open, "RAS_INTERNAL_API_KEY").await;
     let unknown = program(&["serve"]).env("RAS_CACHE__ENTRY_TTL_SECOND", "3");
@@ -74,6 +78,20 @@ async fn settings_that_cannot_work_are_refused_with_their_name() {
     check("a missing file", no_file, "no-such-file.toml").await;
     let redis_url = program(&["serve", "--redis-url", "http://x"]).env("RAS_INTERNAL_API_KEY", KEY);
     check("not a redis url", redis_url, "redis_url").await;
+}
+
+/// Two processes would have two caches for one file.
+#[tokio::test]
+async fn a_data_directory_is_for_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let first = ServiceBuilder::embedded(directory.path()).start().await;
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path];
+    let (code, said) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("another process uses"), "{said}");
+    first.process.kill().await;
+    ServiceBuilder::embedded(directory.path()).start().await;
 }
 
 #[tokio::test]
@@ -225,4 +243,26 @@ async fn metrics_keep_their_names() {
     assert_eq!(health["status"], "ok");
     let limit = Duration::from_secs(1);
     tokio::time::timeout(limit, service.client.get("/readyz")).await.unwrap().unwrap();
+}
+
+/// `POST events` says of each event what became of it, and of a request what is wrong with it.
+#[tokio::test]
+async fn bad_requests_for_events_are_told_what_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    let check = async |media_type: &str, body: Vec<u8>, expected: &[&str]| {
+        let answer = service.client.post_bytes(media_type, body).await.unwrap_err();
+        for part in expected {
+            assert!(answer.contains(part), "{part:?} in {answer}");
+        }
+    };
+    let one = "application/json";
+    check(one, b"{".to_vec(), &["422", "not_json", "\"error\":\"Event refused\""]).await;
+    check("text/plain", b"{}".to_vec(), &["415", "application/x-ndjson"]).await;
+    let long = vec![b'x'; 17 * 1024 * 1024];
+    check(one, long, &["413", "16777216 bytes"]).await;
+    let many = b"{}\n".repeat(10_001);
+    check("application/x-ndjson", many, &["413", "10000 lines"]).await;
+    let unknown = service.client.get("/internal/v1/events").await.unwrap();
+    assert_eq!(unknown.status(), 405, "there is no GET");
 }

@@ -106,6 +106,38 @@ async fn a_request_waits_for_the_drop_and_then_says_so() {
     assert_eq!(service.client.list("teacher", "").await.total(), 1);
 }
 
+/// A consumer pauses its partitions while it waits for Redis. One that it gives to another replica
+/// meanwhile, and gets back, is not paused any more.
+#[tokio::test]
+async fn a_partition_given_away_during_an_outage_is_consumed_when_it_comes_back() {
+    let broker = Broker::start().await;
+    let (database, redis) = (postgres().await.create_database().await, redis().await);
+    let replica =
+        || ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start();
+    let one = replica().await;
+    one.process.wait_for_line("assigned", PATIENCE).await;
+    redis.pause().await;
+    let event = |number| registered("teacher", &format!("batch-{number}"), 1, next_moment());
+    broker.produce(REGISTERED, "key", event(0).to_string().as_bytes()).await;
+    eventually(PATIENCE, "a waiting consumer", || async {
+        let ready = one.client.get("/readyz").await.unwrap();
+        let body: serde_json::Value = ready.json().await.unwrap();
+        body["consumer"] == "waiting"
+    })
+    .await;
+    let two = replica().await;
+    two.process.wait_for_line("assigned partitions=4", PATIENCE).await;
+    redis.resume().await;
+    two.process.terminate().await;
+    assert!(two.process.wait(PATIENCE).await.success());
+
+    let records: Vec<_> =
+        (1..=100).map(|number| (REGISTERED, event(number).to_string().into_bytes())).collect();
+    broker.produce_all(&records).await;
+    broker.wait_until_acknowledged().await;
+    assert_eq!(one.client.list("teacher", "?limit=0").await.total(), 101);
+}
+
 /// While Redis is away offsets wait, though rows are written; they move when it is back.
 #[tokio::test]
 async fn offsets_wait_for_the_drop() {

@@ -120,8 +120,7 @@ async fn look_at_naive(server: &Server, owner: &str) -> Result<LeftBehind> {
 async fn look_at_cache(server: &Server, cache: &Cache, owner: &str) -> Result<LeftBehind> {
     let owner = Owner::new("killed", owner)?;
     let prefix = page_prefix(&owner);
-    let pages =
-        count_pages(server, |page| format!("{prefix}{page}"), &index_key(&owner)).await?;
+    let pages = count_pages(server, |page| format!("{prefix}{page}"), &index_key(&owner)).await?;
     cache.invalidate(&owner).await?;
     let mut stale = 0;
     for page in 0..pages.pages {

@@ -5,13 +5,14 @@
 //! neither keeps a page out that is on its way in, so they are measured for their cost alone.
 
 use std::fmt::Display;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use freshset::{Cache, Clock as _, Owner};
 
 use crate::Result;
 use crate::report::{Table, grouped, median, progress, ratio, time};
-use crate::server::{Inside, Logged, Server, Watch, page_prefix};
+use crate::server::{Logged, Server, Watch, page_prefix};
 
 /// Keys that belong to others.
 const SMALL_KEYSPACE: u64 = 10_000;
@@ -19,7 +20,7 @@ const LARGE_KEYSPACE: u64 = 1_000_000;
 /// Pages of the owner that is dropped.
 const OWNER_PAGES: [u64; 3] = [10, 1_000, 20_000];
 /// Drops of each kind, an odd number. The tables show the median.
-const RUNS: usize = 5;
+const RUNS: usize = 3;
 /// Keys that one `SCAN` looks at: a hundred times the default, which spares it round trips.
 const SCAN_COUNT: &str = "1000";
 /// Keys that one `DEL` removes.
@@ -35,7 +36,7 @@ pub(crate) struct Drops {
 
 /// A way to drop an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
+enum Method {
     Keys,
     Scan,
     Index,
@@ -54,12 +55,14 @@ struct Row {
 pub(crate) struct Figures {
     /// How long the caller waited.
     pub(crate) waited: Duration,
-    /// What the caller's commands took inside Redis.
-    pub(crate) inside: Inside,
+    /// How many commands the caller sent, one after the other.
+    pub(crate) commands: u64,
+    /// What they took inside Redis.
+    pub(crate) inside: Duration,
     /// The longest wait of another client, until the last page was freed.
     pub(crate) pause: Duration,
-    /// What freeing the pages took inside Redis, after the caller had gone.
-    pub(crate) freeing: Inside,
+    /// What freeing the pages took inside Redis, after the caller had its answer.
+    pub(crate) freeing: Duration,
 }
 
 pub(crate) async fn measure(server: &Server) -> Result<Drops> {
@@ -97,8 +100,8 @@ impl Drops {
                 grouped(*keyspace),
                 grouped(*pages),
                 time(figures.waited),
-                time(figures.inside.total),
-                grouped(figures.inside.commands),
+                time(figures.inside),
+                grouped(figures.commands),
                 time(figures.pause),
             ]);
         }
@@ -127,9 +130,9 @@ impl Drops {
                 grouped(pages),
                 ratio(keys.waited, index.waited),
                 ratio(scan.waited, index.waited),
-                ratio(keys.inside.total, index.inside.total),
-                ratio(scan.inside.total, index.inside.total),
-                ratio(index.inside.total, small.inside.total),
+                ratio(keys.inside, index.inside),
+                ratio(scan.inside, index.inside),
+                ratio(index.inside, small.inside),
             ]);
         }
         format!("Among {} other keys:\n\n{table}", grouped(LARGE_KEYSPACE))
@@ -143,9 +146,12 @@ impl Drops {
 }
 
 impl Figures {
-    const NONE: Self = {
-        let nothing = Inside { total: Duration::ZERO, commands: 0 };
-        Self { waited: Duration::ZERO, inside: nothing, pause: Duration::ZERO, freeing: nothing }
+    const NONE: Self = Self {
+        waited: Duration::ZERO,
+        commands: 0,
+        inside: Duration::ZERO,
+        pause: Duration::ZERO,
+        freeing: Duration::ZERO,
     };
 }
 
@@ -158,39 +164,46 @@ impl Method {
         }
     }
 
-    async fn drop(self, server: &Server, cache: &Cache, owner: &Owner) -> Result<()> {
+    /// Drops the owner; gives the number of commands that it took.
+    async fn drop(self, server: &Server, cache: &Cache, owner: &Owner) -> Result<u64> {
         match self {
             Self::Keys => drop_by_keys(server, owner).await,
             Self::Scan => drop_by_scan(server, owner).await,
-            Self::Index => cache.invalidate(owner).await.map(drop).map_err(Into::into),
+            Self::Index => drop_by_index(cache, owner).await,
         }
     }
 
     /// Whether this is one of the commands that the caller waited for.
     fn sent(self, command: &Logged) -> bool {
-        let (name, first) = command.name();
+        let (name, _) = command.name();
         match self {
             Self::Keys => matches!(&*name, "KEYS" | "DEL"),
             Self::Scan => matches!(&*name, "SCAN" | "DEL"),
-            Self::Index => name == "EVALSHA" && first == drop_script().get_hash(),
+            Self::Index => drops_by_index(command),
         }
     }
 }
 
-/// The script that `Cache::invalidate` runs, to tell it from the others.
-pub(crate) fn drop_script() -> redis::Script {
-    redis::Script::new(include_str!("../../src/lua/drop.lua"))
+/// What a script is called by, once it is loaded.
+static DROP_SCRIPT: LazyLock<String> =
+    LazyLock::new(|| hash_of(include_str!("../../src/lua/drop.lua")));
+static REAP_SCRIPT: LazyLock<String> =
+    LazyLock::new(|| hash_of(include_str!("../../src/lua/reap.lua")));
+
+fn hash_of(script: &str) -> String {
+    redis::Script::new(script).get_hash().to_owned()
+}
+
+/// Whether this is the command that `Cache::invalidate` sends.
+pub(crate) fn drops_by_index(command: &Logged) -> bool {
+    let (name, first) = command.name();
+    name == "EVALSHA" && first == *DROP_SCRIPT
 }
 
 /// Whether this is one of the commands that free dropped pages in the background.
-pub(crate) fn frees(command: &Logged) -> bool {
-    let reap = redis::Script::new(include_str!("../../src/lua/reap.lua"));
+fn frees(command: &Logged) -> bool {
     let (name, first) = command.name();
-    match &*name {
-        "SRANDMEMBER" | "SREM" => true,
-        "EVALSHA" => first == reap.get_hash(),
-        _ => false,
-    }
+    name == "SRANDMEMBER" || name == "EVALSHA" && first == *REAP_SCRIPT
 }
 
 async fn median_drop(
@@ -221,56 +234,67 @@ pub(crate) async fn measure_drop(
     server: &Server,
     watch: &Watch,
     owner: &Owner,
-    drop: impl AsyncFnOnce() -> Result<()>,
+    drop: impl AsyncFnOnce() -> Result<u64>,
     sent: impl Fn(&Logged) -> bool,
 ) -> Result<Figures> {
     server.start_log().await?;
     watch.reset().await;
     let start = server.clock.now();
-    drop().await?;
+    let commands = drop().await?;
     let waited = server.clock.now() - start;
     server.wait_until_freed(owner).await;
     let pause = watch.longest().await;
     let logged = server.stop_log().await?;
-    let inside = Inside::of(logged.iter().filter(|one| sent(one)));
-    let freeing = Inside::of(logged.iter().filter(|one| frees(one)));
-    Ok(Figures { waited, inside, pause, freeing })
+    let inside = logged.iter().filter(|one| sent(one)).map(|one| one.took).sum();
+    let freeing = logged.iter().filter(|one| frees(one)).map(|one| one.took).sum();
+    Ok(Figures { waited, commands, inside, pause, freeing })
 }
 
 pub(crate) fn medians(drops: &[Figures]) -> Option<Figures> {
     Some(Figures {
         waited: median(drops.iter().map(|one| one.waited))?,
+        commands: median(drops.iter().map(|one| one.commands))?,
         inside: median(drops.iter().map(|one| one.inside))?,
         pause: median(drops.iter().map(|one| one.pause))?,
         freeing: median(drops.iter().map(|one| one.freeing))?,
     })
 }
 
-async fn drop_by_keys(server: &Server, owner: &Owner) -> Result<()> {
-    let keys: Vec<String> = server.ask(&["KEYS", &pattern(owner)]).await?;
-    delete(server, &keys).await
+/// One command, of which the caller waits for the answer.
+pub(crate) async fn drop_by_index(cache: &Cache, owner: &Owner) -> Result<u64> {
+    cache.invalidate(owner).await?;
+    Ok(1)
 }
 
-async fn drop_by_scan(server: &Server, owner: &Owner) -> Result<()> {
+async fn drop_by_keys(server: &Server, owner: &Owner) -> Result<u64> {
+    let keys: Vec<String> = server.ask(&["KEYS", &pattern(owner)]).await?;
+    Ok(1 + delete(server, &keys).await?)
+}
+
+async fn drop_by_scan(server: &Server, owner: &Owner) -> Result<u64> {
     let pattern = pattern(owner);
     let mut cursor = "0".to_owned();
+    let mut commands = 0;
     loop {
         let scan = ["SCAN", &cursor, "MATCH", &pattern, "COUNT", SCAN_COUNT];
         let (next, keys): (String, Vec<String>) = server.ask(&scan).await?;
-        delete(server, &keys).await?;
+        commands += 1 + delete(server, &keys).await?;
         if next == "0" {
-            return Ok(());
+            return Ok(commands);
         }
         cursor = next;
     }
 }
 
-async fn delete(server: &Server, keys: &[String]) -> Result<()> {
-    for chunk in keys.chunks(DEL_KEYS_MAX) {
-        let command: Vec<&str> = ["DEL"].into_iter().chain(chunk.iter().map(String::as_str)).collect();
+async fn delete(server: &Server, keys: &[String]) -> Result<u64> {
+    let chunks = keys.chunks(DEL_KEYS_MAX);
+    let commands = chunks.len() as u64;
+    for chunk in chunks {
+        let command: Vec<&str> =
+            ["DEL"].into_iter().chain(chunk.iter().map(String::as_str)).collect();
         let _: u64 = server.ask(&command).await?;
     }
-    Ok(())
+    Ok(commands)
 }
 
 fn pattern(owner: &Owner) -> String {

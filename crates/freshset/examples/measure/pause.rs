@@ -4,12 +4,12 @@
 
 use std::fmt::Display;
 
-use freshset::{Cache, Owner};
+use freshset::Owner;
 
 use crate::Result;
-use crate::drops::{Figures, drop_script, measure_drop, medians};
+use crate::drops::{Figures, drop_by_index, drops_by_index, measure_drop, medians};
 use crate::report::{Table, grouped, progress, ratio, time};
-use crate::server::{Inside, Logged, Server, Watch, index_key, page_prefix};
+use crate::server::{Logged, Server, Watch, index_key, page_prefix};
 
 /// Pages of the owner that is dropped.
 const PAGES: u64 = 100_000;
@@ -27,67 +27,63 @@ return #members";
 pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     progress(&format!("drops of {} pages", grouped(PAGES)));
     let watch = server.watch()?;
-    let delete_all = median_drop(server, &watch, true).await?;
+    let all_at_once = median_drop(server, &watch, true).await?;
     let set_aside = median_drop(server, &watch, false).await?;
 
     let mut table = Table::new([
-        "drop",
+        "one script",
         "caller waits",
         "inside Redis",
-        "freed afterwards, inside Redis",
-        "in commands",
+        "freed afterwards",
         "another client waits",
     ]);
     for (name, figures) in [
-        ("one script: `SMEMBERS`, `DEL` each page", delete_all),
-        ("one script: `RENAME` the index (`drop.lua`)", set_aside),
+        ("`SMEMBERS`, `DEL` each page", all_at_once),
+        ("`RENAME` the index (`drop.lua`)", set_aside),
     ] {
-        let Figures { waited, inside, freeing, pause } = figures;
+        let freed_afterwards = match figures.freeing.is_zero() {
+            true => "nothing".to_owned(),
+            false => format!("in {}", time(figures.freeing)),
+        };
         table.row([
             name.to_owned(),
-            time(waited),
-            time(inside.total),
-            if freeing == Inside::default() { "–".to_owned() } else { time(freeing.total) },
-            grouped(freeing.commands),
-            time(pause),
+            time(figures.waited),
+            time(figures.inside),
+            freed_afterwards,
+            time(figures.pause),
         ]);
     }
     Ok(format!(
-        "{table}\nMedians of {RUNS} drops of an owner with {} pages. The other client's wait is \
-         measured until the last page is freed; ratio {}.",
+        "{table}\nMedians of {RUNS} drops of an owner with {} pages. What the other client waits is \
+         watched until the last page is freed; the ratio is {}.",
         grouped(PAGES),
-        ratio(delete_all.pause, set_aside.pause)
+        ratio(all_at_once.pause, set_aside.pause)
     ))
 }
 
 async fn median_drop(server: &Server, watch: &Watch, deletes_all: bool) -> Result<Figures> {
     let cache = server.cache()?;
     let owner = Owner::new("user", "u")?;
+    cache.invalidate(&owner).await?;
     let mut drops = Vec::new();
     for _ in 0..RUNS {
         server.fill(&cache, &owner, PAGES).await?;
         let drop = async || match deletes_all {
             true => delete_all(server, &owner).await,
-            false => set_aside(&cache, &owner).await,
+            false => drop_by_index(&cache, &owner).await,
         };
-        let sent = |command: &Logged| {
-            let (name, first) = command.name();
-            let aside = name == "EVALSHA" && first == drop_script().get_hash();
-            if deletes_all { name == "EVAL" } else { aside }
+        let sent = |command: &Logged| match deletes_all {
+            true => command.name().0 == "EVAL",
+            false => drops_by_index(command),
         };
         drops.push(measure_drop(server, watch, &owner, drop, sent).await?);
     }
     medians(&drops).ok_or_else(|| "no drops".into())
 }
 
-async fn delete_all(server: &Server, owner: &Owner) -> Result<()> {
+async fn delete_all(server: &Server, owner: &Owner) -> Result<u64> {
     let generation = index_key(owner).replacen(":i:", ":g:", 1);
     let (index, prefix) = (index_key(owner), page_prefix(owner));
     let _: u64 = server.ask(&["EVAL", DELETE_ALL, "2", &index, &generation, &prefix]).await?;
-    Ok(())
-}
-
-async fn set_aside(cache: &Cache, owner: &Owner) -> Result<()> {
-    cache.invalidate(owner).await?;
-    Ok(())
+    Ok(1)
 }

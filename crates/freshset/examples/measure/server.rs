@@ -28,8 +28,11 @@ const FILLERS: usize = 64;
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two pings of the other client, so that it does not take the server for itself.
 const PING_PAUSE: Duration = Duration::from_micros(100);
-/// What the log of commands may hold: those of one drop, and the pings beside it.
-const LOGGED_COMMANDS_MAX: &str = "4000000";
+/// What the log of commands may hold: those of one drop, and what happens beside it.
+const LOGGED_COMMANDS_MAX: &str = "100000";
+/// Commands that take less are not logged, in microseconds. Redis also logs what a script calls, and
+/// writing that down would take longer than the script. No script is faster than this.
+const LOGGED_MICROS_MIN: &str = "5";
 
 /// A running Redis, and a connection that may do everything.
 pub(crate) struct Server {
@@ -40,15 +43,8 @@ pub(crate) struct Server {
 
 /// A command that the server ran, and the time it took inside.
 pub(crate) struct Logged {
-    pub(crate) words: Vec<String>,
+    words: Vec<String>,
     pub(crate) took: Duration,
-}
-
-/// Some of the logged commands, summed up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Inside {
-    pub(crate) total: Duration,
-    pub(crate) commands: u64,
 }
 
 type SlowLogEntry = (u64, u64, u64, Vec<Vec<u8>>, String, String);
@@ -118,10 +114,10 @@ impl Server {
         Ok(line.ok_or("no connected_clients")?.parse()?)
     }
 
-    /// From now on every command is logged with its time.
+    /// From now on commands are logged with their time, but for the smallest.
     pub(crate) async fn start_log(&self) -> Result<()> {
         let _: () = self.ask(&["SLOWLOG", "RESET"]).await?;
-        self.ask(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]).await
+        self.ask(&["CONFIG", "SET", "slowlog-log-slower-than", LOGGED_MICROS_MIN]).await
     }
 
     /// What was logged.
@@ -201,15 +197,6 @@ impl Logged {
     pub(crate) fn name(&self) -> (String, &str) {
         let name = self.words.first().map_or(String::new(), |name| name.to_uppercase());
         (name, self.words.get(1).map_or("", String::as_str))
-    }
-}
-
-impl Inside {
-    pub(crate) fn of<'a>(logged: impl Iterator<Item = &'a Logged>) -> Self {
-        logged.fold(Self::default(), |sum, one| Self {
-            total: sum.total + one.took,
-            commands: sum.commands + 1,
-        })
     }
 }
 

@@ -37,7 +37,12 @@ const NAME: &str = "redis";
 /// `ACL SETUSER ras on >secret ~ras:* ` and this.
 pub const ACL_COMMANDS: &str = "-@all +hello +auth +ping +mget +get +getrange +set \
 +del +unlink +exists +pttl +pexpire +rename +sadd +srem +scard +sismember +srandmember +time \
-+evalsha +script|load";
++evalsha +script|load +select";
+
+/// How long sent bytes may stay unconfirmed by the other machine before the connection counts as
+/// lost.
+#[cfg(target_os = "linux")]
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// How to reach the server, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -89,7 +94,7 @@ impl RedisStore {
     /// [`RedisUrlError`] if the URL cannot be read. Its text never repeats the URL, which may hold
     /// a password.
     pub fn new(url: &str, options: RedisOptions) -> Result<Self, RedisUrlError> {
-        let tcp = TcpSettings::default().set_nodelay(true);
+        let tcp = tcp_settings();
         let info = url.into_connection_info().map_err(RedisUrlError)?.set_tcp_settings(tcp);
         // Naming the client library to the server takes a right that older servers do not know.
         let quiet = info.redis_settings().clone().set_skip_set_lib_name();
@@ -255,6 +260,15 @@ impl Store for RedisStore {
         let dead = self.command(call.invoke_async(&mut self.connection.clone())).await?;
         Ok(Trimmed { sampled: members.len() as u64, dead })
     }
+}
+
+/// A server that is gone without a word must be noticed, or drops would wait for it for minutes
+/// after it is back at another place.
+fn tcp_settings() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(SILENCE_MAX);
+    settings
 }
 
 /// Waits for a command, and for the connection it may need first, at most this long.

@@ -58,7 +58,7 @@ pub(crate) struct MemoryFixture {
 }
 
 impl MemoryFixture {
-    pub(crate) fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
+    pub(crate) fn empty(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
         let clock = Arc::new(ManualClock::default());
         let mut store = MemoryStore::with(64 << 20, clock.clone());
         if let Some(mutant) = mutant {
@@ -104,7 +104,7 @@ pub(crate) struct RedisFixture {
 }
 
 impl RedisFixture {
-    pub(crate) async fn new(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
+    pub(crate) async fn empty(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
         let server = redis().await;
         let admin = redis::Client::open(server.admin_url()).unwrap();
         let admin = admin.get_multiplexed_async_connection().await.unwrap();

@@ -100,16 +100,16 @@ async fn read_after_late_fill(fixture: Arc<dyn Fixture>) -> u64 {
 
 #[tokio::test]
 async fn a_page_loaded_before_a_drop_is_not_stored_after_it() {
-    assert_eq!(read_after_late_fill(MemoryFixture::new(None)).await, 1, "memory");
-    assert_eq!(read_after_late_fill(RedisFixture::new(None).await).await, 1, "redis");
+    assert_eq!(read_after_late_fill(MemoryFixture::empty(None)).await, 1, "memory");
+    assert_eq!(read_after_late_fill(RedisFixture::empty(None).await).await, 1, "redis");
 }
 
 #[tokio::test]
 async fn without_the_token_check_the_same_steps_give_a_stale_page() {
     for mutant in [Mutant::FillWithoutTokenCheck, Mutant::SmembersThenDel] {
-        let memory = MemoryFixture::new(Some(mutant));
+        let memory = MemoryFixture::empty(Some(mutant));
         assert_eq!(read_after_late_fill(memory).await, 0, "{mutant:?} in memory");
-        let redis = RedisFixture::new(Some(mutant)).await;
+        let redis = RedisFixture::empty(Some(mutant)).await;
         assert_eq!(read_after_late_fill(redis).await, 0, "{mutant:?} on redis");
     }
 }
@@ -119,7 +119,7 @@ async fn without_the_token_check_the_same_steps_give_a_stale_page() {
 #[tokio::test]
 async fn overlapping_drops_leave_no_page_behind() {
     for first_drop_is_early in [true, false] {
-        let fixture = RedisFixture::new(None).await;
+        let fixture = RedisFixture::empty(None).await;
         let world = World::new(&*fixture);
         world.database.store(1, Ordering::SeqCst);
         if first_drop_is_early {
@@ -137,7 +137,7 @@ async fn overlapping_drops_leave_no_page_behind() {
 
 #[tokio::test]
 async fn a_drop_without_an_index_still_drops() {
-    for fixture in [MemoryFixture::new(None), RedisFixture::new(None).await] {
+    for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         assert_eq!(world.read().await, 0);
         fixture.evict_index(&world.owner).await;
@@ -149,7 +149,7 @@ async fn a_drop_without_an_index_still_drops() {
 /// (H4) A request for a token is delivered again after its generation was dropped.
 #[tokio::test]
 async fn a_token_request_delivered_twice_revives_nothing() {
-    for fixture in [MemoryFixture::new(None), RedisFixture::new(None).await] {
+    for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let request = Nonce::from_bits(4);
         let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
@@ -165,7 +165,7 @@ async fn a_token_request_delivered_twice_revives_nothing() {
 /// (H8) The writer ends between its change and its drop; the event comes again, as a duplicate.
 #[tokio::test]
 async fn a_repeated_event_drops_again() {
-    let fixture = RedisFixture::new(None).await;
+    let fixture = RedisFixture::empty(None).await;
     let world = World::new(&*fixture);
     assert_eq!(world.read().await, 0);
     world.database.store(1, Ordering::SeqCst);
@@ -178,7 +178,7 @@ async fn a_repeated_event_drops_again() {
 /// (H10) A reader that starts after the drop does not join a load that began before it.
 #[tokio::test]
 async fn a_reader_does_not_join_a_load_from_before_the_drop() {
-    for fixture in [MemoryFixture::new(None), RedisFixture::new(None).await] {
+    for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let early = world.read_and_hold().await;
         world.write().await;
@@ -193,7 +193,7 @@ async fn a_reader_does_not_join_a_load_from_before_the_drop() {
 /// refuses the fill.
 #[tokio::test]
 async fn the_load_begins_after_the_token() {
-    for fixture in [MemoryFixture::new(None), RedisFixture::new(None).await] {
+    for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let load = || async {
             let nonce = Nonce::from_bits(11);
@@ -216,7 +216,7 @@ async fn the_load_begins_after_the_token() {
 #[tokio::test]
 async fn a_drop_of_many_pages_touches_none_of_them() {
     const PAGES: u64 = 5_000;
-    let fixture = RedisFixture::new(None).await;
+    let fixture = RedisFixture::empty(None).await;
     let world = World::new(&*fixture);
     for number in 0..PAGES {
         let key = EntryKey::new(["list", &number.to_string()]).unwrap();

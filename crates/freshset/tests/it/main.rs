@@ -1,5 +1,7 @@
 //! The library on its real stores: rules, planted mistakes, forced interleavings, outages.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 mod fixtures;
 mod interleavings;
 mod mutants;

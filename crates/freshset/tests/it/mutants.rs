@@ -39,7 +39,7 @@ fn rule_against(mutant: Mutant) -> &'static str {
 #[tokio::test]
 async fn every_planted_mistake_is_rejected_in_memory() {
     for mutant in Mutant::ALL {
-        let broken = broken_rules(|| async { MemoryFixture::new(Some(mutant)) }).await;
+        let broken = broken_rules(|| async { MemoryFixture::empty(Some(mutant)) }).await;
         assert!(broken.contains(&rule_against(mutant)), "{mutant:?} broke only {broken:?}");
     }
 }
@@ -47,7 +47,7 @@ async fn every_planted_mistake_is_rejected_in_memory() {
 #[tokio::test]
 async fn every_planted_mistake_is_rejected_on_redis() {
     for mutant in Mutant::ALL {
-        let broken = broken_rules(|| RedisFixture::new(Some(mutant))).await;
+        let broken = broken_rules(|| RedisFixture::empty(Some(mutant))).await;
         assert!(broken.contains(&rule_against(mutant)), "{mutant:?} broke only {broken:?}");
     }
 }

@@ -5,7 +5,7 @@ mod memory {
 
     freshset::store_conformance!(
         #[tokio::test]
-        MemoryFixture::new(None)
+        MemoryFixture::empty(None)
     );
 }
 
@@ -14,7 +14,7 @@ mod redis {
 
     freshset::store_conformance!(
         #[tokio::test]
-        RedisFixture::new(None).await
+        RedisFixture::empty(None).await
     );
 }
 

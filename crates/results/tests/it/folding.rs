@@ -140,7 +140,7 @@ fn the_batches_whose_answers_may_have_changed_are_told() {
     fn check(name: &str, before: &[Event], event: Event, want: &[u32]) {
         let mut rows = fold(before);
         assert_eq!(rows.apply(&event).unwrap(), ids(want), "{name}");
-        assert_eq!(rows.apply(&event).unwrap().last(), ids(want).last(), "{name}, again");
+        assert_eq!(rows.apply(&event).unwrap(), ids(want), "{name}, again");
     }
 
     let slot = |batch| slot_assigned(90, 9, batch, 1);
@@ -153,6 +153,28 @@ fn the_batches_whose_answers_may_have_changed_are_told() {
     check("leaves by an earlier fact", &[slot(1)], early_slot(2), &[1, 2]);
     let several = [slot_assigned(1, 1, 1, 1), slot_assigned(2, 1, 2, 2)];
     check("several leave", &several, registered(3, 1, 3, &[1, 2]), &[1, 2, 3]);
+}
+
+#[test]
+fn the_batch_that_shows_an_essay_is_told_however_many_claim_it() {
+    let claims = results::CLAIMANTS_MAX as u32 + 5;
+    // The home is the batch with the largest id: the first to be cut off if ids alone counted.
+    let mut events = vec![slot_assigned(1, 0, claims, 1)];
+    events.extend((1..claims).map(|batch| slot_assigned(batch + 1, 1, batch, 1)));
+    let mut rows = fold(&events);
+    let touched = rows.apply(&slot_assigned(100, 2, 1, 1)).unwrap();
+    assert!(touched.is_superset(&ids(&[claims, 1])), "{touched:?}");
+}
+
+#[test]
+fn a_batch_has_a_limit_of_essays() {
+    let essays: Vec<u32> = (0..results::ESSAYS_PER_BATCH_MAX as u32).collect();
+    let mut rows = fold(&[registered(1, 1, 1, &essays)]);
+    let before = rows.clone();
+    let refusal = rows.apply(&registered(2, 2, 1, &[u32::MAX])).unwrap_err();
+    assert_eq!(refusal.code, results::RefusalCode::TooLarge);
+    assert_eq!(rows, before);
+    assert!(rows.apply(&registered(3, 3, 1, &[7])).is_ok(), "listed before");
 }
 
 #[test]

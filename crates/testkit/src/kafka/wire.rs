@@ -1,8 +1,8 @@
 //! The three requests of Kafka's protocol that a test broker needs before its first client: is it
 //! ready, create this topic, does the topic have leaders. A JVM for each would take a second.
 //!
-//! Formats: the Kafka protocol guide, `CreateTopics` version 4 and `Metadata` version 4, the last
-//! ones without tagged fields for the former, which brokers 2.4 to 4.x understand.
+//! Formats: the Kafka protocol guide, `CreateTopics` and `Metadata`, both in version 4, which has
+//! no tagged fields yet, and which brokers still understand in 4.x.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +17,8 @@ const CREATE_TOPICS: i16 = 19;
 const VERSION: i16 = 4;
 const ERROR_NONE: i16 = 0;
 const ERROR_TOPIC_EXISTS: i16 = 36;
+/// Timed out, not the controller: a broker that has just come back says so for a moment.
+const ERRORS_THAT_PASS: [i16; 2] = [7, 41];
 /// One copy: there is one broker.
 const REPLICATION: i16 = 1;
 
@@ -32,12 +34,12 @@ pub(super) async fn answers(broker: SocketAddr) -> bool {
     matches!(metadata(broker, None).await, Ok(seen) if seen.brokers > 0)
 }
 
-/// Creates a topic; one that exists is left as it is.
+/// Creates a topic; one that exists is left as it is. `false`: not now, ask again.
 pub(super) async fn create_topic(
     broker: SocketAddr,
     name: &str,
     partitions: u16,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut request = Request::new(CREATE_TOPICS);
     request.int32(1).string(name).int32(i32::from(partitions)).int16(REPLICATION);
     // No assignments, no configs; not only validated.
@@ -49,11 +51,13 @@ pub(super) async fn create_topic(
         let name = answer.string()?.unwrap_or_default();
         let error = answer.int16()?;
         let message = answer.string()?.unwrap_or_default();
-        if error != ERROR_NONE && error != ERROR_TOPIC_EXISTS {
-            bail!("kafka refused to create topic {name}: error {error} {message}");
+        match error {
+            ERROR_NONE | ERROR_TOPIC_EXISTS => {}
+            error if ERRORS_THAT_PASS.contains(&error) => return Ok(false),
+            error => bail!("kafka refused to create topic {name}: error {error} {message}"),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether every partition of a topic can be written to.

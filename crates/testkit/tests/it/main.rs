@@ -1,5 +1,7 @@
 //! Each server and helper does what tests will rely on, on the real programs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 mod eventually;
 mod kafka;
 mod owner;

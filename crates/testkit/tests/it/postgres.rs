@@ -1,9 +1,15 @@
 //! PostgreSQL starts, answers, pauses, dies, and comes back with what was committed.
 
-use testkit::Postgres;
+use std::future::pending;
+
+use testkit::{Postgres, Process, eventually, programs};
 use tokio::time::timeout;
 
-use crate::SILENCE;
+use crate::{SILENCE, SOON};
+
+/// A statement that does not end, and tells so again and again.
+const TICKS: &str =
+    "do $$ begin loop raise notice 'tick'; perform pg_sleep(0.01); end loop; end $$";
 
 #[tokio::test]
 async fn every_database_is_new_and_empty() {
@@ -30,20 +36,27 @@ async fn a_killed_postgres_comes_back_with_what_was_committed() {
 }
 
 #[tokio::test]
-async fn a_paused_postgres_is_silent_with_its_backends_until_it_is_resumed() {
+async fn a_paused_postgres_is_silent_on_old_and_new_connections_until_it_is_resumed() {
     let postgres = Postgres::start().await;
-    let url = postgres.create_database().await;
-    // Two steps, so that a backend is at work when the pause comes.
-    let counting = postgres.psql(&url, "select count(*) from generate_series(1, 3000000)");
-    tokio::pin!(counting);
+    let url = postgres.url("postgres");
+    let connected = Process::builder(programs::postgres_bin().unwrap().join("psql"))
+        .args(["--no-psqlrc", "--dbname", &url])
+        .args(["--command", TICKS])
+        .start()
+        .await;
+    connected.wait_for_line("tick", SOON).await;
 
     postgres.pause().await;
-    assert!(timeout(SILENCE, &mut counting).await.is_err());
-    let asked = timeout(SILENCE, postgres.psql(&url, "select 1")).await;
-    assert!(asked.is_err());
+    let new_connection = timeout(SILENCE, postgres.psql(&url, "select 1")).await;
+    assert!(new_connection.is_err());
+    // What was under way has arrived by now.
+    let seen = connected.lines().len();
+    assert!(timeout(SILENCE, pending::<()>()).await.is_err());
+    assert_eq!(connected.lines().len(), seen);
 
     postgres.resume().await;
-    assert_eq!(counting.await, "3000000");
+    eventually(SOON, "more ticks", async || connected.lines().len() > seen).await;
+    assert_eq!(postgres.psql(&url, "select 1").await, "1");
 }
 
 #[tokio::test]

@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use self::context::Context;
 use self::positions::Positions;
 use super::intake::{Intake, KafkaAddress, Origin, Record};
-use crate::api::health::{ConsumerState, Health};
 use crate::apply::{Backoff, GROUP_EVENTS_MAX};
 use crate::clock::Clock;
+use crate::health::{ConsumerState, Health};
 use crate::metrics::Metrics;
 
 /// How long a group may take before the consumer takes part in its group's life again. The broker
@@ -161,6 +161,7 @@ impl KafkaConsumer {
             }
         };
         self.resume();
+        self.health.set_consumer(ConsumerState::Running);
         taken.is_ok()
     }
 
@@ -175,7 +176,10 @@ impl KafkaConsumer {
     }
 
     fn acknowledge(&mut self, positions: Positions) {
-        let committed = self.consumer.commit(&positions.to_list(), CommitMode::Async);
+        let committed = self.consumer.assignment().and_then(|assigned| {
+            let list = positions.of(&assigned);
+            if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Async) }
+        });
         if let Err(error) = committed {
             self.note(&error);
         }
@@ -186,12 +190,15 @@ impl KafkaConsumer {
     async fn leave(self) {
         self.health.set_consumer(ConsumerState::Stopped);
         let consumer = self.consumer;
-        let list = self.positions.to_list();
-        // These calls block; the limit keeps a broker that is away from holding up the stop.
+        let positions = self.positions;
+        // These calls block; the limit keeps a broker that is away from holding up the stop. What
+        // is left of them then ends with the process, which does not wait for it (`main.rs`).
         let left = tokio::task::spawn_blocking(move || {
-            if list.count() > 0
-                && let Err(error) = consumer.commit(&list, CommitMode::Sync)
-            {
+            let committed = consumer.assignment().and_then(|assigned| {
+                let list = positions.of(&assigned);
+                if list.count() == 0 { Ok(()) } else { consumer.commit(&list, CommitMode::Sync) }
+            });
+            if let Err(error) = committed {
                 tracing::info!(%error, "last offsets not committed; their records come again");
             }
             consumer.unsubscribe();

@@ -29,9 +29,14 @@ impl Positions {
         self.next.extend(later.next);
     }
 
-    pub(super) fn to_list(&self) -> TopicPartitionList {
+    /// The positions of those partitions that are still ours. The position of a partition that was
+    /// given away is its new owner's to move; ours would move it back.
+    pub(super) fn of(&self, assigned: &TopicPartitionList) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(self.next.len());
         for ((topic, partition), next) in &self.next {
+            if assigned.find_partition(topic, *partition).is_none() {
+                continue;
+            }
             // The only error is an offset out of range, and these come from the broker.
             let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*next));
         }

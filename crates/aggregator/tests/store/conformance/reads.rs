@@ -62,7 +62,8 @@ pub(crate) async fn r6_a_filter_counts_what_it_selects(backend: impl Backend) {
     // No event of today leads there.
     backend
         .execute(
-            "update batches set status = 'completed_successfully' where batch_id in ('A', 'oldest')",
+            "update batches set status = 'completed_successfully' \
+             where batch_id in ('A', 'oldest')",
         )
         .await;
 
@@ -175,6 +176,11 @@ pub(crate) async fn r8_only_registered_batches_are_shown(backend: impl Backend) 
     let shown = store.batch(&batch_id("b")).await.unwrap().unwrap();
     assert_eq!(shown.essays[0].id, essay_id("e"), "what came before was kept");
     assert_eq!(store.user_page(&whole_list("u")).await.unwrap().batches, [shown]);
+
+    // A row without a registration, which no event of today leaves behind.
+    backend.execute("update batches set user_id = null, status = null, created_at = null").await;
+    assert_eq!(store.batch(&batch_id("b")).await.unwrap(), None);
+    assert_eq!(store.user_page(&whole_list("u")).await.unwrap().total, 0);
 }
 
 pub(crate) async fn r9_ids_are_opaque(backend: impl Backend) {

@@ -95,7 +95,8 @@ pub(crate) async fn r13_a_newer_schema_does_not_stop_a_start(backend: impl Backe
     backend.open().await.close().await;
     backend
         .execute(
-            "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+            "insert into _sqlx_migrations \
+             (version, description, success, checksum, execution_time) \
              select version + 1000, 'of a newer program', success, checksum, execution_time \
              from _sqlx_migrations",
         )

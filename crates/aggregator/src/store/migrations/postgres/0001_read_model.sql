@@ -27,12 +27,18 @@ create table batches (
 create index batches_of_user on batches (user_id, created_at desc, batch_id) include (status)
     where user_id is not null;
 
-comment on table  batches            is 'One row per batch of which any fact is known. Only registered ones are shown.';
-comment on column batches.batch_id   is 'Opaque id, 1 to 255 bytes, ordered by its bytes.';
-comment on column batches.user_id    is 'Owner. Copied from state; null until the batch is registered.';
-comment on column batches.status     is 'Internal status. Copied from state; null until the batch is registered.';
-comment on column batches.created_at is 'Time of the earliest registration. Copied from state; null until then.';
-comment on column batches.state      is 'The batch as the fold made it: a versioned JSON document, the truth of this row.';
+comment on table batches is
+    'One row per batch of which any fact is known. Only registered ones are shown.';
+comment on column batches.batch_id is
+    'Opaque id, 1 to 255 bytes, ordered by its bytes.';
+comment on column batches.user_id is
+    'Owner. Copied from state; null until the batch is registered.';
+comment on column batches.status is
+    'Internal status. Copied from state; null until the batch is registered.';
+comment on column batches.created_at is
+    'Time of the earliest registration. Copied from state; null until then.';
+comment on column batches.state is
+    'The batch as the fold made it: a versioned JSON document, the truth of this row.';
 
 create table essays (
     essay_id text collate "C" not null,
@@ -46,11 +52,16 @@ create table essays (
 
 create index essays_of_batch on essays (batch_id, essay_id);
 
-comment on table  essays          is 'One row per essay of which any fact is known.';
-comment on column essays.essay_id is 'Opaque id, 1 to 255 bytes, ordered by its bytes.';
-comment on column essays.batch_id is 'The batch the essay belongs to now. Copied from state; may change.';
-comment on column essays.revision is 'Counts the writes of this row, from 1. A writer that did not see the last one is refused.';
-comment on column essays.state    is 'The essay as the fold made it: a versioned JSON document, the truth of this row.';
+comment on table essays is
+    'One row per essay of which any fact is known.';
+comment on column essays.essay_id is
+    'Opaque id, 1 to 255 bytes, ordered by its bytes.';
+comment on column essays.batch_id is
+    'The batch the essay belongs to now. Copied from state; may change.';
+comment on column essays.revision is
+    'Counts the writes of this row, from 1. A writer that did not see the last one is refused.';
+comment on column essays.state is
+    'The essay as the fold made it: a versioned JSON document, the truth of this row.';
 
 create table inbox (
     event_id   uuid not null,
@@ -61,11 +72,16 @@ create table inbox (
     constraint inbox_pk primary key (event_id)
 );
 
-comment on table  inbox            is 'Events whose effect is in the rows. An event found here changes nothing again.';
-comment on column inbox.event_id   is 'Id of the event, as its sender gave it or as derived from its bytes.';
-comment on column inbox.kind       is 'What kind of event it was.';
-comment on column inbox.event_at   is 'When it happened, by its sender''s clock.';
-comment on column inbox.applied_at is 'When it was applied, by the clock of the process that applied it.';
+comment on table inbox is
+    'Events whose effect is in the rows. An event found here changes nothing again.';
+comment on column inbox.event_id is
+    'Id of the event, as its sender gave it or as derived from its bytes.';
+comment on column inbox.kind is
+    'What kind of event it was.';
+comment on column inbox.event_at is
+    'When it happened, by its sender''s clock.';
+comment on column inbox.applied_at is
+    'When it was applied, by the clock of the process that applied it.';
 
 create table dead_letters (
     id          bigint generated always as identity,
@@ -85,16 +101,29 @@ create table dead_letters (
     constraint dead_letters_once unique (fingerprint)
 );
 
-comment on table  dead_letters             is 'Records that were refused, with all that is needed to look into them or send them again.';
-comment on column dead_letters.id          is 'Order of arrival. Has gaps.';
-comment on column dead_letters.fingerprint is 'Names the record, so that a redelivered one is kept once.';
-comment on column dead_letters.source      is 'How it came in: kafka or http.';
-comment on column dead_letters.topic       is 'Kafka topic, if it came by one.';
-comment on column dead_letters.partition   is 'Kafka partition, if it came by one.';
-comment on column dead_letters."offset"    is 'Kafka offset, if it came by one.';
-comment on column dead_letters.key         is 'Kafka key, as received.';
-comment on column dead_letters.headers     is 'Kafka headers in their order: [[name, value in hexadecimal], ...].';
-comment on column dead_letters.bytes       is 'The record, as received.';
-comment on column dead_letters.code        is 'Why it was refused, as a name.';
-comment on column dead_letters.detail      is 'Why it was refused, as a sentence.';
-comment on column dead_letters.at          is 'When it was refused.';
+comment on table dead_letters is
+    'Records that were refused, with all that is needed to look into them or to resend them.';
+comment on column dead_letters.id is
+    'Order of arrival. Has gaps.';
+comment on column dead_letters.fingerprint is
+    'Names the record, so that a redelivered one is kept once.';
+comment on column dead_letters.source is
+    'How it came in: kafka or http.';
+comment on column dead_letters.topic is
+    'Kafka topic, if it came by one.';
+comment on column dead_letters.partition is
+    'Kafka partition, if it came by one.';
+comment on column dead_letters."offset" is
+    'Kafka offset, if it came by one.';
+comment on column dead_letters.key is
+    'Kafka key, as received.';
+comment on column dead_letters.headers is
+    'Kafka headers in their order: [[name, value in hexadecimal], ...].';
+comment on column dead_letters.bytes is
+    'The record, as received.';
+comment on column dead_letters.code is
+    'Why it was refused, as a name.';
+comment on column dead_letters.detail is
+    'Why it was refused, as a sentence.';
+comment on column dead_letters.at is
+    'When it was refused.';

@@ -1,8 +1,8 @@
 //! Answers that say what went wrong: `application/problem+json` as in RFC 9457.
 //!
 //! A body holds a stable `code` for programs, the sentence that existing clients read in `error`,
-//! and a `detail` about this request. It never holds the text of an internal error, an id or a
-//! value that was sent: those belong to the log, or to nobody.
+//! and a `detail` about this request. It never holds
+//! the text of an internal error; a refused event's detail may quote a short piece of what was sent.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Problem {
         self.status
     }
 
-    pub(super) fn missing_authentication() -> Self {
+    pub(crate) fn missing_authentication() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "missing_authentication",
@@ -105,7 +105,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn invalid_credentials() -> Self {
+    pub(crate) fn invalid_credentials() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "invalid_credentials",
@@ -114,7 +114,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn batch_not_found() -> Self {
+    pub(crate) fn batch_not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "batch_not_found",
@@ -123,7 +123,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn route_not_found() -> Self {
+    pub(crate) fn route_not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "route_not_found",
@@ -132,7 +132,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",

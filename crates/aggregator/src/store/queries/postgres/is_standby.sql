@@ -1,0 +1,2 @@
+-- Whether this server follows another one.
+select pg_is_in_recovery()

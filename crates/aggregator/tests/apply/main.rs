@@ -1,0 +1,185 @@
+//! Which owners an event drops, on a real SQLite file and the in-process cache.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+use std::sync::Arc;
+
+use aggregator::apply::{EventProcessor, Outcome};
+use aggregator::cache::CacheManager;
+use aggregator::clock::{Clock, SystemClock};
+use aggregator::metrics::Metrics;
+use aggregator::store::{BatchRepository, PageQuery, SqliteOptions, SqliteRepository, StoreError};
+use freshset::store::memory::MemoryStore;
+use freshset::{Cache, Source};
+use results::{Event, RefusalCode, Timestamp, UserId, decode};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+struct World {
+    processor: EventProcessor,
+    cache: CacheManager,
+    repository: Arc<dyn BatchRepository>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.sqlite3");
+        let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
+        let repository: Arc<dyn BatchRepository> = Arc::new(repository);
+        let metrics = Metrics::new();
+        let cache =
+            CacheManager::new(Cache::builder(Arc::new(MemoryStore::new())), metrics.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let processor = EventProcessor::new(Arc::clone(&repository), cache.clone(), metrics, clock);
+        Self { processor, cache, repository, _directory: directory }
+    }
+
+    async fn process(&self, event: &Event) -> Outcome {
+        let events = std::slice::from_ref(event);
+        self.processor.process(events, &CancellationToken::new()).await.unwrap().remove(0)
+    }
+
+    /// Reads the user's list; whether it came from the cache.
+    async fn is_cached(&self, user: &str) -> bool {
+        let query = PageQuery {
+            user_id: UserId::parse(user).unwrap(),
+            statuses: Vec::new(),
+            limit: 20,
+            offset: 0,
+            include_essays: true,
+        };
+        let load = || async {
+            let page = self.repository.user_page(&query).await?;
+            Ok::<_, StoreError>(page.total.to_string().into_bytes())
+        };
+        self.cache.user_batches(&query, load).await.unwrap().source == Source::Hit
+    }
+
+    async fn cache_lists(&self, users: &[&str]) {
+        for user in users {
+            self.is_cached(user).await;
+            assert!(self.is_cached(user).await);
+        }
+    }
+}
+
+fn event(number: u128, event_type: &str, second: u32, data: Value) -> Event {
+    let record = json!({
+        "event_id": uuid::Uuid::from_u128(number),
+        "event_type": event_type,
+        "event_timestamp": format!("2026-01-01T00:00:{second:02}Z"),
+        "source_service": "test",
+        "data": data,
+    });
+    decode(record.to_string().as_bytes(), None, Timestamp::from_unix_micros(0)).unwrap()
+}
+
+fn registered(number: u128, batch: &str, user: &str, essays: &[&str], second: u32) -> Event {
+    let data = json!({
+        "entity_id": batch,
+        "expected_essay_count": essays.len(),
+        "essay_ids": essays,
+        "metadata": {"entity_id": batch, "entity_type": "batch"},
+        "course_code": "ENG5",
+        "user_id": user,
+    });
+    event(number, "huleedu.batch.essays.registered.v1", second, data)
+}
+
+fn slot(number: u128, batch: &str, essay: &str, second: u32) -> Event {
+    let data = json!({
+        "batch_id": batch,
+        "essay_id": essay,
+        "file_upload_id": "upload",
+        "text_storage_id": "text",
+        "original_file_name": "essay.docx",
+    });
+    event(number, "huleedu.els.essay.slot.assigned.v1", second, data)
+}
+
+#[tokio::test]
+async fn an_event_drops_its_owner_and_nobody_else() {
+    let world = World::new().await;
+    let first = registered(1, "batch-a", "anna", &["e1"], 1);
+    assert_eq!(world.process(&first).await, Outcome::Applied);
+    world.cache_lists(&["anna", "bert"]).await;
+    assert_eq!(world.process(&slot(2, "batch-a", "e1", 2)).await, Outcome::Applied);
+    assert!(!world.is_cached("anna").await);
+    assert!(world.is_cached("bert").await);
+}
+
+#[tokio::test]
+async fn a_duplicate_drops_again() {
+    let world = World::new().await;
+    let first = registered(1, "batch-a", "anna", &["e1"], 1);
+    world.process(&first).await;
+    world.cache_lists(&["anna"]).await;
+    assert_eq!(world.process(&first).await, Outcome::Duplicate);
+    assert!(!world.is_cached("anna").await);
+}
+
+/// An essay is shown by the batch that its first fact named, until another batch registers it. Both
+/// teachers' lists change, and both are dropped again when the event comes again.
+#[tokio::test]
+async fn a_batch_that_an_essay_left_is_told_and_told_again() {
+    let world = World::new().await;
+    world.process(&registered(1, "batch-a", "anna", &[], 1)).await;
+    world.process(&slot(2, "batch-a", "e1", 2)).await;
+    world.cache_lists(&["anna", "bert"]).await;
+
+    let claim = registered(3, "batch-b", "bert", &["e1"], 3);
+    assert_eq!(world.process(&claim).await, Outcome::Applied);
+    assert!(!world.is_cached("anna").await, "the essay left");
+    assert!(!world.is_cached("bert").await, "the essay came");
+
+    world.cache_lists(&["anna", "bert"]).await;
+    assert_eq!(world.process(&claim).await, Outcome::Duplicate);
+    assert!(!world.is_cached("anna").await, "the first attempt may have ended before it told");
+    assert!(!world.is_cached("bert").await);
+}
+
+/// A sender that leaves out the time gives a repetition another one. It is the same event still.
+#[tokio::test]
+async fn a_repetition_told_with_a_later_time_changes_nothing() {
+    let world = World::new().await;
+    world.process(&registered(1, "batch-a", "anna", &["e1", "e2"], 1)).await;
+    world.process(&slot(2, "batch-a", "e1", 2)).await;
+    let id = results::BatchId::parse("batch-a").unwrap();
+    let before = world.repository.batch(&id).await.unwrap().unwrap().essays.remove(0);
+    let events = [slot(2, "batch-a", "e1", 50), slot(3, "batch-a", "e2", 3)];
+    world.processor.process(&events, &CancellationToken::new()).await.unwrap();
+    let after = world.repository.batch(&id).await.unwrap().unwrap().essays.remove(0);
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_and_changes_nothing() {
+    let world = World::new().await;
+    world.process(&registered(1, "batch-a", "anna", &["e1"], 1)).await;
+    world.cache_lists(&["anna", "bert"]).await;
+    let outcome = world.process(&registered(2, "batch-a", "bert", &["e1"], 2)).await;
+    let Outcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(refusal.code, RefusalCode::ConflictingOwner);
+    assert!(world.is_cached("anna").await && world.is_cached("bert").await);
+}
+
+/// One request of many events: each has its effect, the same one twice has it once.
+#[tokio::test]
+async fn a_group_is_applied_as_its_events_one_by_one() {
+    let world = World::new().await;
+    let first = registered(1, "batch-a", "anna", &["e1"], 1);
+    let stranger = registered(2, "batch-a", "bert", &["e1"], 2);
+    let events = [first.clone(), slot(3, "batch-a", "e1", 3), first, stranger];
+    let outcomes = world.processor.process(&events, &CancellationToken::new()).await.unwrap();
+    let names: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Applied => "applied",
+            Outcome::Duplicate => "duplicate",
+            Outcome::Refused(_) => "refused",
+        })
+        .collect();
+    assert_eq!(names, ["applied", "applied", "duplicate", "refused"]);
+}

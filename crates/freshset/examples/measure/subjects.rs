@@ -1,0 +1,84 @@
+//! The two caches that are put under load, behind one face.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshset::{BoxError, Cache, EntryKey, Owner, Source};
+use tokio::time::sleep;
+
+use crate::Result;
+use crate::naive::Naive;
+use crate::server::Server;
+
+/// What one owner's pages are made of: a version.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    committed: AtomicU64,
+}
+
+impl Row {
+    pub(crate) fn commit(&self) -> u64 {
+        self.committed.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// A query: it sees the version of the moment it began, and takes its time.
+    async fn query(&self, takes: Duration) -> u64 {
+        let version = self.committed.load(Ordering::SeqCst);
+        sleep(takes).await;
+        version
+    }
+}
+
+/// What a read gave.
+pub(crate) struct Seen {
+    pub(crate) version: u64,
+    pub(crate) is_hit: bool,
+}
+
+/// A cache of the pages of one owner, as one process sees it.
+#[derive(Clone)]
+pub(crate) enum Subject {
+    Naive(Naive),
+    Fresh(Cache, Owner),
+}
+
+impl Subject {
+    pub(crate) fn naive(server: &Server, owner: u64) -> Result<Self> {
+        Ok(Self::Naive(Naive::new(server, &format!("load-{owner}"))))
+    }
+
+    pub(crate) fn fresh(cache: &Cache, owner: u64) -> Result<Self> {
+        Ok(Self::Fresh(cache.clone(), Owner::new("load", &owner.to_string())?))
+    }
+
+    pub(crate) async fn read(&self, page: &str, row: &Arc<Row>, takes: Duration) -> Result<Seen> {
+        match self {
+            Self::Naive(naive) => {
+                if let Some(version) = naive.get(page).await? {
+                    return Ok(Seen { version, is_hit: true });
+                }
+                let version = row.query(takes).await;
+                naive.fill(page, version).await?;
+                Ok(Seen { version, is_hit: false })
+            }
+            Self::Fresh(cache, owner) => {
+                let load = || async {
+                    let version = row.query(takes).await;
+                    Ok::<_, BoxError>(Bytes::from(version.to_string()))
+                };
+                let answer = cache.get_or_load(owner, &EntryKey::new([page])?, load).await?;
+                let version = std::str::from_utf8(&answer.bytes)?.parse()?;
+                Ok(Seen { version, is_hit: answer.source == Source::Hit })
+            }
+        }
+    }
+
+    pub(crate) async fn drop_all(&self) -> Result<()> {
+        match self {
+            Self::Naive(naive) => naive.drop_at_once().await,
+            Self::Fresh(cache, owner) => Ok(cache.invalidate(owner).await.map(drop)?),
+        }
+    }
+}

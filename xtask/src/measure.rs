@@ -1,0 +1,125 @@
+//! `cargo x measure`: the figures of docs/active-invalidation.md, measured here and now.
+//!
+//! What is measured is a program of its own, `crates/freshset/examples/measure`. Here its tables are
+//! only put into the document.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::report::Report;
+use crate::shell::{self, cargo};
+use crate::{needs, paths};
+
+/// The document, below the root of the repository.
+const DOCUMENT: &str = "docs/active-invalidation.md";
+/// What begins and ends a block, both in the output of the program and in the document.
+const BEGIN: &str = "<!-- measured:";
+const END: &str = "<!-- /measured -->";
+
+/// Measure what docs/active-invalidation.md says, on a real Redis
+///
+/// Starts a Redis of its own, fills it with a million keys, and prints tables: KEYS and SCAN against
+/// the index, what a crash leaves behind, and stale reads of a naive cache and of ours. Takes two
+/// minutes once it is built, and wants the machine for itself. What is missing on this machine is
+/// installed first, as for `cargo x test`. TESTKIT_SEED repeats the random choices.
+///
+/// Examples:
+///   cargo x measure           print the tables
+///   cargo x measure --write   put them into the document, too
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct MeasureArguments {
+    /// Put the tables into docs/active-invalidation.md
+    #[arg(long)]
+    write: bool,
+}
+
+/// Runs it; fails if it cannot be measured.
+pub(crate) fn run(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
+    let report = Report::start();
+    let found = needs::ensure(&report)?;
+    let measured = measure(&report, found)?;
+    if arguments.write {
+        let path = paths::root().join(DOCUMENT);
+        let document = fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
+        fs::write(&path, splice(&document, &measured)?)
+            .with_context(|| format!("write {DOCUMENT}"))?;
+        report.step(format_args!("wrote {DOCUMENT}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what the program prints, and gives it back.
+fn measure(report: &Report, found: needs::Found) -> anyhow::Result<String> {
+    let mut program = cargo();
+    program.args(["run", "--release", "--package", "freshset", "--example", "measure"]);
+    program.envs(found.0).stdout(Stdio::piped());
+    report.step(shell::line(&program));
+    let mut running = program.spawn().context("run cargo")?;
+    let output = running.stdout.take().context("the output of cargo")?;
+    let mut measured = String::new();
+    for line in BufReader::new(output).lines() {
+        let line = line.context("read the output of cargo")?;
+        println!("{line}");
+        measured.push_str(&line);
+        measured.push('\n');
+    }
+    let status = running.wait().context("wait for cargo")?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", shell::line(&program));
+    }
+    Ok(measured)
+}
+
+/// The document with each of its blocks replaced by the measured one of the same name.
+fn splice(document: &str, measured: &str) -> anyhow::Result<String> {
+    let mut spliced = String::new();
+    let mut rest = document;
+    while let Some(start) = rest.find(BEGIN) {
+        let (before, block) = rest.split_at(start);
+        let (old, after) = block.split_once(END).context("a block without its end")?;
+        let head = old.lines().next().unwrap_or_default();
+        let new = measured
+            .split_once(head)
+            .and_then(|(_, after)| after.split_once(END))
+            .with_context(|| format!("nothing measured for {head}"))?;
+        spliced.extend([before, head, new.0, END]);
+        rest = after;
+    }
+    spliced.push_str(rest);
+    let names = measured.lines().filter(|line| line.starts_with(BEGIN));
+    for name in names {
+        if !document.contains(name) {
+            bail!("{DOCUMENT} has no place for {name}");
+        }
+    }
+    Ok(spliced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::splice;
+
+    const DOCUMENT: &str = "a\n<!-- measured:x -->\n\nold\n\n<!-- /measured -->\nb\n";
+
+    #[test]
+    fn a_block_is_replaced_and_nothing_else() {
+        let measured = "seed\n<!-- measured:x -->\n\n| new |\n\n<!-- /measured -->\n";
+        let expected = DOCUMENT.replace("old", "| new |");
+        assert_eq!(splice(DOCUMENT, measured).unwrap(), expected);
+        assert_eq!(splice(&expected, measured).unwrap(), expected, "again");
+    }
+
+    #[test]
+    fn a_block_that_only_one_side_has_is_an_error() {
+        let error = splice(DOCUMENT, "").unwrap_err().to_string();
+        assert!(error.contains("nothing measured for <!-- measured:x -->"), "{error}");
+        let measured = "<!-- measured:y -->\n1\n<!-- /measured -->\n";
+        let error = splice("no block", measured).unwrap_err().to_string();
+        assert!(error.contains("no place for <!-- measured:y -->"), "{error}");
+    }
+}
