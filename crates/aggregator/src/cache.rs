@@ -24,7 +24,7 @@ use crate::store::{PageQuery, StoreError};
 
 /// Version of what is stored: a digest, then the JSON that clients read. Raise it when either
 /// changes, so that a new version of the service does not serve what an old one stored.
-const PAYLOAD_VERSION: u16 = 1;
+const PAYLOAD_VERSION: u16 = 2;
 
 /// Names the body of an answer: 128 bits of XXH3. It tells two versions of an answer apart; it is
 /// no protection against somebody who forges answers, who would need to write to the cache.

@@ -1,15 +1,24 @@
 //! What is known of one essay: a fold over the events that name it.
 //!
 //! An essay belongs to one batch at a time, its home. Which one does not depend on what came first.
+//!
+//! Two kinds of facts speak about an essay in a phase: a result, from who did the work, and an
+//! outcome, from who led the phase. Both say how the phase ended, and the later one counts. Only
+//! the result knows more (`findings`), and what it knows stays whatever an outcome says later.
 
-use std::collections::BTreeSet;
+mod findings;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::findings::{Assessment, Spellcheck};
 use crate::document::FormatVersion;
-use crate::event::EssaySlotAssigned;
-use crate::ids::{BatchId, EssayId, EventId};
+use crate::error_detail::ErrorDetail;
+use crate::event::{EssaySlotAssigned, Ranking, SpellcheckEnd, SpellcheckResult};
+use crate::ids::{BatchId, CorrelationId, EssayId, EventId};
 use crate::join::{Latest, Stamp};
+use crate::phase::{End, PhaseName, PhaseRecord};
 use crate::time::Timestamp;
 
 /// One essay. Its serde form is the state document that the stores keep.
@@ -27,6 +36,13 @@ pub struct Essay {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     claimants: BTreeSet<BatchId>,
     slot: Option<Latest<Slot>>,
+    /// The phases that the essay has begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    phases: BTreeMap<PhaseName, PhaseRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spellcheck: Option<Spellcheck>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cj_assessment: Option<Assessment>,
 }
 
 /// Batches remembered for one essay. It belongs to one; a second comes from a mistake that was
@@ -93,11 +109,50 @@ impl Essay {
         self.slot.as_ref().map(Latest::value)
     }
 
+    /// The phases that any fact about this essay is from, ended or not.
+    pub(crate) fn begun_phases(&self) -> impl Iterator<Item = PhaseName> {
+        self.phases.keys().copied()
+    }
+
+    /// How a phase ended for this essay, if it has.
+    pub(crate) fn end_of(&self, phase: PhaseName) -> Option<End> {
+        self.phases.get(&phase)?.end()
+    }
+
+    /// Whether any phase ended badly.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.phases.values().any(|record| record.end() == Some(End::Failed))
+    }
+
+    pub(crate) fn spellcheck(&self) -> Option<&Spellcheck> {
+        self.spellcheck.as_ref()
+    }
+
+    /// Why the spellcheck failed, unless it succeeded since.
+    pub(crate) fn spellcheck_error(&self) -> Option<&ErrorDetail> {
+        let record = self.phases.get(&PhaseName::Spellcheck)?;
+        let error = self.spellcheck.as_ref()?.error.as_ref()?;
+        record.is_failed_since(error.stamp()).then(|| error.value())
+    }
+
+    pub(crate) fn cj_assessment(&self) -> Option<&Assessment> {
+        self.cj_assessment.as_ref()
+    }
+
     /// An essay that this claim is the first to name.
     pub(crate) fn claimed(id: EssayId, claim: Claim, batch_id: BatchId, stamp: Stamp) -> Self {
         let home = Home { claim, at: stamp.at, by: stamp.by, batch_id };
-        let claimants = BTreeSet::new();
-        Self { v: FormatVersion, id, last_updated: stamp.at, home, claimants, slot: None }
+        Self {
+            v: FormatVersion,
+            id,
+            last_updated: stamp.at,
+            home,
+            claimants: BTreeSet::new(),
+            slot: None,
+            phases: BTreeMap::new(),
+            spellcheck: None,
+            cj_assessment: None,
+        }
     }
 
     /// Takes in another view of the same essay.
@@ -113,6 +168,11 @@ impl Essay {
             self.home = other.home;
         }
         Latest::join_option(&mut self.slot, other.slot);
+        for (phase, record) in other.phases {
+            self.phases.entry(phase).or_default().join(record);
+        }
+        Spellcheck::join_option(&mut self.spellcheck, other.spellcheck);
+        Assessment::join_option(&mut self.cj_assessment, other.cj_assessment);
     }
 
     /// This essay with the file that an event took for it.
@@ -124,5 +184,39 @@ impl Essay {
         };
         self.slot = Some(Latest::new(slot, stamp));
         self
+    }
+
+    /// This essay in a phase, which has ended like this or, with None, has begun.
+    pub(crate) fn with_phase(mut self, phase: PhaseName, end: Option<End>, stamp: Stamp) -> Self {
+        self.phases.entry(phase).or_default().join(PhaseRecord::said(end, stamp));
+        self
+    }
+
+    /// This essay with the result of its spellcheck.
+    pub(crate) fn with_spellcheck(
+        mut self,
+        fact: &SpellcheckResult,
+        correlation_id: CorrelationId,
+        stamp: Stamp,
+    ) -> Self {
+        let end = match fact.end {
+            SpellcheckEnd::Open => None,
+            SpellcheckEnd::Completed => Some(End::Completed),
+            SpellcheckEnd::Failed { .. } => Some(End::Failed),
+        };
+        // What is not at its end has found nothing yet.
+        self.spellcheck = end.map(|_| Spellcheck::said_by(fact, correlation_id, stamp));
+        self.with_phase(PhaseName::Spellcheck, end, stamp)
+    }
+
+    /// This essay with its place in an assessment.
+    pub(crate) fn with_ranking(
+        mut self,
+        ranking: &Ranking,
+        comparison_count: Option<u32>,
+        stamp: Stamp,
+    ) -> Self {
+        self.cj_assessment = Some(Assessment::said_by(ranking, comparison_count, stamp));
+        self.with_phase(PhaseName::CjAssessment, Some(End::Completed), stamp)
     }
 }

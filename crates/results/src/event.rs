@@ -3,19 +3,30 @@
 //! The kinds that are known are the kinds that are folded: no event here is without an effect.
 
 mod decode;
+mod fact;
+mod numbers;
 mod strict;
+mod values;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::decode::{RECORD_BYTES_MAX, decode};
+pub use self::fact::{
+    AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
+    EssaySlotAssigned, Fact, SpellcheckEnd, SpellcheckResult,
+};
 pub use self::strict::TEXT_BYTES_MAX;
-pub use self::wire::{ESSAYS_PER_EVENT_MAX, STORAGE_REFERENCE_FIELDS_MAX};
-use crate::ids::{BatchId, CorrelationId, EssayId, EventId, UserId};
-use crate::names::named_values;
+pub use self::values::{
+    ConfidenceLabel, ContentType, CourseCode, PipelineOutcome, Ranking, SpellcheckMetrics,
+    StorageReferences,
+};
+pub use self::wire::{
+    ASSIGNMENT_ID_CHARS_MAX, ESSAYS_PER_EVENT_MAX, PHASES_PER_EVENT_MAX,
+    STORAGE_REFERENCE_FIELDS_MAX,
+};
+use crate::ids::{BatchId, CorrelationId, EssayId, EventId};
 use crate::time::Timestamp;
 
 /// One event, decoded and checked.
@@ -42,17 +53,36 @@ pub enum EventKind {
     BatchEssaysRegistered,
     /// A file was taken for an essay.
     EssaySlotAssigned,
+    /// A phase ended for a batch.
+    BatchPhaseOutcome,
+    /// An essay's spelling was checked, or could not be.
+    SpellcheckResult,
+    /// A batch's essays were compared and ranked.
+    AssessmentResult,
+    /// The processing of a batch ended.
+    BatchPipelineCompleted,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::BatchEssaysRegistered, Self::EssaySlotAssigned];
+    pub const ALL: &'static [Self] = &[
+        Self::BatchEssaysRegistered,
+        Self::EssaySlotAssigned,
+        Self::BatchPhaseOutcome,
+        Self::SpellcheckResult,
+        Self::AssessmentResult,
+        Self::BatchPipelineCompleted,
+    ];
 
     /// The topic, which is also the `event_type` of the envelope.
     pub const fn topic(self) -> &'static str {
         match self {
             Self::BatchEssaysRegistered => "huleedu.batch.essays.registered.v1",
             Self::EssaySlotAssigned => "huleedu.els.essay.slot.assigned.v1",
+            Self::BatchPhaseOutcome => "huleedu.els.batch.phase.outcome.v1",
+            Self::SpellcheckResult => "huleedu.essay.spellcheck.results.v1",
+            Self::AssessmentResult => "huleedu.assessment.result.published.v1",
+            Self::BatchPipelineCompleted => "huleedu.batch.pipeline.completed.v1",
         }
     }
 
@@ -68,130 +98,27 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// What an event says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// A batch and its essays exist.
-    BatchEssaysRegistered(BatchEssaysRegistered),
-    /// A file was taken for an essay.
-    EssaySlotAssigned(EssaySlotAssigned),
-}
-
-/// A batch and its essays exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchEssaysRegistered {
-    /// The batch.
-    pub batch_id: BatchId,
-    /// The teacher whom it belongs to.
-    pub user_id: UserId,
-    /// Its essays, each once, in the order of the record.
-    pub essay_ids: Vec<EssayId>,
-    /// How many essays the batch is to have, 0 to [`ESSAYS_PER_EVENT_MAX`].
-    pub expected_essay_count: u32,
-    /// The course that it was written for.
-    pub course_code: CourseCode,
-    /// Where the text of the assignment is kept.
-    pub student_prompt_ref: Option<StorageReferences>,
-    /// The teacher's organisation.
-    pub org_id: Option<String>,
-    /// The class.
-    pub class_id: Option<String>,
-}
-
-/// A file was taken for an essay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EssaySlotAssigned {
-    /// The batch that the file was uploaded for.
-    pub batch_id: BatchId,
-    /// The essay that it became.
-    pub essay_id: EssayId,
-    /// The upload.
-    pub file_upload_id: String,
-    /// Where the text is kept.
-    pub text_storage_id: String,
-    /// The file's name at the teacher's.
-    pub original_file_name: String,
-}
-
-named_values! {
-    /// The courses.
-    pub enum CourseCode {
-        /// English 5.
-        Eng5 = "ENG5",
-        /// English 6.
-        Eng6 = "ENG6",
-        /// English 7.
-        Eng7 = "ENG7",
-        /// Swedish 1.
-        Sv1 = "SV1",
-        /// Swedish 2.
-        Sv2 = "SV2",
-        /// Swedish 3.
-        Sv3 = "SV3",
-    }
-}
-
-named_values! {
-    /// What a stored content is.
-    pub enum ContentType {
-        /// An essay as written.
-        OriginalEssay = "original_essay",
-        /// An essay after correction.
-        CorrectedText = "corrected_text",
-        /// What a processor logged.
-        ProcessingLog = "processing_log",
-        /// Figures of the language analysis.
-        NlpMetricsJson = "nlp_metrics_json",
-        /// Feedback for the student.
-        StudentFacingAiFeedbackText = "student_facing_ai_feedback_text",
-        /// A revised text.
-        AiEditorRevisionText = "ai_editor_revision_text",
-        /// A detailed analysis.
-        AiDetailedAnalysisJson = "ai_detailed_analysis_json",
-        /// A grammar analysis.
-        GrammarAnalysisJson = "grammar_analysis_json",
-        /// Results of the comparative judgement.
-        CjResultsJson = "cj_results_json",
-        /// A file as uploaded.
-        RawUploadBlob = "raw_upload_blob",
-        /// The text of an uploaded file.
-        ExtractedPlaintext = "extracted_plaintext",
-        /// The text of the assignment.
-        StudentPromptText = "student_prompt_text",
-    }
-}
-
-/// Where contents are kept: per type of content, the storage's own fields.
+/// The rows that events read and may write.
 ///
-/// The order of keys is not kept: equal references have equal bytes, whoever sent them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StorageReferences {
-    /// For example `student_prompt_text` -> `{"storage_id": "…", "path": ""}`.
-    pub references: BTreeMap<ContentType, BTreeMap<String, String>>,
-}
-
-/// The rows that an event reads and may write.
+/// To be loaded: of each of `batches` its row and **every** essay that belongs to it, because what
+/// a batch answers rests on all its essays; and each of `essays`, wherever it belongs. An essay may
+/// belong to a batch that is not among `batches`, and then that batch changes too:
+/// [`Rows::homes_missing`](crate::Rows::homes_missing) names those. Add them to `batches` and load
+/// again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Rows of batches.
+    /// Batches with all their essays.
     pub batches: BTreeSet<BatchId>,
-    /// Rows of essays.
+    /// Essays by themselves.
     pub essays: BTreeSet<EssayId>,
 }
 
 impl Event {
     /// The rows that this event reads and may write.
     pub fn needs(&self) -> Needs {
-        match &self.fact {
-            Fact::BatchEssaysRegistered(fact) => Needs {
-                batches: BTreeSet::from([fact.batch_id.clone()]),
-                essays: fact.essay_ids.iter().cloned().collect(),
-            },
-            Fact::EssaySlotAssigned(fact) => Needs {
-                batches: BTreeSet::from([fact.batch_id.clone()]),
-                essays: BTreeSet::from([fact.essay_id.clone()]),
-            },
+        Needs {
+            batches: BTreeSet::from([self.fact.batch_id().clone()]),
+            essays: self.fact.essay_ids().into_iter().cloned().collect(),
         }
     }
 }

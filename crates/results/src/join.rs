@@ -9,7 +9,8 @@ use crate::ids::EventId;
 use crate::time::Timestamp;
 
 /// Which event says something, and when that happened. Ordered by time, then by event id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Stamp {
     pub(crate) at: Timestamp,
     pub(crate) by: EventId,
@@ -37,6 +38,10 @@ impl<T: Ord> Latest<T> {
         &self.value
     }
 
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { at: self.at, by: self.by }
+    }
+
     pub(crate) fn join(&mut self, other: Self) {
         if other > *self {
             *self = other;
@@ -51,4 +56,9 @@ impl<T: Ord> Latest<T> {
             (_, None) => {}
         }
     }
+}
+
+/// The earlier of two moments that may be missing on either side.
+pub(crate) fn earliest(this: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    this.into_iter().chain(other).min()
 }

@@ -8,7 +8,8 @@
 //! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and says
 //!    which batches' answers may have changed. The rows depend on the *set* of events alone: order
 //!    and repetition do not matter.
-//! 3. [`status_json`] and [`page_json`] write what a client sees.
+//! 3. [`status_json`] and [`page_json`] write what a client sees, and [`announcements`] says what
+//!    others are to be told.
 //!
 //! [`Batch`] and [`Essay`] are serde types; their JSON is the document that a store keeps.
 //!
@@ -46,8 +47,13 @@
 
 mod excerpt;
 mod names;
+mod stack_trace;
 
+mod error_detail;
+mod essay_status;
 mod ids;
+mod number;
+mod phase;
 mod refusal;
 mod status;
 mod time;
@@ -57,19 +63,28 @@ mod event;
 mod batch;
 mod document;
 mod essay;
+mod folder;
 mod join;
 mod rows;
 
+mod publish;
 mod view;
 
-pub use self::batch::Batch;
+pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX};
+pub use self::error_detail::{Detail, ErrorDetail};
 pub use self::essay::{CLAIMANTS_MAX, Essay};
+pub use self::essay_status::EssayStatus;
 pub use self::event::{
-    BatchEssaysRegistered, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX, EssaySlotAssigned, Event,
-    EventKind, Fact, Needs, RECORD_BYTES_MAX, STORAGE_REFERENCE_FIELDS_MAX, StorageReferences,
-    TEXT_BYTES_MAX, decode,
+    ASSIGNMENT_ID_CHARS_MAX, AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome,
+    BatchPipelineCompleted, ConfidenceLabel, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX,
+    EssaySlotAssigned, Event, EventKind, Fact, Needs, PHASES_PER_EVENT_MAX, PipelineOutcome,
+    RECORD_BYTES_MAX, Ranking, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd, SpellcheckMetrics,
+    SpellcheckResult, StorageReferences, TEXT_BYTES_MAX, decode,
 };
 pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
+pub use self::number::Finite;
+pub use self::phase::PhaseName;
+pub use self::publish::{Announcement, AnnouncementKind, SOURCE_SERVICE, announcements};
 pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
 pub use self::rows::{ESSAYS_PER_BATCH_MAX, Rows};
 pub use self::status::{BatchStatus, ClientStatus, ProcessingStage, StatusFilter, UnknownStatus};

@@ -73,7 +73,10 @@ pub(crate) fn unknown_value(name: &str, allowed: impl IntoIterator<Item = &'stat
 
 #[cfg(test)]
 mod tests {
-    use crate::{BatchStatus, ClientStatus, ContentType, CourseCode, ProcessingStage, RefusalCode};
+    use crate::{
+        AnnouncementKind, BatchStatus, ClientStatus, ConfidenceLabel, ContentType, CourseCode,
+        EssayStatus, PhaseName, ProcessingStage, RefusalCode,
+    };
 
     /// Every name leads back to its value, by `parse` and by serde.
     macro_rules! check_names {
@@ -94,6 +97,10 @@ mod tests {
         check_names!(BatchStatus, 12);
         check_names!(ClientStatus, 7);
         check_names!(ProcessingStage, 6);
+        check_names!(EssayStatus, 31);
+        check_names!(PhaseName, 5);
+        check_names!(ConfidenceLabel, 3);
+        check_names!(AnnouncementKind, 3);
         check_names!(CourseCode, 6);
         check_names!(ContentType, 12);
         check_names!(RefusalCode, 9);

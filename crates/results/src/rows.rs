@@ -7,11 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::Batch;
 use crate::essay::{Claim, Essay};
-use crate::event::{BatchEssaysRegistered, EssaySlotAssigned, Event, Fact, Needs};
+use crate::event::{
+    AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
+    EssaySlotAssigned, Event, Fact, Needs, SpellcheckResult,
+};
 use crate::excerpt::excerpt;
-use crate::ids::{BatchId, EssayId};
+use crate::folder::Folder;
+use crate::ids::{BatchId, CorrelationId, EssayId};
 use crate::join::Stamp;
+use crate::phase::End;
 use crate::refusal::{Refusal, RefusalCode};
+use crate::status::BatchStatus;
 
 /// Most essays that all registrations of one batch may list together. The largest class is a
 /// thousandth of it; without a limit a row could grow until no database takes it.
@@ -29,7 +35,48 @@ pub struct Rows {
     pub essays: BTreeMap<EssayId, Essay>,
 }
 
+/// What is said of every event besides its fact.
+#[derive(Clone, Copy)]
+struct Source {
+    stamp: Stamp,
+    correlation_id: CorrelationId,
+}
+
 impl Rows {
+    /// The batches that loaded essays belong to and that `needs` leaves out. Their answers change
+    /// with these essays: add them to the needs and load again.
+    pub fn homes_missing(&self, needs: &Needs) -> BTreeSet<BatchId> {
+        let homes = self.essays.values().map(Essay::batch_id);
+        homes.filter(|home| !needs.batches.contains(*home)).cloned().collect()
+    }
+
+    /// The states of the registered batches, in one pass over all rows. Right for each batch of
+    /// which all essays are here.
+    pub fn statuses(&self) -> BTreeMap<&BatchId, BatchStatus> {
+        self.folders().into_iter().map(|(id, folder)| (id, folder.status())).collect()
+    }
+
+    /// The state of one batch; None unless it is registered. All its essays must be here.
+    ///
+    /// Looks at every essay that is here; for many batches take [`statuses`](Self::statuses).
+    pub fn status_of(&self, id: &BatchId) -> Option<BatchStatus> {
+        let essays = self.essays.values().filter(|essay| essay.batch_id() == id).collect();
+        Some(Folder::new(self.batches.get(id)?, essays)?.status())
+    }
+
+    /// The registered batches, each with the essays that belong to it and are here.
+    pub(crate) fn folders(&self) -> BTreeMap<&BatchId, Folder<'_>> {
+        let mut essays: BTreeMap<&BatchId, Vec<&Essay>> = BTreeMap::new();
+        for essay in self.essays.values() {
+            essays.entry(essay.batch_id()).or_default().push(essay);
+        }
+        let folder = |(id, batch)| {
+            let essays = essays.remove(id).unwrap_or_default();
+            Some((id, Folder::new(batch, essays)?))
+        };
+        self.batches.iter().filter_map(folder).collect()
+    }
+
     /// Folds one event in. Returns the batches whose answers changed or may have: the one that the
     /// event names, and every one that shows or has shown one of the event's essays.
     ///
@@ -40,10 +87,17 @@ impl Rows {
     /// Then nothing changed.
     pub fn apply(&mut self, event: &Event) -> Result<BTreeSet<BatchId>, Refusal> {
         let stamp = Stamp { at: event.at, by: event.id };
+        let source = Source { stamp, correlation_id: event.correlation_id };
+        let mut touched = BTreeSet::from([event.fact.batch_id().clone()]);
         match &event.fact {
-            Fact::BatchEssaysRegistered(fact) => self.register(fact, stamp),
-            Fact::EssaySlotAssigned(fact) => Ok(self.assign_slot(fact, stamp)),
+            Fact::BatchEssaysRegistered(fact) => self.register(fact, source, &mut touched)?,
+            Fact::EssaySlotAssigned(fact) => self.assign_slot(fact, source, &mut touched),
+            Fact::BatchPhaseOutcome(fact) => self.end_phase(fact, source, &mut touched),
+            Fact::SpellcheckResult(fact) => self.check_spelling(fact, source, &mut touched),
+            Fact::AssessmentResult(fact) => self.assess(fact, source, &mut touched),
+            Fact::BatchPipelineCompleted(fact) => self.complete(fact, source),
         }
+        Ok(touched)
     }
 
     /// The batches whose answers an event changed that was folded in before. Changes nothing, so
@@ -59,13 +113,11 @@ impl Rows {
     fn register(
         &mut self,
         fact: &BatchEssaysRegistered,
-        stamp: Stamp,
-    ) -> Result<BTreeSet<BatchId>, Refusal> {
-        let batch = self
-            .batches
-            .entry(fact.batch_id.clone())
-            .or_insert_with_key(|id| Batch::named_at(id.clone(), stamp.at));
-        if batch.user_id().is_some_and(|owner| *owner != fact.user_id) {
+        source: Source,
+        touched: &mut BTreeSet<BatchId>,
+    ) -> Result<(), Refusal> {
+        let known = self.batches.get(&fact.batch_id);
+        if known.and_then(Batch::user_id).is_some_and(|owner| *owner != fact.user_id) {
             // Only the batch is named: whose it is, is not the sender's to learn.
             let detail = format!(
                 "data.user_id: the batch `{}` is registered for another user",
@@ -73,7 +125,8 @@ impl Rows {
             );
             return Err(Refusal::new(RefusalCode::ConflictingOwner, detail));
         }
-        let essays = batch.essays_with(&fact.essay_ids);
+        // One event alone is within the limit.
+        let essays = known.map_or(0, |batch| batch.essays_with(&fact.essay_ids));
         if essays > ESSAYS_PER_BATCH_MAX {
             let detail = format!(
                 "data.essay_ids: the batch would have {essays} essays, allowed: up to \
@@ -81,24 +134,73 @@ impl Rows {
             );
             return Err(Refusal::new(RefusalCode::TooLarge, detail));
         }
-        batch.register(fact, stamp);
-
-        let mut touched = BTreeSet::from([fact.batch_id.clone()]);
+        self.batch(&fact.batch_id, source).register(fact, source.stamp);
         for id in &fact.essay_ids {
             let batch_id = fact.batch_id.clone();
-            let said = Essay::claimed(id.clone(), Claim::Registered, batch_id, stamp);
-            self.join_essay(said, &mut touched);
+            let said = Essay::claimed(id.clone(), Claim::Registered, batch_id, source.stamp);
+            self.join_essay(said, touched);
         }
-        Ok(touched)
+        Ok(())
     }
 
-    fn assign_slot(&mut self, fact: &EssaySlotAssigned, stamp: Stamp) -> BTreeSet<BatchId> {
-        let (id, batch_id) = (fact.essay_id.clone(), fact.batch_id.clone());
-        let said = Essay::claimed(id, Claim::Named, batch_id, stamp).with_slot(fact, stamp);
+    fn assign_slot(
+        &mut self,
+        fact: &EssaySlotAssigned,
+        source: Source,
+        touched: &mut BTreeSet<BatchId>,
+    ) {
+        let said = named(&fact.essay_id, &fact.batch_id, source).with_slot(fact, source.stamp);
+        self.join_essay(said, touched);
+    }
 
-        let mut touched = BTreeSet::from([fact.batch_id.clone()]);
-        self.join_essay(said, &mut touched);
-        touched
+    fn end_phase(
+        &mut self,
+        fact: &BatchPhaseOutcome,
+        source: Source,
+        touched: &mut BTreeSet<BatchId>,
+    ) {
+        self.batch(&fact.batch_id, source).end_phase(fact, source.stamp);
+        let processed = fact.processed_essay_ids.iter().map(|id| (id, End::Completed));
+        let failed = fact.failed_essay_ids.iter().map(|id| (id, End::Failed));
+        for (id, end) in processed.chain(failed) {
+            let said = named(id, &fact.batch_id, source);
+            self.join_essay(said.with_phase(fact.phase, Some(end), source.stamp), touched);
+        }
+    }
+
+    fn check_spelling(
+        &mut self,
+        fact: &SpellcheckResult,
+        source: Source,
+        touched: &mut BTreeSet<BatchId>,
+    ) {
+        let Source { stamp, correlation_id } = source;
+        let said = named(&fact.essay_id, &fact.batch_id, source);
+        self.join_essay(said.with_spellcheck(fact, correlation_id, stamp), touched);
+    }
+
+    fn assess(&mut self, fact: &AssessmentResult, source: Source, touched: &mut BTreeSet<BatchId>) {
+        let Source { stamp, correlation_id } = source;
+        self.batch(&fact.batch_id, source).assess(fact, correlation_id, stamp);
+        for ranking in &fact.rankings {
+            let said = named(&ranking.essay_id, &fact.batch_id, source);
+            self.join_essay(said.with_ranking(ranking, fact.comparison_count, stamp), touched);
+        }
+    }
+
+    fn complete(&mut self, fact: &BatchPipelineCompleted, source: Source) {
+        self.batch(&fact.batch_id, source).complete(&fact.outcome, source.stamp);
+    }
+
+    /// The row of a batch that an event is about, with a note of the event.
+    fn batch(&mut self, id: &BatchId, source: Source) -> &mut Batch {
+        let Source { stamp, correlation_id } = source;
+        let batch = self
+            .batches
+            .entry(id.clone())
+            .or_insert_with_key(|id| Batch::named_at(id.clone(), stamp.at));
+        batch.touch(correlation_id, stamp);
+        batch
     }
 
     /// Takes in what an event says about an essay, and notes the batch that showed it before.
@@ -114,4 +216,9 @@ impl Rows {
             }
         }
     }
+}
+
+/// An essay of which an event says something, for a batch that did not register it by that.
+fn named(id: &EssayId, batch_id: &BatchId, source: Source) -> Essay {
+    Essay::claimed(id.clone(), Claim::Named, batch_id.clone(), source.stamp)
 }

@@ -1,6 +1,6 @@
 //! The states of a batch: as the platform names them, and as a client sees them.
 //!
-//! What makes a batch reach a state is the fold's business (`batch`), not this file's.
+//! What makes a batch reach a state is `folder`'s business, not this file's.
 
 use crate::names::named_values;
 
@@ -88,6 +88,17 @@ impl BatchStatus {
             Self::CompletedWithFailures => ClientStatus::CompletedWithFailures,
             Self::ContentIngestionFailed | Self::FailedCritically => ClientStatus::Failed,
             Self::Cancelled => ClientStatus::Cancelled,
+        }
+    }
+
+    /// Whether processing has ended, well or badly.
+    pub const fn is_terminal(self) -> bool {
+        match self.client() {
+            ClientStatus::CompletedSuccessfully
+            | ClientStatus::CompletedWithFailures
+            | ClientStatus::Failed
+            | ClientStatus::Cancelled => true,
+            ClientStatus::PendingContent | ClientStatus::Ready | ClientStatus::Processing => false,
         }
     }
 }

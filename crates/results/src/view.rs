@@ -1,15 +1,20 @@
 //! The JSON that a client sees.
 //!
-//! The order of fields is part of it, and every nullable field is always there. Fields whose events
-//! are not received are null. HTTP, caching and compression are not here.
+//! The order of fields is part of it, and every nullable field is always there. HTTP, caching and
+//! compression are not here.
 
 use serde::Serialize;
 
 use crate::batch::Batch;
+use crate::error_detail::ErrorDetail;
 use crate::essay::Essay;
 use crate::event::StorageReferences;
+use crate::folder::Folder;
 use crate::ids::{BatchId, EssayId, UserId};
-use crate::status::ClientStatus;
+use crate::join::Latest;
+use crate::number::Finite;
+use crate::phase::PhaseName;
+use crate::status::{ClientStatus, ProcessingStage};
 use crate::time::Timestamp;
 
 /// Which part of a list a page is.
@@ -33,8 +38,9 @@ pub struct BatchView<'a> {
     essay_count: u32,
     completed_essay_count: u32,
     failed_essay_count: u32,
+    /// No event says which one was requested.
     requested_pipeline: Option<&'a str>,
-    current_phase: Option<&'a str>,
+    current_phase: Option<PhaseName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     essays: Option<Vec<EssayView<'a>>>,
     created_at: Timestamp,
@@ -50,14 +56,15 @@ struct EssayView<'a> {
     essay_id: &'a EssayId,
     filename: Option<&'a str>,
     file_upload_id: Option<&'a str>,
-    spellcheck_status: Option<&'a str>,
+    spellcheck_status: Option<ProcessingStage>,
     spellcheck_correction_count: Option<u32>,
     spellcheck_corrected_text_storage_id: Option<&'a str>,
-    spellcheck_error_detail: Option<&'a str>,
-    cj_assessment_status: Option<&'a str>,
+    spellcheck_error_detail: Option<&'a ErrorDetail>,
+    cj_assessment_status: Option<ProcessingStage>,
     cj_rank: Option<u32>,
-    cj_score: Option<f64>,
-    cj_assessment_error_detail: Option<&'a str>,
+    cj_score: Option<Finite>,
+    /// No event says why an essay could not be assessed.
+    cj_assessment_error_detail: Option<&'a ErrorDetail>,
     last_updated: Timestamp,
 }
 
@@ -69,36 +76,36 @@ struct PageView<'a> {
 }
 
 impl<'a> BatchView<'a> {
-    /// The view of a batch with its essays, in whatever order they come. None: the batch is not
+    /// The view of a batch with all its essays, in whatever order they come. None: the batch is not
     /// registered, so there is nothing to see.
     pub fn new(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
+        let summary = Self::summary(batch, essays)?;
         let mut essays: Vec<_> = essays.iter().map(EssayView::new).collect();
         essays.sort_unstable_by_key(|essay| essay.essay_id);
-        Some(Self { essays: Some(essays), ..Self::summary(batch)? })
+        Some(Self { essays: Some(essays), ..summary })
     }
 
-    /// The view of a batch without the key `essays`. None: the batch is not registered.
-    pub fn summary(batch: &'a Batch) -> Option<Self> {
-        let registration = batch.registration()?;
+    /// The view of a batch without the key `essays`. All its essays are needed nevertheless: they
+    /// are what is counted. None: the batch is not registered.
+    pub fn summary(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
+        let folder = Folder::new(batch, essays.iter().collect())?;
+        let (registration, counts) = (folder.registration, folder.counts());
         Some(Self {
             batch_id: &batch.id,
             user_id: &registration.user_id,
-            assignment_id: None,
-            overall_status: batch.status().client(),
+            assignment_id: batch.assignment_id(),
+            overall_status: folder.status().client(),
             essay_count: *registration.essay_count.value(),
-            completed_essay_count: 0,
-            failed_essay_count: 0,
+            completed_essay_count: counts.completed,
+            failed_essay_count: counts.failed,
             requested_pipeline: None,
-            current_phase: None,
+            current_phase: folder.current_phase(),
             essays: None,
             created_at: registration.created_at,
             last_updated: batch.last_updated(),
-            processing_started_at: None,
-            processing_completed_at: None,
-            student_prompt_ref: registration
-                .student_prompt_ref
-                .as_ref()
-                .map(|prompt| prompt.value()),
+            processing_started_at: batch.processing_started_at(),
+            processing_completed_at: batch.pipeline().map(|outcome| outcome.stamp().at),
+            student_prompt_ref: registration.student_prompt_ref.as_ref().map(Latest::value),
         })
     }
 }
@@ -106,24 +113,28 @@ impl<'a> BatchView<'a> {
 impl<'a> EssayView<'a> {
     fn new(essay: &'a Essay) -> Self {
         let slot = essay.slot();
+        let stage = |phase| essay.end_of(phase).map(|end| end.stage());
+        let spellcheck = essay.spellcheck();
+        let corrected = spellcheck.and_then(|found| found.corrected_text_storage_id.as_ref());
+        let place = essay.cj_assessment().map(|found| found.place.value());
         Self {
             essay_id: &essay.id,
             filename: slot.map(|slot| slot.original_file_name.as_str()),
             file_upload_id: slot.map(|slot| slot.file_upload_id.as_str()),
-            spellcheck_status: None,
-            spellcheck_correction_count: None,
-            spellcheck_corrected_text_storage_id: None,
-            spellcheck_error_detail: None,
-            cj_assessment_status: None,
-            cj_rank: None,
-            cj_score: None,
+            spellcheck_status: stage(PhaseName::Spellcheck),
+            spellcheck_correction_count: spellcheck.map(|found| found.corrections.value().made),
+            spellcheck_corrected_text_storage_id: corrected.map(|text| text.value().as_str()),
+            spellcheck_error_detail: essay.spellcheck_error(),
+            cj_assessment_status: stage(PhaseName::CjAssessment),
+            cj_rank: place.map(|place| place.rank),
+            cj_score: place.map(|place| place.score),
             cj_assessment_error_detail: None,
             last_updated: essay.last_updated(),
         }
     }
 }
 
-/// The body that answers for the status of one batch: compact JSON.
+/// The body that answers for the status of one batch with all its essays: compact JSON.
 ///
 /// A batch that is not registered has no view; its body is `null`. Answer 404 instead of asking.
 pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
@@ -131,7 +142,8 @@ pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
 }
 
 /// The body that answers for one page of a user's batches: compact JSON, batches in the given
-/// order. Without `include_essays` they have no key `essays`.
+/// order, each with all its essays. Without `include_essays` they have no key `essays`; the essays
+/// are needed nevertheless, because they are counted.
 ///
 /// Batches that are not registered are in no list; they are left out.
 pub fn page_json(
@@ -140,7 +152,11 @@ pub fn page_json(
     include_essays: bool,
 ) -> Vec<u8> {
     let batches = batches.iter().filter_map(|(batch, essays)| {
-        if include_essays { BatchView::new(batch, essays) } else { BatchView::summary(batch) }
+        if include_essays {
+            BatchView::new(batch, essays)
+        } else {
+            BatchView::summary(batch, essays)
+        }
     });
     to_json(&PageView { batches: batches.collect(), pagination: page })
 }

@@ -1,8 +1,8 @@
 //! A group of events folded into the rows that were loaded for it. Pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use results::{Event, EventId, EventKind, Needs, Rows, Timestamp};
+use results::{BatchId, BatchStatus, Event, EventId, EventKind, Needs, Rows, Timestamp};
 
 use super::owners::Owners;
 use super::processor::Outcome;
@@ -15,8 +15,10 @@ pub(super) struct Folded {
     pub(super) outcomes: Vec<Outcome>,
     /// The events that were not applied before.
     pub(super) applied: Vec<(EventId, EventKind, Timestamp)>,
-    /// The rows that are not as they were loaded.
+    /// The rows that are not as they were loaded, and the batches whose state is not.
     pub(super) changed: Rows,
+    /// The states of the registered batches.
+    pub(super) statuses: BTreeMap<BatchId, BatchStatus>,
     /// Whom to tell, for the events applied before as well.
     pub(super) owners: Owners,
 }
@@ -40,7 +42,9 @@ pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded) -> Folded {
         let outcome = fold_one(event, locked, &mut rows, &mut known, &mut folded);
         folded.outcomes.push(outcome);
     }
-    folded.changed = difference(&before, rows);
+    let statuses = rows.statuses();
+    folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
+    folded.changed = difference(&before, rows, &folded.statuses);
     folded
 }
 
@@ -66,9 +70,12 @@ fn fold_one(
     }
 }
 
-fn difference(before: &Rows, after: Rows) -> Rows {
+fn difference(before: &Rows, after: Rows, statuses: &BTreeMap<BatchId, BatchStatus>) -> Rows {
+    let statuses_before = before.statuses();
     let Rows { mut batches, mut essays } = after;
-    batches.retain(|id, batch| before.batches.get(id) != Some(batch));
+    batches.retain(|id, batch| {
+        before.batches.get(id) != Some(batch) || statuses_before.get(id) != statuses.get(id)
+    });
     essays.retain(|id, essay| before.essays.get(id) != Some(essay));
     Rows { batches, essays }
 }

@@ -11,8 +11,9 @@ pub struct Owners {
     pub users: BTreeSet<UserId>,
     /// Batches whose status changed.
     pub batches: BTreeSet<BatchId>,
-    /// Those of the batches that were not locked: an essay left them, or never belonged to them.
-    /// Whose they are has to be asked after the commit, since somebody may register them meanwhile.
+    /// Those of the batches that were not locked: they may have shown an essay once, and do so no
+    /// more. Whose they are has to be asked after the commit, since somebody may register them
+    /// meanwhile.
     pub(super) unlocked: BTreeSet<BatchId>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use results::{BatchId, Event, EventId, Refusal, RefusalCode, UserId};
+use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, UserId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,9 @@ use crate::cache::{CacheManager, DropError};
 use crate::clock::Clock;
 use crate::fault;
 use crate::metrics::{self, Metrics};
-use crate::store::{BatchRepository, Changes, StoreError};
+use crate::store::{
+    BATCHES_PER_UNIT_MAX, BatchRepository, Changes, Loaded, StoreError, UnitOfWork,
+};
 
 /// Events in one transaction. Enough that the commit costs each little, few enough that a reader of
 /// their rows waits little.
@@ -22,6 +24,11 @@ pub const GROUP_EVENTS_MAX: usize = 256;
 /// Attempts for one event by itself that fails for a reason that time does not heal. Then it becomes
 /// a dead letter, so that it does not hold up all that comes after it. Together about five seconds.
 const ATTEMPTS_ALONE_MAX: u32 = 8;
+
+/// How often a unit of work is opened anew because an essay belongs to a batch that was not locked.
+/// The second time knows all such batches, unless an essay moved in between; then it is as if another
+/// writer had been faster.
+const LOADS_MAX: u32 = 4;
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +50,16 @@ pub enum ProcessError {
     /// Not every event has an outcome. A bug; what has none must not be acknowledged.
     #[error("an event has no outcome")]
     Incomplete,
+}
+
+/// Why one attempt to commit came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The events change more batches than one transaction may hold.
+    #[error("more than {BATCHES_PER_UNIT_MAX} batches in one transaction")]
+    TooManyBatches,
 }
 
 /// Applies events and drops what they make old. Clones share everything.
@@ -113,7 +130,12 @@ impl EventProcessor {
                     rest = later;
                     attempts_alone = 0;
                 }
-                Err(error) => {
+                Err(CommitError::TooManyBatches) if group.len() == 1 => {
+                    outcomes.push(Outcome::Refused(too_many_batches()));
+                    rest = later;
+                }
+                Err(CommitError::TooManyBatches) => group_events = group.len().div_ceil(2),
+                Err(CommitError::Store(error)) => {
                     log_store_error(&error);
                     let is_alone = group.len() == 1 && !error.is_transient();
                     attempts_alone += u32::from(is_alone);
@@ -138,22 +160,47 @@ impl EventProcessor {
         &self,
         events: &[Event],
         owners: &mut Owners,
-    ) -> Result<Vec<Outcome>, StoreError> {
-        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
-        let needs = needs(events);
-        let mut unit = self.repository.begin().await?;
-        let loaded = unit.load(&ids, &needs).await?;
+    ) -> Result<Vec<Outcome>, CommitError> {
+        let (mut unit, needs, loaded) = self.load(events).await?;
         let folded = fold(events, &needs, loaded);
         // Before the commit: if its answer is lost, it may still have happened.
         owners.extend(folded.owners);
         if !folded.applied.is_empty() {
             let now = self.clock.now();
-            let changes = Changes { events: &folded.applied, rows: &folded.changed, now };
+            let changes = Changes {
+                events: &folded.applied,
+                rows: &folded.changed,
+                statuses: &folded.statuses,
+                now,
+            };
             unit.write(changes).await?;
             fault::point("before-commit").await;
             unit.commit().await?;
         }
         Ok(folded.outcomes)
+    }
+
+    /// Opens a unit of work that holds every batch whose answers the events may change.
+    async fn load(
+        &self,
+        events: &[Event],
+    ) -> Result<(Box<dyn UnitOfWork>, Needs, Loaded), CommitError> {
+        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        let mut needs = needs(events);
+        for _ in 0..LOADS_MAX {
+            if needs.batches.len() > BATCHES_PER_UNIT_MAX {
+                return Err(CommitError::TooManyBatches);
+            }
+            let mut unit = self.repository.begin().await?;
+            let loaded = unit.load(&ids, &needs).await?;
+            let missing = loaded.rows.homes_missing(&needs);
+            if missing.is_empty() {
+                return Ok((unit, needs, loaded));
+            }
+            // Locks are taken in one order, so all of them again with the next unit.
+            needs.batches.extend(missing);
+        }
+        Err(StoreError::Conflict.into())
     }
 
     /// Adds the users of the batches that were not locked, as they are after the commit. Whoever
@@ -251,6 +298,14 @@ impl EventProcessor {
 /// The log has the cause; the dead letter has the bytes.
 fn unstorable() -> Refusal {
     let detail = "the store cannot take this event; the log of the service says why";
+    Refusal::new(RefusalCode::Unstorable, detail)
+}
+
+/// It names essays of so many batches that no transaction could hold them.
+fn too_many_batches() -> Refusal {
+    let detail = format!(
+        "the essays of this event belong to more than {BATCHES_PER_UNIT_MAX} batches together"
+    );
     Refusal::new(RefusalCode::Unstorable, detail)
 }
 

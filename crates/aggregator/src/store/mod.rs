@@ -14,7 +14,7 @@ mod postgres;
 mod rows;
 mod sqlite;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use results::{
@@ -88,8 +88,8 @@ pub trait BatchRepository: Send + Sync + 'static {
 pub trait UnitOfWork: Send {
     /// Locks the batches of `needs`, then loads its rows and which of `events` the inbox has.
     ///
-    /// Also loads every batch that a loaded essay belongs to now, to read, not to write: its owner
-    /// must be told when the essay moves.
+    /// Of each batch it loads every essay. Also loads every batch that a loaded essay belongs to now,
+    /// to read, not to write: [`Rows::homes_missing`] names those that are not locked.
     ///
     /// # Errors
     ///
@@ -122,8 +122,10 @@ pub struct Loaded {
 pub struct Changes<'a> {
     /// The events that are applied by this, with their kinds and times.
     pub events: &'a [(EventId, EventKind, Timestamp)],
-    /// The rows that changed, and only those.
+    /// The rows that changed, and only those; also a batch of which nothing but its state changed.
     pub rows: &'a Rows,
+    /// The state of each registered batch among them. It rests on the batch's essays too.
+    pub statuses: &'a BTreeMap<BatchId, BatchStatus>,
     /// The time now.
     pub now: Timestamp,
 }
@@ -133,7 +135,7 @@ pub struct Changes<'a> {
 pub struct BatchWithEssays {
     /// The batch.
     pub batch: Batch,
-    /// Its essays, by essay id in byte order. Empty if they were not asked for.
+    /// All its essays, by essay id in byte order.
     pub essays: Vec<Essay>,
 }
 
@@ -148,7 +150,7 @@ pub struct PageQuery {
     pub limit: u32,
     /// How many batches to skip.
     pub offset: u32,
-    /// Whether to read the essays too.
+    /// Whether the client is shown the essays. They are read in any case, because they are counted.
     pub include_essays: bool,
 }
 

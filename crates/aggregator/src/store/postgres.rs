@@ -155,8 +155,7 @@ impl BatchRepository for PostgresRepository {
             .bind(query.user_id.as_str())
             .bind(statuses)
             .bind(i64::from(query.limit))
-            .bind(i64::from(query.offset))
-            .bind(query.include_essays);
+            .bind(i64::from(query.offset));
         rows::page(self.answer(query.fetch_all(&self.pool)).await?)
     }
 

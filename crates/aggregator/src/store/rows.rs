@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use results::{Batch, BatchId, Essay, EventId};
+use results::{Batch, BatchId, BatchStatus, Essay, EventId};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ impl<'a> NewRows<'a> {
             batches: rows
                 .batches
                 .values()
-                .map(|batch| new_batch(batch, held))
+                .map(|batch| new_batch(batch, changes.statuses.get(&batch.id).copied(), held))
                 .collect::<Result<_, _>>()?,
             essays: rows
                 .essays
@@ -88,14 +88,18 @@ impl<'a> NewRows<'a> {
     }
 }
 
-fn new_batch<'a>(batch: &'a Batch, held: &Held) -> Result<NewBatch<'a>, StoreError> {
+fn new_batch<'a>(
+    batch: &'a Batch,
+    status: Option<BatchStatus>,
+    held: &Held,
+) -> Result<NewBatch<'a>, StoreError> {
     held.check(&batch.id)?;
     let user_id = batch.user_id().map(|user_id| user_id.as_str());
     Ok(NewBatch {
         id: batch.id.as_str(),
         user_id,
         // An unregistered batch is in no list, so it has no status to filter by.
-        status: user_id.and(Some(batch.status().as_str())),
+        status: user_id.and(status).map(BatchStatus::as_str),
         created_at: batch.created_at().map(|at| at.unix_micros()),
         state: batch,
     })

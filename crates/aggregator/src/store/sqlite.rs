@@ -142,8 +142,7 @@ impl BatchRepository for SqliteRepository {
             .bind(query.user_id.as_str())
             .bind(unit::json(&statuses)?)
             .bind(query.limit)
-            .bind(query.offset)
-            .bind(query.include_essays);
+            .bind(query.offset);
         rows::page(query.fetch_all(&self.readers).await?)
     }
 

@@ -4,14 +4,16 @@
 
 use std::sync::Arc;
 
-use aggregator::apply::{EventProcessor, Outcome};
+use aggregator::apply::{EventProcessor, GROUP_EVENTS_MAX, Outcome};
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, SystemClock};
 use aggregator::metrics::Metrics;
-use aggregator::store::{BatchRepository, PageQuery, SqliteOptions, SqliteRepository, StoreError};
+use aggregator::store::{
+    BATCHES_PER_UNIT_MAX, BatchRepository, PageQuery, SqliteOptions, SqliteRepository, StoreError,
+};
 use freshset::store::memory::MemoryStore;
 use freshset::{Cache, Source};
-use results::{Event, RefusalCode, Timestamp, UserId, decode};
+use results::{BatchStatus, Event, RefusalCode, Timestamp, UserId, decode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +59,19 @@ impl World {
         self.cache.user_batches(&query, load).await.unwrap().source == Source::Hit
     }
 
+    /// The batches of a user that are in this state.
+    async fn listed(&self, user: &str, status: &str) -> Vec<String> {
+        let query = PageQuery {
+            user_id: UserId::parse(user).unwrap(),
+            statuses: vec![BatchStatus::parse(status).unwrap()],
+            limit: 20,
+            offset: 0,
+            include_essays: true,
+        };
+        let page = self.repository.user_page(&query).await.unwrap();
+        page.batches.into_iter().map(|shown| shown.batch.id.to_string()).collect()
+    }
+
     async fn cache_lists(&self, users: &[&str]) {
         for user in users {
             self.is_cached(user).await;
@@ -97,6 +112,32 @@ fn slot(number: u128, batch: &str, essay: &str, second: u32) -> Event {
         "original_file_name": "essay.docx",
     });
     event(number, "huleedu.els.essay.slot.assigned.v1", second, data)
+}
+
+fn phase_ended(number: u128, batch: &str, phase: &str, essay: &str, second: u32) -> Event {
+    let processed = json!([{"essay_id": essay, "text_storage_id": "text"}]);
+    phase_outcome(number, batch, phase, [processed, json!([])], second)
+}
+
+fn phase_failed(number: u128, batch: &str, phase: &str, essay: &str, second: u32) -> Event {
+    phase_outcome(number, batch, phase, [json!([]), json!([essay])], second)
+}
+
+fn phase_outcome(
+    number: u128,
+    batch: &str,
+    phase: &str,
+    [processed, failed]: [Value; 2],
+    second: u32,
+) -> Event {
+    let data = json!({
+        "batch_id": batch,
+        "phase_name": phase,
+        "phase_status": "completed_successfully",
+        "processed_essays": processed,
+        "failed_essay_ids": failed,
+    });
+    event(number, "huleedu.els.batch.phase.outcome.v1", second, data)
 }
 
 #[tokio::test]
@@ -182,4 +223,49 @@ async fn a_group_is_applied_as_its_events_one_by_one() {
         })
         .collect();
     assert_eq!(names, ["applied", "applied", "duplicate", "refused"]);
+}
+
+/// What a filter finds rests on the essays of a batch too: here one leaves, and the batch that it
+/// left waits for it from then on.
+#[tokio::test]
+async fn a_batch_that_an_essay_left_is_listed_under_its_new_state() {
+    let world = World::new().await;
+    world.process(&registered(1, "batch-a", "anna", &["e1"], 10)).await;
+    let phases = ["spellcheck", "cj_assessment"];
+    for (number, phase) in (2..).zip(phases) {
+        world.process(&phase_ended(number, "batch-a", phase, "e1", 20)).await;
+    }
+    assert_eq!(world.listed("anna", "completed_successfully").await, ["batch-a"]);
+
+    // An earlier registration of the same essay.
+    world.process(&registered(4, "batch-b", "bert", &["e1"], 5)).await;
+    assert_eq!(world.listed("anna", "processing_pipelines").await, ["batch-a"]);
+    assert_eq!(world.listed("bert", "completed_successfully").await, ["batch-b"]);
+
+    // The event names another batch than the one that shows the essay, whose state it changes.
+    world.process(&phase_failed(5, "batch-a", "spellcheck", "e1", 30)).await;
+    assert_eq!(world.listed("bert", "completed_with_failures").await, ["batch-b"]);
+}
+
+#[tokio::test]
+async fn an_event_that_changes_too_many_batches_is_refused_and_holds_up_nobody() {
+    let world = World::new().await;
+    let essays: Vec<_> = (0..=BATCHES_PER_UNIT_MAX).map(|number| format!("e{number}")).collect();
+    let slots: Vec<_> = (1_u128..)
+        .zip(&essays)
+        .map(|(number, essay)| slot(number, &format!("batch of {essay}"), essay, 1))
+        .collect();
+    let stop = CancellationToken::new();
+    for group in slots.chunks(GROUP_EVENTS_MAX) {
+        world.processor.process(group, &stop).await.unwrap();
+    }
+    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+    let events = [
+        registered(20_000, "batch-a", "anna", &essays, 2),
+        registered(20_001, "batch-b", "bert", &["e"], 2),
+    ];
+    let outcomes = world.processor.process(&events, &stop).await.unwrap();
+    let Outcome::Refused(refusal) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(refusal.code, RefusalCode::Unstorable);
+    assert_eq!(outcomes[1], Outcome::Applied);
 }

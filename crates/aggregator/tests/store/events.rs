@@ -1,11 +1,11 @@
 //! Events for the store to keep, and units of work that apply them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregator::store::{BatchRepository, Changes, Loaded, PageQuery, StoreError, UnitOfWork};
 use results::{
-    BatchEssaysRegistered, BatchId, CorrelationId, CourseCode, EssayId, EssaySlotAssigned, Event,
-    EventId, EventKind, Fact, Needs, Rows, Timestamp, UserId,
+    BatchEssaysRegistered, BatchId, BatchStatus, CorrelationId, CourseCode, EssayId,
+    EssaySlotAssigned, Event, EventId, EventKind, Fact, Needs, Rows, Timestamp, UserId,
 };
 use uuid::Uuid;
 
@@ -100,11 +100,16 @@ pub(crate) async fn write(
     for event in events {
         rows.apply(event).unwrap();
     }
+    let statuses = statuses(&rows);
     // What was only loaded to be read, the batch that an essay left, is not for us to write.
     let needs = needs_of(events);
     rows.batches.retain(|id, _| needs.batches.contains(id));
     let events: Vec<_> = events.iter().map(|event| (event.id, event.kind, event.at)).collect();
-    unit.write(Changes { events: &events, rows: &rows, now: NOW }).await
+    unit.write(Changes { events: &events, rows: &rows, statuses: &statuses, now: NOW }).await
+}
+
+pub(crate) fn statuses(rows: &Rows) -> BTreeMap<BatchId, BatchStatus> {
+    rows.statuses().into_iter().map(|(id, status)| (id.clone(), status)).collect()
 }
 
 /// Applies events in one unit of work.

@@ -1,6 +1,6 @@
 //! Envelopes as other services send them.
 
-use results::Timestamp;
+use results::{EventKind, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,6 +12,26 @@ pub(crate) const REGISTERED_RECORD: &str =
     include_str!("../../../results/tests/records/batch_essays_registered.json");
 pub(crate) const SLOT_RECORD: &str =
     include_str!("../../../results/tests/records/essay_slot_assigned.json");
+
+/// The records of the four other kinds, in the order in which they happened.
+pub(crate) const RESULT_RECORDS: [(EventKind, &str); 4] = [
+    (
+        EventKind::BatchPhaseOutcome,
+        include_str!("../../../results/tests/records/els_batch_phase_outcome.json"),
+    ),
+    (
+        EventKind::SpellcheckResult,
+        include_str!("../../../results/tests/records/spellcheck_result_success.json"),
+    ),
+    (
+        EventKind::AssessmentResult,
+        include_str!("../../../results/tests/records/assessment_result.json"),
+    ),
+    (
+        EventKind::BatchPipelineCompleted,
+        include_str!("../../../results/tests/records/batch_pipeline_completed.json"),
+    ),
+];
 
 /// A registration of a batch whose essays are `{batch}-e1` to `{batch}-e{essays}`.
 pub(crate) fn registered(user: &str, batch: &str, essays: usize, at_micros: i64) -> Value {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use results::EventKind;
 use testkit::{Redis, eventually, postgres, seed};
 use tokio::time::sleep;
 
@@ -10,7 +11,7 @@ use crate::events::{REGISTERED, registered};
 use crate::load::{LoadPlan, Tally, run};
 use crate::service::{Client, ServiceBuilder, redis};
 use crate::tools::{PATIENCE, next_moment};
-use crate::topics::Broker;
+use crate::topics::{Broker, PARTITIONS};
 
 /// How long Redis is away. The one time that is itself the subject of a test.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -126,7 +127,8 @@ async fn a_partition_given_away_during_an_outage_is_consumed_when_it_comes_back(
     })
     .await;
     let two = replica().await;
-    two.process.wait_for_line("assigned partitions=4", PATIENCE).await;
+    let half = EventKind::ALL.len() * usize::from(PARTITIONS) / 2;
+    two.process.wait_for_line(&format!("assigned partitions={half}"), PATIENCE).await;
     redis.resume().await;
     two.process.terminate().await;
     assert!(two.process.wait(PATIENCE).await.success());

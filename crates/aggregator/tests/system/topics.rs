@@ -8,10 +8,10 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
+use results::EventKind;
 use testkit::{Kafka, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::events::{REGISTERED, SLOT_ASSIGNED};
 use crate::tools::PATIENCE;
 
 pub(crate) const PARTITIONS: u16 = 4;
@@ -29,8 +29,8 @@ impl Broker {
         static TURN: Mutex<()> = Mutex::const_new(());
         let turn = TURN.lock().await;
         let kafka = Kafka::start().await;
-        for topic in [REGISTERED, SLOT_ASSIGNED] {
-            kafka.create_topic(topic, PARTITIONS).await;
+        for kind in EventKind::ALL {
+            kafka.create_topic(kind.topic(), PARTITIONS).await;
         }
         let producer = ClientConfig::new()
             .set("bootstrap.servers", kafka.brokers())
@@ -96,8 +96,8 @@ impl Broker {
 fn unacknowledged(observer: &BaseConsumer) -> rdkafka::error::KafkaResult<i64> {
     let limit = Duration::from_secs(10);
     let mut all = TopicPartitionList::new();
-    for topic in [REGISTERED, SLOT_ASSIGNED] {
-        all.add_partition_range(topic, 0, i32::from(PARTITIONS) - 1);
+    for kind in EventKind::ALL {
+        all.add_partition_range(kind.topic(), 0, i32::from(PARTITIONS) - 1);
     }
     let committed = observer.committed_offsets(all, limit)?;
     let mut missing = 0;

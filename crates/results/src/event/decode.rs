@@ -58,12 +58,15 @@ pub fn decode(
 ) -> Result<Event, Refusal> {
     let text = text_of(record)?;
     let kind = kind_of(text, expected)?;
-    match kind {
-        EventKind::BatchEssaysRegistered => {
-            event::<wire::BatchEssaysRegistered>(text, kind, received_at)
-        }
-        EventKind::EssaySlotAssigned => event::<wire::EssaySlotAssigned>(text, kind, received_at),
-    }
+    let event = match kind {
+        EventKind::BatchEssaysRegistered => event::<wire::BatchEssaysRegistered>,
+        EventKind::EssaySlotAssigned => event::<wire::EssaySlotAssigned>,
+        EventKind::BatchPhaseOutcome => event::<wire::BatchPhaseOutcome>,
+        EventKind::SpellcheckResult => event::<wire::SpellcheckResult>,
+        EventKind::AssessmentResult => event::<wire::AssessmentResult>,
+        EventKind::BatchPipelineCompleted => event::<wire::BatchPipelineCompleted>,
+    };
+    event(text, kind, received_at)
 }
 
 /// The record as a JSON text, every value of it checked for being JSON.

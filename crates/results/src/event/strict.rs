@@ -156,6 +156,39 @@ where
     }
 }
 
+/// A list of at most `ITEMS_MAX` items. Reading stops at the limit: no longer list is ever held.
+pub(super) struct StrictList<T, const ITEMS_MAX: usize>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const ITEMS_MAX: usize> Deserialize<'de>
+    for StrictList<T, ITEMS_MAX>
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor<T, const ITEMS_MAX: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const ITEMS_MAX: usize> Visitor<'de> for ListVisitor<T, ITEMS_MAX> {
+            type Value = StrictList<T, ITEMS_MAX>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "at most {ITEMS_MAX} items")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    if list.len() == ITEMS_MAX {
+                        let reason = format!("more items than the allowed {ITEMS_MAX}");
+                        return Err(A::Error::custom(reason));
+                    }
+                    list.push(item);
+                }
+                Ok(StrictList(list))
+            }
+        }
+
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
 /// Any JSON value, looked at to the last character and not kept.
 ///
 /// `serde::de::IgnoredAny` would not do: what it skips may be nested without limit, and may hold

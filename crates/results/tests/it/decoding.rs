@@ -6,9 +6,8 @@ use results::{
 };
 use serde_json::{Value, json};
 
-use crate::records::{
-    RECORDS, REGISTERED, SLOT_ASSIGNED, read, received_at, registration, second, with,
-};
+use crate::facts::{registration, second};
+use crate::records::{RECORDS, REGISTERED, SLOT_ASSIGNED, read, received_at, with};
 
 #[test]
 fn a_registration_is_kept() {

@@ -4,18 +4,16 @@
 use std::collections::BTreeSet;
 
 use results::{
-    BatchId, BatchStatus, ClientStatus, ContentType, CourseCode, Essay, Event, Rows,
-    StorageReferences, status_json,
+    BatchId, BatchStatus, ContentType, CourseCode, Essay, Event, Rows, StorageReferences,
+    status_json,
 };
 use serde_json::{Value, json};
 
-use crate::records::{
-    batch_id, essay_id, registered, registration, second, slot_assigned, user_id,
-};
+use crate::facts::{batch_id, essay_id, registered, registration, second, slot_assigned, user_id};
 
 /// The rows of these events; the same ones when they come backwards and twice.
 #[track_caller]
-fn fold(events: &[Event]) -> Rows {
+pub(crate) fn fold(events: &[Event]) -> Rows {
     let mut rows = Rows::default();
     events.iter().for_each(|event| drop(rows.apply(event).unwrap()));
     let mut backwards = Rows::default();
@@ -27,7 +25,7 @@ fn fold(events: &[Event]) -> Rows {
 }
 
 /// What a client sees of a batch.
-fn view(rows: &Rows, batch: u32) -> Value {
+pub(crate) fn view(rows: &Rows, batch: u32) -> Value {
     let essays: Vec<Essay> = rows
         .essays
         .values()
@@ -37,7 +35,7 @@ fn view(rows: &Rows, batch: u32) -> Value {
     serde_json::from_slice(&status_json(&rows.batches[&batch_id(batch)], &essays)).unwrap()
 }
 
-fn ids(numbers: &[u32]) -> BTreeSet<BatchId> {
+pub(crate) fn ids(numbers: &[u32]) -> BTreeSet<BatchId> {
     numbers.iter().map(|number| batch_id(*number)).collect()
 }
 
@@ -48,8 +46,7 @@ fn a_registration_makes_the_batch_and_its_essays() {
     assert_eq!(batch.user_id(), Some(&user_id(1)));
     assert_eq!(batch.created_at(), Some(second(5)));
     assert_eq!(batch.last_updated(), second(5));
-    assert_eq!(batch.status(), BatchStatus::AwaitingContentValidation);
-    assert_eq!(batch.status().client(), ClientStatus::PendingContent);
+    assert_eq!(rows.status_of(&batch_id(1)), Some(BatchStatus::AwaitingContentValidation));
     let essays: Vec<_> = rows.essays.keys().cloned().collect();
     assert_eq!(essays, [essay_id(1), essay_id(2)]);
     assert_eq!(view(&rows, 1)["essays"][0]["filename"], Value::Null);

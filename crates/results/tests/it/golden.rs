@@ -8,13 +8,17 @@ use std::path::Path;
 
 use results::{Batch, Essay, Pagination, Rows, page_json, status_json};
 
-use crate::records::{REGISTERED, SLOT_ASSIGNED, read};
+use crate::records::{
+    ASSESSED, PHASE_OUTCOME, PIPELINE_COMPLETED, RECORDS, REGISTERED, SLOT_ASSIGNED,
+    SPELLCHECK_FAILED, SPELLCHECKED, read,
+};
 
 /// Set to write the golden files instead of comparing with them.
 const UPDATE: &str = "UPDATE_GOLDEN";
 
+/// Compares with the golden file of that name.
 #[track_caller]
-fn check(name: &str, got: &[u8]) {
+pub(crate) fn check(name: &str, got: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     // Text files end with a newline, the bodies do not.
     let got = [got, b"\n"].concat();
@@ -77,6 +81,27 @@ fn golden_registration_and_slot() {
 }
 
 #[test]
+fn golden_results_without_registration() {
+    check_rows("phase_outcome", &[PHASE_OUTCOME]);
+    check_rows("spellchecked", &[SPELLCHECKED]);
+    check_rows("spellcheck_failed", &[SPELLCHECK_FAILED]);
+    check_rows("assessed", &[ASSESSED]);
+    check_rows("pipeline_completed", &[PIPELINE_COMPLETED]);
+}
+
+#[test]
+fn golden_finished_essays() {
+    let records =
+        [REGISTERED, SLOT_ASSIGNED, PHASE_OUTCOME, SPELLCHECKED, SPELLCHECK_FAILED, ASSESSED];
+    check_rows("finished", &records);
+}
+
+#[test]
+fn golden_all_kinds() {
+    check_rows("all_kinds", &RECORDS);
+}
+
+#[test]
 fn documents_of_another_format_are_not_read() {
     let mut rows = Rows::default();
     rows.apply(&read(REGISTERED).unwrap()).unwrap();
@@ -106,6 +131,32 @@ fn documents_with_fields_of_a_later_build_are_not_read() {
     let later = essay.replacen("\"v\":1,", "\"v\":1,\"later\":null,", 1);
     assert!(serde_json::from_str::<Essay>(&essay).is_ok());
     assert!(serde_json::from_str::<Essay>(&later).unwrap_err().to_string().contains("`later`"));
+}
+
+/// A batch as written by a build that knew registrations and slots only.
+const EARLIER_BATCH: &str = concat!(
+    r#"{"v":1,"id":"b","last_updated":"2026-11-22T11:38:55Z","registration":{"user_id":"u","#,
+    r#""created_at":"2026-11-22T11:38:55Z","essay_count":{"at":"2026-11-22T11:38:55Z","#,
+    r#""by":"1d255f49-ad0e-4396-84cb-20da30c6a122","value":1},"course_code":{"#,
+    r#""at":"2026-11-22T11:38:55Z","by":"1d255f49-ad0e-4396-84cb-20da30c6a122","value":"ENG5"},"#,
+    r#""org_id":null,"class_id":null,"student_prompt_ref":null,"essay_ids":["e"]}}"#,
+);
+
+/// An essay as written by that build.
+const EARLIER_ESSAY: &str = concat!(
+    r#"{"v":1,"id":"e","last_updated":"2026-11-22T11:38:55Z","home":{"claim":"registered","#,
+    r#""at":"2026-11-22T11:38:55Z","by":"1d255f49-ad0e-4396-84cb-20da30c6a122","batch_id":"b"},"#,
+    r#""slot":null}"#,
+);
+
+#[test]
+fn documents_of_an_earlier_build_are_read() {
+    let batch: Batch = serde_json::from_str(EARLIER_BATCH).unwrap();
+    let essay: Essay = serde_json::from_str(EARLIER_ESSAY).unwrap();
+    assert_eq!(serde_json::to_string(&batch).unwrap(), EARLIER_BATCH, "and nothing is added");
+    assert_eq!(serde_json::to_string(&essay).unwrap(), EARLIER_ESSAY);
+    let body = String::from_utf8(status_json(&batch, &[essay])).unwrap();
+    assert!(body.contains(r#""overall_status":"pending_content","essay_count":1"#), "{body}");
 }
 
 #[test]

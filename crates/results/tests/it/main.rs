@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod announcing;
 mod decoding;
+mod decoding_results;
+mod facts;
 mod folding;
+mod folding_results;
 mod golden;
 mod join_law;
 mod never_panics;
+mod published;
+mod random_events;
 mod records;
 mod refusing;
+mod refusing_results;
+mod standing;

@@ -4,12 +4,19 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use results::{
-    DETAIL_CHARS_MAX, ESSAYS_PER_EVENT_MAX, Event, Fact, ID_BYTES_MAX, Rows,
-    STORAGE_REFERENCE_FIELDS_MAX, TEXT_BYTES_MAX, Timestamp, decode, status_json,
+    DETAIL_CHARS_MAX, ESSAYS_PER_EVENT_MAX, ErrorDetail, Event, Fact, ID_BYTES_MAX,
+    PHASES_PER_EVENT_MAX, Rows, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd, TEXT_BYTES_MAX,
+    Timestamp, announcements, decode, status_json,
 };
 use serde_json::{Value, json};
 
-use crate::records::{RECORDS, received_at};
+use crate::facts::{registered, registration};
+use crate::records::{RECORDS, SPELLCHECK_FAILED, received_at};
+
+/// One record of each kind, and a second one of the kind that has two ends.
+fn a_record() -> impl Strategy<Value = &'static str> {
+    select(RECORDS.into_iter().chain([SPELLCHECK_FAILED]).collect::<Vec<_>>())
+}
 
 /// One change to the bytes of a record.
 #[derive(Clone, Debug)]
@@ -143,17 +150,31 @@ fn check(record: &[u8]) {
     for batch in rows.batches.values() {
         serde_json::from_slice::<Value>(&status_json(batch, &essays)).unwrap();
     }
+    check_announcements(&event, rows);
+}
+
+/// Registers the event's batch, if the event did not, and looks at what is announced.
+fn check_announcements(event: &Event, before: Rows) {
+    let mut registered = registered(0, 0, 1, &[]);
+    registration(&mut registered).batch_id = event.fact.batch_id().clone();
+    let mut after = before.clone();
+    if after.apply(&registered).is_ok() {
+        for announcement in announcements(&before, &after, [&registered], received_at()) {
+            serde_json::from_slice::<Value>(&announcement.value).unwrap();
+        }
+    }
 }
 
 fn check_limits(event: &Event) {
     assert_text(&event.source_service);
     assert!((Timestamp::MIN..=Timestamp::MAX).contains(&event.at));
+    assert_id(event.fact.batch_id().as_str());
+    let essay_ids = event.fact.essay_ids();
+    assert!(essay_ids.len() <= ESSAYS_PER_EVENT_MAX);
+    essay_ids.iter().for_each(|id| assert_id(id.as_str()));
     match &event.fact {
         Fact::BatchEssaysRegistered(fact) => {
-            assert_id(fact.batch_id.as_str());
             assert_id(fact.user_id.as_str());
-            fact.essay_ids.iter().for_each(|id| assert_id(id.as_str()));
-            assert!(fact.essay_ids.len() <= ESSAYS_PER_EVENT_MAX);
             assert!(fact.expected_essay_count as usize <= ESSAYS_PER_EVENT_MAX);
             fact.org_id.iter().chain(&fact.class_id).for_each(|id| assert_id(id));
             for fields in
@@ -164,11 +185,32 @@ fn check_limits(event: &Event) {
             }
         }
         Fact::EssaySlotAssigned(fact) => {
-            assert_id(fact.batch_id.as_str());
-            assert_id(fact.essay_id.as_str());
             assert_id(&fact.file_upload_id);
             assert_id(&fact.text_storage_id);
             assert_text(&fact.original_file_name);
+        }
+        Fact::BatchPhaseOutcome(_) => {}
+        Fact::SpellcheckResult(fact) => {
+            fact.corrected_text_storage_id.iter().for_each(|id| assert_id(id));
+            if let SpellcheckEnd::Failed { error: Some(error) } = &fact.end {
+                let document = serde_json::to_string(error).unwrap();
+                assert!(document.len() < 20_000 && !document.contains("\\u0000"), "{document}");
+                assert_eq!(serde_json::from_str::<ErrorDetail>(&document).unwrap(), *error);
+            }
+        }
+        Fact::AssessmentResult(fact) => {
+            assert_id(&fact.job_id);
+            fact.assignment_id.iter().for_each(|id| assert_id(id));
+            for ranking in &fact.rankings {
+                assert!(ranking.rank >= 1 && ranking.score.get().is_finite());
+                assert!((0.0..=1.0).contains(&ranking.confidence_score.get()));
+                assert!((1..=2).contains(&ranking.letter_grade.len()));
+            }
+        }
+        Fact::BatchPipelineCompleted(fact) => {
+            assert!(fact.outcome.processing_duration_seconds.get() >= 0.0);
+            assert!(fact.outcome.completed_phases.len() <= PHASES_PER_EVENT_MAX);
+            fact.outcome.completed_phases.iter().for_each(|phase| assert_text(phase));
         }
     }
 }
@@ -196,13 +238,13 @@ proptest! {
     }
 
     #[test]
-    fn damaged_records(record in select(RECORDS.to_vec()), damages in vec(a_damage(), 1..4)) {
+    fn damaged_records(record in a_record(), damages in vec(a_damage(), 1..4)) {
         check(&damaged(record.as_bytes().to_vec(), damages));
     }
 
     #[test]
     fn records_with_odd_values(
-        record in select(RECORDS.to_vec()),
+        record in a_record(),
         at in any::<Index>(),
         value in proptest::option::weighted(0.9, a_value()),
     ) {

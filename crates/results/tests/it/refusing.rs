@@ -6,12 +6,12 @@ use results::{
 };
 use serde_json::{Value, json};
 
-use crate::records::{
-    RECORDS, REGISTERED, SLOT_ASSIGNED, read, received_at, registered, registration, user_id, with,
-};
+use crate::facts::{registered, registration, user_id};
+use crate::records::{RECORDS, REGISTERED, SLOT_ASSIGNED, read, received_at, with};
 
+/// A record is refused, with this code and a detail that says so.
 #[track_caller]
-fn check(record: &[u8], code: RefusalCode, detail: &str) {
+pub(crate) fn check(record: &[u8], code: RefusalCode, detail: &str) {
     let refusal = decode(record, None, received_at()).unwrap_err();
     assert_eq!(refusal.code, code, "{refusal}");
     assert!(refusal.detail.contains(detail), "{refusal}\ndoes not contain: {detail}");
@@ -63,11 +63,11 @@ fn another_kind_or_version_is_told_first() {
         InvalidField, UnexpectedEventType, UnknownEventType, UnsupportedSchemaVersion,
     };
 
-    let later = r#"{"event_type": "huleedu.essay.spellcheck.results.v1", "event_id": 1}"#;
+    let later = r#"{"event_type": "huleedu.essay.spellcheck.results.v2", "event_id": 1}"#;
     check(
         later.as_bytes(),
         UnknownEventType,
-        "`huleedu.essay.spellcheck.results.v1`, allowed: hul",
+        "`huleedu.essay.spellcheck.results.v2`, allowed: hul",
     );
     let long = json!({"event_type": "x".repeat(10_000)}).to_string();
     check(long.as_bytes(), UnknownEventType, "x…`, allowed: huleedu.batch.essays.registered.v1, ");
@@ -84,10 +84,9 @@ fn another_kind_or_version_is_told_first() {
         check(record.as_bytes(), InvalidField, "schema_version: invalid type: ");
     }
 
-    let [registered, slot] = RECORDS;
-    for (record, expected) in
-        [(slot, EventKind::BatchEssaysRegistered), (registered, EventKind::EssaySlotAssigned)]
-    {
+    // Each record on the topic of the next kind.
+    let kinds = EventKind::ALL.iter().cycle().skip(1).copied();
+    for (record, expected) in RECORDS.into_iter().zip(kinds) {
         let refusal = decode(record.as_bytes(), Some(expected), received_at()).unwrap_err();
         assert_eq!(refusal.code, UnexpectedEventType);
         assert!(refusal.detail.contains(&format!("allowed on this topic: `{expected}`")));
@@ -178,7 +177,7 @@ fn fields_with_a_default_may_be_missing_but_not_null() {
 
 /// The value at a pointer is refused, by its path and for this reason.
 #[track_caller]
-fn wrong(record: &str, pointer: &str, value: Value, reason: &str) {
+pub(crate) fn wrong(record: &str, pointer: &str, value: Value, reason: &str) {
     let path = pointer[1..].replace('/', ".").replace(".0", "[0]").replace(".1", "[1]");
     let record = with(record, pointer, Some(value));
     check(record.as_bytes(), RefusalCode::InvalidField, &format!("{path}: {reason}"));
@@ -246,8 +245,13 @@ fn ids_are_checked() {
 #[test]
 fn lists_names_moments_and_texts_are_checked() {
     let too_many: Vec<_> = (0..=10_000).map(|number| number.to_string()).collect();
-    wrong(REGISTERED, "/data/essay_ids", json!(too_many), "more ids than the allowed 10000");
-    wrong(REGISTERED, "/data/essay_ids", json!(vec!["same"; 10_001]), "more ids than the allowed");
+    wrong(REGISTERED, "/data/essay_ids", json!(too_many), "more items than the allowed 10000");
+    wrong(
+        REGISTERED,
+        "/data/essay_ids",
+        json!(vec!["same"; 10_001]),
+        "more items than the allowed",
+    );
     wrong(REGISTERED, "/data/essay_ids", json!("one"), "invalid type: string \"one\", expected at");
     wrong(REGISTERED, "/data/essay_ids", json!({}), "invalid type: map, expected at most 10000");
     wrong(REGISTERED, "/data/course_code", json!("ENG9"), "unknown value `ENG9`, allowed: ENG5, E");

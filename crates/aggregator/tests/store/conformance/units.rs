@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 
 use super::Backend;
 use crate::events::{
-    NOW, apply, apply_in_the_end, batch_id, folded, load, registered, slot, stored, whole_list,
-    write,
+    NOW, apply, apply_in_the_end, batch_id, folded, load, registered, slot, statuses, stored,
+    whole_list, write,
 };
 
 /// How long a check may take that shows a deadlock by never ending.
@@ -147,7 +147,8 @@ pub(crate) async fn r4_rows_that_were_not_loaded_are_not_written(backend: impl B
         let mut unit = store.begin().await.unwrap();
         load(unit.as_mut(), &asked).await.unwrap();
         let rows = folded(&[other]);
-        let changes = Changes { events: &[], rows: &rows, now: NOW };
+        let statuses = statuses(&rows);
+        let changes = Changes { events: &[], rows: &rows, statuses: &statuses, now: NOW };
         let outcome = unit.write(changes).await;
         assert!(matches!(outcome, Err(StoreError::Internal { .. })), "{outcome:?}");
     }

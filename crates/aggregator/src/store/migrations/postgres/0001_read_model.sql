@@ -2,7 +2,7 @@
 --
 -- Why:   a client asks for a list of batches, or for one batch. Both are one statement over these
 --        rows. What a row means is in its `state` document; every other column is copied out of
---        it, so that it can be looked up, filtered and ordered by.
+--        it, or made of it and its essays, to be looked up, filtered and ordered by.
 -- Step:  expand. No running version reads or writes these tables.
 -- Locks: none on existing tables.
 -- Undo:  drop the four tables. Replayed events bring back all but the dead letters.
@@ -34,7 +34,7 @@ comment on column batches.batch_id is
 comment on column batches.user_id is
     'Owner. Copied from state; null until the batch is registered.';
 comment on column batches.status is
-    'Internal status. Copied from state; null until the batch is registered.';
+    'Internal status, made of the batch and all its essays; null until it is registered.';
 comment on column batches.created_at is
     'Time of the earliest registration. Copied from state; null until then.';
 comment on column batches.state is

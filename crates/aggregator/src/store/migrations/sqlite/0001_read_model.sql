@@ -2,7 +2,7 @@
 --
 -- Why:   a client asks for a list of batches, or for one batch. Both are one statement over these
 --        rows. What a row means is in its `state` document; every other column is copied out of
---        it, so that it can be looked up, filtered and ordered by.
+--        it, or made of it and its essays, to be looked up, filtered and ordered by.
 -- Step:  expand. No running version reads or writes these tables.
 -- Locks: the whole file, as every write does.
 -- Undo:  drop the four tables. Replayed events bring back all but the dead letters.
@@ -15,8 +15,8 @@
 create table batches (
     -- Opaque id, 1 to 255 bytes.
     batch_id   text not null primary key,
-    -- Owner, internal status and time of the earliest registration. Copied from state; null until
-    -- the batch is registered.
+    -- Owner and time of the earliest registration, copied from state, and the internal status, made
+    -- of the batch and all its essays. Null until the batch is registered.
     user_id    text,
     status     text,
     created_at integer,

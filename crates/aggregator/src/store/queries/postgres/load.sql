@@ -7,7 +7,11 @@
 --   batch   id, state
 --   essay   id, state, revision
 with essay as (
-    select essay_id, batch_id, revision, state from essays where essay_id = any ($3)
+    select essay_id, batch_id, revision, state
+    from essays
+    where essay_id = any ($3)
+    -- What a batch answers rests on all its essays.
+       or batch_id = any ($2)
 )
 select 'event' as kind, event_id::text as id, null::bigint as revision, null::text as state
 from inbox

@@ -1,7 +1,7 @@
 -- One page of a user's batches, how many there are in all, and the essays of the page: one
 -- statement, hence one snapshot.
 --
--- $1 user id   $2 statuses, empty = any   $3 limit   $4 offset   $5 with essays?
+-- $1 user id   $2 statuses, empty = any   $3 limit   $4 offset
 --
 -- Cost, on PostgreSQL 15 with 120,000 batches and 500,000 essays, plans custom and generic alike:
 -- two index-only scans of `batches_of_user`, then an index scan per batch of the page and one for
@@ -32,6 +32,6 @@ left join (page join batches using (batch_id)) on true
 left join lateral (
     select json_agg(essays.state order by essays.essay_id)::text as essays
     from essays
-    where $5 and essays.batch_id = batches.batch_id
+    where essays.batch_id = batches.batch_id
 ) as folder on true
 order by batches.created_at desc, batches.batch_id

@@ -9,7 +9,12 @@
 with essay as materialized (
     select essay_id, batch_id, revision, state
     from essays
-    where essay_id in (select value from json_each(?3))
+    where essay_id in (
+        select value from json_each(?3)
+        union
+        -- What a batch answers rests on all its essays.
+        select essay_id from essays where batch_id in (select value from json_each(?2))
+    )
 )
 select 'event' as kind, hex(event_id) as id, null as revision, null as state
 from inbox

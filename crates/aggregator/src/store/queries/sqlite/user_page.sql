@@ -1,7 +1,7 @@
 -- One page of a user's batches, how many there are in all, and the essays of the page: one
 -- statement, hence one snapshot.
 --
--- ?1 user id   ?2 statuses, a JSON array, empty = any   ?3 limit   ?4 offset   ?5 with essays?
+-- ?1 user id   ?2 statuses, a JSON array, empty = any   ?3 limit   ?4 offset
 --
 -- Rows: one per batch of the page, in its order. A page without batches is one row that has
 -- only the total.
@@ -31,7 +31,7 @@ select
     (
         select '[' || group_concat(essays.state, ',' order by essays.essay_id) || ']'
         from essays
-        where ?5 and essays.batch_id = batches.batch_id
+        where essays.batch_id = batches.batch_id
     ) as essays
 from counted
 left join page on true

@@ -1,0 +1,57 @@
+//! What the registrations of one batch say together.
+//!
+//! Several are the same fact again; where they differ, each field is joined by its own rule.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{BatchEssaysRegistered, CourseCode, StorageReferences};
+use crate::ids::{EssayId, UserId};
+use crate::join::{Latest, Stamp};
+use crate::time::Timestamp;
+
+/// What the registrations of a batch say together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registration {
+    pub(crate) user_id: UserId,
+    /// The earliest registration.
+    pub(crate) created_at: Timestamp,
+    pub(crate) essay_count: Latest<u32>,
+    pub(crate) course_code: Latest<CourseCode>,
+    pub(crate) org_id: Option<Latest<String>>,
+    pub(crate) class_id: Option<Latest<String>>,
+    pub(crate) student_prompt_ref: Option<Latest<StorageReferences>>,
+    /// Every id that any registration of this batch listed.
+    pub(crate) essay_ids: BTreeSet<EssayId>,
+}
+
+impl Registration {
+    pub(super) fn said_by(fact: &BatchEssaysRegistered, stamp: Stamp) -> Self {
+        let text = |text: &String| Latest::new(text.clone(), stamp);
+        Self {
+            user_id: fact.user_id.clone(),
+            created_at: stamp.at,
+            essay_count: Latest::new(fact.expected_essay_count, stamp),
+            course_code: Latest::new(fact.course_code, stamp),
+            org_id: fact.org_id.as_ref().map(text),
+            class_id: fact.class_id.as_ref().map(text),
+            student_prompt_ref: fact
+                .student_prompt_ref
+                .as_ref()
+                .map(|references| Latest::new(references.clone(), stamp)),
+            essay_ids: fact.essay_ids.iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn join(&mut self, said: Self) {
+        self.created_at = self.created_at.min(said.created_at);
+        self.essay_count.join(said.essay_count);
+        self.course_code.join(said.course_code);
+        Latest::join_option(&mut self.org_id, said.org_id);
+        Latest::join_option(&mut self.class_id, said.class_id);
+        Latest::join_option(&mut self.student_prompt_ref, said.student_prompt_ref);
+        self.essay_ids.extend(said.essay_ids);
+    }
+}

@@ -1,0 +1,112 @@
+//! What the results of the phases found out about one essay.
+//!
+//! How a phase ended is not here: other facts than results speak about that too (`phase`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::error_detail::ErrorDetail;
+use crate::event::{Ranking, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult};
+use crate::ids::CorrelationId;
+use crate::join::{Latest, Stamp};
+use crate::number::Finite;
+
+/// What the ended spellchecks of an essay say together. A field that one of them leaves out is not
+/// erased by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spellcheck {
+    pub(crate) corrections: Latest<Corrections>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) corrected_text_storage_id: Option<Latest<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<Latest<ErrorDetail>>,
+}
+
+/// What every ended spellcheck says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Corrections {
+    pub(crate) made: u32,
+    pub(crate) metrics: SpellcheckMetrics,
+    /// The event's own: it may be what the batch waited for.
+    pub(crate) correlation_id: CorrelationId,
+}
+
+impl Spellcheck {
+    pub(super) fn said_by(
+        fact: &SpellcheckResult,
+        correlation_id: CorrelationId,
+        stamp: Stamp,
+    ) -> Self {
+        let corrections =
+            Corrections { made: fact.corrections_made, metrics: fact.metrics, correlation_id };
+        let text = fact.corrected_text_storage_id.clone();
+        let error = match &fact.end {
+            SpellcheckEnd::Failed { error } => error.clone(),
+            SpellcheckEnd::Open | SpellcheckEnd::Completed => None,
+        };
+        Self {
+            corrections: Latest::new(corrections, stamp),
+            corrected_text_storage_id: text.map(|text| Latest::new(text, stamp)),
+            error: error.map(|error| Latest::new(error, stamp)),
+        }
+    }
+
+    pub(super) fn join_option(this: &mut Option<Self>, other: Option<Self>) {
+        match (this.as_mut(), other) {
+            (Some(this), Some(other)) => {
+                this.corrections.join(other.corrections);
+                Latest::join_option(
+                    &mut this.corrected_text_storage_id,
+                    other.corrected_text_storage_id,
+                );
+                Latest::join_option(&mut this.error, other.error);
+            }
+            (None, other @ Some(_)) => *this = other,
+            (_, None) => {}
+        }
+    }
+
+    /// Which event caused what is known, and when.
+    pub(crate) fn cause(&self) -> Latest<CorrelationId> {
+        Latest::new(self.corrections.value().correlation_id, self.corrections.stamp())
+    }
+}
+
+/// What the assessments of an essay say together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assessment {
+    pub(crate) place: Latest<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) comparison_count: Option<Latest<u32>>,
+}
+
+/// What every assessment says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    pub(crate) rank: u32,
+    pub(crate) score: Finite,
+}
+
+impl Assessment {
+    pub(super) fn said_by(ranking: &Ranking, comparison_count: Option<u32>, stamp: Stamp) -> Self {
+        let place = Place { rank: ranking.rank, score: ranking.score };
+        Self {
+            place: Latest::new(place, stamp),
+            comparison_count: comparison_count.map(|count| Latest::new(count, stamp)),
+        }
+    }
+
+    pub(super) fn join_option(this: &mut Option<Self>, other: Option<Self>) {
+        match (this.as_mut(), other) {
+            (Some(this), Some(other)) => {
+                this.place.join(other.place);
+                Latest::join_option(&mut this.comparison_count, other.comparison_count);
+            }
+            (None, other @ Some(_)) => *this = other,
+            (_, None) => {}
+        }
+    }
+}

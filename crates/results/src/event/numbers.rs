@@ -1,0 +1,72 @@
+//! Numbers as records carry them, each within its range.
+//!
+//! A whole number is written without a point: `2.0` counts nothing.
+
+use std::fmt;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::number::Finite;
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy)]
+pub(super) struct Whole<const MIN: u32, const MAX: u32>(pub(super) u32);
+
+/// How many of something there are.
+pub(super) type Count = Whole<0, { u32::MAX }>;
+
+/// A place in an order; the first is 1.
+pub(super) type Rank = Whole<1, { u32::MAX }>;
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WholeVisitor<const MIN: u32, const MAX: u32>;
+
+        impl<const MIN: u32, const MAX: u32> Visitor<'_> for WholeVisitor<MIN, MAX> {
+            type Value = Whole<MIN, MAX>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "an integer from {MIN} to {MAX}")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                u32::try_from(number)
+                    .ok()
+                    .filter(|number| (MIN..=MAX).contains(number))
+                    .map(Whole)
+                    .ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+        }
+
+        deserializer.deserialize_u32(WholeVisitor)
+    }
+}
+
+/// A share of a whole.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "Finite")]
+pub(super) struct Fraction(pub(super) Finite);
+
+impl TryFrom<Finite> for Fraction {
+    type Error = &'static str;
+
+    fn try_from(number: Finite) -> Result<Self, &'static str> {
+        let in_range = (0.0..=1.0).contains(&number.get());
+        in_range.then_some(Self(number)).ok_or("a share is a number from 0 to 1")
+    }
+}
+
+/// How long something took, in seconds.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "Finite")]
+pub(super) struct Seconds(pub(super) Finite);
+
+impl TryFrom<Finite> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(number: Finite) -> Result<Self, &'static str> {
+        let in_range = number.get() >= 0.0;
+        in_range.then_some(Self(number)).ok_or("a duration is a number of seconds, 0 or more")
+    }
+}

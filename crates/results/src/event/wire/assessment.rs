@@ -1,0 +1,149 @@
+//! The record of an assessment's result.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::EssayList;
+use crate::event::numbers::{Fraction, Rank};
+use crate::event::strict::{ForeignId, Object, Text, not_null};
+use crate::event::{self, ConfidenceLabel, Fact};
+use crate::ids::{BatchId, EssayId};
+use crate::number::Finite;
+use crate::time::Timestamp;
+
+/// Longest assignment id in characters: what its sender promises.
+pub const ASSIGNMENT_ID_CHARS_MAX: usize = 100;
+
+/// Data of an assessment's result.
+#[derive(Deserialize)]
+pub(in crate::event) struct AssessmentResult {
+    /// Which names there are is not declared; any text will do.
+    #[serde(default, rename = "event_name", deserialize_with = "not_null")]
+    _event_name: Option<Text>,
+    #[serde(rename = "entity_id")]
+    _entity_id: Option<ForeignId>,
+    #[serde(rename = "entity_type")]
+    _entity_type: Option<Text>,
+    #[serde(rename = "parent_id")]
+    _parent_id: Option<ForeignId>,
+    #[serde(default, rename = "timestamp", deserialize_with = "not_null")]
+    _timestamp: Option<Timestamp>,
+    batch_id: BatchId,
+    cj_assessment_job_id: ForeignId,
+    assignment_id: Option<AssignmentId>,
+    #[serde(rename = "assessment_method")]
+    _assessment_method: Text,
+    #[serde(rename = "model_used")]
+    _model_used: Text,
+    #[serde(rename = "model_provider")]
+    _model_provider: Text,
+    #[serde(rename = "model_version")]
+    _model_version: Option<Text>,
+    essay_results: EssayList<Object<EssayResult>>,
+    #[serde(default, deserialize_with = "not_null")]
+    assessment_metadata: Option<Object<AssessmentMetadata>>,
+    #[serde(default, rename = "assessed_at", deserialize_with = "not_null")]
+    _assessed_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct EssayResult {
+    essay_id: EssayId,
+    #[serde(rename = "normalized_score")]
+    _normalized_score: Fraction,
+    letter_grade: LetterGrade,
+    confidence_score: Fraction,
+    confidence_label: ConfidenceLabel,
+    bt_score: Finite,
+    rank: Rank,
+    #[serde(default)]
+    is_anchor: bool,
+    #[serde(rename = "feedback_uri")]
+    _feedback_uri: Option<Text>,
+    #[serde(rename = "metrics_uri")]
+    _metrics_uri: Option<Text>,
+    #[serde(rename = "display_name")]
+    _display_name: Option<Text>,
+}
+
+/// Whatever the sender says about its run. One value of it is kept.
+#[derive(Deserialize)]
+struct AssessmentMetadata {
+    #[serde(default, deserialize_with = "comparison_count")]
+    comparison_count: Option<u32>,
+}
+
+impl From<AssessmentResult> for Fact {
+    fn from(data: AssessmentResult) -> Self {
+        let results = data.essay_results.0.into_iter().map(|Object(result)| result);
+        Self::AssessmentResult(event::AssessmentResult {
+            batch_id: data.batch_id,
+            job_id: data.cj_assessment_job_id.into(),
+            assignment_id: data.assignment_id.map(|id| id.0),
+            rankings: results.filter(|result| !result.is_anchor).map(Into::into).collect(),
+            comparison_count: data
+                .assessment_metadata
+                .and_then(|Object(metadata)| metadata.comparison_count),
+        })
+    }
+}
+
+impl From<EssayResult> for event::Ranking {
+    fn from(result: EssayResult) -> Self {
+        Self {
+            essay_id: result.essay_id,
+            rank: result.rank.0,
+            score: result.bt_score,
+            letter_grade: result.letter_grade.0,
+            confidence_score: result.confidence_score.0,
+            confidence_label: result.confidence_label,
+        }
+    }
+}
+
+/// These fields are declared as anything, so anything else than a count is taken for no count. A
+/// count below zero is a mistake like everywhere.
+fn comparison_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    if value.as_f64().is_some_and(|number| number < 0.0) {
+        return Err(serde::de::Error::custom("a count is not negative"));
+    }
+    Ok(value.as_u64().and_then(|count| u32::try_from(count).ok()))
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "ForeignId")]
+struct AssignmentId(String);
+
+impl TryFrom<ForeignId> for AssignmentId {
+    type Error = String;
+
+    fn try_from(id: ForeignId) -> Result<Self, String> {
+        let id = String::from(id);
+        let chars = id.chars().count();
+        if chars > ASSIGNMENT_ID_CHARS_MAX {
+            return Err(format!(
+                "an assignment id has at most {ASSIGNMENT_ID_CHARS_MAX} characters, this one has \
+                 {chars}"
+            ));
+        }
+        Ok(Self(id))
+    }
+}
+
+/// `A` to `F`, each alone or with a sign, or `U`.
+#[derive(Deserialize)]
+#[serde(try_from = "Text")]
+struct LetterGrade(String);
+
+impl TryFrom<Text> for LetterGrade {
+    type Error = &'static str;
+
+    fn try_from(grade: Text) -> Result<Self, &'static str> {
+        let grade = String::from(grade);
+        match grade.as_bytes() {
+            [b'U'] | [b'A'..=b'F'] | [b'A'..=b'F', b'+' | b'-'] => Ok(Self(grade)),
+            _ => Err("a letter grade is A to F, alone or with + or -, or U"),
+        }
+    }
+}

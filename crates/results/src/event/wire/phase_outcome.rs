@@ -1,0 +1,64 @@
+//! The record of a phase's outcome.
+
+use serde::Deserialize;
+
+use super::{ESSAYS_PER_EVENT_MAX, EssayList, unique};
+use crate::event::strict::{AnyJson, ForeignId, Object, not_null};
+use crate::event::{self, Fact};
+use crate::ids::{BatchId, CorrelationId, EssayId};
+use crate::phase::PhaseName;
+use crate::status::BatchStatus;
+
+/// Data of a phase's outcome.
+#[derive(Deserialize)]
+#[serde(try_from = "Fields")]
+pub(in crate::event) struct BatchPhaseOutcome(event::BatchPhaseOutcome);
+
+#[derive(Deserialize)]
+struct Fields {
+    batch_id: BatchId,
+    phase_name: PhaseName,
+    phase_status: BatchStatus,
+    processed_essays: EssayList<Object<ProcessedEssay>>,
+    failed_essay_ids: EssayList<EssayId>,
+    #[serde(default, rename = "correlation_id", deserialize_with = "not_null")]
+    _correlation_id: Option<CorrelationId>,
+}
+
+/// An essay and the text that the next phase is to take.
+#[derive(Deserialize)]
+struct ProcessedEssay {
+    essay_id: EssayId,
+    #[serde(rename = "text_storage_id")]
+    _text_storage_id: ForeignId,
+    #[serde(rename = "spellcheck_metrics")]
+    _spellcheck_metrics: Option<AnyJson>,
+}
+
+impl TryFrom<Fields> for BatchPhaseOutcome {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let (processed, failed) = (fields.processed_essays.0, fields.failed_essay_ids.0);
+        let essays = processed.len() + failed.len();
+        if essays > ESSAYS_PER_EVENT_MAX {
+            return Err(format!(
+                "`processed_essays` and `failed_essay_ids` have {essays} items together, allowed: \
+                 {ESSAYS_PER_EVENT_MAX}"
+            ));
+        }
+        Ok(Self(event::BatchPhaseOutcome {
+            batch_id: fields.batch_id,
+            phase: fields.phase_name,
+            status: fields.phase_status,
+            processed_essay_ids: unique(processed.into_iter().map(|Object(essay)| essay.essay_id)),
+            failed_essay_ids: unique(failed),
+        }))
+    }
+}
+
+impl From<BatchPhaseOutcome> for Fact {
+    fn from(data: BatchPhaseOutcome) -> Self {
+        Self::BatchPhaseOutcome(data.0)
+    }
+}

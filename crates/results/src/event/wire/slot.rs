@@ -1,0 +1,36 @@
+//! The record of a slot assignment.
+
+use serde::Deserialize;
+
+use crate::event::strict::{ForeignId, Text, not_null};
+use crate::event::{self, Fact};
+use crate::ids::{BatchId, CorrelationId, EssayId};
+use crate::time::Timestamp;
+
+/// Data of a slot assignment.
+#[derive(Deserialize)]
+pub(in crate::event) struct EssaySlotAssigned {
+    #[serde(default, rename = "event", deserialize_with = "not_null")]
+    _event: Option<Text>,
+    batch_id: BatchId,
+    essay_id: EssayId,
+    file_upload_id: ForeignId,
+    text_storage_id: ForeignId,
+    original_file_name: Text,
+    #[serde(default, rename = "correlation_id", deserialize_with = "not_null")]
+    _correlation_id: Option<CorrelationId>,
+    #[serde(default, rename = "timestamp", deserialize_with = "not_null")]
+    _timestamp: Option<Timestamp>,
+}
+
+impl From<EssaySlotAssigned> for Fact {
+    fn from(data: EssaySlotAssigned) -> Self {
+        Self::EssaySlotAssigned(event::EssaySlotAssigned {
+            batch_id: data.batch_id,
+            essay_id: data.essay_id,
+            file_upload_id: data.file_upload_id.into(),
+            text_storage_id: data.text_storage_id.into(),
+            original_file_name: data.original_file_name.into(),
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! A registered batch with its essays, and what follows from both together: its state, its counts,
+//! the phase it is in, whether its results are ready.
+//!
+//! Everything here is a pure function of the rows. Nothing of it is kept in them.
+
+use std::collections::BTreeSet;
+
+use crate::batch::{Batch, Registration};
+use crate::essay::Essay;
+use crate::ids::CorrelationId;
+use crate::join::Latest;
+use crate::phase::{End, PhaseName};
+use crate::status::BatchStatus;
+
+/// The phases without whose end no batch is finished, in the order in which they run.
+pub(crate) const DECISIVE_PHASES: [PhaseName; 2] = [PhaseName::Spellcheck, PhaseName::CjAssessment];
+
+/// A registered batch with its essays.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) registration: &'a Registration,
+    /// Every essay that belongs to the batch.
+    essays: Vec<&'a Essay>,
+    /// Those of them that the batch was registered with. Only these are counted.
+    expected: Vec<&'a Essay>,
+}
+
+/// How many essays came to which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) completed: u32,
+    pub(crate) failed: u32,
+}
+
+impl<'a> Folder<'a> {
+    /// A batch with **all** its essays, each once, in any order. None: it is not registered, so
+    /// there is nothing to say.
+    pub(crate) fn new(batch: &'a Batch, essays: Vec<&'a Essay>) -> Option<Self> {
+        let registration = batch.registration()?;
+        let is_expected = |essay: &&Essay| registration.essay_ids.contains(&essay.id);
+        let expected = essays.iter().copied().filter(is_expected).collect();
+        Some(Self { batch, registration, essays, expected })
+    }
+
+    /// The state of the batch: the first rule that holds.
+    pub(crate) fn status(&self) -> BatchStatus {
+        // From the last step of processing to the first, so that a fact which arrives early is not
+        // hidden by one that arrives late.
+        if let Some(pipeline) = self.batch.pipeline() {
+            pipeline.value().final_status
+        } else if self.batch.has_failed_critically() {
+            BatchStatus::FailedCritically
+        } else if self.is_finished() {
+            self.status_when_finished()
+        } else if self.reported_phases().is_empty() {
+            BatchStatus::AwaitingContentValidation
+        } else {
+            BatchStatus::ProcessingPipelines
+        }
+    }
+
+    fn status_when_finished(&self) -> BatchStatus {
+        if self.expected.iter().any(|essay| essay.has_failed()) {
+            BatchStatus::CompletedWithFailures
+        } else {
+            BatchStatus::CompletedSuccessfully
+        }
+    }
+
+    /// Whether nothing more is to be waited for.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.batch.pipeline().is_some() || self.is_finished()
+    }
+
+    /// The counts that a client sees: together never more than the batch has essays.
+    pub(crate) fn counts(&self) -> Counts {
+        let counts = match self.batch.pipeline().map(Latest::value) {
+            Some(outcome) => Counts {
+                completed: outcome.successful_essay_count,
+                failed: outcome.failed_essay_count,
+            },
+            None => self.counts_so_far(),
+        };
+        let essay_count = *self.registration.essay_count.value();
+        // A failure is not to be hidden by a success, so it has the first place.
+        let failed = counts.failed.min(essay_count);
+        Counts { completed: counts.completed.min(essay_count - failed), failed }
+    }
+
+    fn counts_so_far(&self) -> Counts {
+        let phases = self.reported_phases();
+        let is_completed = |essay: &Essay| {
+            !phases.is_empty()
+                && phases.iter().all(|phase| essay.end_of(*phase) == Some(End::Completed))
+        };
+        Counts {
+            completed: self.count(|essay| !essay.has_failed() && is_completed(essay)),
+            failed: self.count(Essay::has_failed),
+        }
+    }
+
+    /// How many essays a phase has ended for.
+    pub(crate) fn counts_of(&self, phase: PhaseName) -> Counts {
+        let count = |end| self.count(|essay| essay.end_of(phase) == Some(end));
+        Counts { completed: count(End::Completed), failed: count(End::Failed) }
+    }
+
+    /// The phase that the batch is in, if it is in any.
+    pub(crate) fn current_phase(&self) -> Option<PhaseName> {
+        if self.status() != BatchStatus::ProcessingPipelines {
+            return None;
+        }
+        DECISIVE_PHASES.into_iter().find(|phase| self.has_open(*phase))
+    }
+
+    /// What the latest fact that these answers rest on was caused by.
+    pub(crate) fn cause(&self) -> Latest<CorrelationId> {
+        let spellchecks = self.expected.iter().filter_map(|essay| essay.spellcheck());
+        let causes = spellchecks.map(|spellcheck| spellcheck.cause());
+        let latest = causes.chain(self.batch.cause().cloned()).max();
+        // Documents of earlier builds do not tell; then the registration is its own cause.
+        let registered = self.registration.essay_count.stamp();
+        latest.unwrap_or_else(|| Latest::new(CorrelationId(registered.by.0), registered))
+    }
+
+    /// Whether every expected essay has come to an end in the decisive phases. A batch without
+    /// essays has nothing to finish.
+    fn is_finished(&self) -> bool {
+        let is_empty = self.registration.essay_ids.is_empty();
+        !is_empty && !DECISIVE_PHASES.into_iter().any(|phase| self.has_open(phase))
+    }
+
+    /// Whether an expected essay has not come to its end in a phase. One that another batch
+    /// registered earlier, and so is not here, has not.
+    fn has_open(&self, phase: PhaseName) -> bool {
+        let is_open = |essay: &&Essay| essay.end_of(phase).is_none();
+        self.expected.len() < self.registration.essay_ids.len() || self.expected.iter().any(is_open)
+    }
+
+    /// The phases of which there is any fact, about the batch or one of its essays.
+    fn reported_phases(&self) -> BTreeSet<PhaseName> {
+        let of_essays = self.essays.iter().flat_map(|essay| essay.begun_phases());
+        self.batch.reported_phases().chain(of_essays).collect()
+    }
+
+    fn count(&self, is_counted: impl Fn(&Essay) -> bool) -> u32 {
+        let essays = self.expected.iter().filter(|essay| is_counted(essay)).count();
+        u32::try_from(essays).unwrap_or(u32::MAX)
+    }
+}

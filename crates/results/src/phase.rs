@@ -1,0 +1,84 @@
+//! The phases of processing, and how each one ended for one essay.
+//!
+//! What a phase found out about an essay is not here, but in `essay/findings`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::join::Stamp;
+use crate::names::named_values;
+use crate::status::ProcessingStage;
+
+named_values! {
+    /// The phases that a batch may go through.
+    pub enum PhaseName {
+        /// Spelling is corrected.
+        Spellcheck = "spellcheck",
+        /// Feedback is written.
+        AiFeedback = "ai_feedback",
+        /// Essays are compared with each other and ranked.
+        CjAssessment = "cj_assessment",
+        /// The language is analysed.
+        Nlp = "nlp",
+        /// Students are matched to essays.
+        StudentMatching = "student_matching",
+    }
+}
+
+/// How a phase ended for an essay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Completed,
+    Failed,
+}
+
+impl End {
+    /// The word that a client sees.
+    pub(crate) const fn stage(self) -> ProcessingStage {
+        match self {
+            Self::Completed => ProcessingStage::Completed,
+            Self::Failed => ProcessingStage::Failed,
+        }
+    }
+}
+
+/// What was said about one phase of one essay, by results and by outcomes alike.
+///
+/// The latest of either end is kept, and not only the later of the two: whether a success came
+/// after an error is to be known even after the next failure. With neither, the phase has begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PhaseRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    completed: Option<Stamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<Stamp>,
+}
+
+impl PhaseRecord {
+    /// What one event says. None: that the phase has begun.
+    pub(crate) fn said(end: Option<End>, stamp: Stamp) -> Self {
+        let when = |wanted| (end == Some(wanted)).then_some(stamp);
+        Self { completed: when(End::Completed), failed: when(End::Failed) }
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        // No stamp is less than any stamp.
+        self.completed = self.completed.max(other.completed);
+        self.failed = self.failed.max(other.failed);
+    }
+
+    /// How the phase ended, if it has. The later fact counts; of one event that says both, the
+    /// failure, because somebody should look at it.
+    pub(crate) fn end(&self) -> Option<End> {
+        match (self.completed, self.failed) {
+            (None, None) => None,
+            (completed, failed) if completed > failed => Some(End::Completed),
+            _ => Some(End::Failed),
+        }
+    }
+
+    /// Whether what was said then still holds as a failure: no success came later.
+    pub(crate) fn is_failed_since(&self, stamp: Stamp) -> bool {
+        self.end() == Some(End::Failed) && self.completed < Some(stamp)
+    }
+}

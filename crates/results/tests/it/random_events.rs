@@ -1,0 +1,158 @@
+//! Random events of all kinds, in random order, more than once, in random groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use results::{
+    BatchStatus, ContentType, CourseCode, ErrorDetail, Event, EventId, Fact, PhaseName,
+    SpellcheckEnd, StorageReferences,
+};
+use uuid::Uuid;
+
+use crate::facts::{
+    assessed, failure, phase_ended, pipeline_completed, registered, registration, slot_assigned,
+    spellcheck_ended, spellchecked, user_id,
+};
+
+/// So few of each that events meet: in time, in essays, and even in event ids.
+pub(crate) const BATCHES: u32 = 4;
+const ESSAYS: u32 = 6;
+const SECONDS: u32 = 4;
+const EVENT_IDS: u32 = 12;
+
+/// One event: its id, its second, its batch.
+fn source() -> impl Strategy<Value = (u32, u32, u32)> {
+    (0..EVENT_IDS, 0..SECONDS, 0..BATCHES)
+}
+
+fn essays() -> impl Strategy<Value = Vec<u32>> {
+    vec(0..ESSAYS, 0..4)
+}
+
+pub(crate) fn a_registration() -> impl Strategy<Value = Event> {
+    let optional = || option::of(select(vec!["a", "b"]));
+    ((source(), essays()), (0_u32..5, select(CourseCode::ALL), optional(), optional(), optional()))
+        .prop_map(|(((id, at, batch), essays), (count, course_code, org, class, prompt))| {
+            let mut event = registered(id, at, batch, &essays);
+            let fact = registration(&mut event);
+            // Two teachers, and each batch has one of them.
+            fact.user_id = user_id(batch % 2);
+            fact.expected_essay_count = count;
+            fact.course_code = course_code;
+            fact.org_id = org.map(str::to_owned);
+            fact.class_id = class.map(str::to_owned);
+            fact.student_prompt_ref = prompt.map(|id| StorageReferences {
+                references: BTreeMap::from([(
+                    ContentType::StudentPromptText,
+                    BTreeMap::from([("storage_id".to_owned(), id.to_owned())]),
+                )]),
+            });
+            event
+        })
+}
+
+fn a_slot() -> impl Strategy<Value = Event> {
+    (source(), 0..ESSAYS).prop_map(|((id, at, batch), essay)| slot_assigned(id, at, batch, essay))
+}
+
+fn a_phase() -> impl Strategy<Value = PhaseName> {
+    // Mostly those that decide when a batch is ready.
+    let decisive = select(vec![PhaseName::Spellcheck, PhaseName::CjAssessment]);
+    prop_oneof![3 => decisive, 1 => select(PhaseName::ALL)]
+}
+
+fn a_phase_outcome() -> impl Strategy<Value = Event> {
+    (source(), a_phase(), select(BatchStatus::ALL), essays(), essays()).prop_map(
+        |((id, at, batch), phase, status, processed, failed)| {
+            phase_ended(id, at, batch, phase, status, [&processed, &failed])
+        },
+    )
+}
+
+fn a_spellcheck() -> impl Strategy<Value = Event> {
+    let end = prop_oneof![
+        Just(None),
+        Just(Some(SpellcheckEnd::Open)),
+        option::of(select(vec!["A", "B"])).prop_map(|code| Some(failure(code))),
+        Just(Some(SpellcheckEnd::Failed { error: Some(ErrorDetail::default()) })),
+    ];
+    (source(), 0..ESSAYS, end).prop_map(|((id, at, batch), essay, end)| match end {
+        None => spellchecked(id, at, batch, essay),
+        Some(end) => spellcheck_ended(id, at, batch, essay, end),
+    })
+}
+
+fn an_assessment() -> impl Strategy<Value = Event> {
+    (source(), essays(), option::of(0_u32..3), any::<bool>()).prop_map(
+        |((id, at, batch), essays, count, has_assignment)| {
+            let mut event = assessed(id, at, batch, &essays);
+            if let Fact::AssessmentResult(fact) = &mut event.fact {
+                fact.comparison_count = count;
+                fact.assignment_id = fact.assignment_id.take().filter(|_| has_assignment);
+            }
+            event
+        },
+    )
+}
+
+fn a_pipeline() -> impl Strategy<Value = Event> {
+    (source(), select(BatchStatus::ALL), 0_u32..5, 0_u32..5).prop_map(
+        |((id, at, batch), status, successful, failed)| {
+            pipeline_completed(id, at, batch, status, [successful, failed])
+        },
+    )
+}
+
+pub(crate) fn an_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => a_registration(),
+        1 => a_slot(),
+        2 => a_phase_outcome(),
+        2 => a_spellcheck(),
+        2 => an_assessment(),
+        1 => a_pipeline(),
+    ]
+}
+
+pub(crate) fn some_events() -> impl Strategy<Value = Vec<Event>> {
+    vec(an_event(), 1..24)
+}
+
+/// The same events in another order, some of them more than once.
+pub(crate) fn redelivered(events: Vec<Event>) -> impl Strategy<Value = Vec<Event>> {
+    vec(any::<Index>(), 0..8).prop_flat_map(move |repeated| {
+        let again = repeated.iter().map(|index| index.get(&events).clone());
+        let all: Vec<_> = events.iter().cloned().chain(again).collect();
+        Just(all).prop_shuffle()
+    })
+}
+
+/// Events of senders that agree with each other: each has its own id, and a batch is registered
+/// with the same essays each time, which no other batch is registered with.
+pub(crate) fn agreeing_events() -> impl Strategy<Value = Vec<Event>> {
+    vec(an_event(), 1..40).prop_map(|mut events| {
+        for (id, event) in (1..).zip(&mut events) {
+            event.id = EventId(Uuid::from_u128(id));
+            if let Fact::BatchEssaysRegistered(fact) = &mut event.fact {
+                let batch = (0..BATCHES).find(|n| crate::facts::batch_id(*n) == fact.batch_id);
+                let own = batch.unwrap() % (BATCHES - 1);
+                let essays = if batch == Some(own) { vec![own * 2, own * 2 + 1] } else { vec![] };
+                fact.essay_ids = essays.into_iter().map(crate::facts::essay_id).collect();
+            }
+        }
+        events
+    })
+}
+
+/// The events cut into groups.
+pub(crate) fn grouped(events: Vec<Event>) -> impl Strategy<Value = Vec<Vec<Event>>> {
+    vec(any::<Index>(), 0..10).prop_map(move |cuts| {
+        let cuts: BTreeSet<_> = cuts.iter().map(|cut| cut.index(events.len() + 1)).collect();
+        let ends = cuts.iter().copied().chain([events.len()]);
+        let starts = [0].into_iter().chain(cuts.iter().copied());
+        starts.zip(ends).map(|(start, end)| events[start..end].to_vec()).collect()
+    })
+}
