@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use results::{EventKind, Timestamp, decode};
 use testkit::{postgres, seed};
 
-use crate::events::{REGISTERED, REGISTERED_RECORD, SLOT_ASSIGNED, SLOT_RECORD, registered};
+use crate::events::{REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_RECORD, registered};
 use crate::service::{ServiceBuilder, redis};
 use crate::tools::{PATIENCE, next_moment};
 use crate::topics::Broker;
@@ -49,14 +49,14 @@ fn swap_values(sample: &str, random: &mut StdRng) -> String {
 /// field that is ignored, say) is thrown away.
 fn malformed(random: &mut StdRng) -> (&'static str, Vec<u8>) {
     loop {
-        let (topic, sample) = match random.random_range(0..2) {
-            0 => (REGISTERED, REGISTERED_RECORD),
-            _ => (SLOT_ASSIGNED, SLOT_RECORD),
+        let (kind, sample) = match random.random_range(0..2 + RESULT_RECORDS.len()) {
+            0 => (EventKind::BatchEssaysRegistered, REGISTERED_RECORD),
+            1 => (EventKind::EssaySlotAssigned, SLOT_RECORD),
+            other => RESULT_RECORDS[other - 2],
         };
         let bytes = mutate(sample, random);
-        let kind = EventKind::from_topic(topic);
-        if decode(&bytes, kind, Timestamp::from_unix_micros(0)).is_err() {
-            return (topic, bytes);
+        if decode(&bytes, Some(kind), Timestamp::from_unix_micros(0)).is_err() {
+            return (kind.topic(), bytes);
         }
     }
 }
