@@ -89,8 +89,8 @@ impl EventProcessor {
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Stopped`] once `stop` fires while an attempt has failed. The first attempt is
-    /// always brought to its end.
+    /// [`ProcessError::Stopped`] once `stop` fires while something is tried again, or while the users
+    /// of batches that were not locked are asked for. An attempt under way is brought to its end.
     pub async fn process(
         &self,
         events: &[Event],

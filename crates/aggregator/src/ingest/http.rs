@@ -35,8 +35,6 @@ pub const LINES_MAX: usize = 10_000;
 pub const REQUESTS_MAX: usize = 16;
 /// How long a request may take to arrive: the largest one over a slow line.
 const UPLOAD_MAX: Duration = Duration::from_secs(60);
-/// How long a request waits for a database or a cache that is away, before it answers 503.
-pub const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the route needs.
 #[derive(Clone)]
@@ -45,7 +43,8 @@ pub struct EventsState {
     pub intake: Intake,
     /// Stands in for times that senders leave out.
     pub clock: Arc<dyn Clock>,
-    /// How long a request may wait, see [`WAIT_MAX`].
+    /// How long a request waits for a database or a cache that is away, before it is answered 503:
+    /// the setting `http.events_wait_seconds`.
     pub wait_max: Duration,
     /// Requests that are applied at a time, see [`REQUESTS_MAX`].
     pub places: Arc<Semaphore>,
