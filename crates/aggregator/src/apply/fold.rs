@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use results::{BatchId, BatchStatus, Event, EventId, EventKind, Needs, Rows, Timestamp};
+use results::{
+    Announcement, BatchId, BatchStatus, Event, EventId, EventKind, Needs, Rows, Timestamp,
+    announcements,
+};
 
 use super::owners::Owners;
 use super::processor::Outcome;
@@ -19,6 +22,8 @@ pub(super) struct Folded {
     pub(super) changed: Rows,
     /// The states of the registered batches.
     pub(super) statuses: BTreeMap<BatchId, BatchStatus>,
+    /// What is to be told to others.
+    pub(super) announcements: Vec<Announcement>,
     /// Whom to tell, for the events applied before as well.
     pub(super) owners: Owners,
 }
@@ -33,8 +38,9 @@ pub(super) fn needs(events: &[Event]) -> Needs {
     all
 }
 
-/// Folds the events into the rows, in their order. `locked` is what the rows were loaded for.
-pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded) -> Folded {
+/// Folds the events into the rows, in their order. `locked` is what the rows were loaded for; `now`
+/// is when what is announced is said.
+pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded, now: Timestamp) -> Folded {
     let Loaded { mut known, rows: before } = loaded;
     let mut rows = before.clone();
     let mut folded = Folded::default();
@@ -42,6 +48,9 @@ pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded) -> Folded {
         let outcome = fold_one(event, locked, &mut rows, &mut known, &mut folded);
         folded.outcomes.push(outcome);
     }
+    let applied = events.iter().zip(&folded.outcomes);
+    let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
+    folded.announcements = announcements(&before, &rows, applied.map(|(event, _)| event), now);
     let statuses = rows.statuses();
     folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
     folded.changed = difference(&before, rows, &folded.statuses);

@@ -162,15 +162,16 @@ impl EventProcessor {
         owners: &mut Owners,
     ) -> Result<Vec<Outcome>, CommitError> {
         let (mut unit, needs, loaded) = self.load(events).await?;
-        let folded = fold(events, &needs, loaded);
+        let now = self.clock.now();
+        let folded = fold(events, &needs, loaded, now);
         // Before the commit: if its answer is lost, it may still have happened.
         owners.extend(folded.owners);
         if !folded.applied.is_empty() {
-            let now = self.clock.now();
             let changes = Changes {
                 events: &folded.applied,
                 rows: &folded.changed,
                 statuses: &folded.statuses,
+                announcements: &folded.announcements,
                 now,
             };
             unit.write(changes).await?;

@@ -12,10 +12,15 @@ use sqlx::{
 /// Version, description and statements of a migration.
 type File = (i64, &'static str, &'static str);
 
-const POSTGRES: &[File] =
-    &[(1, "read model", include_str!("migrations/postgres/0001_read_model.sql"))];
+const POSTGRES: &[File] = &[
+    (1, "read model", include_str!("migrations/postgres/0001_read_model.sql")),
+    (2, "outbox", include_str!("migrations/postgres/0002_outbox.sql")),
+];
 
-const SQLITE: &[File] = &[(1, "read model", include_str!("migrations/sqlite/0001_read_model.sql"))];
+const SQLITE: &[File] = &[
+    (1, "read model", include_str!("migrations/sqlite/0001_read_model.sql")),
+    (2, "outbox", include_str!("migrations/sqlite/0002_outbox.sql")),
+];
 
 /// Takes an advisory lock of the session, which ends with the connection at the latest: of several
 /// processes one migrates, the others wait.

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use results::{
-    Batch, BatchId, BatchStatus, Essay, EventId, EventKind, Needs, Rows, Timestamp, UserId,
+    Announcement, Batch, BatchId, BatchStatus, Essay, EventId, EventKind, Needs, Rows, Timestamp,
+    UserId,
 };
 
 pub use self::{
@@ -55,6 +56,10 @@ pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 /// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
 /// - **R13** Several processes may start on one empty database at once.
 /// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
+/// - **R15** An announcement is in the outbox if, and only if, its unit was committed; and once,
+///   whoever finds it due again.
+/// - **R16** Positions in the outbox ascend in the order in which units commit: whoever has seen one
+///   has seen all before it.
 #[async_trait]
 pub trait BatchRepository: Send + Sync + 'static {
     /// Opens the one transaction of a group of events.
@@ -126,6 +131,8 @@ pub struct Changes<'a> {
     pub rows: &'a Rows,
     /// The state of each registered batch among them. It rests on the batch's essays too.
     pub statuses: &'a BTreeMap<BatchId, BatchStatus>,
+    /// What these changes make due to be announced, in the order in which to send it.
+    pub announcements: &'a [Announcement],
     /// The time now.
     pub now: Timestamp,
 }

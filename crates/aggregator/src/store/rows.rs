@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use results::{Batch, BatchId, BatchStatus, Essay, EventId};
+use results::{Announcement, Batch, BatchId, BatchStatus, Essay, EventId};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ pub(super) struct NewRows<'a> {
     pub(super) events: Vec<NewEvent>,
     pub(super) batches: Vec<NewBatch<'a>>,
     pub(super) essays: Vec<NewEssay<'a>>,
+    /// In the order in which to send them.
+    pub(super) announcements: &'a [Announcement],
 }
 
 impl<'a> NewRows<'a> {
@@ -84,6 +86,7 @@ impl<'a> NewRows<'a> {
                 .values()
                 .map(|essay| new_essay(essay, held))
                 .collect::<Result<_, _>>()?,
+            announcements: changes.announcements,
         })
     }
 }

@@ -97,15 +97,24 @@ pub(crate) async fn write(
     mut rows: Rows,
     events: &[Event],
 ) -> Result<(), StoreError> {
+    let before = rows.clone();
     for event in events {
         rows.apply(event).unwrap();
     }
     let statuses = statuses(&rows);
+    let announcements = results::announcements(&before, &rows, events, NOW);
     // What was only loaded to be read, the batch that an essay left, is not for us to write.
     let needs = needs_of(events);
     rows.batches.retain(|id, _| needs.batches.contains(id));
     let events: Vec<_> = events.iter().map(|event| (event.id, event.kind, event.at)).collect();
-    unit.write(Changes { events: &events, rows: &rows, statuses: &statuses, now: NOW }).await
+    let changes = Changes {
+        events: &events,
+        rows: &rows,
+        statuses: &statuses,
+        announcements: &announcements,
+        now: NOW,
+    };
+    unit.write(changes).await
 }
 
 pub(crate) fn statuses(rows: &Rows) -> BTreeMap<BatchId, BatchStatus> {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
-use results::{BatchId, EventId, Needs};
+use results::{Announcement, BatchId, EventId, Needs, Timestamp};
 use sqlx::{Postgres, Transaction, types::Json};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -22,10 +22,15 @@ const LOAD: &str = include_str!("../queries/postgres/load.sql");
 const WRITE_INBOX: &str = include_str!("../queries/postgres/write_inbox.sql");
 const WRITE_BATCHES: &str = include_str!("../queries/postgres/write_batches.sql");
 const WRITE_ESSAYS: &str = include_str!("../queries/postgres/write_essays.sql");
+const WRITE_OUTBOX: &str = include_str!("../queries/postgres/write_outbox.sql");
 
 /// Sets our lock keys apart from those of anybody else who locks 64-bit numbers in this database.
 /// Never changes: an older and a newer version running side by side must lock the same key.
 const LOCK_KEY_SEED: u64 = u64::from_be_bytes(*b"batchrow");
+
+/// Held by whoever writes to the outbox. Set apart from the keys of batches by chance: theirs are
+/// hashes. Never changes, for the same reason.
+const OUTBOX_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxrw");
 
 /// See [`UnitOfWork`].
 pub(super) struct PostgresUnit {
@@ -82,6 +87,27 @@ impl PostgresUnit {
         self.write_all(query, essays.len()).await
     }
 
+    async fn write_outbox(
+        &mut self,
+        announcements: &[Announcement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if announcements.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(WRITE_OUTBOX)
+            .bind(column(announcements, |said| said.id.0))
+            .bind(column(announcements, |said| said.topic()))
+            .bind(column(announcements, |said| said.key.as_str()))
+            .bind(column(announcements, |said| said.batch_id.as_str()))
+            .bind(column(announcements, |said| said.correlation_id.0))
+            .bind(column(announcements, |said| said.value.as_slice()))
+            .bind(moment(now.unix_micros()))
+            .bind(OUTBOX_LOCK_KEY);
+        within(self.answer_timeout, query.execute(&mut *self.transaction)).await?;
+        Ok(())
+    }
+
     /// Runs a statement that is to write `count` rows; if it writes fewer, somebody was faster.
     async fn write_all(
         &mut self,
@@ -114,7 +140,8 @@ impl UnitOfWork for PostgresUnit {
         // Every unit writes its tables in this order, so that no two can wait for each other.
         self.write_inbox(&new.events).await?;
         self.write_batches(&new.batches).await?;
-        self.write_essays(&new.essays).await
+        self.write_essays(&new.essays).await?;
+        self.write_outbox(new.announcements, changes.now).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@
 //! that would break the rule is refused.
 
 use async_trait::async_trait;
-use results::{EventId, Needs};
+use results::{Announcement, EventId, Needs, Timestamp};
 use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
 
@@ -19,6 +19,7 @@ const LOAD: &str = include_str!("../queries/sqlite/load.sql");
 const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
 const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
 const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
+const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
 
 /// See [`UnitOfWork`].
 pub(super) struct SqliteUnit {
@@ -45,6 +46,27 @@ impl SqliteUnit {
         let done = query.execute(&mut *self.transaction).await?;
         if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
     }
+
+    /// A statement for each: bytes cannot travel in JSON.
+    async fn write_outbox(
+        &mut self,
+        announcements: &[Announcement],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for said in announcements {
+            sqlx::query(WRITE_OUTBOX)
+                .bind(said.id.0)
+                .bind(said.topic())
+                .bind(said.key.as_str())
+                .bind(said.batch_id.as_str())
+                .bind(said.correlation_id.0)
+                .bind(said.value.as_slice())
+                .bind(now.unix_micros())
+                .execute(&mut *self.transaction)
+                .await?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -62,7 +84,8 @@ impl UnitOfWork for SqliteUnit {
         let new = NewRows::new(&changes, &self.held)?;
         self.write_all(WRITE_INBOX, &new.events).await?;
         self.write_all(WRITE_BATCHES, &new.batches).await?;
-        self.write_all(WRITE_ESSAYS, &new.essays).await
+        self.write_all(WRITE_ESSAYS, &new.essays).await?;
+        self.write_outbox(new.announcements, changes.now).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {

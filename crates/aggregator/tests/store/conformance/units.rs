@@ -148,7 +148,8 @@ pub(crate) async fn r4_rows_that_were_not_loaded_are_not_written(backend: impl B
         load(unit.as_mut(), &asked).await.unwrap();
         let rows = folded(&[other]);
         let statuses = statuses(&rows);
-        let changes = Changes { events: &[], rows: &rows, statuses: &statuses, now: NOW };
+        let changes =
+            Changes { events: &[], rows: &rows, statuses: &statuses, announcements: &[], now: NOW };
         let outcome = unit.write(changes).await;
         assert!(matches!(outcome, Err(StoreError::Internal { .. })), "{outcome:?}");
     }
