@@ -13,5 +13,6 @@ mod owners;
 mod processor;
 
 pub use backoff::Backoff;
+pub use fold::Delivery;
 pub use owners::Owners;
 pub use processor::{EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use results::{Event, EventId, EventKind, Refusal, Timestamp, decode};
+use results::{EventId, EventKind, Refusal, Timestamp, decode};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::apply::{Backoff, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+use crate::apply::{Backoff, Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{BatchRepository, DeadLetter};
+use crate::store::{BatchRepository, DeadLetter, Place};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
@@ -106,15 +106,15 @@ impl Intake {
         records: &[Record],
         stop: &CancellationToken,
     ) -> Result<Vec<Taken>, ProcessError> {
-        let decoded: Vec<Result<Event, Refusal>> = records.iter().map(decode_record).collect();
-        let events: Vec<Event> = decoded.iter().flatten().cloned().collect();
-        let mut outcomes = self.processor.process(&events, stop).await?.into_iter();
+        let decoded: Vec<Result<Delivery, Refusal>> = records.iter().map(decode_record).collect();
+        let deliveries: Vec<Delivery> = decoded.iter().flatten().cloned().collect();
+        let mut outcomes = self.processor.process(&deliveries, stop).await?.into_iter();
 
         let mut taken = Vec::with_capacity(records.len());
         let mut letters = Vec::new();
         for (record, decoded) in records.iter().zip(decoded) {
             let one = match decoded {
-                Ok(event) => {
+                Ok(Delivery { event, .. }) => {
                     let outcome = outcomes.next().ok_or(ProcessError::Incomplete)?;
                     self.processor.count(&event, &outcome);
                     Taken { event_id: Some(event.id), outcome }
@@ -179,8 +179,19 @@ impl Intake {
     }
 }
 
-fn decode_record(record: &Record) -> Result<Event, Refusal> {
-    decode(&record.bytes, topic_of(record), record.received_at)
+fn decode_record(record: &Record) -> Result<Delivery, Refusal> {
+    let event = decode(&record.bytes, topic_of(record), record.received_at)?;
+    Ok(Delivery { event, place: place_of(record) })
+}
+
+/// Where a record is in the topic of its kind.
+fn place_of(record: &Record) -> Option<Place> {
+    match &record.origin {
+        Origin::Kafka(KafkaAddress { partition, offset, .. }) => {
+            Some(Place { partition: *partition, offset: *offset })
+        }
+        Origin::Http => None,
+    }
 }
 
 /// The kind that the record's topic promises.

@@ -9,22 +9,23 @@ mod begin;
 mod dead_letter;
 mod error;
 mod held;
+mod inbox;
 mod migrate;
 mod postgres;
 mod rows;
 mod sqlite;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use results::{
-    Announcement, Batch, BatchId, BatchStatus, Essay, EventId, EventKind, Needs, Rows, Timestamp,
-    UserId,
+    Announcement, Batch, BatchId, BatchStatus, Essay, EventId, Needs, Rows, Timestamp, UserId,
 };
 
 pub use self::{
     dead_letter::DeadLetter,
     error::{BoxError, StoreError},
+    inbox::{AppliedEvent, Place, Places},
     postgres::{PostgresOptions, PostgresRepository},
     sqlite::{SqliteOptions, SqliteRepository},
 };
@@ -116,8 +117,8 @@ pub trait UnitOfWork: Send {
 /// What [`UnitOfWork::load`] found.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Those of the events that are applied already.
-    pub known: HashSet<EventId>,
+    /// Those of the events that are applied already, and where they were delivered from.
+    pub known: HashMap<EventId, Places>,
     /// The rows, where there are any.
     pub rows: Rows,
 }
@@ -125,8 +126,10 @@ pub struct Loaded {
 /// What [`UnitOfWork::write`] writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Changes<'a> {
-    /// The events that are applied by this, with their kinds and times.
-    pub events: &'a [(EventId, EventKind, Timestamp)],
+    /// The events that are applied by this.
+    pub events: &'a BTreeMap<EventId, AppliedEvent>,
+    /// Events applied before that came again, from where nothing was known of them.
+    pub seen_again: &'a BTreeMap<EventId, Places>,
     /// The rows that changed, and only those; also a batch of which nothing but its state changed.
     pub rows: &'a Rows,
     /// The state of each registered batch among them. It rests on the batch's essays too.

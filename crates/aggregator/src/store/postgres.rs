@@ -18,7 +18,6 @@ use sqlx::{
 use self::unit::PostgresUnit;
 use super::{
     BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
-    begin::begin,
     dead_letter::{self, storable},
     migrate, rows,
 };
@@ -28,10 +27,6 @@ const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
 const KEEP_DEAD_LETTERS: &str = include_str!("queries/postgres/keep_dead_letters.sql");
 const DEAD_LETTER_COUNT: &str = include_str!("queries/postgres/dead_letter_count.sql");
 const IS_STANDBY: &str = include_str!("queries/postgres/is_standby.sql");
-
-/// Said in full, whatever the server's default: each statement must see what was committed before
-/// it, above all the one that loads what a lock was waited for.
-const BEGIN: &str = "begin isolation level read committed";
 
 /// How long a start waits for another process that is bringing the schema up to date.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -137,10 +132,8 @@ impl PostgresRepository {
 #[async_trait]
 impl BatchRepository for PostgresRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        let limit = self.acquire_timeout + self.answer_timeout;
-        let opening = tokio::time::timeout(limit, begin(&self.pool, BEGIN));
-        let transaction = opening.await.map_err(StoreError::unavailable)??;
-        Ok(Box::new(PostgresUnit::new(transaction, self.answer_timeout)))
+        let connection = self.answer(self.pool.acquire()).await?;
+        Ok(Box::new(PostgresUnit::new(connection, self.answer_timeout)))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {

@@ -2,13 +2,11 @@
 //!
 //! Statements differ, the columns do not. No SQL here.
 
-use std::collections::BTreeMap;
-
 use results::{Announcement, Batch, BatchId, BatchStatus, Essay, EventId};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{BatchWithEssays, Changes, Loaded, Page, StoreError, held::Held};
+use super::{AppliedEvent, BatchWithEssays, Changes, Loaded, Page, Places, StoreError, held::Held};
 
 /// A row of `load.sql`: kind, id, revision, state.
 pub(super) type LoadRow = (String, String, Option<i64>, Option<String>);
@@ -21,13 +19,21 @@ pub(super) type PageRow = (i64, Option<String>, Option<String>, Option<String>);
 
 /// A row of the inbox to be written.
 #[derive(Serialize)]
-pub(super) struct NewEvent {
+pub(super) struct NewEvent<'a> {
     pub(super) id: Uuid,
     pub(super) kind: &'static str,
     /// Microseconds since the Unix epoch.
     pub(super) at: i64,
     /// Microseconds since the Unix epoch.
     pub(super) applied_at: i64,
+    pub(super) places: &'a Places,
+}
+
+/// A row of the inbox of which more is known.
+#[derive(Serialize)]
+pub(super) struct SeenAgain<'a> {
+    pub(super) id: Uuid,
+    pub(super) places: &'a Places,
 }
 
 /// A batch to be written, beside it what is copied out of it to be looked up.
@@ -52,7 +58,8 @@ pub(super) struct NewEssay<'a> {
 
 /// The rows of one [`Changes`], each kind in ascending order of its ids.
 pub(super) struct NewRows<'a> {
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Vec<NewEvent<'a>>,
+    pub(super) seen_again: Vec<SeenAgain<'a>>,
     pub(super) batches: Vec<NewBatch<'a>>,
     pub(super) essays: Vec<NewEssay<'a>>,
     /// In the order in which to send them.
@@ -62,19 +69,24 @@ pub(super) struct NewRows<'a> {
 impl<'a> NewRows<'a> {
     /// Lays out what is to be written, and refuses what `held` does not cover.
     pub(super) fn new(changes: &Changes<'a>, held: &Held) -> Result<Self, StoreError> {
-        // Through a map: an event that a group has twice is written once.
-        let events: BTreeMap<_, _> =
-            changes.events.iter().map(|&(id, kind, at)| (id, (kind, at))).collect();
         let rows = changes.rows;
+        let applied_at = changes.now.unix_micros();
         Ok(Self {
-            events: events
-                .into_iter()
-                .map(|(id, (kind, at))| NewEvent {
+            events: changes
+                .events
+                .values()
+                .map(|AppliedEvent { id, kind, at, places }| NewEvent {
                     id: id.0,
                     kind: kind.topic(),
                     at: at.unix_micros(),
-                    applied_at: changes.now.unix_micros(),
+                    applied_at,
+                    places,
                 })
+                .collect(),
+            seen_again: changes
+                .seen_again
+                .iter()
+                .map(|(id, places)| SeenAgain { id: id.0, places })
                 .collect(),
             batches: rows
                 .batches
@@ -122,9 +134,10 @@ pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, Stor
     let mut loaded = Loaded::default();
     for (kind, id, revision, state) in rows {
         match (kind.as_str(), revision, state) {
-            ("event", None, None) => {
+            ("event", None, places) => {
+                let known = places.map(|places| read("places of event", &id, &places));
                 let id = Uuid::parse_str(&id).map_err(StoreError::internal)?;
-                loaded.known.insert(EventId(id));
+                loaded.known.insert(EventId(id), known.transpose()?.unwrap_or_default());
             }
             ("batch", None, Some(state)) => {
                 let batch: Batch = read("batch", &id, &state)?;

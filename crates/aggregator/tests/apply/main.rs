@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use aggregator::apply::{EventProcessor, GROUP_EVENTS_MAX, Outcome};
+use aggregator::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome};
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, SystemClock};
 use aggregator::metrics::Metrics;
@@ -39,8 +39,12 @@ impl World {
     }
 
     async fn process(&self, event: &Event) -> Outcome {
-        let events = std::slice::from_ref(event);
-        self.processor.process(events, &CancellationToken::new()).await.unwrap().remove(0)
+        self.process_group(std::slice::from_ref(event)).await.remove(0)
+    }
+
+    async fn process_group(&self, events: &[Event]) -> Vec<Outcome> {
+        let group: Vec<_> = events.iter().cloned().map(Delivery::from).collect();
+        self.processor.process(&group, &CancellationToken::new()).await.unwrap()
     }
 
     /// Reads the user's list; whether it came from the cache.
@@ -190,7 +194,7 @@ async fn a_repetition_told_with_a_later_time_changes_nothing() {
     let id = results::BatchId::parse("batch-a").unwrap();
     let before = world.repository.batch(&id).await.unwrap().unwrap().essays.remove(0);
     let events = [slot(2, "batch-a", "e1", 50), slot(3, "batch-a", "e2", 3)];
-    world.processor.process(&events, &CancellationToken::new()).await.unwrap();
+    world.process_group(&events).await;
     let after = world.repository.batch(&id).await.unwrap().unwrap().essays.remove(0);
     assert_eq!(before, after);
 }
@@ -213,7 +217,7 @@ async fn a_group_is_applied_as_its_events_one_by_one() {
     let first = registered(1, "batch-a", "anna", &["e1"], 1);
     let stranger = registered(2, "batch-a", "bert", &["e1"], 2);
     let events = [first.clone(), slot(3, "batch-a", "e1", 3), first, stranger];
-    let outcomes = world.processor.process(&events, &CancellationToken::new()).await.unwrap();
+    let outcomes = world.process_group(&events).await;
     let names: Vec<_> = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -255,16 +259,15 @@ async fn an_event_that_changes_too_many_batches_is_refused_and_holds_up_nobody()
         .zip(&essays)
         .map(|(number, essay)| slot(number, &format!("batch of {essay}"), essay, 1))
         .collect();
-    let stop = CancellationToken::new();
     for group in slots.chunks(GROUP_EVENTS_MAX) {
-        world.processor.process(group, &stop).await.unwrap();
+        world.process_group(group).await;
     }
     let essays: Vec<_> = essays.iter().map(String::as_str).collect();
     let events = [
         registered(20_000, "batch-a", "anna", &essays, 2),
         registered(20_001, "batch-b", "bert", &["e"], 2),
     ];
-    let outcomes = world.processor.process(&events, &stop).await.unwrap();
+    let outcomes = world.process_group(&events).await;
     let Outcome::Refused(refusal) = &outcomes[0] else { panic!("{outcomes:?}") };
     assert_eq!(refusal.code, RefusalCode::Unstorable);
     assert_eq!(outcomes[1], Outcome::Applied);

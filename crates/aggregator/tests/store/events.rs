@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aggregator::store::{BatchRepository, Changes, Loaded, PageQuery, StoreError, UnitOfWork};
+use aggregator::store::{
+    AppliedEvent, BatchRepository, Changes, Loaded, PageQuery, Places, StoreError, UnitOfWork,
+};
 use results::{
     BatchEssaysRegistered, BatchId, BatchStatus, CorrelationId, CourseCode, EssayId,
     EssaySlotAssigned, Event, EventId, EventKind, Fact, Needs, Rows, Timestamp, UserId,
@@ -106,15 +108,21 @@ pub(crate) async fn write(
     // What was only loaded to be read, the batch that an essay left, is not for us to write.
     let needs = needs_of(events);
     rows.batches.retain(|id, _| needs.batches.contains(id));
-    let events: Vec<_> = events.iter().map(|event| (event.id, event.kind, event.at)).collect();
+    let applied = events.iter().map(|event| (event.id, applied(event))).collect();
     let changes = Changes {
-        events: &events,
+        events: &applied,
+        seen_again: &BTreeMap::new(),
         rows: &rows,
         statuses: &statuses,
         announcements: &announcements,
         now: NOW,
     };
     unit.write(changes).await
+}
+
+fn applied(event: &Event) -> AppliedEvent {
+    let Event { id, kind, at, .. } = *event;
+    AppliedEvent { id, kind, at, places: Places::default() }
 }
 
 pub(crate) fn statuses(rows: &Rows) -> BTreeMap<BatchId, BatchStatus> {

@@ -17,6 +17,7 @@ use crate::store::{
 
 const LOAD: &str = include_str!("../queries/sqlite/load.sql");
 const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
+const WRITE_INBOX_PLACES: &str = include_str!("../queries/sqlite/write_inbox_places.sql");
 const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
 const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
 const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
@@ -83,6 +84,7 @@ impl UnitOfWork for SqliteUnit {
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
         self.write_all(WRITE_INBOX, &new.events).await?;
+        self.write_all(WRITE_INBOX_PLACES, &new.seen_again).await?;
         self.write_all(WRITE_BATCHES, &new.batches).await?;
         self.write_all(WRITE_ESSAYS, &new.essays).await?;
         self.write_outbox(new.announcements, changes.now).await

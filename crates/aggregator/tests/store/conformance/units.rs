@@ -1,8 +1,8 @@
 //! Rules about units of work: R1 to R5, R11, R12.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use aggregator::store::{BATCHES_PER_UNIT_MAX, Changes, DeadLetter, StoreError};
+use aggregator::store::{BATCHES_PER_UNIT_MAX, Changes, DeadLetter, Places, StoreError};
 use results::{Needs, RefusalCode, Rows};
 use tokio::task::JoinSet;
 
@@ -67,7 +67,7 @@ pub(crate) async fn r3_the_inbox_knows_what_was_committed(backend: impl Backend)
 
     let mut unit = store.begin().await.unwrap();
     let loaded = load(unit.as_mut(), &events).await.unwrap();
-    assert_eq!(loaded.known, [events[0].id].into());
+    assert_eq!(loaded.known, [(events[0].id, Places::default())].into());
 }
 
 pub(crate) async fn r3_an_event_is_not_written_twice(backend: impl Backend) {
@@ -148,8 +148,14 @@ pub(crate) async fn r4_rows_that_were_not_loaded_are_not_written(backend: impl B
         load(unit.as_mut(), &asked).await.unwrap();
         let rows = folded(&[other]);
         let statuses = statuses(&rows);
-        let changes =
-            Changes { events: &[], rows: &rows, statuses: &statuses, announcements: &[], now: NOW };
+        let changes = Changes {
+            events: &BTreeMap::new(),
+            seen_again: &BTreeMap::new(),
+            rows: &rows,
+            statuses: &statuses,
+            announcements: &[],
+            now: NOW,
+        };
         let outcome = unit.write(changes).await;
         assert!(matches!(outcome, Err(StoreError::Internal { .. })), "{outcome:?}");
     }
