@@ -29,11 +29,12 @@ use crate::config::{CacheConfig, Config};
 use crate::health::Health;
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
-use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};
+use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
 use crate::key;
 use crate::metrics::Metrics;
+use crate::retention::{KeepTimes, Retention};
 use crate::store::{
-    BatchRepository, PostgresOptions, PostgresRepository, SqliteOptions, SqliteRepository,
+    BatchRepository, InboxRepository, LogStarts, PostgresOptions, PostgresRepository, SqliteOptions, SqliteRepository,
     StoreError,
 };
 

@@ -1,10 +1,86 @@
-//! What the inbox remembers of an event: that it was applied, and where Kafka may deliver it from
+//! What the inbox remembers of an event, and when it may forget it: once nobody can deliver it
 //! again.
+//!
+//! An event that is forgotten too early would have its effect, and be announced, a second time. How
+//! long a broker keeps a record follows from no clock: by size, by segment, by policy. Where its
+//! partitions begin, it says; before that there is nothing to deliver.
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use results::{EventId, EventKind, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{BoxError, StoreError};
+
+/// Forgets events.
+///
+/// - **R23** An event is forgotten only if it was applied before the given time, and each of its
+///   places lies before the beginning of that partition. One of unknown place is kept.
+/// - **R24** Stretch by stretch, the whole inbox is looked at once, each row in one stretch.
+#[async_trait]
+pub trait InboxRepository: Send + Sync + 'static {
+    /// Looks at one stretch of the inbox, from the oldest on, and forgets what may be forgotten.
+    ///
+    /// Cost: the rows of the stretch, whatever the size of the inbox.
+    async fn forget_events(&self, stretch: Stretch<'_>) -> Result<Forgotten, StoreError>;
+}
+
+/// Which part of the inbox to look at, and what may be forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// Where the last stretch ended.
+    pub after: InboxPosition,
+    /// How many rows to look at, at most.
+    pub rows_max: u32,
+    /// Only what was applied before this time.
+    pub applied_before: Timestamp,
+    /// Where the partitions begin. Of those that are missing, nothing is forgotten.
+    pub log_starts: &'a [LogStart],
+}
+
+/// A row of the inbox, in order of age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InboxPosition {
+    /// When it was applied.
+    pub applied_at: Timestamp,
+    /// Which event it is.
+    pub event: EventId,
+}
+
+impl InboxPosition {
+    /// Before every row.
+    pub const START: Self = Self { applied_at: Timestamp::MIN, event: EventId(Uuid::nil()) };
+}
+
+/// Where a partition begins: the offset of the oldest record that can still be delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogStart {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub start: i64,
+}
+
+/// Whoever knows where the logs begin that events come from.
+#[async_trait]
+pub trait LogStarts: Send + Sync + 'static {
+    /// Of every partition of every topic, as far as known. What is missing is taken to be able to
+    /// deliver everything it ever had.
+    async fn log_starts(&self) -> Result<Vec<LogStart>, BoxError>;
+}
+
+/// What became of one stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many events were forgotten.
+    pub events: u64,
+    /// The last row that was looked at; none if there was none left.
+    pub last: Option<InboxPosition>,
+}
 
 /// Where one delivery of an event was, in the topic of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

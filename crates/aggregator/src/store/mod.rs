@@ -25,7 +25,10 @@ use results::{
 pub use self::{
     dead_letter::DeadLetter,
     error::{BoxError, StoreError},
-    inbox::{AppliedEvent, Place, Places},
+    inbox::{
+        AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place, Places,
+        Stretch,
+    },
     postgres::{PostgresOptions, PostgresRepository},
     sqlite::{SqliteOptions, SqliteRepository},
 };

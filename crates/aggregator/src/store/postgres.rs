@@ -2,6 +2,7 @@
 //!
 //! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
 
+mod inbox;
 mod unit;
 
 use std::time::Duration;

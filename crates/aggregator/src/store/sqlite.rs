@@ -4,6 +4,7 @@
 //! only connection is a queue, asking the file's lock would be polling. Readers are never held up
 //! by the writer: the journal is a write-ahead log.
 
+mod inbox;
 mod unit;
 
 use std::{path::Path, time::Duration};
