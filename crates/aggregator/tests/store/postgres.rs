@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aggregator::store::{BatchRepository, PostgresOptions, PostgresRepository, StoreError};
+use aggregator::store::{
+    BatchRepository, PostgresOptions, PostgresRepository, Repository, StoreError,
+};
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -35,7 +37,7 @@ impl Backend for Server {
         Self { url: testkit::postgres().await.create_database().await }
     }
 
-    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Repository>, StoreError> {
         Ok(Arc::new(PostgresRepository::connect(&self.url, PostgresOptions::default()).await?))
     }
 

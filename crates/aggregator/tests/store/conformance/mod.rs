@@ -1,16 +1,17 @@
-//! The rules of `BatchRepository`, each as a check that any database can be put to.
+//! The rules of `Repository`, each as a check that any database can be put to.
 //!
 //! The name of a check starts with the number of its rule.
 
+mod dead_letters;
 mod reads;
 mod starts;
 mod units;
 
 use std::sync::Arc;
 
-use aggregator::store::{BatchRepository, StoreError};
+use aggregator::store::{Repository, StoreError};
 
-pub(crate) use self::{reads::*, starts::*, units::*};
+pub(crate) use self::{dead_letters::*, reads::*, starts::*, units::*};
 
 /// A database of its own for one check, empty at first.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -18,11 +19,10 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn empty() -> impl Future<Output = Self>;
 
     /// Opens it, as another process would.
-    fn try_open(&self)
-    -> impl Future<Output = Result<Arc<dyn BatchRepository>, StoreError>> + Send;
+    fn try_open(&self) -> impl Future<Output = Result<Arc<dyn Repository>, StoreError>> + Send;
 
     /// Opens it where nothing stands in the way.
-    fn open(&self) -> impl Future<Output = Arc<dyn BatchRepository>> + Send {
+    fn open(&self) -> impl Future<Output = Arc<dyn Repository>> + Send {
         async { self.try_open().await.unwrap() }
     }
 
