@@ -34,7 +34,7 @@ use crate::key;
 use crate::metrics::Metrics;
 use crate::retention::{KeepTimes, Retention};
 use crate::store::{
-    BatchRepository, InboxRepository, LogStarts, PostgresOptions, PostgresRepository, SqliteOptions, SqliteRepository,
+    LogStarts, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
     StoreError,
 };
 
@@ -51,7 +51,8 @@ pub struct App {
     router: axum::Router,
     limits: ServerLimits,
     consumer: Option<KafkaConsumer>,
-    repository: Arc<dyn BatchRepository>,
+    retention: Retention,
+    repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
     key: SecretString,
@@ -76,14 +77,21 @@ impl App {
         let cache =
             CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone());
         let processor = EventProcessor::new(
-            Arc::clone(&repository),
+            repository.clone(),
             cache.clone(),
             metrics.clone(),
             Arc::clone(&clock),
         );
         let intake =
-            Intake::new(processor, Arc::clone(&repository), metrics.clone(), Arc::clone(&clock));
+            Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
+        let retention = Retention {
+            inbox: repository.clone(),
+            log_starts: log_starts(config),
+            keep: KeepTimes { inbox: config.retention.inbox },
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+        };
         let events = http::router(EventsState {
             intake,
             clock: Arc::clone(&clock),
@@ -91,7 +99,7 @@ impl App {
             places: Arc::new(Semaphore::new(http::REQUESTS_MAX)),
         });
         let state = ApiState {
-            repository: Arc::clone(&repository),
+            repository: repository.clone(),
             cache: cache.clone(),
             auth: Auth::new(&key, config.allowed_services.iter().cloned())?,
             metrics: metrics.clone(),
@@ -114,6 +122,7 @@ impl App {
             router,
             limits,
             consumer,
+            retention,
             repository,
             cache,
             metrics,
@@ -140,12 +149,12 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         let gauges = tokio::spawn(show_gauges(self.cache, self.metrics));
         let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
-        match self.consumer {
-            Some(consumer) => {
-                tokio::join!(serving, consumer.run(stop));
+        let consuming = async {
+            if let Some(consumer) = self.consumer {
+                consumer.run(stop.clone()).await;
             }
-            None => serving.await,
-        }
+        };
+        tokio::join!(serving, consuming, self.retention.run(stop.clone()));
         gauges.abort();
         if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
             tracing::warn!("left the database without a goodbye");
@@ -190,7 +199,7 @@ fn make_data_dir(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("make {}", config.data_dir.display()))
 }
 
-async fn repository(config: &Config) -> anyhow::Result<Arc<dyn BatchRepository>> {
+async fn repository(config: &Config) -> anyhow::Result<Arc<dyn Repository>> {
     let Some(url) = &config.database_url else {
         let path = config.data_dir.join("results.sqlite3");
         let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
@@ -266,12 +275,7 @@ fn consumer(
     metrics: &Metrics,
     health: &Health,
 ) -> anyhow::Result<Option<KafkaConsumer>> {
-    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
-    let options = KafkaOptions {
-        brokers: brokers.clone(),
-        group_id: config.kafka.group_id.clone(),
-        session_timeout: config.kafka.session_timeout,
-    };
+    let Some(options) = kafka_options(config) else { return Ok(None) };
     let consumer = KafkaConsumer::new(
         &options,
         intake.clone(),
@@ -280,6 +284,19 @@ fn consumer(
         health.clone(),
     );
     Ok(Some(consumer.context("prepare the kafka consumer")?))
+}
+
+fn kafka_options(config: &Config) -> Option<KafkaOptions> {
+    Some(KafkaOptions {
+        brokers: config.kafka_brokers.clone()?,
+        group_id: config.kafka.group_id.clone(),
+        session_timeout: config.kafka.session_timeout,
+    })
+}
+
+fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
+    let options = kafka_options(config)?;
+    Some(Arc::new(KafkaLogStarts::new(&options)))
 }
 
 async fn show_gauges(cache: CacheManager, metrics: Metrics) {

@@ -88,7 +88,10 @@ impl Retention {
     async fn known_log_starts(&self) -> Vec<LogStart> {
         let Some(log_starts) = &self.log_starts else { return Vec::new() };
         log_starts.log_starts().await.unwrap_or_else(|error| {
-            tracing::info!(error = &*error as &dyn std::error::Error, "what came from kafka is kept");
+            tracing::info!(
+                error = &*error as &dyn std::error::Error,
+                "what came from kafka is kept"
+            );
             Vec::new()
         })
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::apply::{Backoff, Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{BatchRepository, DeadLetter, Place};
+use crate::store::{DeadLetter, DeadLetterRepository, Place};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
@@ -65,7 +65,7 @@ pub struct Taken {
 #[derive(Clone)]
 pub struct Intake {
     processor: EventProcessor,
-    repository: Arc<dyn BatchRepository>,
+    dead_letters: Arc<dyn DeadLetterRepository>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
 }
@@ -74,11 +74,11 @@ impl Intake {
     /// Takes what it needs; does nothing yet.
     pub fn new(
         processor: EventProcessor,
-        repository: Arc<dyn BatchRepository>,
+        dead_letters: Arc<dyn DeadLetterRepository>,
         metrics: Metrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { processor, repository, metrics, clock }
+        Self { processor, dead_letters, metrics, clock }
     }
 
     /// Brings every record to its end, in order, in groups, trying again for as long as it takes.
@@ -140,7 +140,7 @@ impl Intake {
             return Ok(());
         }
         let mut backoff = Backoff::new();
-        while let Err(error) = self.repository.keep_dead_letters(letters).await {
+        while let Err(error) = self.dead_letters.keep_dead_letters(letters).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
             tokio::select! {
                 () = stop.cancelled() => return Err(ProcessError::Stopped),

@@ -4,11 +4,26 @@
 
 use std::borrow::Cow;
 
+use async_trait::async_trait;
 use results::{RefusalCode, Timestamp};
+
+use super::StoreError;
 
 /// The most bytes of records sent in one statement, unless one record alone is larger. Far below
 /// what the databases take, and written well within the time limit of a statement.
 pub(super) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where refused records are kept. Ships twice, as [`BatchRepository`](super::BatchRepository) does.
+///
+/// - **R10** A dead letter is kept with its bytes, and once.
+#[async_trait]
+pub trait DeadLetterRepository: Send + Sync + 'static {
+    /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
+    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
+
+    /// How many dead letters there are.
+    async fn dead_letter_count(&self) -> Result<u64, StoreError>;
+}
 
 /// A record that was refused, with all that is needed to look into it or to send it again.
 #[derive(Debug, Clone, PartialEq, Eq)]

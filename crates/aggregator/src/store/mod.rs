@@ -23,11 +23,11 @@ use results::{
 };
 
 pub use self::{
-    dead_letter::DeadLetter,
+    dead_letter::{DeadLetter, DeadLetterRepository},
     error::{BoxError, StoreError},
     inbox::{
-        AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place, Places,
-        Stretch,
+        AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place,
+        Places, Stretch,
     },
     postgres::{PostgresOptions, PostgresRepository},
     sqlite::{SqliteOptions, SqliteRepository},
@@ -39,9 +39,15 @@ pub use self::{
 /// room for 6,400 of all connections together.
 pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 
+/// Everything that a database keeps for this service. Rooms take the part that they need.
+pub trait Repository: BatchRepository + DeadLetterRepository + InboxRepository {}
+
+impl<R: BatchRepository + DeadLetterRepository + InboxRepository> Repository for R {}
+
 /// Where the rows live. Ships twice: [`PostgresRepository`] and [`SqliteRepository`].
 ///
-/// The rules are numbered, and the conformance suite has a check per number, run on both.
+/// The rules are numbered through all parts of a [`Repository`], and the conformance suite has a
+/// check per number, run on both.
 ///
 /// - **R1** What was committed is read back as it was written, by units and by reads.
 /// - **R2** A unit dropped without commit leaves nothing behind.
@@ -55,7 +61,6 @@ pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 /// - **R7** A page, its total and its essays are of one moment, and so are a batch and its essays.
 /// - **R8** Only registered batches are shown.
 /// - **R9** Ids are opaque: none reaches another id's rows.
-/// - **R10** A dead letter is kept with its bytes, and once.
 /// - **R11** A unit may hold as many essays as one event may name.
 /// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
 /// - **R13** Several processes may start on one empty database at once.
@@ -76,12 +81,6 @@ pub trait BatchRepository: Send + Sync + 'static {
 
     /// One page of a user's batches, its total and its essays, from one snapshot.
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError>;
-
-    /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
-    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
-
-    /// How many dead letters there are.
-    async fn dead_letter_count(&self) -> Result<u64, StoreError>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -2,6 +2,7 @@
 //!
 //! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
 
+mod dead_letters;
 mod inbox;
 mod unit;
 
@@ -13,20 +14,15 @@ use results::BatchId;
 use sqlx::{
     Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
-    types::Json,
 };
 
 use self::unit::PostgresUnit;
 use super::{
-    BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
-    dead_letter::{self, storable},
-    migrate, rows,
+    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, migrate, rows,
 };
 
 const BATCH: &str = include_str!("queries/postgres/batch.sql");
 const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
-const KEEP_DEAD_LETTERS: &str = include_str!("queries/postgres/keep_dead_letters.sql");
-const DEAD_LETTER_COUNT: &str = include_str!("queries/postgres/dead_letter_count.sql");
 const IS_STANDBY: &str = include_str!("queries/postgres/is_standby.sql");
 
 /// How long a start waits for another process that is bringing the schema up to date.
@@ -153,46 +149,12 @@ impl BatchRepository for PostgresRepository {
         rows::page(self.answer(query.fetch_all(&self.pool)).await?)
     }
 
-    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        // One statement each, not one transaction: what is kept already is not kept again when
-        // the caller tries once more.
-        for run in dead_letter::runs(letters) {
-            self.keep(run).await?;
-        }
-        Ok(())
-    }
-
-    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        let query = sqlx::query_scalar(DEAD_LETTER_COUNT);
-        let count: i64 = self.answer(query.fetch_one(&self.pool)).await?;
-        Ok(count.unsigned_abs())
-    }
-
     async fn ping(&self) -> Result<(), StoreError> {
         self.answer(async { self.pool.acquire().await?.ping().await }).await
     }
 
     async fn close(&self) {
         self.pool.close().await;
-    }
-}
-
-impl PostgresRepository {
-    async fn keep(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        let query = sqlx::query(KEEP_DEAD_LETTERS)
-            .bind(column(letters, |letter| storable(&letter.fingerprint)))
-            .bind(column(letters, |letter| storable(&letter.source)))
-            .bind(column(letters, |letter| letter.topic.as_deref().map(storable)))
-            .bind(column(letters, |letter| letter.partition))
-            .bind(column(letters, |letter| letter.offset))
-            .bind(column(letters, |letter| letter.key.as_deref()))
-            .bind(column(letters, |letter| Json(letter.headers_json())))
-            .bind(column(letters, |letter| letter.bytes.as_slice()))
-            .bind(column(letters, |letter| letter.code.as_str()))
-            .bind(column(letters, |letter| storable(&letter.detail)))
-            .bind(column(letters, |letter| moment(letter.at.unix_micros())));
-        self.answer(query.execute(&self.pool)).await?;
-        Ok(())
     }
 }
 

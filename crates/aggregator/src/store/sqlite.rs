@@ -4,6 +4,7 @@
 //! only connection is a queue, asking the file's lock would be polling. Readers are never held up
 //! by the writer: the journal is a write-ahead log.
 
+mod dead_letters;
 mod inbox;
 mod unit;
 
@@ -18,15 +19,13 @@ use sqlx::{
 
 use self::unit::SqliteUnit;
 use super::{
-    BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
-    begin::begin, dead_letter::storable, migrate, rows,
+    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, begin::begin,
+    migrate, rows,
 };
 
 const BATCH: &str = include_str!("queries/sqlite/batch.sql");
 const USER_PAGE: &str = include_str!("queries/sqlite/user_page.sql");
-const KEEP_DEAD_LETTER: &str = include_str!("queries/sqlite/keep_dead_letter.sql");
 const PING: &str = include_str!("queries/sqlite/ping.sql");
-const DEAD_LETTER_COUNT: &str = include_str!("queries/sqlite/dead_letter_count.sql");
 
 /// Takes the file's write lock at once. A transaction that first reads and then wants to write is
 /// refused if anybody wrote in between, without waiting.
@@ -145,37 +144,6 @@ impl BatchRepository for SqliteRepository {
             .bind(query.limit)
             .bind(query.offset);
         rows::page(query.fetch_all(&self.readers).await?)
-    }
-
-    async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        if letters.is_empty() {
-            return Ok(());
-        }
-        // One transaction, since each would wait for the disk on its own. One row per statement:
-        // bytes cannot travel in JSON.
-        let mut transaction = begin(&self.writer, BEGIN).await?;
-        for letter in letters {
-            sqlx::query(KEEP_DEAD_LETTER)
-                .bind(storable(&letter.fingerprint))
-                .bind(storable(&letter.source))
-                .bind(letter.topic.as_deref().map(storable))
-                .bind(letter.partition)
-                .bind(letter.offset)
-                .bind(letter.key.as_deref())
-                .bind(letter.headers_json().to_string())
-                .bind(letter.bytes.as_slice())
-                .bind(letter.code.as_str())
-                .bind(storable(&letter.detail))
-                .bind(letter.at.unix_micros())
-                .execute(&mut *transaction)
-                .await?;
-        }
-        Ok(transaction.commit().await?)
-    }
-
-    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(DEAD_LETTER_COUNT).fetch_one(&self.readers).await?;
-        Ok(count.unsigned_abs())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

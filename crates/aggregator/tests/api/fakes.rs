@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aggregator::store::{
-    BatchRepository, BatchWithEssays, DeadLetter, Page, PageQuery, StoreError, UnitOfWork,
+    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork,
 };
 use async_trait::async_trait;
 use freshset::store::memory::MemoryStore;
@@ -138,14 +138,6 @@ impl BatchRepository for FakeRepository {
         let page = owned.values().skip(query.offset as usize).take(query.limit as usize);
         let batches = page.filter_map(|id| Self::with_essays(&rows, id)).collect();
         Ok(Page { total: owned.len() as u64, batches })
-    }
-
-    async fn keep_dead_letters(&self, _: &[DeadLetter]) -> Result<(), StoreError> {
-        unreachable!("the api reads")
-    }
-
-    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        unreachable!("the api reads")
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aggregator::store::{BatchRepository, PostgresOptions, PostgresRepository, StoreError};
+use aggregator::store::{
+    BatchRepository, PostgresOptions, PostgresRepository, Repository, StoreError,
+};
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -35,7 +37,7 @@ impl Backend for Server {
         Self { url: testkit::postgres().await.create_database().await }
     }
 
-    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Repository>, StoreError> {
         Ok(Arc::new(PostgresRepository::connect(&self.url, PostgresOptions::default()).await?))
     }
 
@@ -185,6 +187,27 @@ async fn a_server_that_says_nothing_is_not_waited_for() {
     server.resume().await;
     testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
     apply(&store, &events).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unit_takes_three_round_trips() {
+    let server = testkit::postgres().await;
+    let proxy = testkit::FaultProxy::start(server.address()).await;
+    let database = server.create_database().await;
+    let name = database.rsplit('/').next().unwrap();
+    let url = server.url_at(proxy.addr(), name);
+    let options = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
+    let store = PostgresRepository::connect(&url, options).await.unwrap();
+    // The first one on a connection also prepares the statement.
+    apply(&store, &[registered("b", "u", 1, &["e1", "e2"])]).await.unwrap();
+
+    let events = [slot("b", "e1", 2), slot("b", "e2", 2)];
+    let mut unit = store.begin().await.unwrap();
+    let before = proxy.turns();
+    let loaded = load(unit.as_mut(), &events).await.unwrap();
+    write(unit.as_mut(), loaded.rows, &events).await.unwrap();
+    unit.commit().await.unwrap();
+    assert_eq!(proxy.turns() - before, 3);
 }
 
 #[tokio::test]

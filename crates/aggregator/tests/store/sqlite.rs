@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aggregator::store::{BatchRepository, SqliteOptions, SqliteRepository, StoreError};
+use aggregator::store::{BatchRepository, Repository, SqliteOptions, SqliteRepository, StoreError};
 use futures_util::FutureExt;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ impl Backend for File {
         Self { directory: TempDir::new().unwrap() }
     }
 
-    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Repository>, StoreError> {
         Ok(Arc::new(SqliteRepository::open(self.path(), SqliteOptions::default()).await?))
     }
 

@@ -1,16 +1,18 @@
-//! The rules of `BatchRepository`, each as a check that any database can be put to.
+//! The rules of `Repository`, each as a check that any database can be put to.
 //!
 //! The name of a check starts with the number of its rule.
 
+mod dead_letters;
+mod inbox;
 mod reads;
 mod starts;
 mod units;
 
 use std::sync::Arc;
 
-use aggregator::store::{BatchRepository, StoreError};
+use aggregator::store::{Repository, StoreError};
 
-pub(crate) use self::{reads::*, starts::*, units::*};
+pub(crate) use self::{dead_letters::*, inbox::*, reads::*, starts::*, units::*};
 
 /// A database of its own for one check, empty at first.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -18,11 +20,10 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn empty() -> impl Future<Output = Self>;
 
     /// Opens it, as another process would.
-    fn try_open(&self)
-    -> impl Future<Output = Result<Arc<dyn BatchRepository>, StoreError>> + Send;
+    fn try_open(&self) -> impl Future<Output = Result<Arc<dyn Repository>, StoreError>> + Send;
 
     /// Opens it where nothing stands in the way.
-    fn open(&self) -> impl Future<Output = Arc<dyn BatchRepository>> + Send {
+    fn open(&self) -> impl Future<Output = Arc<dyn Repository>> + Send {
         async { self.try_open().await.unwrap() }
     }
 
@@ -67,6 +68,11 @@ macro_rules! conformance_tests {
             r13_a_newer_schema_does_not_stop_a_start,
             r13_a_changed_migration_does,
             r14_an_unreadable_document_is_an_error,
+            r23_only_what_cannot_come_again_is_forgotten,
+            r23_another_topic_s_beginning_says_nothing,
+            r23_a_later_copy_is_remembered,
+            r23_what_nobody_noted_the_place_of_is_kept,
+            r24_each_row_is_looked_at_in_one_stretch,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {

@@ -1,7 +1,7 @@
 -- Remembers where else events are that were applied before.
 --
 -- ?1 events, a JSON array of {id, places}
-update inbox set places = json_patch(places, again.places)
+update inbox set places = json_patch(inbox.places, again.places)
 from (
     select unhex(value ->> 'id', '-') as event_id, value -> 'places' as places
     from json_each(?1)
