@@ -23,3 +23,4 @@ pub mod health;
 pub mod key;
 pub mod metrics;
 pub mod problem;
+pub mod simulate;
