@@ -24,3 +24,4 @@ pub mod key;
 pub mod metrics;
 pub mod problem;
 pub mod retention;
+pub mod simulate;
