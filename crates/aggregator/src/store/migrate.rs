@@ -15,11 +15,13 @@ type File = (i64, &'static str, &'static str);
 const POSTGRES: &[File] = &[
     (1, "read model", include_str!("migrations/postgres/0001_read_model.sql")),
     (2, "outbox", include_str!("migrations/postgres/0002_outbox.sql")),
+    (3, "dead letters", include_str!("migrations/postgres/0003_dead_letters.sql")),
 ];
 
 const SQLITE: &[File] = &[
     (1, "read model", include_str!("migrations/sqlite/0001_read_model.sql")),
     (2, "outbox", include_str!("migrations/sqlite/0002_outbox.sql")),
+    (3, "dead letters", include_str!("migrations/sqlite/0003_dead_letters.sql")),
 ];
 
 /// Takes an advisory lock of the session, which ends with the connection at the latest: of several
