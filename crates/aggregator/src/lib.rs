@@ -20,6 +20,7 @@ pub mod config;
 pub mod demo;
 pub mod fault;
 pub mod health;
+pub mod hexadecimal;
 pub mod key;
 pub mod metrics;
 pub mod problem;

@@ -4,9 +4,11 @@
 
 mod decode;
 mod fact;
+mod locate;
 mod numbers;
 mod strict;
 mod values;
+mod walk;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -17,6 +19,7 @@ pub use self::fact::{
     AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
     EssaySlotAssigned, Fact, SpellcheckEnd, SpellcheckResult,
 };
+pub use self::locate::locate;
 pub use self::strict::TEXT_BYTES_MAX;
 pub use self::values::{
     ConfidenceLabel, ContentType, CourseCode, PipelineOutcome, Ranking, SpellcheckMetrics,

@@ -79,7 +79,7 @@ pub use self::event::{
     BatchPipelineCompleted, ConfidenceLabel, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX,
     EssaySlotAssigned, Event, EventKind, Fact, Needs, PHASES_PER_EVENT_MAX, PipelineOutcome,
     RECORD_BYTES_MAX, Ranking, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd, SpellcheckMetrics,
-    SpellcheckResult, StorageReferences, TEXT_BYTES_MAX, decode,
+    SpellcheckResult, StorageReferences, TEXT_BYTES_MAX, decode, locate,
 };
 pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
 pub use self::number::Finite;

@@ -172,6 +172,7 @@ impl Intake {
             key: kafka.and_then(|address| address.key.clone()),
             headers: kafka.map(|address| address.headers.clone()).unwrap_or_default(),
             bytes: record.bytes.clone(),
+            received_at: record.received_at,
             code: refusal.code,
             detail: refusal.detail.clone(),
             at: self.clock.now(),

@@ -1,21 +1,31 @@
-//! Records that were refused, in a form that every database takes.
+//! Refused records: what is kept of them, and what may be done with them.
 //!
-//! Keeping one never fails because of what is in it: that would hold up everything behind it.
+//! Keeping one never fails because of what is in it: that would hold up everything behind it. What
+//! a record says, and whether it would be refused again, is not known here.
 
-use std::borrow::Cow;
+pub(super) mod rows;
+
+use std::fmt;
 
 use async_trait::async_trait;
-use results::{RefusalCode, Timestamp};
+use results::{Refusal, RefusalCode, Timestamp};
+use serde::Serialize;
 
 use super::StoreError;
-
-/// The most bytes of records sent in one statement, unless one record alone is larger. Far below
-/// what the databases take, and written well within the time limit of a statement.
-pub(super) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where refused records are kept. Ships twice, as [`BatchRepository`](super::BatchRepository) does.
 ///
 /// - **R10** A dead letter is kept with its bytes, and once.
+/// - **R30** An id names one letter, and is never given again.
+/// - **R31** A list has exactly the letters that its query selects, by id; pages that begin after
+///   the last id of the one before show each once.
+/// - **R32** A letter is read back as it was kept. One that was kept before it was known when it
+///   came is taken to have come when it was refused.
+/// - **R33** Removing takes one letter, once; and none if it was refused again since it was seen.
+/// - **R34** A letter that is refused again keeps everything but its refusal. One that is gone stays
+///   gone.
+/// - **R35** Removing old letters takes the oldest first, at most as many as asked for, and none that
+///   was refused at the given time or later.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {
     /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
@@ -23,9 +33,40 @@ pub trait DeadLetterRepository: Send + Sync + 'static {
 
     /// How many dead letters there are.
     async fn dead_letter_count(&self) -> Result<u64, StoreError>;
+
+    /// The letters that `query` selects, without their bytes.
+    ///
+    /// Costs a look at every letter behind `query.after` until there are enough.
+    async fn dead_letters(&self, query: &LetterQuery) -> Result<Vec<LetterSummary>, StoreError>;
+
+    /// One letter, whole. `None`: there is none, or none any more.
+    async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError>;
+
+    /// Removes a letter, and says whether it did. With `refused_at`, only one that was not refused
+    /// again since then.
+    async fn remove_dead_letter(
+        &self,
+        id: DeadLetterId,
+        refused_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes that a letter was refused again, and says whether it was still there.
+    async fn dead_letter_refused_again(
+        &self,
+        id: DeadLetterId,
+        refusal: &Refusal,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Removes at most `limit` letters that were last refused before `before`, and says how many.
+    async fn remove_dead_letters_before(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError>;
 }
 
-/// A record that was refused, with all that is needed to look into it or to send it again.
+/// A record that was refused, with all that is needed to look into it or to take it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Names the record, so that a redelivered one is kept once. At most 1,024 bytes, what every
@@ -45,6 +86,8 @@ pub struct DeadLetter {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The record, as received.
     pub bytes: Vec<u8>,
+    /// When it came: stands in for a time that its sender left out, also when it is taken again.
+    pub received_at: Timestamp,
     /// Why it was refused, as a name.
     pub code: RefusalCode,
     /// Why it was refused, as a sentence.
@@ -53,83 +96,98 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
-impl DeadLetter {
-    /// What it adds to a statement, roughly: headers are sent in hexadecimal.
-    fn weight_bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.len() + 2 * value.len());
-        self.bytes.len() + self.key.as_ref().map_or(0, Vec::len) + headers.sum::<usize>()
-    }
+/// The id of a dead letter: 1 or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DeadLetterId(pub(super) i64);
 
-    /// The headers as JSON: `[[name, value in hexadecimal], ...]`.
-    pub(super) fn headers_json(&self) -> serde_json::Value {
-        self.headers
-            .iter()
-            .map(|(name, value)| [storable(name), hexadecimal(value).into()])
-            .collect()
+impl DeadLetterId {
+    /// Reads decimal digits and nothing else. `None`: no letter can have this id.
+    pub fn parse(text: &str) -> Option<Self> {
+        // `parse` alone would also take a leading plus sign.
+        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|id| is_digits && *id > 0).map(Self)
     }
 }
 
-/// A text without U+0000, which PostgreSQL has in no text and no JSON.
-pub(super) fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
 }
 
-/// Cuts `letters` into runs of at most [`STATEMENT_BYTES_MAX`], or of one letter.
-pub(super) fn runs(letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLetter]> {
-    let mut bytes = 0_usize;
-    letters.chunk_by(move |letter, next| {
-        bytes += letter.weight_bytes();
-        let fits = bytes + next.weight_bytes() <= STATEMENT_BYTES_MAX;
-        if !fits {
-            bytes = 0;
-        }
-        fits
-    })
+/// Which letters to list. What is `None` selects all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LetterQuery {
+    /// How they came in.
+    pub source: Option<String>,
+    /// The Kafka topic they came by.
+    pub topic: Option<String>,
+    /// Why they were last refused.
+    pub code: Option<RefusalCode>,
+    /// Last refused at this time or later.
+    pub from: Option<Timestamp>,
+    /// Last refused before this time.
+    pub until: Option<Timestamp>,
+    /// Only ids behind this one.
+    pub after: Option<DeadLetterId>,
+    /// How many at most.
+    pub limit: u32,
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A letter as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LetterSummary {
+    /// Its id.
+    pub id: DeadLetterId,
+    /// How it came in: `kafka` or `http`.
+    pub source: String,
+    /// Kafka topic, if it came by one.
+    pub topic: Option<String>,
+    /// Kafka partition, if it came by one.
+    pub partition: Option<i32>,
+    /// Kafka offset, if it came by one.
+    pub offset: Option<i64>,
+    /// Length of the record.
+    pub size_bytes: u64,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Why it was last refused, as a name; a newer program may have names that this one has not.
+    pub code: String,
+    /// Why it was last refused, as a sentence.
+    pub detail: String,
+    /// When it was last refused.
+    pub refused_at: Timestamp,
+}
+
+/// A letter, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptLetter {
+    /// What a list shows of it.
+    pub summary: LetterSummary,
+    /// Kafka key, as received.
+    pub key: Option<Vec<u8>>,
+    /// Kafka headers in their order, as received; U+0000 in a name is U+FFFD.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The record, as received.
+    pub bytes: Vec<u8>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn letter(bytes: usize) -> DeadLetter {
-        DeadLetter {
-            fingerprint: String::new(),
-            source: "kafka".into(),
-            topic: None,
-            partition: None,
-            offset: None,
-            key: None,
-            headers: vec![("na\0me".into(), vec![0x00, 0xff])],
-            bytes: vec![0; bytes],
-            code: RefusalCode::NotJson,
-            detail: String::new(),
-            at: Timestamp::from_unix_micros(0),
-        }
-    }
+    use super::DeadLetterId;
 
     #[test]
-    fn runs_keep_every_letter_and_the_limit() {
+    fn an_id_is_digits_and_not_0() {
         #[track_caller]
-        fn check(name: &str, sizes: &[usize], want: &[usize]) {
-            let headers = letter(0).weight_bytes();
-            let letters: Vec<_> = sizes.iter().map(|&bytes| letter(bytes - headers)).collect();
-            let got: Vec<_> = runs(&letters).map(<[_]>::len).collect();
-            assert_eq!(got, want, "{name}");
+        fn check(text: &str, want: bool) {
+            let id = DeadLetterId::parse(text).map(|id| id.to_string());
+            assert_eq!(id, want.then(|| text.to_owned()), "{text:?}");
         }
-        const HALF: usize = STATEMENT_BYTES_MAX / 2;
-        check("none", &[], &[]);
-        check("small ones go together", &[10, 20, 30], &[3]);
-        check("exactly the limit", &[HALF, HALF, 10], &[2, 1]);
-        check("one over the limit goes alone", &[10, 3 * HALF, 10, 10], &[1, 1, 2]);
-        check("each run starts anew", &[HALF, HALF, HALF, HALF], &[2, 2]);
-    }
-
-    #[test]
-    fn headers_keep_their_bytes_and_lose_what_cannot_be_stored() {
-        assert_eq!(letter(0).headers_json().to_string(), r#"[["na�me","00ff"]]"#);
+        check("1", true);
+        check("9223372036854775807", true);
+        for wrong in ["", "0", "-1", "+1", " 1", "1 ", "1.0", "9223372036854775808", "١"] {
+            check(wrong, false);
+        }
     }
 }

@@ -15,12 +15,14 @@ type File = (i64, &'static str, &'static str);
 const POSTGRES: &[File] = &[
     (1, "read model", include_str!("migrations/postgres/0001_read_model.sql")),
     (2, "outbox", include_str!("migrations/postgres/0002_outbox.sql")),
+    (3, "dead letters", include_str!("migrations/postgres/0003_dead_letters.sql")),
     (4, "inbox places", include_str!("migrations/postgres/0004_inbox_places.sql")),
 ];
 
 const SQLITE: &[File] = &[
     (1, "read model", include_str!("migrations/sqlite/0001_read_model.sql")),
     (2, "outbox", include_str!("migrations/sqlite/0002_outbox.sql")),
+    (3, "dead letters", include_str!("migrations/sqlite/0003_dead_letters.sql")),
     (4, "inbox places", include_str!("migrations/sqlite/0004_inbox_places.sql")),
 ];
 

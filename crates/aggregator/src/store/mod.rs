@@ -23,7 +23,9 @@ use results::{
 };
 
 pub use self::{
-    dead_letter::{DeadLetter, DeadLetterRepository},
+    dead_letter::{
+        DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
+    },
     error::{BoxError, StoreError},
     inbox::{
         AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place,

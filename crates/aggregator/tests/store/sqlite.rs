@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use aggregator::store::{BatchRepository, Repository, SqliteOptions, SqliteRepository, StoreError};
+use aggregator::store::{
+    BatchRepository, DeadLetterId, Repository, SqliteOptions, SqliteRepository, StoreError,
+};
 use futures_util::FutureExt;
-use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use results::Timestamp;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use crate::{
@@ -119,4 +122,30 @@ async fn lists_are_read_from_their_index() {
     assert_eq!(count("USING COVERING INDEX batches_of_user (user_id=?)"), 2, "{plan}");
     assert_eq!(count("USING INDEX essays_of_batch (batch_id=?)"), 1, "{plan}");
     assert_eq!(count("SCAN batches"), 0, "{plan}");
+}
+
+/// The third migration writes this table anew.
+#[tokio::test]
+async fn letters_of_an_older_schema_keep_their_ids() {
+    let file = File::empty().await;
+    file.open().await.close().await;
+    let older = include_str!("../../src/store/migrations/sqlite/0001_read_model.sql");
+    let (_, table) = older.split_once("create table dead_letters").unwrap();
+    let table = format!("create table dead_letters{table}");
+    for statement in [
+        "delete from _sqlx_migrations where version = 3",
+        "drop table dead_letters",
+        &table,
+        "insert into dead_letters values (7, 'f', 'kafka', 't', 1, 2, x'01', '[[\"n\", \"02\"]]',
+             x'03', 'not_json', 'no', 5)",
+    ] {
+        let query = sqlx::query(AssertSqlSafe(statement.to_owned()));
+        query.execute(&mut file.connection().await).await.unwrap();
+    }
+
+    let store = file.open().await;
+    let letter = store.dead_letter(DeadLetterId::parse("7").unwrap()).await.unwrap().unwrap();
+    assert_eq!((letter.bytes, letter.key), (vec![3], Some(vec![1])));
+    assert_eq!(letter.headers, [("n".to_owned(), vec![2])]);
+    assert_eq!(letter.summary.received_at, Timestamp::from_unix_micros(5));
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::locate::{Fault, Place, Stop};
 use super::strict::{AnyJson, Object};
 use super::wire::{self, Envelope, Head};
 use super::{Event, EventKind, Fact};
@@ -56,6 +57,15 @@ pub fn decode(
     expected: Option<EventKind>,
     received_at: Timestamp,
 ) -> Result<Event, Refusal> {
+    decode_or_fault(record, expected, received_at).map_err(|fault| fault.refusal)
+}
+
+/// The same, and what of the record a refusal is about.
+pub(super) fn decode_or_fault(
+    record: &[u8],
+    expected: Option<EventKind>,
+    received_at: Timestamp,
+) -> Result<Event, Fault> {
     let text = text_of(record)?;
     let kind = kind_of(text, expected)?;
     let event = match kind {
@@ -70,44 +80,51 @@ pub fn decode(
 }
 
 /// The record as a JSON text, every value of it checked for being JSON.
-fn text_of(record: &[u8]) -> Result<&str, Refusal> {
+fn text_of(record: &[u8]) -> Result<&str, Fault> {
     if record.len() > RECORD_BYTES_MAX {
         let detail = format!("{} bytes, allowed: {RECORD_BYTES_MAX}", record.len());
-        return Err(Refusal::new(RefusalCode::TooLarge, detail));
+        let place = Place::Bytes(RECORD_BYTES_MAX..record.len());
+        return Err(fault(RefusalCode::TooLarge, detail, place));
     }
     let text = std::str::from_utf8(record).map_err(|error| {
-        let detail = format!("not UTF-8 from byte {}", error.valid_up_to());
-        Refusal::new(RefusalCode::NotUtf8, detail)
+        let start = error.valid_up_to();
+        let detail = format!("not UTF-8 from byte {start}");
+        // Without a length, the record ends within a character.
+        let end = error.error_len().map_or(record.len(), |bytes| start + bytes);
+        fault(RefusalCode::NotUtf8, detail, Place::Bytes(start..end))
     })?;
     // Fields that are unknown are ignored later, so this is the only look at their values.
-    serde_json::from_str::<AnyJson>(text)
-        .map_err(|error| Refusal::new(RefusalCode::NotJson, error.to_string()))?;
+    serde_json::from_str::<AnyJson>(text).map_err(|error| {
+        fault(RefusalCode::NotJson, error.to_string(), Place::Character(Stop::of(&error)))
+    })?;
     Ok(text)
 }
 
 /// The kind of event that the record says it is, if it is one that may come here.
-fn kind_of(text: &str, expected: Option<EventKind>) -> Result<EventKind, Refusal> {
+fn kind_of(text: &str, expected: Option<EventKind>) -> Result<EventKind, Fault> {
     let head: Head = read(text)?;
     let kind = EventKind::from_topic(&head.event_type).ok_or_else(|| {
         let allowed = EventKind::ALL.iter().map(|kind| kind.topic());
         let detail = format!("event_type: {}", unknown_value(&head.event_type, allowed));
-        Refusal::new(RefusalCode::UnknownEventType, detail)
+        fault(RefusalCode::UnknownEventType, detail, Place::field("event_type"))
     })?;
     if let Some(expected) = expected.filter(|expected| *expected != kind) {
         let detail = format!("event_type: `{kind}`, allowed on this topic: `{expected}`");
-        return Err(Refusal::new(RefusalCode::UnexpectedEventType, detail));
+        let place = Place::field("event_type");
+        return Err(fault(RefusalCode::UnexpectedEventType, detail, place));
     }
     match head.schema_version {
         None | Some(SCHEMA_VERSION) => Ok(kind),
         Some(other) => {
             let detail = format!("schema_version: {other}, allowed: {SCHEMA_VERSION}");
-            Err(Refusal::new(RefusalCode::UnsupportedSchemaVersion, detail))
+            let place = Place::field("schema_version");
+            Err(fault(RefusalCode::UnsupportedSchemaVersion, detail, place))
         }
     }
 }
 
 /// The whole record, now that its kind is known.
-fn event<D>(text: &str, kind: EventKind, received_at: Timestamp) -> Result<Event, Refusal>
+fn event<D>(text: &str, kind: EventKind, received_at: Timestamp) -> Result<Event, Fault>
 where
     D: DeserializeOwned + Into<Fact>,
 {
@@ -126,7 +143,7 @@ where
 }
 
 /// Reads an object as `T`. The refusal names the JSON path of the field at fault.
-fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Refusal> {
+fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map(|Object(value)| value).map_err(
         |error: serde_path_to_error::Error<serde_json::Error>| {
@@ -136,9 +153,14 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Refusal> {
             } else {
                 format!("{}: {reason}", shorten(&error.path().to_string(), PATH_CHARS_MAX))
             };
-            Refusal::new(RefusalCode::InvalidField, detail)
+            let place = Place::value(error.path(), error.inner());
+            fault(RefusalCode::InvalidField, detail, place)
         },
     )
+}
+
+fn fault(code: RefusalCode, detail: impl AsRef<str>, place: Place) -> Fault {
+    Fault { refusal: Refusal::new(code, detail), place }
 }
 
 /// Cuts a long value out of serde's `invalid type: string "…", expected u32`.

@@ -10,6 +10,7 @@ mod folding;
 mod folding_results;
 mod golden;
 mod join_law;
+mod locating;
 mod never_panics;
 mod published;
 mod random_events;

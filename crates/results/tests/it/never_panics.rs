@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use results::{
     DETAIL_CHARS_MAX, ESSAYS_PER_EVENT_MAX, ErrorDetail, Event, Fact, ID_BYTES_MAX,
-    PHASES_PER_EVENT_MAX, Rows, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd, TEXT_BYTES_MAX,
-    Timestamp, announcements, decode, status_json,
+    PHASES_PER_EVENT_MAX, RefusalCode, Rows, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd,
+    TEXT_BYTES_MAX, Timestamp, announcements, decode, locate, status_json,
 };
 use serde_json::{Value, json};
 
@@ -137,6 +137,7 @@ fn check(record: &[u8]) {
     let event = match decode(record, None, received_at()) {
         Ok(event) => event,
         Err(refusal) => {
+            check_place(record, refusal.code);
             assert!(refusal.detail.chars().count() <= DETAIL_CHARS_MAX, "{refusal}");
             assert!(!refusal.detail.is_empty());
             assert!(!refusal.detail.contains(char::is_control), "{refusal}");
@@ -151,6 +152,15 @@ fn check(record: &[u8]) {
         serde_json::from_slice::<Value>(&status_json(batch, &essays)).unwrap();
     }
     check_announcements(&event, rows);
+}
+
+/// A refusal points into the record and, in a text, between characters.
+fn check_place(record: &[u8], code: RefusalCode) {
+    let range = locate(record, None, code).unwrap();
+    assert!(range.start <= range.end && range.end <= record.len(), "{range:?}");
+    if let Ok(text) = std::str::from_utf8(record) {
+        assert!(text.get(range.clone()).is_some(), "{range:?} in {text}");
+    }
 }
 
 /// Registers the event's batch, if the event did not, and looks at what is announced.

@@ -1,23 +1,30 @@
 //! Refused records on PostgreSQL.
 
 use async_trait::async_trait;
+use results::{Refusal, Timestamp};
 use sqlx::types::Json;
 
 use super::{PostgresRepository, column, moment};
 use crate::store::{
-    DeadLetter, DeadLetterRepository, StoreError,
-    dead_letter::{self, storable},
+    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
+    StoreError,
+    dead_letter::rows::{self, SummaryRow, storable},
 };
 
 const KEEP: &str = include_str!("../queries/postgres/keep_dead_letters.sql");
 const COUNT: &str = include_str!("../queries/postgres/dead_letter_count.sql");
+const LIST: &str = include_str!("../queries/postgres/dead_letters.sql");
+const READ: &str = include_str!("../queries/postgres/dead_letter.sql");
+const REMOVE: &str = include_str!("../queries/postgres/remove_dead_letter.sql");
+const REFUSED_AGAIN: &str = include_str!("../queries/postgres/dead_letter_refused_again.sql");
+const REMOVE_BEFORE: &str = include_str!("../queries/postgres/remove_dead_letters_before.sql");
 
 #[async_trait]
 impl DeadLetterRepository for PostgresRepository {
     async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         // One statement each, not one transaction: what is kept already is not kept again when
         // the caller tries once more.
-        for run in dead_letter::runs(letters) {
+        for run in rows::runs(letters) {
             self.keep(run).await?;
         }
         Ok(())
@@ -27,6 +34,58 @@ impl DeadLetterRepository for PostgresRepository {
         let query = sqlx::query_scalar(COUNT);
         let count: i64 = self.answer(query.fetch_one(&self.pool)).await?;
         Ok(count.unsigned_abs())
+    }
+
+    async fn dead_letters(&self, query: &LetterQuery) -> Result<Vec<LetterSummary>, StoreError> {
+        let query = sqlx::query_as(LIST)
+            .bind(query.source.as_deref().map(storable))
+            .bind(query.topic.as_deref().map(storable))
+            .bind(query.code.map(|code| code.as_str()))
+            .bind(query.from.map(|from| moment(from.unix_micros())))
+            .bind(query.until.map(|until| moment(until.unix_micros())))
+            .bind(query.after.map_or(0, |after| after.0))
+            .bind(i64::from(query.limit));
+        let found: Vec<SummaryRow> = self.answer(query.fetch_all(&self.pool)).await?;
+        Ok(found.into_iter().map(rows::summary).collect())
+    }
+
+    async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError> {
+        let query = sqlx::query_as(READ).bind(id.0);
+        self.answer(query.fetch_optional(&self.pool)).await?.map(rows::whole).transpose()
+    }
+
+    async fn remove_dead_letter(
+        &self,
+        id: DeadLetterId,
+        refused_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let query =
+            sqlx::query(REMOVE).bind(id.0).bind(refused_at.map(|at| moment(at.unix_micros())));
+        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected() > 0)
+    }
+
+    async fn dead_letter_refused_again(
+        &self,
+        id: DeadLetterId,
+        refusal: &Refusal,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query(REFUSED_AGAIN)
+            .bind(id.0)
+            .bind(refusal.code.as_str())
+            .bind(storable(&refusal.detail))
+            .bind(moment(at.unix_micros()));
+        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected() > 0)
+    }
+
+    async fn remove_dead_letters_before(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let query =
+            sqlx::query(REMOVE_BEFORE).bind(moment(before.unix_micros())).bind(i64::from(limit));
+        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected())
     }
 }
 
@@ -41,6 +100,7 @@ impl PostgresRepository {
             .bind(column(letters, |letter| letter.key.as_deref()))
             .bind(column(letters, |letter| Json(letter.headers_json())))
             .bind(column(letters, |letter| letter.bytes.as_slice()))
+            .bind(column(letters, |letter| moment(letter.received_at.unix_micros())))
             .bind(column(letters, |letter| letter.code.as_str()))
             .bind(column(letters, |letter| storable(&letter.detail)))
             .bind(column(letters, |letter| moment(letter.at.unix_micros())));

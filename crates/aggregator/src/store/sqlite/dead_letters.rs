@@ -1,14 +1,23 @@
 //! Refused records in an SQLite file.
 
 use async_trait::async_trait;
+use results::{Refusal, Timestamp};
 
 use super::{BEGIN, SqliteRepository};
 use crate::store::{
-    DeadLetter, DeadLetterRepository, StoreError, begin::begin, dead_letter::storable,
+    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
+    StoreError,
+    begin::begin,
+    dead_letter::rows::{self, SummaryRow, storable},
 };
 
 const KEEP: &str = include_str!("../queries/sqlite/keep_dead_letter.sql");
 const COUNT: &str = include_str!("../queries/sqlite/dead_letter_count.sql");
+const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
+const READ: &str = include_str!("../queries/sqlite/dead_letter.sql");
+const REMOVE: &str = include_str!("../queries/sqlite/remove_dead_letter.sql");
+const REFUSED_AGAIN: &str = include_str!("../queries/sqlite/dead_letter_refused_again.sql");
+const REMOVE_BEFORE: &str = include_str!("../queries/sqlite/remove_dead_letters_before.sql");
 
 #[async_trait]
 impl DeadLetterRepository for SqliteRepository {
@@ -29,6 +38,7 @@ impl DeadLetterRepository for SqliteRepository {
                 .bind(letter.key.as_deref())
                 .bind(letter.headers_json().to_string())
                 .bind(letter.bytes.as_slice())
+                .bind(letter.received_at.unix_micros())
                 .bind(letter.code.as_str())
                 .bind(storable(&letter.detail))
                 .bind(letter.at.unix_micros())
@@ -41,5 +51,55 @@ impl DeadLetterRepository for SqliteRepository {
     async fn dead_letter_count(&self) -> Result<u64, StoreError> {
         let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&self.readers).await?;
         Ok(count.unsigned_abs())
+    }
+
+    async fn dead_letters(&self, query: &LetterQuery) -> Result<Vec<LetterSummary>, StoreError> {
+        let query = sqlx::query_as(LIST)
+            .bind(query.source.as_deref().map(storable))
+            .bind(query.topic.as_deref().map(storable))
+            .bind(query.code.map(|code| code.as_str()))
+            .bind(query.from.map(Timestamp::unix_micros))
+            .bind(query.until.map(Timestamp::unix_micros))
+            .bind(query.after.map_or(0, |after| after.0))
+            .bind(query.limit);
+        let found: Vec<SummaryRow> = query.fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(rows::summary).collect())
+    }
+
+    async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError> {
+        let query = sqlx::query_as(READ).bind(id.0);
+        query.fetch_optional(&self.readers).await?.map(rows::whole).transpose()
+    }
+
+    async fn remove_dead_letter(
+        &self,
+        id: DeadLetterId,
+        refused_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query(REMOVE).bind(id.0).bind(refused_at.map(Timestamp::unix_micros));
+        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+    }
+
+    async fn dead_letter_refused_again(
+        &self,
+        id: DeadLetterId,
+        refusal: &Refusal,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query(REFUSED_AGAIN)
+            .bind(id.0)
+            .bind(refusal.code.as_str())
+            .bind(storable(&refusal.detail))
+            .bind(at.unix_micros());
+        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+    }
+
+    async fn remove_dead_letters_before(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let query = sqlx::query(REMOVE_BEFORE).bind(before.unix_micros()).bind(limit);
+        Ok(query.execute(&self.writer).await?.rows_affected())
     }
 }

@@ -1,9 +1,15 @@
-//! Rules about dead letters: R10.
+//! Rules about dead letters: R10, R30 to R35.
 
-use aggregator::store::DeadLetter;
-use results::{RefusalCode, Timestamp};
+use aggregator::store::{
+    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
+};
+use results::{Refusal, RefusalCode, Timestamp};
+use tokio::task::JoinSet;
 
 use super::Backend;
+
+/// Far more than any check here keeps.
+const ALL: u32 = 1_000;
 
 /// Larger than the store sends in one statement.
 const LARGE_BYTES: usize = 7 * 1024 * 1024;
@@ -18,6 +24,7 @@ fn letter(fingerprint: &str) -> DeadLetter {
         key: None,
         headers: Vec::new(),
         bytes: b"{".to_vec(),
+        received_at: Timestamp::from_unix_micros(-1),
         code: RefusalCode::NotJson,
         detail: "end of input".into(),
         at: Timestamp::from_unix_micros(1),
@@ -66,4 +73,271 @@ pub(crate) async fn r10_a_dead_letter_is_kept_whatever_is_in_it(backend: impl Ba
     for (kept, letter) in kept.iter().zip(&letters).skip(1) {
         assert!(kept.3 == letter.bytes, "the bytes of {} are others", kept.0);
     }
+}
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_unix_micros(micros)
+}
+
+async fn list(store: &dyn DeadLetterRepository, query: &LetterQuery) -> Vec<LetterSummary> {
+    let listed = store.dead_letters(query).await.unwrap();
+    assert!(listed.is_sorted_by_key(|letter| letter.id), "{listed:?}");
+    listed
+}
+
+fn all() -> LetterQuery {
+    LetterQuery { limit: ALL, ..LetterQuery::default() }
+}
+
+/// The ids of all letters, in order.
+async fn ids(store: &dyn DeadLetterRepository) -> Vec<DeadLetterId> {
+    list(store, &all()).await.into_iter().map(|letter| letter.id).collect()
+}
+
+async fn whole(store: &dyn DeadLetterRepository, id: DeadLetterId) -> KeptLetter {
+    store.dead_letter(id).await.unwrap().unwrap()
+}
+
+/// Letters whose details are `names`, each in a statement of its own.
+async fn keep(store: &dyn DeadLetterRepository, names: &[&str]) {
+    for name in names {
+        let letter = DeadLetter { detail: (*name).into(), ..letter(name) };
+        store.keep_dead_letters(&[letter]).await.unwrap();
+    }
+}
+
+pub(crate) async fn r30_an_id_is_never_given_again(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1", "2", "3"]).await;
+    let mut given = ids(store.as_ref()).await;
+    for turn in 0..3 {
+        // The last one, which a database might think is free now; and then all of them.
+        let removed = if turn < 2 { &given[given.len() - 1..] } else { &given[..] };
+        for id in removed {
+            store.remove_dead_letter(*id, None).await.unwrap();
+        }
+        // Also not after a restart, and not for the record that had it.
+        let store = backend.open().await;
+        keep(store.as_ref(), &["3"]).await;
+        let newest = *ids(store.as_ref()).await.last().unwrap();
+        assert!(given.iter().all(|id| *id < newest), "{newest} after {given:?}");
+        given.push(newest);
+    }
+}
+
+pub(crate) async fn r31_a_list_has_what_its_query_selects(backend: impl Backend) {
+    let store = backend.open().await;
+    let of = |name: &str, source: &str, topic: Option<&str>, code, refused_at| DeadLetter {
+        source: source.into(),
+        topic: topic.map(Into::into),
+        code,
+        detail: name.into(),
+        at: at(refused_at),
+        ..letter(name)
+    };
+    use RefusalCode::{InvalidField, NotJson, NotUtf8};
+    store
+        .keep_dead_letters(&[
+            of("a", "kafka", Some("topic"), NotJson, 10),
+            of("b", "http", None, NotJson, 20),
+            of("c", "kafka", Some("topic%"), InvalidField, 20),
+            of("d", "kafka", Some("to\0pic"), NotJson, -30),
+            of("e", "http", None, InvalidField, 40),
+        ])
+        .await
+        .unwrap();
+
+    let check = async |name: &str, query: LetterQuery, want: &str| {
+        let listed = list(store.as_ref(), &LetterQuery { limit: ALL, ..query }).await;
+        let got: String = listed.into_iter().map(|letter| letter.detail).collect();
+        assert_eq!(got, want, "{name}");
+    };
+    let any = LetterQuery::default;
+    let (some, text) = (|micros| Some(at(micros)), |text: &str| Some(text.to_owned()));
+    check("no filter", any(), "abcde").await;
+    check("source", LetterQuery { source: text("http"), ..any() }, "be").await;
+    check("no such source", LetterQuery { source: text("HTTP"), ..any() }, "").await;
+    check("topic", LetterQuery { topic: text("topic"), ..any() }, "a").await;
+    check("topic, no pattern", LetterQuery { topic: text("topic%"), ..any() }, "c").await;
+    check("topic as it was sent", LetterQuery { topic: text("to\0pic"), ..any() }, "d").await;
+    check("code", LetterQuery { code: Some(NotJson), ..any() }, "abd").await;
+    check("code that none has", LetterQuery { code: Some(NotUtf8), ..any() }, "").await;
+    check("from, inclusive", LetterQuery { from: some(20), ..any() }, "bce").await;
+    check("until, exclusive", LetterQuery { until: some(20), ..any() }, "ad").await;
+    check("nothing between", LetterQuery { from: some(20), until: some(20), ..any() }, "").await;
+    let wide = LetterQuery { from: Some(Timestamp::MIN), until: Some(Timestamp::MAX), ..any() };
+    check("all times", wide, "abcde").await;
+    let both = LetterQuery { code: Some(InvalidField), source: text("http"), ..any() };
+    check("two filters", both, "e").await;
+}
+
+pub(crate) async fn r31_pages_show_each_letter_once(backend: impl Backend) {
+    let store = backend.open().await;
+    let names: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+    keep(store.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for limit in 1..=11 {
+        let mut query = LetterQuery { limit, ..LetterQuery::default() };
+        let mut seen = Vec::new();
+        loop {
+            let page = list(store.as_ref(), &query).await;
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            query.after = Some(last.id);
+            // What was shown may be gone before the next page is read.
+            seen.extend(page.into_iter().map(|letter| letter.detail));
+        }
+        assert_eq!(seen, names, "limit {limit}");
+    }
+    let none = LetterQuery { limit: 0, ..LetterQuery::default() };
+    assert_eq!(list(store.as_ref(), &none).await, []);
+}
+
+pub(crate) async fn r32_a_letter_is_read_back_as_it_was_kept(backend: impl Backend) {
+    let store = backend.open().await;
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let odd = DeadLetter {
+        topic: Some("to\0pic".into()),
+        key: Some(every_byte.clone()),
+        headers: vec![("na\0me \"é\"".into(), every_byte.clone()), ("name".into(), vec![])],
+        bytes: every_byte,
+        detail: "found `\0`".into(),
+        received_at: Timestamp::MIN,
+        at: Timestamp::MAX,
+        ..letter("1")
+    };
+    let plain = DeadLetter {
+        source: "http".into(),
+        topic: None,
+        partition: None,
+        offset: None,
+        bytes: vec![],
+        ..letter("2")
+    };
+    store.keep_dead_letters(&[odd.clone(), plain.clone()]).await.unwrap();
+    let ids = ids(store.as_ref()).await;
+    for (id, kept) in ids.into_iter().zip([odd, plain]) {
+        let want = KeptLetter {
+            summary: LetterSummary {
+                id,
+                source: kept.source,
+                topic: kept.topic.map(|topic| topic.replace('\0', "\u{fffd}")),
+                partition: kept.partition,
+                offset: kept.offset,
+                size_bytes: kept.bytes.len() as u64,
+                received_at: kept.received_at,
+                code: kept.code.as_str().into(),
+                detail: kept.detail.replace('\0', "\u{fffd}"),
+                refused_at: kept.at,
+            },
+            key: kept.key,
+            headers: kept
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.replace('\0', "\u{fffd}"), value))
+                .collect(),
+            bytes: kept.bytes,
+        };
+        assert_eq!(whole(store.as_ref(), id).await, want);
+        let listed = list(store.as_ref(), &all()).await;
+        assert!(listed.contains(&want.summary), "{want:?} in {listed:?}");
+    }
+}
+
+pub(crate) async fn r32_a_letter_of_an_older_program_came_when_it_was_refused(
+    backend: impl Backend,
+) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1"]).await;
+    // The column that an older program does not know, and a code that this one does not.
+    backend.execute("update dead_letters set received_at = null, code = 'of_tomorrow'").await;
+    let id = ids(store.as_ref()).await[0];
+    let letter = whole(store.as_ref(), id).await.summary;
+    assert_eq!((letter.received_at, letter.refused_at), (at(1), at(1)));
+    assert_eq!(letter.code, "of_tomorrow");
+}
+
+pub(crate) async fn r33_a_letter_is_removed_once(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1", "2", "3"]).await;
+    let before = ids(store.as_ref()).await;
+    assert!(store.remove_dead_letter(before[1], None).await.unwrap());
+    assert!(!store.remove_dead_letter(before[1], None).await.unwrap(), "it is gone");
+    assert_eq!(store.dead_letter(before[1]).await.unwrap(), None);
+    assert_eq!(ids(store.as_ref()).await, [before[0], before[2]]);
+
+    let mut removals = JoinSet::new();
+    for _ in 0..8 {
+        let (store, id) = (store.clone(), before[0]);
+        removals.spawn(async move { store.remove_dead_letter(id, None).await.unwrap() });
+    }
+    let removed = removals.join_all().await.into_iter().filter(|removed| *removed).count();
+    assert_eq!(removed, 1, "of several that try, one did it");
+}
+
+pub(crate) async fn r33_a_letter_that_was_refused_again_is_not_removed(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1"]).await;
+    let id = ids(store.as_ref()).await[0];
+    let seen = whole(store.as_ref(), id).await.summary.refused_at;
+    let refusal = Refusal::new(RefusalCode::Unstorable, "again");
+    assert!(store.dead_letter_refused_again(id, &refusal, at(2)).await.unwrap());
+    assert!(!store.remove_dead_letter(id, Some(seen)).await.unwrap());
+    assert!(store.remove_dead_letter(id, Some(at(2))).await.unwrap());
+}
+
+pub(crate) async fn r34_a_refusal_is_all_that_changes(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1", "2"]).await;
+    let before = ids(store.as_ref()).await;
+    let (first, second) = (whole(store.as_ref(), before[0]).await, before[1]);
+    let untouched = whole(store.as_ref(), second).await;
+
+    let refusal = Refusal { code: RefusalCode::Unstorable, detail: "to\0o large".into() };
+    let updated = store.dead_letter_refused_again(before[0], &refusal, at(77)).await.unwrap();
+    assert!(updated);
+    let want = LetterSummary {
+        code: "unstorable".into(),
+        detail: "to\u{fffd}o large".into(),
+        refused_at: at(77),
+        ..first.summary
+    };
+    assert_eq!(whole(store.as_ref(), before[0]).await, KeptLetter { summary: want, ..first });
+    assert_eq!(whole(store.as_ref(), second).await, untouched);
+
+    store.keep_dead_letters(&[letter("1")]).await.unwrap();
+    assert_eq!(store.dead_letter_count().await.unwrap(), 2, "it is still the same record");
+
+    store.remove_dead_letter(before[0], None).await.unwrap();
+    let updated = store.dead_letter_refused_again(before[0], &refusal, at(78)).await.unwrap();
+    assert!(!updated, "what is gone stays gone");
+    assert_eq!(ids(store.as_ref()).await, [second]);
+}
+
+pub(crate) async fn r35_the_oldest_letters_are_removed_first(backend: impl Backend) {
+    let store = backend.open().await;
+    let letters: Vec<_> = [50, 10, 40, 20, 30]
+        .into_iter()
+        .map(|refused_at| DeadLetter {
+            detail: refused_at.to_string(),
+            at: at(refused_at),
+            ..letter(&refused_at.to_string())
+        })
+        .collect();
+    store.keep_dead_letters(&letters).await.unwrap();
+    let left = async || {
+        list(store.as_ref(), &all())
+            .await
+            .into_iter()
+            .map(|letter| letter.detail)
+            .collect::<Vec<_>>()
+    };
+    let remove =
+        async |before, limit| store.remove_dead_letters_before(at(before), limit).await.unwrap();
+    assert_eq!(remove(10, 9).await, 0, "the given time itself is not before it");
+    assert_eq!(remove(41, 2).await, 2);
+    assert_eq!(left().await, ["50", "40", "30"]);
+    assert_eq!(remove(41, 0).await, 0);
+    assert_eq!(remove(41, 9).await, 2);
+    assert_eq!(remove(41, 9).await, 0);
+    assert_eq!(left().await, ["50"]);
 }

@@ -73,6 +73,15 @@ macro_rules! conformance_tests {
             r23_a_later_copy_is_remembered,
             r23_what_nobody_noted_the_place_of_is_kept,
             r24_each_row_is_looked_at_in_one_stretch,
+            r30_an_id_is_never_given_again,
+            r31_a_list_has_what_its_query_selects,
+            r31_pages_show_each_letter_once,
+            r32_a_letter_is_read_back_as_it_was_kept,
+            r32_a_letter_of_an_older_program_came_when_it_was_refused,
+            r33_a_letter_is_removed_once,
+            r33_a_letter_that_was_refused_again_is_not_removed,
+            r34_a_refusal_is_all_that_changes,
+            r35_the_oldest_letters_are_removed_first,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {

@@ -286,6 +286,7 @@ fn letter(number: usize) -> DeadLetter {
         key: None,
         headers: Vec::new(),
         bytes: Vec::new(),
+        received_at: NOW,
         code: RefusalCode::NotJson,
         detail: "end of input".into(),
         at: NOW,

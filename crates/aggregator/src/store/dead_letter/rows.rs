@@ -1,0 +1,144 @@
+//! Between the columns of dead letters and their types, the same for both dialects. No SQL here.
+
+use std::borrow::Cow;
+
+use results::Timestamp;
+use serde_json::Value;
+
+use super::{DeadLetter, DeadLetterId, KeptLetter, LetterSummary};
+use crate::hexadecimal;
+use crate::store::{BoxError, StoreError};
+
+/// The most bytes of records sent in one statement, unless one record alone is larger. Far below
+/// what the databases take, and written well within the time limit of a statement.
+pub(in crate::store) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A row of `dead_letters.sql`: id, source, topic, partition, offset, length of the record, when it
+/// came, code, detail, when it was refused.
+pub(in crate::store) type SummaryRow =
+    (i64, String, Option<String>, Option<i32>, Option<i64>, i64, i64, String, String, i64);
+
+/// A row of `dead_letter.sql`: the same, then key, headers, record.
+#[rustfmt::skip]
+pub(in crate::store) type WholeRow =
+    (i64, String, Option<String>, Option<i32>, Option<i64>, i64, i64, String, String, i64,
+     Option<Vec<u8>>, String, Vec<u8>);
+
+impl DeadLetter {
+    /// What it adds to a statement, roughly: headers are sent in hexadecimal.
+    fn weight_bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + 2 * value.len());
+        self.bytes.len() + self.key.as_ref().map_or(0, Vec::len) + headers.sum::<usize>()
+    }
+
+    /// The headers as JSON: `[[name, value in hexadecimal], ...]`.
+    pub(in crate::store) fn headers_json(&self) -> Value {
+        self.headers
+            .iter()
+            .map(|(name, value)| [storable(name), hexadecimal::encode(value).into()])
+            .collect()
+    }
+}
+
+/// A text without U+0000, which PostgreSQL has in no text and no JSON.
+pub(in crate::store) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// Cuts `letters` into runs of at most [`STATEMENT_BYTES_MAX`], or of one letter.
+pub(in crate::store) fn runs(letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLetter]> {
+    let mut bytes = 0_usize;
+    letters.chunk_by(move |letter, next| {
+        bytes += letter.weight_bytes();
+        let fits = bytes + next.weight_bytes() <= STATEMENT_BYTES_MAX;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    })
+}
+
+/// Puts together a row of `dead_letters.sql`.
+pub(in crate::store) fn summary(row: SummaryRow) -> LetterSummary {
+    let (id, source, topic, partition, offset, length, received_at, code, detail, at) = row;
+    LetterSummary {
+        id: DeadLetterId(id),
+        source,
+        topic,
+        partition,
+        offset,
+        size_bytes: length.unsigned_abs(),
+        received_at: Timestamp::from_unix_micros(received_at),
+        code,
+        detail,
+        refused_at: Timestamp::from_unix_micros(at),
+    }
+}
+
+/// Puts together a row of `dead_letter.sql`.
+pub(in crate::store) fn whole(row: WholeRow) -> Result<KeptLetter, StoreError> {
+    let (id, source, topic, partition, offset, length, received_at, code, detail, at, ..) = row;
+    let (.., key, headers, bytes) = row;
+    let summary =
+        summary((id, source, topic, partition, offset, length, received_at, code, detail, at));
+    let headers = read_headers(&headers).map_err(|source| StoreError::Corrupt {
+        what: format!("headers of dead letter {id}"),
+        source,
+    })?;
+    Ok(KeptLetter { summary, key, headers, bytes })
+}
+
+/// What [`DeadLetter::headers_json`] wrote.
+fn read_headers(json: &str) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
+    let pairs: Vec<(String, String)> = serde_json::from_str(json)?;
+    let pair = |(name, value): (String, String)| Ok((name, hexadecimal::decode(&value)?));
+    pairs.into_iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use results::RefusalCode;
+
+    use super::*;
+
+    fn letter(bytes: usize) -> DeadLetter {
+        DeadLetter {
+            fingerprint: String::new(),
+            source: "kafka".into(),
+            topic: None,
+            partition: None,
+            offset: None,
+            key: None,
+            headers: vec![("na\0me".into(), vec![0x00, 0xff])],
+            bytes: vec![0; bytes],
+            received_at: Timestamp::from_unix_micros(0),
+            code: RefusalCode::NotJson,
+            detail: String::new(),
+            at: Timestamp::from_unix_micros(0),
+        }
+    }
+
+    #[test]
+    fn runs_keep_every_letter_and_the_limit() {
+        #[track_caller]
+        fn check(name: &str, sizes: &[usize], want: &[usize]) {
+            let headers = letter(0).weight_bytes();
+            let letters: Vec<_> = sizes.iter().map(|&bytes| letter(bytes - headers)).collect();
+            let got: Vec<_> = runs(&letters).map(<[_]>::len).collect();
+            assert_eq!(got, want, "{name}");
+        }
+        const HALF: usize = STATEMENT_BYTES_MAX / 2;
+        check("none", &[], &[]);
+        check("small ones go together", &[10, 20, 30], &[3]);
+        check("exactly the limit", &[HALF, HALF, 10], &[2, 1]);
+        check("one over the limit goes alone", &[10, 3 * HALF, 10, 10], &[1, 1, 2]);
+        check("each run starts anew", &[HALF, HALF, HALF, HALF], &[2, 2]);
+    }
+
+    #[test]
+    fn headers_keep_their_bytes_and_lose_what_cannot_be_stored() {
+        let json = letter(0).headers_json().to_string();
+        assert_eq!(json, r#"[["na�me","00ff"]]"#);
+        assert_eq!(read_headers(&json).unwrap(), [("na\u{fffd}me".to_owned(), vec![0x00, 0xff])]);
+    }
+}
