@@ -33,8 +33,7 @@ use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};
 use crate::key;
 use crate::metrics::Metrics;
 use crate::store::{
-    BatchRepository, PostgresOptions, PostgresRepository, SqliteOptions, SqliteRepository,
-    StoreError,
+    PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository, StoreError,
 };
 
 /// How long a start waits for a database that is away: services of one machine start together.
@@ -50,7 +49,7 @@ pub struct App {
     router: axum::Router,
     limits: ServerLimits,
     consumer: Option<KafkaConsumer>,
-    repository: Arc<dyn BatchRepository>,
+    repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
     key: SecretString,
@@ -75,13 +74,13 @@ impl App {
         let cache =
             CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone());
         let processor = EventProcessor::new(
-            Arc::clone(&repository),
+            repository.clone(),
             cache.clone(),
             metrics.clone(),
             Arc::clone(&clock),
         );
         let intake =
-            Intake::new(processor, Arc::clone(&repository), metrics.clone(), Arc::clone(&clock));
+            Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
         let events = http::router(EventsState {
             intake,
@@ -90,7 +89,7 @@ impl App {
             places: Arc::new(Semaphore::new(http::REQUESTS_MAX)),
         });
         let state = ApiState {
-            repository: Arc::clone(&repository),
+            repository: repository.clone(),
             cache: cache.clone(),
             auth: Auth::new(&key, config.allowed_services.iter().cloned())?,
             metrics: metrics.clone(),
@@ -189,7 +188,7 @@ fn make_data_dir(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("make {}", config.data_dir.display()))
 }
 
-async fn repository(config: &Config) -> anyhow::Result<Arc<dyn BatchRepository>> {
+async fn repository(config: &Config) -> anyhow::Result<Arc<dyn Repository>> {
     let Some(url) = &config.database_url else {
         let path = config.data_dir.join("results.sqlite3");
         let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;

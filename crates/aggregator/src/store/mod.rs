@@ -10,6 +10,7 @@ mod dead_letter;
 mod error;
 mod held;
 mod migrate;
+mod outbox;
 mod postgres;
 mod rows;
 mod sqlite;
@@ -25,6 +26,10 @@ use results::{
 pub use self::{
     dead_letter::DeadLetter,
     error::{BoxError, StoreError},
+    outbox::{
+        ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
+        Position, READ_BYTES_MAX,
+    },
     postgres::{PostgresOptions, PostgresRepository},
     sqlite::{SqliteOptions, SqliteRepository},
 };
@@ -34,6 +39,11 @@ pub use self::{
 /// On PostgreSQL each is one entry in the server's shared table of locks, which by default has
 /// room for 6,400 of all connections together.
 pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
+
+/// A whole store, of which each room takes the part it needs.
+pub trait Repository: BatchRepository + OutboxRepository {}
+
+impl<T: BatchRepository + OutboxRepository> Repository for T {}
 
 /// Where the rows live. Ships twice: [`PostgresRepository`] and [`SqliteRepository`].
 ///
@@ -56,10 +66,6 @@ pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 /// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
 /// - **R13** Several processes may start on one empty database at once.
 /// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
-/// - **R15** An announcement is in the outbox if, and only if, its unit was committed; and once,
-///   whoever finds it due again.
-/// - **R16** Positions in the outbox ascend in the order in which units commit: whoever has seen one
-///   has seen all before it.
 #[async_trait]
 pub trait BatchRepository: Send + Sync + 'static {
     /// Opens the one transaction of a group of events.

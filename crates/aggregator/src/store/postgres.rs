@@ -2,6 +2,8 @@
 //!
 //! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
 
+mod listen;
+mod outbox;
 mod unit;
 
 use std::time::Duration;
@@ -80,6 +82,7 @@ impl Default for PostgresOptions {
 #[derive(Debug, Clone)]
 pub struct PostgresRepository {
     pool: PgPool,
+    server: PgConnectOptions,
     acquire_timeout: Duration,
     answer_timeout: Duration,
 }
@@ -116,10 +119,13 @@ impl PostgresRepository {
                     Ok(true)
                 })
             })
-            .connect_with(server.options(limits.map(|(name, limit)| (name, milliseconds(limit)))))
+            .connect_with(
+                server.clone().options(limits.map(|(name, limit)| (name, milliseconds(limit)))),
+            )
             .await?;
         Ok(Self {
             pool,
+            server,
             acquire_timeout: options.acquire_timeout,
             answer_timeout: options.statement_timeout + ANSWER_SLACK,
         })

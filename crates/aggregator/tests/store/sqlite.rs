@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use aggregator::store::{BatchRepository, SqliteOptions, SqliteRepository, StoreError};
+use aggregator::store::{BatchRepository, Repository, SqliteOptions, SqliteRepository, StoreError};
 use futures_util::FutureExt;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use crate::{
     conformance::{Backend, KeptLetter, conformance_tests},
-    events::{apply, load, registered},
+    events::{announce, announce_in, announcement, apply, load, registered},
 };
 
 conformance_tests!(File);
@@ -35,7 +35,7 @@ impl Backend for File {
         Self { directory: TempDir::new().unwrap() }
     }
 
-    async fn try_open(&self) -> Result<Arc<dyn BatchRepository>, StoreError> {
+    async fn try_open(&self) -> Result<Arc<dyn Repository>, StoreError> {
         Ok(Arc::new(SqliteRepository::open(self.path(), SqliteOptions::default()).await?))
     }
 
@@ -119,4 +119,23 @@ async fn lists_are_read_from_their_index() {
     assert_eq!(count("USING COVERING INDEX batches_of_user (user_id=?)"), 2, "{plan}");
     assert_eq!(count("USING INDEX essays_of_batch (batch_id=?)"), 1, "{plan}");
     assert_eq!(count("SCAN batches"), 0, "{plan}");
+}
+
+#[tokio::test]
+async fn only_a_commit_that_announces_rings() {
+    let file = File::empty().await;
+    let store = file.open().await;
+    let mut bell = store.outbox_bell();
+    assert!(bell.rung().now_or_never().is_none(), "nothing was written yet");
+
+    apply(store.as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
+    let mut dropped = store.begin().await.unwrap();
+    announce_in(dropped.as_mut(), &[announcement(1, "key")]).await.unwrap();
+    drop(dropped);
+    assert!(bell.rung().now_or_never().is_none(), "nothing was announced");
+
+    announce(store.as_ref(), &[announcement(1, "key")]).await;
+    announce(store.as_ref(), &[announcement(2, "key")]).await;
+    bell.rung().now_or_never().expect("it rang while nobody waited");
+    assert!(bell.rung().now_or_never().is_none(), "once for both");
 }
