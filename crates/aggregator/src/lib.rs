@@ -14,6 +14,7 @@ pub mod cache;
 pub mod api;
 
 pub mod app;
+pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;

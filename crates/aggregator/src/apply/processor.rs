@@ -7,9 +7,9 @@ use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, UserId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::fold::{Delivery, fold, needs};
 use super::owners::Owners;
+use crate::backoff::Backoff;
 use crate::cache::{CacheManager, DropError};
 use crate::clock::Clock;
 use crate::fault;

@@ -11,6 +11,7 @@ mod error;
 mod held;
 mod inbox;
 mod migrate;
+mod outbox;
 mod postgres;
 mod rows;
 mod sqlite;
@@ -31,6 +32,10 @@ pub use self::{
         AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place,
         Places, Stretch,
     },
+    outbox::{
+        ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
+        Position, READ_BYTES_MAX,
+    },
     postgres::{PostgresOptions, PostgresRepository},
     sqlite::{SqliteOptions, SqliteRepository},
 };
@@ -42,9 +47,15 @@ pub use self::{
 pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 
 /// Everything that a database keeps for this service. Rooms take the part that they need.
-pub trait Repository: BatchRepository + DeadLetterRepository + InboxRepository {}
+pub trait Repository:
+    BatchRepository + DeadLetterRepository + InboxRepository + OutboxRepository
+{
+}
 
-impl<R: BatchRepository + DeadLetterRepository + InboxRepository> Repository for R {}
+impl<R> Repository for R where
+    R: BatchRepository + DeadLetterRepository + InboxRepository + OutboxRepository
+{
+}
 
 /// Where the rows live. Ships twice: [`PostgresRepository`] and [`SqliteRepository`].
 ///
@@ -67,10 +78,6 @@ impl<R: BatchRepository + DeadLetterRepository + InboxRepository> Repository for
 /// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
 /// - **R13** Several processes may start on one empty database at once.
 /// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
-/// - **R15** An announcement is in the outbox if, and only if, its unit was committed; and once,
-///   whoever finds it due again.
-/// - **R16** Positions in the outbox ascend in the order in which units commit: whoever has seen one
-///   has seen all before it.
 #[async_trait]
 pub trait BatchRepository: Send + Sync + 'static {
     /// Opens the one transaction of a group of events.

@@ -4,6 +4,8 @@
 
 mod dead_letters;
 mod inbox;
+mod listen;
+mod outbox;
 mod unit;
 
 use std::time::Duration;
@@ -72,6 +74,7 @@ impl Default for PostgresOptions {
 #[derive(Debug, Clone)]
 pub struct PostgresRepository {
     pool: PgPool,
+    server: PgConnectOptions,
     acquire_timeout: Duration,
     answer_timeout: Duration,
 }
@@ -108,10 +111,13 @@ impl PostgresRepository {
                     Ok(true)
                 })
             })
-            .connect_with(server.options(limits.map(|(name, limit)| (name, milliseconds(limit)))))
+            .connect_with(
+                server.clone().options(limits.map(|(name, limit)| (name, milliseconds(limit)))),
+            )
             .await?;
         Ok(Self {
             pool,
+            server,
             acquire_timeout: options.acquire_timeout,
             answer_timeout: options.statement_timeout + ANSWER_SLACK,
         })

@@ -2,11 +2,16 @@
 //!
 //! Statements differ, the columns do not. No SQL here.
 
-use results::{Announcement, Batch, BatchId, BatchStatus, Essay, EventId};
+use results::{
+    Announcement, Batch, BatchId, BatchStatus, CorrelationId, Essay, EventId, Timestamp,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{AppliedEvent, BatchWithEssays, Changes, Loaded, Page, Places, StoreError, held::Held};
+use super::{
+    AppliedEvent, BatchWithEssays, Changes, Loaded, OutboxDepth, OutboxRecord, Page, Places,
+    Position, StoreError, held::Held,
+};
 
 /// A row of `load.sql`: kind, id, revision, state.
 pub(super) type LoadRow = (String, String, Option<i64>, Option<String>);
@@ -16,6 +21,13 @@ pub(super) type BatchRow = (String, Option<String>);
 
 /// A row of `user_page.sql`: total, batch id, batch, essays.
 pub(super) type PageRow = (i64, Option<String>, Option<String>, Option<String>);
+
+/// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
+/// was written and published, in microseconds since the Unix epoch.
+pub(super) type OutboxRow = (i64, Uuid, String, String, String, Uuid, Vec<u8>, i64, Option<i64>);
+
+/// The row of `outbox_depth.sql`: count, and when the first was written, in the same unit.
+pub(super) type DepthRow = (i64, Option<i64>);
 
 /// A row of the inbox to be written.
 #[derive(Serialize)]
@@ -171,6 +183,38 @@ pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, StoreError> {
         }
     }
     Ok(page)
+}
+
+/// Reads rows of the outbox.
+pub(super) fn outbox_records(rows: Vec<OutboxRow>) -> Result<Vec<OutboxRecord>, StoreError> {
+    rows.into_iter().map(outbox_record).collect()
+}
+
+fn outbox_record(row: OutboxRow) -> Result<OutboxRecord, StoreError> {
+    let (position, event_id, topic, key, batch_id, correlation_id, value, written, published) = row;
+    let batch_id = BatchId::parse(batch_id).map_err(|error| StoreError::Corrupt {
+        what: format!("announcement {position}"),
+        source: error.into(),
+    })?;
+    Ok(OutboxRecord {
+        position: Position(position),
+        event_id: EventId(event_id),
+        topic,
+        key,
+        batch_id,
+        correlation_id: CorrelationId(correlation_id),
+        value,
+        written_at: Timestamp::from_unix_micros(written),
+        published_at: published.map(Timestamp::from_unix_micros),
+    })
+}
+
+/// Reads what `outbox_depth.sql` found.
+pub(super) fn outbox_depth((count, oldest): DepthRow) -> OutboxDepth {
+    OutboxDepth {
+        unpublished: count.unsigned_abs(),
+        oldest_written_at: oldest.map(Timestamp::from_unix_micros),
+    }
 }
 
 fn with_essays(id: &str, batch: &str, essays: Option<&str>) -> Result<BatchWithEssays, StoreError> {

@@ -9,7 +9,8 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, ManualClock};
 use aggregator::metrics::Metrics;
 use aggregator::store::{
-    PageQuery, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
+    PageQuery, Position, PostgresOptions, PostgresRepository, Repository, SqliteOptions,
+    SqliteRepository,
 };
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
@@ -129,6 +130,7 @@ async fn compare(store: &dyn Repository, events: &[Event]) -> Result<(), TestCas
         prop_assert_eq!(shown, status_of(&rows, &id));
     }
     prop_assert_eq!(listed(store).await, rows_listed(&rows));
+    prop_assert_eq!(announced(store).await, due(&rows, events));
     Ok(())
 }
 
@@ -180,3 +182,24 @@ fn rows_listed(rows: &Rows) -> BTreeMap<BatchStatus, BTreeSet<BatchId>> {
     listed
 }
 
+/// Kind and key of each announcement. What is said of a batch that is ready rests on what was known
+/// when it became so; who hears of what, and that it is once, does not.
+type Announced = BTreeMap<EventId, (AnnouncementKind, String)>;
+
+async fn announced(store: &dyn Repository) -> Announced {
+    let records = store.outbox_after(Position::START, u32::MAX).await.unwrap();
+    let count = records.len();
+    let announced: Announced = records
+        .into_iter()
+        .map(|record| {
+            (record.event_id, (AnnouncementKind::parse(&record.topic).unwrap(), record.key))
+        })
+        .collect();
+    assert_eq!(announced.len(), count, "nothing twice");
+    announced
+}
+
+fn due(rows: &Rows, events: &[Event]) -> Announced {
+    let due = announcements(&Rows::default(), rows, events, NOW);
+    due.into_iter().map(|said| (said.id, (said.kind, said.key))).collect()
+}

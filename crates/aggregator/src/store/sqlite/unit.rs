@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use results::{Announcement, EventId, Needs, Timestamp};
 use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
 
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
@@ -26,11 +27,16 @@ const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
 pub(super) struct SqliteUnit {
     transaction: Transaction<'static, Sqlite>,
     held: Held,
+    announces: bool,
+    announced: watch::Sender<()>,
 }
 
 impl SqliteUnit {
-    pub(super) fn new(transaction: Transaction<'static, Sqlite>) -> Self {
-        Self { transaction, held: Held::default() }
+    pub(super) fn new(
+        transaction: Transaction<'static, Sqlite>,
+        announced: watch::Sender<()>,
+    ) -> Self {
+        Self { transaction, held: Held::default(), announces: false, announced }
     }
 
     /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
@@ -87,11 +93,16 @@ impl UnitOfWork for SqliteUnit {
         self.write_all(WRITE_INBOX_PLACES, &new.seen_again).await?;
         self.write_all(WRITE_BATCHES, &new.batches).await?;
         self.write_all(WRITE_ESSAYS, &new.essays).await?;
+        self.announces = !new.announcements.is_empty();
         self.write_outbox(new.announcements, changes.now).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(self.transaction.commit().await?)
+        self.transaction.commit().await?;
+        if self.announces {
+            self.announced.send_replace(());
+        }
+        Ok(())
     }
 }
 
