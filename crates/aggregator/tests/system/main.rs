@@ -4,6 +4,7 @@
 
 mod consistency;
 mod crash;
+mod database;
 mod events;
 mod lifecycle;
 mod load;
