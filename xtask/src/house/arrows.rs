@@ -11,7 +11,7 @@ const FREE: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Each room, in the order of the flow, and what it may name of the other rooms. A room may always
 /// name itself, and what is no room (clock, config, ..): that in turn may name no room.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("ingest", &["apply", "store"]),
     ("apply", &["store", "cache"]),
     ("store", &[]),
@@ -21,7 +21,9 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("publish", &["store"]),
     ("console", &["api", "cache", "store"]),
     // Each subcommand is a way into one of these.
-    ("cli", &["app", "demo", "ingest::replay"]),
+    ("cli", &["app", "dead_letters", "demo", "ingest::client", "ingest::replay"]),
+    // A client of a running server, as `ingest::replay` is.
+    ("dead_letters", &["ingest::client"]),
     ("app", &[]),
     ("demo", &[]),
 ];

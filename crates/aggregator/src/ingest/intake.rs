@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::apply::{Backoff, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{DeadLetter, DeadLetterRepository};
+use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, StoreError};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
@@ -130,6 +130,54 @@ impl Intake {
         Ok(taken)
     }
 
+    /// Takes a dead letter again, the same way, as if its record came now for the first time. `None`:
+    /// it is gone.
+    ///
+    /// `Ok` means: it is applied and visible, and then removed; or it was refused again, and stays
+    /// with that refusal. To end anywhere in between, and to repeat, is safe: the inbox knows the
+    /// event, and the letter stays until it is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub async fn take_again(
+        &self,
+        id: DeadLetterId,
+        stop: &CancellationToken,
+    ) -> Result<Option<Taken>, ProcessError> {
+        let letter = patiently(stop, || self.dead_letters.dead_letter(id)).await?;
+        let Some(letter) = letter else { return Ok(None) };
+        let topic = letter.summary.topic.as_deref().and_then(EventKind::from_topic);
+        let taken = match decode(&letter.bytes, topic, letter.summary.received_at) {
+            Ok(event) => {
+                let outcomes = self.processor.process(std::slice::from_ref(&event), stop).await?;
+                let outcome = outcomes.into_iter().next().ok_or(ProcessError::Incomplete)?;
+                self.processor.count(&event, &outcome);
+                Taken { event_id: Some(event.id), outcome }
+            }
+            Err(refusal) => Taken { event_id: None, outcome: Outcome::Refused(refusal) },
+        };
+        self.metrics.dead_letter_replayed(taken.outcome.name());
+        let settle = || self.settle(id, &taken.outcome);
+        let was_there = patiently(stop, settle).await?;
+        // Somebody else took it at the same time, to the end.
+        let is_gone = !was_there && matches!(taken.outcome, Outcome::Refused(_));
+        Ok((!is_gone).then_some(taken))
+    }
+
+    /// Writes down what became of a letter that was taken again; whether it was still there.
+    async fn settle(&self, id: DeadLetterId, outcome: &Outcome) -> Result<bool, StoreError> {
+        match outcome {
+            Outcome::Applied | Outcome::Duplicate => {
+                self.dead_letters.remove_dead_letter(id, None).await
+            }
+            Outcome::Refused(refusal) => {
+                let now = self.clock.now();
+                self.dead_letters.dead_letter_refused_again(id, refusal, now).await
+            }
+        }
+    }
+
     /// Keeps refused records, trying again until the database has them.
     async fn keep(
         &self,
@@ -139,14 +187,7 @@ impl Intake {
         if letters.is_empty() {
             return Ok(());
         }
-        let mut backoff = Backoff::new();
-        while let Err(error) = self.dead_letters.keep_dead_letters(letters).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
-            tokio::select! {
-                () = stop.cancelled() => return Err(ProcessError::Stopped),
-                () = sleep(backoff.next_wait()) => {}
-            }
-        }
+        patiently(stop, || self.dead_letters.keep_dead_letters(letters)).await?;
         for letter in letters {
             let kind = letter.topic.as_deref().and_then(EventKind::from_topic);
             self.metrics.dead_letter(kind.map_or(NO_TOPIC, EventKind::topic), letter.code);
@@ -176,6 +217,28 @@ impl Intake {
             code: refusal.code,
             detail: refusal.detail.clone(),
             at: self.clock.now(),
+        }
+    }
+}
+
+/// Asks the database until it answers.
+async fn patiently<T, F>(
+    stop: &CancellationToken,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, ProcessError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
+        tokio::select! {
+            () = stop.cancelled() => return Err(ProcessError::Stopped),
+            () = sleep(backoff.next_wait()) => {}
         }
     }
 }

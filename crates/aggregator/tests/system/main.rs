@@ -4,6 +4,7 @@
 
 mod consistency;
 mod crash;
+mod dead_letters;
 mod events;
 mod lifecycle;
 mod load;
