@@ -29,12 +29,14 @@ use crate::health::Health;
 use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
-use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};
+use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
 use crate::ingest::places::Places;
 use crate::key;
 use crate::metrics::Metrics;
+use crate::retention::{KeepTimes, Retention};
 use crate::store::{
-    PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository, StoreError,
+    LogStarts, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
+    StoreError,
 };
 
 /// How long a start waits for a database that is away: services of one machine start together.
@@ -50,6 +52,7 @@ pub struct App {
     router: axum::Router,
     limits: ServerLimits,
     consumer: Option<KafkaConsumer>,
+    retention: Retention,
     repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
@@ -83,6 +86,13 @@ impl App {
         let intake =
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
+        let retention = Retention {
+            inbox: repository.clone(),
+            log_starts: log_starts(config),
+            keep: KeepTimes { inbox: config.retention.inbox },
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+        };
         let places = Places::new(config.http.events_wait);
         let letters = dead_letters::router(LettersState {
             intake: intake.clone(),
@@ -114,6 +124,7 @@ impl App {
             router,
             limits,
             consumer,
+            retention,
             repository,
             cache,
             metrics,
@@ -140,12 +151,12 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         let gauges = tokio::spawn(show_gauges(self.cache, self.metrics));
         let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
-        match self.consumer {
-            Some(consumer) => {
-                tokio::join!(serving, consumer.run(stop));
+        let consuming = async {
+            if let Some(consumer) = self.consumer {
+                consumer.run(stop.clone()).await;
             }
-            None => serving.await,
-        }
+        };
+        tokio::join!(serving, consuming, self.retention.run(stop.clone()));
         gauges.abort();
         if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
             tracing::warn!("left the database without a goodbye");
@@ -266,12 +277,7 @@ fn consumer(
     metrics: &Metrics,
     health: &Health,
 ) -> anyhow::Result<Option<KafkaConsumer>> {
-    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
-    let options = KafkaOptions {
-        brokers: brokers.clone(),
-        group_id: config.kafka.group_id.clone(),
-        session_timeout: config.kafka.session_timeout,
-    };
+    let Some(options) = kafka_options(config) else { return Ok(None) };
     let consumer = KafkaConsumer::new(
         &options,
         intake.clone(),
@@ -280,6 +286,19 @@ fn consumer(
         health.clone(),
     );
     Ok(Some(consumer.context("prepare the kafka consumer")?))
+}
+
+fn kafka_options(config: &Config) -> Option<KafkaOptions> {
+    Some(KafkaOptions {
+        brokers: config.kafka_brokers.clone()?,
+        group_id: config.kafka.group_id.clone(),
+        session_timeout: config.kafka.session_timeout,
+    })
+}
+
+fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
+    let options = kafka_options(config)?;
+    Some(Arc::new(KafkaLogStarts::new(&options)))
 }
 
 async fn show_gauges(cache: CacheManager, metrics: Metrics) {

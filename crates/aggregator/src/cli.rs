@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
+use crate::client::Target;
 use crate::config::{Config, LogFormat, Overrides};
 use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
-use crate::ingest::client::Target;
 use crate::ingest::replay::replay;
 use crate::key;
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub postgres: PostgresConfig,
     /// The consumer.
     pub kafka: KafkaConfig,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
 }
 
 /// How log lines look.
@@ -127,6 +129,15 @@ pub struct KafkaConfig {
     /// How long the broker waits for a silent member.
     #[serde(rename = "session_timeout_seconds", deserialize_with = "seconds")]
     pub session_timeout: Duration,
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Events in the inbox.
+    #[serde(rename = "inbox_hours", deserialize_with = "hours")]
+    pub inbox: Duration,
 }
 
 /// What was said on the command line. `None`: not said.
@@ -234,6 +245,7 @@ impl Config {
             ("cache.command_timeout_milliseconds", self.cache.command_timeout.as_millis() as u64),
             ("http.events_wait_seconds", self.http.events_wait.as_secs()),
             ("kafka.session_timeout_seconds", self.kafka.session_timeout.as_secs()),
+            ("retention.inbox_hours", self.retention.inbox.as_secs()),
             ("postgres.connections_max", self.postgres.connections_max.into()),
             (
                 "postgres.acquire_timeout_milliseconds",
@@ -273,6 +285,10 @@ fn non_empty_secret<'de, D: Deserializer<'de>>(
 
 fn seconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     u64::deserialize(source).map(Duration::from_secs)
+}
+
+fn hours<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    u32::deserialize(source).map(|hours| Duration::from_secs(u64::from(hours) * 3600))
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {

@@ -14,7 +14,9 @@ pub mod cache;
 pub mod api;
 
 pub mod app;
+pub mod backoff;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
@@ -26,3 +28,5 @@ pub mod key;
 pub mod metrics;
 pub mod printable;
 pub mod problem;
+pub mod retention;
+pub mod simulate;

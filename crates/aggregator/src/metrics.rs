@@ -49,6 +49,13 @@ pub enum CacheType {
     UserBatches,
 }
 
+/// What is kept for a while and then removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// Events in the inbox.
+    Inbox,
+}
+
 /// The counters of the service. Cloning is cheap, and clones count together.
 #[derive(Clone)]
 pub struct Metrics {
@@ -73,6 +80,7 @@ struct Instruments {
     dead_letters_replayed: Family<ReplayedLabels, Counter>,
     apply: Histogram,
     event_lag: Histogram,
+    removed: Family<KeptLabels, Counter>,
 }
 
 impl Metrics {
@@ -171,6 +179,11 @@ impl Metrics {
         self.instruments.event_lag.observe(lag.as_secs_f64());
     }
 
+    /// Counts what was removed because it was old.
+    pub fn removed(&self, what: Kept, count: u64) {
+        self.instruments.removed.get_or_create(&KeptLabels { what }).inc_by(count);
+    }
+
     /// Everything counted so far, as `OpenMetrics` text.
     ///
     /// # Errors
@@ -239,6 +252,7 @@ impl Instruments {
                 "Age of an event when its effect could be read",
                 Histogram::new(LAG_BOUNDS_SECONDS),
             ),
+            removed: add(&mut registry, "removed", "Rows removed because they were old"),
             registry,
         }
     }
@@ -294,6 +308,23 @@ struct BypassLabels {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeptLabels {
+    what: Kept,
+}
+
+impl EncodeLabelValue for Kept {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::Inbox => "inbox",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}
+
 impl EncodeLabelValue for Outcome {
     fn encode(
         &self,
@@ -345,6 +376,7 @@ mod tests {
         counting.set_cache_pending_drops(3);
         counting.applied_in(Duration::from_millis(4));
         counting.event_lag(Duration::from_secs(30));
+        counting.removed(Kept::Inbox, 5);
 
         let page = metrics.encode().unwrap();
         let route = r#"endpoint="/a/{id}",method="GET""#;
@@ -366,6 +398,7 @@ mod tests {
             "ras_cache_pending_drops 3",
             "ras_apply_seconds_count 1",
             "ras_event_lag_seconds_count 1",
+            r#"ras_removed_total{what="inbox"} 5"#,
         ] {
             assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
         }

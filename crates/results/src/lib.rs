@@ -84,7 +84,9 @@ pub use self::event::{
 pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
 pub use self::number::Finite;
 pub use self::phase::PhaseName;
-pub use self::publish::{Announcement, AnnouncementKind, SOURCE_SERVICE, announcements};
+pub use self::publish::{
+    Announcement, AnnouncementKind, SOURCE_SERVICE, announcement_headers, announcements,
+};
 pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
 pub use self::rows::{ESSAYS_PER_BATCH_MAX, Rows};
 pub use self::status::{BatchStatus, ClientStatus, ProcessingStage, StatusFilter, UnknownStatus};

@@ -72,13 +72,22 @@ impl Announcement {
 
     /// The headers of the record, in order.
     pub fn headers(&self) -> [(&'static str, String); 4] {
-        [
-            ("event_id", self.id.to_string()),
-            ("event_type", self.topic().to_owned()),
-            ("trace_id", self.correlation_id.to_string()),
-            ("source_service", SOURCE_SERVICE.to_owned()),
-        ]
+        announcement_headers(self.id, self.topic(), self.correlation_id)
     }
+}
+
+/// The headers of an announcement's record, in order, for one that was written down.
+pub fn announcement_headers(
+    id: EventId,
+    topic: &str,
+    correlation_id: CorrelationId,
+) -> [(&'static str, String); 4] {
+    [
+        ("event_id", id.to_string()),
+        ("event_type", topic.to_owned()),
+        ("trace_id", correlation_id.to_string()),
+        ("source_service", SOURCE_SERVICE.to_owned()),
+    ]
 }
 
 /// What the change from `before` to `after` has made due, in the order in which to send it.

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,6 +47,25 @@ pub struct FaultProxy {
     upstream: SocketAddr,
     fault: watch::Sender<Fault>,
     line: Mutex<Line>,
+    turns: Arc<AtomicU64>,
+}
+
+/// Whose turn it is on one connection, and how many turns all connections have had.
+struct Turns {
+    all: Arc<AtomicU64>,
+    is_client: AtomicBool,
+}
+
+impl Turns {
+    fn client_spoke(&self) {
+        if !self.is_client.swap(true, Ordering::Relaxed) {
+            self.all.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn server_spoke(&self) {
+        self.is_client.store(false, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +93,7 @@ impl FaultProxy {
             upstream,
             fault: watch::Sender::default(),
             line: Mutex::new(Line { acceptor: None, cut: watch::Sender::default() }),
+            turns: Arc::default(),
         };
         proxy.set(Mode::Pass).await;
         proxy
@@ -95,7 +117,13 @@ impl FaultProxy {
             line.cut_connections().await;
         } else if line.acceptor.is_none() {
             let listener = must(TcpListener::bind(self.address).await.map_err(Into::into));
-            let accepting = accept(listener, self.upstream, self.fault.clone(), line.cut.clone());
+            let accepting = accept(
+                listener,
+                self.upstream,
+                self.fault.clone(),
+                line.cut.clone(),
+                Arc::clone(&self.turns),
+            );
             line.acceptor = Some(tokio::spawn(accepting));
         }
     }
@@ -103,6 +131,12 @@ impl FaultProxy {
     /// Adds so much to each way of each message. Zero: no more.
     pub fn delay(&self, delay: Duration) {
         self.fault.send_modify(|fault| fault.delay = delay);
+    }
+
+    /// How often a client has spoken after its server had: the round trips of a protocol in which
+    /// one side asks and the other answers.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Resets (RST) the open connections. New ones are treated as the mode says.
@@ -143,9 +177,11 @@ async fn accept(
     upstream: SocketAddr,
     fault: watch::Sender<Fault>,
     cut: watch::Sender<bool>,
+    turns: Arc<AtomicU64>,
 ) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connection(client, upstream, fault.subscribe(), cut.subscribe()));
+        let turns = Turns { all: Arc::clone(&turns), is_client: AtomicBool::new(false) };
+        tokio::spawn(connection(client, upstream, fault.subscribe(), cut.subscribe(), turns));
     }
 }
 
@@ -155,6 +191,7 @@ async fn connection(
     upstream: SocketAddr,
     mut fault: watch::Receiver<Fault>,
     mut cut: watch::Receiver<bool>,
+    turns: Turns,
 ) {
     let opened = tokio::select! {
         opened = open(upstream, &mut fault) => opened,
@@ -162,7 +199,7 @@ async fn connection(
     };
     let Ok(mut server) = opened else { return reset(client) };
     let relayed = tokio::select! {
-        relayed = relay(&mut client, &mut server, &fault) => relayed,
+        relayed = relay(&mut client, &mut server, &fault, &turns) => relayed,
         _ = cut.wait_for(|cut| *cut) => Err(io::ErrorKind::ConnectionReset.into()),
     };
     if relayed.is_err() {
@@ -180,6 +217,7 @@ async fn relay(
     client: &mut TcpStream,
     server: &mut TcpStream,
     fault: &watch::Receiver<Fault>,
+    turns: &Turns,
 ) -> io::Result<()> {
     // A proxy must not add a delay that nobody asked for.
     client.set_nodelay(true)?;
@@ -187,8 +225,12 @@ async fn relay(
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     tokio::try_join!(
-        one_way(client_reads, server_writes, fault.clone(), Mode::DropRequests),
-        one_way(server_reads, client_writes, fault.clone(), Mode::DropReplies),
+        one_way(client_reads, server_writes, fault.clone(), Mode::DropRequests, || {
+            turns.client_spoke();
+        }),
+        one_way(server_reads, client_writes, fault.clone(), Mode::DropReplies, || {
+            turns.server_spoke();
+        }),
     )?;
     Ok(())
 }
@@ -199,10 +241,14 @@ async fn one_way(
     mut to: WriteHalf<'_>,
     mut fault: watch::Receiver<Fault>,
     lost_in: Mode,
+    spoke: impl Fn(),
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let count = from.read(&mut chunk).await?;
+        if count > 0 {
+            spoke();
+        }
         let delay = fault.borrow().delay;
         if !delay.is_zero() {
             sleep(delay).await;

@@ -1,15 +1,29 @@
 //! A group of events folded into the rows that were loaded for it. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use results::{
-    Announcement, BatchId, BatchStatus, Event, EventId, EventKind, Needs, Rows, Timestamp,
-    announcements,
+    Announcement, BatchId, BatchStatus, Event, EventId, Needs, Rows, Timestamp, announcements,
 };
 
 use super::owners::Owners;
 use super::processor::Outcome;
-use crate::store::Loaded;
+use crate::store::{AppliedEvent, Loaded, Place, Places};
+
+/// An event, and where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// The event.
+    pub event: Event,
+    /// Where Kafka has it; none if it came another way.
+    pub place: Option<Place>,
+}
+
+impl From<Event> for Delivery {
+    fn from(event: Event) -> Self {
+        Self { event, place: None }
+    }
+}
 
 /// What a group of events makes of the rows.
 #[derive(Debug, Default)]
@@ -17,7 +31,9 @@ pub(super) struct Folded {
     /// One for each event, in their order.
     pub(super) outcomes: Vec<Outcome>,
     /// The events that were not applied before.
-    pub(super) applied: Vec<(EventId, EventKind, Timestamp)>,
+    pub(super) applied: BTreeMap<EventId, AppliedEvent>,
+    /// Those that were, and came from somewhere else this time.
+    pub(super) seen_again: BTreeMap<EventId, Places>,
     /// The rows that are not as they were loaded, and the batches whose state is not.
     pub(super) changed: Rows,
     /// The states of the registered batches.
@@ -28,10 +44,17 @@ pub(super) struct Folded {
     pub(super) owners: Owners,
 }
 
+impl Folded {
+    /// Whether there is anything to write.
+    pub(super) fn is_news(&self) -> bool {
+        !self.applied.is_empty() || !self.seen_again.is_empty()
+    }
+}
+
 /// The rows that a group reads and may write.
-pub(super) fn needs(events: &[Event]) -> Needs {
+pub(super) fn needs(group: &[Delivery]) -> Needs {
     let mut all = Needs::default();
-    for needs in events.iter().map(Event::needs) {
+    for needs in group.iter().map(|delivery| delivery.event.needs()) {
         all.batches.extend(needs.batches);
         all.essays.extend(needs.essays);
     }
@@ -40,17 +63,18 @@ pub(super) fn needs(events: &[Event]) -> Needs {
 
 /// Folds the events into the rows, in their order. `locked` is what the rows were loaded for; `now`
 /// is when what is announced is said.
-pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded, now: Timestamp) -> Folded {
+pub(super) fn fold(group: &[Delivery], locked: &Needs, loaded: Loaded, now: Timestamp) -> Folded {
     let Loaded { mut known, rows: before } = loaded;
     let mut rows = before.clone();
     let mut folded = Folded::default();
-    for event in events {
-        let outcome = fold_one(event, locked, &mut rows, &mut known, &mut folded);
+    for delivery in group {
+        let outcome = fold_one(delivery, locked, &mut rows, &mut known, &mut folded);
         folded.outcomes.push(outcome);
     }
-    let applied = events.iter().zip(&folded.outcomes);
+    let applied = group.iter().zip(&folded.outcomes);
     let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
-    folded.announcements = announcements(&before, &rows, applied.map(|(event, _)| event), now);
+    let applied = applied.map(|(delivery, _)| &delivery.event);
+    folded.announcements = announcements(&before, &rows, applied, now);
     let statuses = rows.statuses();
     folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
     folded.changed = difference(&before, rows, &folded.statuses);
@@ -58,13 +82,22 @@ pub(super) fn fold(events: &[Event], locked: &Needs, loaded: Loaded, now: Timest
 }
 
 fn fold_one(
-    event: &Event,
+    delivery: &Delivery,
     locked: &Needs,
     rows: &mut Rows,
-    known: &mut HashSet<EventId>,
+    known: &mut HashMap<EventId, Places>,
     folded: &mut Folded,
 ) -> Outcome {
-    if known.contains(&event.id) {
+    let Delivery { event, place } = delivery;
+    if let Some(applied) = folded.applied.get_mut(&event.id) {
+        place.map(|place| applied.places.add(place));
+        folded.owners.add(rows.touched_by(event), locked, rows);
+        return Outcome::Duplicate;
+    }
+    if let Some(places) = known.get_mut(&event.id) {
+        if place.is_some_and(|place| places.add(place)) {
+            folded.seen_again.insert(event.id, places.clone());
+        }
         folded.owners.add(rows.touched_by(event), locked, rows);
         return Outcome::Duplicate;
     }
@@ -72,8 +105,8 @@ fn fold_one(
         Err(refusal) => Outcome::Refused(refusal),
         Ok(touched) => {
             folded.owners.add(touched, locked, rows);
-            known.insert(event.id);
-            folded.applied.push((event.id, event.kind, event.at));
+            let Event { id, kind, at, .. } = *event;
+            folded.applied.insert(id, AppliedEvent { id, kind, at, places: (*place).into() });
             Outcome::Applied
         }
     }

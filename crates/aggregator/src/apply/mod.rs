@@ -7,11 +7,11 @@
 //! An event that was applied before drops its owners again: the process that applied it may have
 //! ended between 1 and 2. This room does not know where events come from, and answers no reads.
 
-mod backoff;
 mod fold;
 mod owners;
 mod processor;
 
-pub use backoff::Backoff;
+pub use crate::backoff::Backoff;
+pub use fold::Delivery;
 pub use owners::Owners;
 pub use processor::{EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};

@@ -1,14 +1,15 @@
 //! The processor of events: transaction, drop, and when to try again.
 
+use std::mem;
 use std::sync::Arc;
 
 use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, UserId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
-use super::fold::{fold, needs};
+use super::fold::{Delivery, fold, needs};
 use super::owners::Owners;
+use crate::backoff::Backoff;
 use crate::cache::{CacheManager, DropError};
 use crate::clock::Clock;
 use crate::fault;
@@ -104,13 +105,13 @@ impl EventProcessor {
     /// of batches that were not locked are asked for. An attempt under way is brought to its end.
     pub async fn process(
         &self,
-        events: &[Event],
+        group: &[Delivery],
         stop: &CancellationToken,
     ) -> Result<Vec<Outcome>, ProcessError> {
         let started = self.clock.monotonic();
-        let mut outcomes = Vec::with_capacity(events.len());
+        let mut outcomes = Vec::with_capacity(group.len());
         let mut owners = Owners::default();
-        self.commit_patiently(events, stop, &mut outcomes, &mut owners).await?;
+        self.commit_patiently(group, stop, &mut outcomes, &mut owners).await?;
         self.ask_for_users_patiently(&mut owners, stop).await?;
         fault::point("after-commit").await;
         self.drop_patiently(owners, stop).await?;
@@ -124,13 +125,13 @@ impl EventProcessor {
     /// comes after it.
     async fn commit_patiently(
         &self,
-        events: &[Event],
+        deliveries: &[Delivery],
         stop: &CancellationToken,
         outcomes: &mut Vec<Outcome>,
         owners: &mut Owners,
     ) -> Result<(), ProcessError> {
         let mut backoff = Backoff::new();
-        let mut rest = events;
+        let mut rest = deliveries;
         let mut group_events = rest.len();
         let mut attempts_alone = 0;
         while !rest.is_empty() {
@@ -169,17 +170,18 @@ impl EventProcessor {
     /// One transaction: lock, load, fold, write, COMMIT.
     async fn commit_once(
         &self,
-        events: &[Event],
+        group: &[Delivery],
         owners: &mut Owners,
     ) -> Result<Vec<Outcome>, CommitError> {
-        let (mut unit, needs, loaded) = self.load(events).await?;
+        let (mut unit, needs, loaded) = self.load(group).await?;
         let now = self.clock.now();
-        let folded = fold(events, &needs, loaded, now);
+        let mut folded = fold(group, &needs, loaded, now);
         // Before the commit: if its answer is lost, it may still have happened.
-        owners.extend(folded.owners);
-        if !folded.applied.is_empty() {
+        owners.extend(mem::take(&mut folded.owners));
+        if folded.is_news() {
             let changes = Changes {
                 events: &folded.applied,
+                seen_again: &folded.seen_again,
                 rows: &folded.changed,
                 statuses: &folded.statuses,
                 announcements: &folded.announcements,
@@ -187,18 +189,19 @@ impl EventProcessor {
             };
             unit.write(changes).await?;
             fault::point("before-commit").await;
-            unit.commit().await?;
         }
+        // Also if nothing was written: it frees the locks, and the connection for others.
+        unit.commit().await?;
         Ok(folded.outcomes)
     }
 
     /// Opens a unit of work that holds every batch whose answers the events may change.
     async fn load(
         &self,
-        events: &[Event],
+        group: &[Delivery],
     ) -> Result<(Box<dyn UnitOfWork>, Needs, Loaded), CommitError> {
-        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
-        let mut needs = needs(events);
+        let ids: Vec<EventId> = group.iter().map(|delivery| delivery.event.id).collect();
+        let mut needs = needs(group);
         for _ in 0..LOADS_MAX {
             if needs.batches.len() > BATCHES_PER_UNIT_MAX {
                 return Err(CommitError::TooManyBatches);
@@ -210,6 +213,7 @@ impl EventProcessor {
                 return Ok((unit, needs, loaded));
             }
             // Locks are taken in one order, so all of them again with the next unit.
+            unit.commit().await?;
             needs.batches.extend(missing);
         }
         Err(StoreError::Conflict.into())

@@ -23,7 +23,7 @@ pub use self::letter::{Header, Letter, Place, Reason, Summary};
 pub use self::picture::picture;
 use self::selection::{pages, select};
 pub use self::show::{Look, show};
-use crate::ingest::client::{Client, Target};
+use crate::client::{Client, Target};
 use crate::printable::{printable, printable_json};
 
 /// What is said while a request is repeated.

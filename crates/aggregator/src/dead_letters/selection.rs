@@ -5,7 +5,7 @@ use reqwest::Method;
 
 use super::arguments::{Filters, Which};
 use super::letter::{Page, Summary};
-use crate::ingest::client::Client;
+use crate::client::Client;
 
 /// Letters in one request; the most that a server gives.
 const PAGE_LETTERS: u64 = 500;

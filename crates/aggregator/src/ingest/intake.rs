@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use results::{Event, EventId, EventKind, Refusal, Timestamp, decode};
+use results::{EventId, EventKind, Refusal, Timestamp, decode};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::apply::{Backoff, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+use crate::apply::{Backoff, Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, StoreError};
+use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, Place, StoreError};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
@@ -26,6 +26,20 @@ pub struct Record {
     pub origin: Origin,
     /// When it came, or when the broker took it: stands in for a time the sender left out.
     pub received_at: Timestamp,
+}
+
+/// The record of a dead letter, as it came in at first.
+impl From<KeptLetter> for Record {
+    fn from(letter: KeptLetter) -> Self {
+        let KeptLetter { summary, key, headers, bytes } = letter;
+        let origin = match (summary.topic, summary.partition, summary.offset) {
+            (Some(topic), Some(partition), Some(offset)) => {
+                Origin::Kafka(KafkaAddress { topic, partition, offset, key, headers })
+            }
+            _ => Origin::Http,
+        };
+        Self { bytes, origin, received_at: summary.received_at }
+    }
 }
 
 /// Where a record came from.
@@ -101,37 +115,7 @@ impl Intake {
         Ok(taken)
     }
 
-    async fn take_group(
-        &self,
-        records: &[Record],
-        stop: &CancellationToken,
-    ) -> Result<Vec<Taken>, ProcessError> {
-        let decoded: Vec<Result<Event, Refusal>> = records.iter().map(decode_record).collect();
-        let events: Vec<Event> = decoded.iter().flatten().cloned().collect();
-        let mut outcomes = self.processor.process(&events, stop).await?.into_iter();
-
-        let mut taken = Vec::with_capacity(records.len());
-        let mut letters = Vec::new();
-        for (record, decoded) in records.iter().zip(decoded) {
-            let one = match decoded {
-                Ok(event) => {
-                    let outcome = outcomes.next().ok_or(ProcessError::Incomplete)?;
-                    self.processor.count(&event, &outcome);
-                    Taken { event_id: Some(event.id), outcome }
-                }
-                Err(refusal) => Taken { event_id: None, outcome: Outcome::Refused(refusal) },
-            };
-            if let Outcome::Refused(refusal) = &one.outcome {
-                letters.push(self.dead_letter(record, refusal));
-            }
-            taken.push(one);
-        }
-        self.keep(&letters, stop).await?;
-        Ok(taken)
-    }
-
-    /// Takes a dead letter again, the same way, as if its record came now for the first time. `None`:
-    /// it is gone.
+    /// Takes a dead letter again, the way that every record goes. `None`: it is gone.
     ///
     /// `Ok` means: it is applied and visible, and then removed; or it was refused again, and stays
     /// with that refusal. To end anywhere in between, and to repeat, is safe: the inbox knows the
@@ -147,22 +131,48 @@ impl Intake {
     ) -> Result<Option<Taken>, ProcessError> {
         let letter = patiently(stop, || self.dead_letters.dead_letter(id)).await?;
         let Some(letter) = letter else { return Ok(None) };
-        let topic = letter.summary.topic.as_deref().and_then(EventKind::from_topic);
-        let taken = match decode(&letter.bytes, topic, letter.summary.received_at) {
-            Ok(event) => {
-                let outcomes = self.processor.process(std::slice::from_ref(&event), stop).await?;
-                let outcome = outcomes.into_iter().next().ok_or(ProcessError::Incomplete)?;
-                self.processor.count(&event, &outcome);
-                Taken { event_id: Some(event.id), outcome }
-            }
-            Err(refusal) => Taken { event_id: None, outcome: Outcome::Refused(refusal) },
-        };
+        let taken = self.apply_group(&[Record::from(letter)], stop).await?.into_iter().next();
+        let taken = taken.ok_or(ProcessError::Incomplete)?;
         self.metrics.dead_letter_replayed(taken.outcome.name());
-        let settle = || self.settle(id, &taken.outcome);
-        let was_there = patiently(stop, settle).await?;
+        let was_there = patiently(stop, || self.settle(id, &taken.outcome)).await?;
         // Somebody else took it at the same time, to the end.
         let is_gone = !was_there && matches!(taken.outcome, Outcome::Refused(_));
         Ok((!is_gone).then_some(taken))
+    }
+
+    async fn take_group(
+        &self,
+        records: &[Record],
+        stop: &CancellationToken,
+    ) -> Result<Vec<Taken>, ProcessError> {
+        let taken = self.apply_group(records, stop).await?;
+        let letter = |(record, taken): (_, &Taken)| match &taken.outcome {
+            Outcome::Refused(refusal) => Some(self.dead_letter(record, refusal)),
+            Outcome::Applied | Outcome::Duplicate => None,
+        };
+        let letters: Vec<_> = records.iter().zip(&taken).filter_map(letter).collect();
+        self.keep(&letters, stop).await?;
+        Ok(taken)
+    }
+
+    /// Decodes records and applies what they say. What is refused is not kept yet.
+    async fn apply_group(
+        &self,
+        records: &[Record],
+        stop: &CancellationToken,
+    ) -> Result<Vec<Taken>, ProcessError> {
+        let decoded: Vec<Result<Delivery, Refusal>> = records.iter().map(decode_record).collect();
+        let deliveries: Vec<Delivery> = decoded.iter().flatten().cloned().collect();
+        let mut outcomes = self.processor.process(&deliveries, stop).await?.into_iter();
+        let mut taken = |decoded| match decoded {
+            Ok(Delivery { event, .. }) => {
+                let outcome = outcomes.next().ok_or(ProcessError::Incomplete)?;
+                self.processor.count(&event, &outcome);
+                Ok(Taken { event_id: Some(event.id), outcome })
+            }
+            Err(refusal) => Ok(Taken { event_id: None, outcome: Outcome::Refused(refusal) }),
+        };
+        decoded.into_iter().map(&mut taken).collect()
     }
 
     /// Writes down what became of a letter that was taken again; whether it was still there.
@@ -243,8 +253,19 @@ where
     }
 }
 
-fn decode_record(record: &Record) -> Result<Event, Refusal> {
-    decode(&record.bytes, topic_of(record), record.received_at)
+fn decode_record(record: &Record) -> Result<Delivery, Refusal> {
+    let event = decode(&record.bytes, topic_of(record), record.received_at)?;
+    Ok(Delivery { event, place: place_of(record) })
+}
+
+/// Where a record is in the topic of its kind.
+fn place_of(record: &Record) -> Option<Place> {
+    match &record.origin {
+        Origin::Kafka(KafkaAddress { partition, offset, .. }) => {
+            Some(Place { partition: *partition, offset: *offset })
+        }
+        Origin::Http => None,
+    }
 }
 
 /// The kind that the record's topic promises.

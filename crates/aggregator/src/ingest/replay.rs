@@ -12,8 +12,8 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use super::client::{Client, Target};
 use super::http::BODY_BYTES_MAX;
+use crate::client::{Client, Target};
 
 /// Lines in one request: enough that the round trip costs each little, few enough for progress.
 const REQUEST_LINES: usize = 500;

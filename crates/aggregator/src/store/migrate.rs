@@ -16,12 +16,14 @@ const POSTGRES: &[File] = &[
     (1, "read model", include_str!("migrations/postgres/0001_read_model.sql")),
     (2, "outbox", include_str!("migrations/postgres/0002_outbox.sql")),
     (3, "dead letters", include_str!("migrations/postgres/0003_dead_letters.sql")),
+    (4, "inbox places", include_str!("migrations/postgres/0004_inbox_places.sql")),
 ];
 
 const SQLITE: &[File] = &[
     (1, "read model", include_str!("migrations/sqlite/0001_read_model.sql")),
     (2, "outbox", include_str!("migrations/sqlite/0002_outbox.sql")),
     (3, "dead letters", include_str!("migrations/sqlite/0003_dead_letters.sql")),
+    (4, "inbox places", include_str!("migrations/sqlite/0004_inbox_places.sql")),
 ];
 
 /// Takes an advisory lock of the session, which ends with the connection at the latest: of several

@@ -9,17 +9,18 @@ mod begin;
 mod dead_letter;
 mod error;
 mod held;
+mod inbox;
 mod migrate;
+mod outbox;
 mod postgres;
 mod rows;
 mod sqlite;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use results::{
-    Announcement, Batch, BatchId, BatchStatus, Essay, EventId, EventKind, Needs, Rows, Timestamp,
-    UserId,
+    Announcement, Batch, BatchId, BatchStatus, Essay, EventId, Needs, Rows, Timestamp, UserId,
 };
 
 pub use self::{
@@ -27,6 +28,14 @@ pub use self::{
         DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
     },
     error::{BoxError, StoreError},
+    inbox::{
+        AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place,
+        Places, Stretch,
+    },
+    outbox::{
+        ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
+        Position, READ_BYTES_MAX,
+    },
     postgres::{PostgresOptions, PostgresRepository},
     sqlite::{SqliteOptions, SqliteRepository},
 };
@@ -38,9 +47,15 @@ pub use self::{
 pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 
 /// Everything that a database keeps for this service. Rooms take the part that they need.
-pub trait Repository: BatchRepository + DeadLetterRepository {}
+pub trait Repository:
+    BatchRepository + DeadLetterRepository + InboxRepository + OutboxRepository
+{
+}
 
-impl<R: BatchRepository + DeadLetterRepository> Repository for R {}
+impl<R> Repository for R where
+    R: BatchRepository + DeadLetterRepository + InboxRepository + OutboxRepository
+{
+}
 
 /// Where the rows live. Ships twice: [`PostgresRepository`] and [`SqliteRepository`].
 ///
@@ -63,10 +78,6 @@ impl<R: BatchRepository + DeadLetterRepository> Repository for R {}
 /// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
 /// - **R13** Several processes may start on one empty database at once.
 /// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
-/// - **R15** An announcement is in the outbox if, and only if, its unit was committed; and once,
-///   whoever finds it due again.
-/// - **R16** Positions in the outbox ascend in the order in which units commit: whoever has seen one
-///   has seen all before it.
 #[async_trait]
 pub trait BatchRepository: Send + Sync + 'static {
     /// Opens the one transaction of a group of events.
@@ -117,8 +128,8 @@ pub trait UnitOfWork: Send {
 /// What [`UnitOfWork::load`] found.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Those of the events that are applied already.
-    pub known: HashSet<EventId>,
+    /// Those of the events that are applied already, and where they were delivered from.
+    pub known: HashMap<EventId, Places>,
     /// The rows, where there are any.
     pub rows: Rows,
 }
@@ -126,8 +137,10 @@ pub struct Loaded {
 /// What [`UnitOfWork::write`] writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Changes<'a> {
-    /// The events that are applied by this, with their kinds and times.
-    pub events: &'a [(EventId, EventKind, Timestamp)],
+    /// The events that are applied by this.
+    pub events: &'a BTreeMap<EventId, AppliedEvent>,
+    /// Events applied before that came again, from where nothing was known of them.
+    pub seen_again: &'a BTreeMap<EventId, Places>,
     /// The rows that changed, and only those; also a batch of which nothing but its state changed.
     pub rows: &'a Rows,
     /// The state of each registered batch among them. It rests on the batch's essays too.

@@ -3,6 +3,9 @@
 //! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
 
 mod dead_letters;
+mod inbox;
+mod listen;
+mod outbox;
 mod unit;
 
 use std::time::Duration;
@@ -17,17 +20,12 @@ use sqlx::{
 
 use self::unit::PostgresUnit;
 use super::{
-    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, begin::begin,
-    migrate, rows,
+    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, migrate, rows,
 };
 
 const BATCH: &str = include_str!("queries/postgres/batch.sql");
 const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
 const IS_STANDBY: &str = include_str!("queries/postgres/is_standby.sql");
-
-/// Said in full, whatever the server's default: each statement must see what was committed before
-/// it, above all the one that loads what a lock was waited for.
-const BEGIN: &str = "begin isolation level read committed";
 
 /// How long a start waits for another process that is bringing the schema up to date.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -76,6 +74,7 @@ impl Default for PostgresOptions {
 #[derive(Debug, Clone)]
 pub struct PostgresRepository {
     pool: PgPool,
+    server: PgConnectOptions,
     acquire_timeout: Duration,
     answer_timeout: Duration,
 }
@@ -112,10 +111,13 @@ impl PostgresRepository {
                     Ok(true)
                 })
             })
-            .connect_with(server.options(limits.map(|(name, limit)| (name, milliseconds(limit)))))
+            .connect_with(
+                server.clone().options(limits.map(|(name, limit)| (name, milliseconds(limit)))),
+            )
             .await?;
         Ok(Self {
             pool,
+            server,
             acquire_timeout: options.acquire_timeout,
             answer_timeout: options.statement_timeout + ANSWER_SLACK,
         })
@@ -133,10 +135,8 @@ impl PostgresRepository {
 #[async_trait]
 impl BatchRepository for PostgresRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        let limit = self.acquire_timeout + self.answer_timeout;
-        let opening = tokio::time::timeout(limit, begin(&self.pool, BEGIN));
-        let transaction = opening.await.map_err(StoreError::unavailable)??;
-        Ok(Box::new(PostgresUnit::new(transaction, self.answer_timeout)))
+        let connection = self.answer(self.pool.acquire()).await?;
+        Ok(Box::new(PostgresUnit::new(connection, self.answer_timeout)))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {

@@ -2,13 +2,16 @@
 //!
 //! Statements differ, the columns do not. No SQL here.
 
-use std::collections::BTreeMap;
-
-use results::{Announcement, Batch, BatchId, BatchStatus, Essay, EventId};
+use results::{
+    Announcement, Batch, BatchId, BatchStatus, CorrelationId, Essay, EventId, Timestamp,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{BatchWithEssays, Changes, Loaded, Page, StoreError, held::Held};
+use super::{
+    AppliedEvent, BatchWithEssays, Changes, Loaded, OutboxDepth, OutboxRecord, Page, Places,
+    Position, StoreError, held::Held,
+};
 
 /// A row of `load.sql`: kind, id, revision, state.
 pub(super) type LoadRow = (String, String, Option<i64>, Option<String>);
@@ -19,15 +22,30 @@ pub(super) type BatchRow = (String, Option<String>);
 /// A row of `user_page.sql`: total, batch id, batch, essays.
 pub(super) type PageRow = (i64, Option<String>, Option<String>, Option<String>);
 
+/// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
+/// was written and published, in microseconds since the Unix epoch.
+pub(super) type OutboxRow = (i64, Uuid, String, String, String, Uuid, Vec<u8>, i64, Option<i64>);
+
+/// The row of `outbox_depth.sql`: count, and when the first was written, in the same unit.
+pub(super) type DepthRow = (i64, Option<i64>);
+
 /// A row of the inbox to be written.
 #[derive(Serialize)]
-pub(super) struct NewEvent {
+pub(super) struct NewEvent<'a> {
     pub(super) id: Uuid,
     pub(super) kind: &'static str,
     /// Microseconds since the Unix epoch.
     pub(super) at: i64,
     /// Microseconds since the Unix epoch.
     pub(super) applied_at: i64,
+    pub(super) places: &'a Places,
+}
+
+/// A row of the inbox of which more is known.
+#[derive(Serialize)]
+pub(super) struct SeenAgain<'a> {
+    pub(super) id: Uuid,
+    pub(super) places: &'a Places,
 }
 
 /// A batch to be written, beside it what is copied out of it to be looked up.
@@ -52,7 +70,8 @@ pub(super) struct NewEssay<'a> {
 
 /// The rows of one [`Changes`], each kind in ascending order of its ids.
 pub(super) struct NewRows<'a> {
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Vec<NewEvent<'a>>,
+    pub(super) seen_again: Vec<SeenAgain<'a>>,
     pub(super) batches: Vec<NewBatch<'a>>,
     pub(super) essays: Vec<NewEssay<'a>>,
     /// In the order in which to send them.
@@ -62,19 +81,24 @@ pub(super) struct NewRows<'a> {
 impl<'a> NewRows<'a> {
     /// Lays out what is to be written, and refuses what `held` does not cover.
     pub(super) fn new(changes: &Changes<'a>, held: &Held) -> Result<Self, StoreError> {
-        // Through a map: an event that a group has twice is written once.
-        let events: BTreeMap<_, _> =
-            changes.events.iter().map(|&(id, kind, at)| (id, (kind, at))).collect();
         let rows = changes.rows;
+        let applied_at = changes.now.unix_micros();
         Ok(Self {
-            events: events
-                .into_iter()
-                .map(|(id, (kind, at))| NewEvent {
+            events: changes
+                .events
+                .values()
+                .map(|AppliedEvent { id, kind, at, places }| NewEvent {
                     id: id.0,
                     kind: kind.topic(),
                     at: at.unix_micros(),
-                    applied_at: changes.now.unix_micros(),
+                    applied_at,
+                    places,
                 })
+                .collect(),
+            seen_again: changes
+                .seen_again
+                .iter()
+                .map(|(id, places)| SeenAgain { id: id.0, places })
                 .collect(),
             batches: rows
                 .batches
@@ -122,9 +146,10 @@ pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, Stor
     let mut loaded = Loaded::default();
     for (kind, id, revision, state) in rows {
         match (kind.as_str(), revision, state) {
-            ("event", None, None) => {
+            ("event", None, places) => {
+                let known = places.map(|places| read("places of event", &id, &places));
                 let id = Uuid::parse_str(&id).map_err(StoreError::internal)?;
-                loaded.known.insert(EventId(id));
+                loaded.known.insert(EventId(id), known.transpose()?.unwrap_or_default());
             }
             ("batch", None, Some(state)) => {
                 let batch: Batch = read("batch", &id, &state)?;
@@ -158,6 +183,38 @@ pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, StoreError> {
         }
     }
     Ok(page)
+}
+
+/// Reads rows of the outbox.
+pub(super) fn outbox_records(rows: Vec<OutboxRow>) -> Result<Vec<OutboxRecord>, StoreError> {
+    rows.into_iter().map(outbox_record).collect()
+}
+
+fn outbox_record(row: OutboxRow) -> Result<OutboxRecord, StoreError> {
+    let (position, event_id, topic, key, batch_id, correlation_id, value, written, published) = row;
+    let batch_id = BatchId::parse(batch_id).map_err(|error| StoreError::Corrupt {
+        what: format!("announcement {position}"),
+        source: error.into(),
+    })?;
+    Ok(OutboxRecord {
+        position: Position(position),
+        event_id: EventId(event_id),
+        topic,
+        key,
+        batch_id,
+        correlation_id: CorrelationId(correlation_id),
+        value,
+        written_at: Timestamp::from_unix_micros(written),
+        published_at: published.map(Timestamp::from_unix_micros),
+    })
+}
+
+/// Reads what `outbox_depth.sql` found.
+pub(super) fn outbox_depth((count, oldest): DepthRow) -> OutboxDepth {
+    OutboxDepth {
+        unpublished: count.unsigned_abs(),
+        oldest_written_at: oldest.map(Timestamp::from_unix_micros),
+    }
 }
 
 fn with_essays(id: &str, batch: &str, essays: Option<&str>) -> Result<BatchWithEssays, StoreError> {

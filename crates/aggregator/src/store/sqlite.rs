@@ -5,9 +5,14 @@
 //! by the writer: the journal is a write-ahead log.
 
 mod dead_letters;
+mod inbox;
+mod outbox;
 mod unit;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use results::BatchId;
@@ -15,6 +20,7 @@ use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::sync::watch;
 
 use self::unit::SqliteUnit;
 use super::{
@@ -62,6 +68,9 @@ impl Default for SqliteOptions {
 pub struct SqliteRepository {
     writer: SqlitePool,
     readers: SqlitePool,
+    claim_path: PathBuf,
+    /// Touched after each commit that wrote to the outbox.
+    announced: watch::Sender<()>,
 }
 
 impl SqliteRepository {
@@ -75,6 +84,7 @@ impl SqliteRepository {
     /// file that cannot be opened or made, is not a database, or has an applied migration that is
     /// not the one known here.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
+        let claim_path = outbox::claim_path(path.as_ref());
         let file = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(options.busy_timeout)
@@ -99,7 +109,7 @@ impl SqliteRepository {
             .max_connections(options.readers_max)
             .connect_with(file.pragma("query_only", "on"))
             .await?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, claim_path, announced: watch::Sender::new(()) })
     }
 }
 
@@ -126,7 +136,7 @@ async fn open_writer(
 impl BatchRepository for SqliteRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let transaction = begin(&self.writer, BEGIN).await?;
-        Ok(Box::new(SqliteUnit::new(transaction)))
+        Ok(Box::new(SqliteUnit::new(transaction, self.announced.clone())))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {

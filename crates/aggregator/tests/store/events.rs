@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aggregator::store::{BatchRepository, Changes, Loaded, PageQuery, StoreError, UnitOfWork};
+use aggregator::store::{
+    AppliedEvent, BatchRepository, Changes, Loaded, OutboxRecord, PageQuery, Places, StoreError,
+    UnitOfWork,
+};
 use results::{
-    BatchEssaysRegistered, BatchId, BatchStatus, CorrelationId, CourseCode, EssayId,
-    EssaySlotAssigned, Event, EventId, EventKind, Fact, Needs, Rows, Timestamp, UserId,
+    Announcement, AnnouncementKind, BatchEssaysRegistered, BatchId, BatchStatus, CorrelationId,
+    CourseCode, EssayId, EssaySlotAssigned, Event, EventId, EventKind, Fact, Needs, Rows,
+    Timestamp, UserId,
 };
 use uuid::Uuid;
 
@@ -106,15 +110,21 @@ pub(crate) async fn write(
     // What was only loaded to be read, the batch that an essay left, is not for us to write.
     let needs = needs_of(events);
     rows.batches.retain(|id, _| needs.batches.contains(id));
-    let events: Vec<_> = events.iter().map(|event| (event.id, event.kind, event.at)).collect();
+    let applied = events.iter().map(|event| (event.id, applied(event))).collect();
     let changes = Changes {
-        events: &events,
+        events: &applied,
+        seen_again: &BTreeMap::new(),
         rows: &rows,
         statuses: &statuses,
         announcements: &announcements,
         now: NOW,
     };
     unit.write(changes).await
+}
+
+fn applied(event: &Event) -> AppliedEvent {
+    let Event { id, kind, at, .. } = *event;
+    AppliedEvent { id, kind, at, places: Places::default() }
 }
 
 pub(crate) fn statuses(rows: &Rows) -> BTreeMap<BatchId, BatchStatus> {
@@ -160,4 +170,46 @@ pub(crate) fn whole_list(user: &str) -> PageQuery {
 pub(crate) fn listed_essays(batch: &results::Batch) -> BTreeSet<EssayId> {
     let state = serde_json::to_value(batch).unwrap();
     serde_json::from_value(state["registration"]["essay_ids"].clone()).unwrap()
+}
+
+/// An announcement, made up. Equal numbers are equal ids.
+pub(crate) fn announcement(number: u128, key: &str) -> Announcement {
+    Announcement {
+        id: EventId(Uuid::from_u128(number)),
+        kind: AnnouncementKind::TeacherNotificationRequested,
+        key: key.to_owned(),
+        batch_id: batch_id("b/\u{e9}"),
+        correlation_id: CorrelationId(Uuid::from_u128(number << 64)),
+        value: format!("{{\"number\":{number}}}").into_bytes(),
+    }
+}
+
+/// Writes announcements, and nothing else, into a unit of work.
+pub(crate) async fn announce_in(
+    unit: &mut dyn UnitOfWork,
+    announcements: &[Announcement],
+) -> Result<(), StoreError> {
+    let (rows, statuses) = (Rows::default(), BTreeMap::new());
+    let changes = Changes {
+        events: &BTreeMap::new(),
+        seen_again: &BTreeMap::new(),
+        rows: &rows,
+        statuses: &statuses,
+        announcements,
+        now: NOW,
+    };
+    unit.load(&[], &Needs::default()).await?;
+    unit.write(changes).await
+}
+
+/// Writes announcements in a unit of work of their own.
+pub(crate) async fn announce(store: &dyn BatchRepository, announcements: &[Announcement]) {
+    let mut unit = store.begin().await.unwrap();
+    announce_in(unit.as_mut(), announcements).await.unwrap();
+    unit.commit().await.unwrap();
+}
+
+/// The numbers that records were made up of.
+pub(crate) fn numbers(records: &[OutboxRecord]) -> Vec<u128> {
+    records.iter().map(|record| record.event_id.0.as_u128()).collect()
 }

@@ -1,15 +1,19 @@
 //! What is special about PostgreSQL, and its run of the conformance suite.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aggregator::store::{
-    BatchRepository, PostgresOptions, PostgresRepository, Repository, StoreError,
+    BatchRepository, ClaimRequest, OutboxClaim, OutboxRepository, Position, PostgresOptions,
+    PostgresRepository, Repository, StoreError,
 };
 use sqlx::{Connection, PgConnection};
 
 use crate::{
     conformance::{self, Backend, KeptLetter, conformance_tests},
-    events::{apply, load, registered, slot, whole_list, write},
+    events::{
+        NOW, announce, announce_in, announcement, apply, load, numbers, registered, slot,
+        whole_list, write,
+    },
 };
 
 conformance_tests!(Server);
@@ -190,6 +194,27 @@ async fn a_server_that_says_nothing_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_unit_takes_three_round_trips() {
+    let server = testkit::postgres().await;
+    let proxy = testkit::FaultProxy::start(server.address()).await;
+    let database = server.create_database().await;
+    let name = database.rsplit('/').next().unwrap();
+    let url = server.url_at(proxy.addr(), name);
+    let options = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
+    let store = PostgresRepository::connect(&url, options).await.unwrap();
+    // The first one on a connection also prepares the statement.
+    apply(&store, &[registered("b", "u", 1, &["e1", "e2"])]).await.unwrap();
+
+    let events = [slot("b", "e1", 2), slot("b", "e2", 2)];
+    let mut unit = store.begin().await.unwrap();
+    let before = proxy.turns();
+    let loaded = load(unit.as_mut(), &events).await.unwrap();
+    write(unit.as_mut(), loaded.rows, &events).await.unwrap();
+    unit.commit().await.unwrap();
+    assert_eq!(proxy.turns() - before, 3);
+}
+
+#[tokio::test]
 async fn every_table_and_column_says_what_it_is() {
     let server = Server::empty().await;
     server.open().await;
@@ -244,4 +269,137 @@ async fn lists_are_read_from_their_index() {
     assert_eq!(count("Index Only Scan using batches_of_user"), 2, "{plan}");
     assert_eq!(count("essays_of_batch"), 1, "{plan}");
     assert_eq!(count("Seq Scan"), 0, "{plan}");
+}
+
+/// A claim of everything.
+fn everything(hold_max: Duration) -> ClaimRequest<'static> {
+    const NO_KEYS: &BTreeSet<String> = &BTreeSet::new();
+    ClaimRequest { records_max: 1_000, bytes_max: u64::MAX, hold_max, keys_left_out: NO_KEYS }
+}
+
+async fn try_claim(store: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
+    store.claim(everything(BACK_LIMIT)).await.unwrap()
+}
+
+#[tokio::test]
+async fn whoever_announces_waits_for_the_commit_of_who_announced_before() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let (mut first, mut second) = (store.begin().await.unwrap(), store.begin().await.unwrap());
+    announce_in(first.as_mut(), &[announcement(1, "a")]).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        announce_in(second.as_mut(), &[announcement(2, "b")]).await.unwrap();
+        second.commit().await.unwrap();
+    });
+
+    const WAITING: &str = "
+        select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'advisory'";
+    let mut observer = server.connection().await;
+    testkit::eventually(BACK_LIMIT, "the second waits", async || {
+        let count: i64 = sqlx::query_scalar(WAITING).fetch_one(&mut observer).await.unwrap();
+        count == 1
+    })
+    .await;
+    assert_eq!(store.outbox_after(Position::START, 100).await.unwrap(), []);
+    first.commit().await.unwrap();
+    waiting.await.unwrap();
+    assert_eq!(numbers(&store.outbox_after(Position::START, 100).await.unwrap()), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_claim_whose_connection_ends_is_free_and_marks_nothing() {
+    let server = Server::empty().await;
+    let (one, other) = (server.open().await, server.open().await);
+    announce(one.as_ref(), &[announcement(1, "key")]).await;
+    let held = try_claim(one.as_ref()).await.unwrap();
+    assert!(try_claim(other.as_ref()).await.is_none());
+    server
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and state = 'idle in transaction'",
+        )
+        .await;
+
+    let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(other.as_ref())).await;
+    assert_eq!(numbers(again.records()), [1]);
+    let position = again.records()[0].position;
+    let outcome = held.published(&[position], NOW).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    again.published(&[position], NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_is_held_for_as_long_as_was_asked_for() {
+    let server = Server::empty().await;
+    let short = Duration::from_millis(50);
+    let options =
+        PostgresOptions { idle_in_transaction_timeout: short, ..PostgresOptions::default() };
+    let store = server.open_with(options).await;
+    announce(&store, &[announcement(1, "key")]).await;
+    let held = try_claim(&store).await.unwrap();
+
+    // A unit that begins later and says nothing loses its locks meanwhile.
+    let events = [registered("b", "u", 1, &[])];
+    let mut hanging = store.begin().await.unwrap();
+    load(hanging.as_mut(), &events).await.unwrap();
+    apply(&store, &events).await.unwrap();
+    assert!(hanging.commit().await.is_err());
+
+    let position = held.records()[0].position;
+    held.published(&[position], NOW).await.unwrap();
+
+    announce(&store, &[announcement(2, "key")]).await;
+    let hanging = store.claim(everything(short)).await.unwrap().unwrap();
+    let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(&store)).await;
+    let position = again.records()[0].position;
+    assert!(hanging.published(&[position], NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn a_bell_rings_for_other_processes_and_outlives_its_connection() {
+    let server = Server::empty().await;
+    let (one, other) = (server.open().await, server.open().await);
+    let mut bell = other.outbox_bell();
+    for round in 0..3 {
+        // Once for nothing, whenever it begins to listen.
+        tokio::time::timeout(BACK_LIMIT, bell.rung()).await.unwrap();
+        announce(one.as_ref(), &[announcement(round, "key")]).await;
+        tokio::time::timeout(BACK_LIMIT, bell.rung()).await.unwrap();
+        server
+            .execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity \
+                 where datname = current_database() and query like 'LISTEN%'",
+            )
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn the_outbox_is_read_from_its_indexes() {
+    let server = Server::empty().await;
+    server.open().await;
+    server
+        .execute(
+            "insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at, \
+                                 published_at)
+             select gen_random_uuid(), 't', 'k' || n % 100, 'b', gen_random_uuid(), '', now(),
+                    case when n < 19900 then now() end
+             from generate_series(1, 20000) as n",
+        )
+        .await;
+    server.execute("vacuum analyze").await;
+    let mut connection = server.connection().await;
+    let mut plan = async |query: &'static str| {
+        let query = sqlx::query_scalar(query).bind("{k1,k2}").bind(500_i64).bind(1_000_000_i64);
+        let plan: Vec<String> = query.fetch_all(&mut connection).await.unwrap();
+        plan.join("\n")
+    };
+    const UNPUBLISHED: &str = concat!(
+        "explain (costs off) ",
+        include_str!("../../src/store/queries/postgres/outbox_unpublished.sql")
+    );
+    let unpublished = plan(UNPUBLISHED).await;
+    assert!(unpublished.contains("Index Scan using outbox_unpublished"), "{unpublished}");
+    assert!(!unpublished.contains("Seq Scan"), "{unpublished}");
 }

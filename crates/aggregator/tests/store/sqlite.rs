@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     conformance::{Backend, KeptLetter, conformance_tests},
-    events::{apply, load, registered},
+    events::{announce, announce_in, announcement, apply, load, registered},
 };
 
 conformance_tests!(File);
@@ -148,4 +148,23 @@ async fn letters_of_an_older_schema_keep_their_ids() {
     assert_eq!((letter.bytes, letter.key), (vec![3], Some(vec![1])));
     assert_eq!(letter.headers, [("n".to_owned(), vec![2])]);
     assert_eq!(letter.summary.received_at, Timestamp::from_unix_micros(5));
+}
+
+#[tokio::test]
+async fn only_a_commit_that_announces_rings() {
+    let file = File::empty().await;
+    let store = file.open().await;
+    let mut bell = store.outbox_bell();
+    assert!(bell.rung().now_or_never().is_none(), "nothing was written yet");
+
+    apply(store.as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
+    let mut dropped = store.begin().await.unwrap();
+    announce_in(dropped.as_mut(), &[announcement(1, "key")]).await.unwrap();
+    drop(dropped);
+    assert!(bell.rung().now_or_never().is_none(), "nothing was announced");
+
+    announce(store.as_ref(), &[announcement(1, "key")]).await;
+    announce(store.as_ref(), &[announcement(2, "key")]).await;
+    bell.rung().now_or_never().expect("it rang while nobody waited");
+    assert!(bell.rung().now_or_never().is_none(), "once for both");
 }

@@ -10,6 +10,7 @@ mod lifecycle;
 mod load;
 mod malformed;
 mod outage;
+mod retention;
 mod service;
 mod tools;
 mod topics;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator::store::Place;
 use rdkafka::ClientConfig;
-use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
 use results::EventKind;
 use testkit::{Kafka, eventually};
 use tokio::sync::{Mutex, MutexGuard};
@@ -45,6 +47,25 @@ impl Broker {
         let record = FutureRecord::to(topic).key(key).payload(bytes);
         let sent = self.producer.send(record, Timeout::Never).await;
         sent.map_err(|(error, _)| error).expect("the broker takes the record");
+    }
+
+    /// Produces a record to one partition; gives its place.
+    pub(crate) async fn produce_to(&self, topic: &str, partition: i32, bytes: &[u8]) -> Place {
+        let record = FutureRecord::<str, _>::to(topic).partition(partition).payload(bytes);
+        let sent = self.producer.send(record, Timeout::Never).await;
+        let delivery = sent.map_err(|(error, _)| error).expect("the broker takes the record");
+        Place { partition: delivery.partition, offset: delivery.offset }
+    }
+
+    /// Has the broker remove the records of a partition that are older, as its retention does.
+    pub(crate) async fn remove_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka.brokers());
+        let admin: AdminClient<_> = config.create().expect("an admin client");
+        let mut before = TopicPartitionList::new();
+        let added = before.add_partition_offset(topic, partition, Offset::Offset(offset));
+        added.expect("an offset of the broker's");
+        admin.delete_records(&before, &AdminOptions::new()).await.expect("the broker removes them");
     }
 
     /// Produces many records, as fast as the broker takes them.

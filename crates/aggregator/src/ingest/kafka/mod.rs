@@ -5,6 +5,7 @@
 //! drops again.
 
 mod context;
+mod log_starts;
 mod positions;
 
 use std::collections::VecDeque;
@@ -20,6 +21,8 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use results::{EventKind, RECORD_BYTES_MAX, Timestamp};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+pub use self::log_starts::KafkaLogStarts;
 
 use self::context::Context;
 use self::positions::Positions;

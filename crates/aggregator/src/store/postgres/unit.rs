@@ -1,28 +1,30 @@
-//! A transaction on PostgreSQL, at READ COMMITTED.
+//! A transaction on PostgreSQL, at READ COMMITTED, in three round trips: load, write, commit.
 //!
 //! Of a batch, a second unit waits: an advisory lock per batch, held until the transaction ends.
 //! Of an essay, a second unit is refused: its revision is no longer the one that was loaded.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use async_trait::async_trait;
-use results::{Announcement, BatchId, EventId, Needs, Timestamp};
-use sqlx::{Postgres, Transaction, types::Json};
+use results::{BatchId, EventId, Needs};
+use sqlx::{
+    AssertSqlSafe, Executor as _, PgConnection, Postgres, Row as _,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgRow},
+    query::QueryAs,
+    types::Json,
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{column, moment, within};
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
     held::Held,
-    rows::{self, NewBatch, NewEssay, NewEvent, NewRows},
+    rows::{self, LoadRow, NewRows},
 };
 
-const LOCK_BATCHES: &str = include_str!("../queries/postgres/lock_batches.sql");
 const LOAD: &str = include_str!("../queries/postgres/load.sql");
-const WRITE_INBOX: &str = include_str!("../queries/postgres/write_inbox.sql");
-const WRITE_BATCHES: &str = include_str!("../queries/postgres/write_batches.sql");
-const WRITE_ESSAYS: &str = include_str!("../queries/postgres/write_essays.sql");
-const WRITE_OUTBOX: &str = include_str!("../queries/postgres/write_outbox.sql");
+const WRITE: &str = include_str!("../queries/postgres/write.sql");
 
 /// Sets our lock keys apart from those of anybody else who locks 64-bit numbers in this database.
 /// Never changes: an older and a newer version running side by side must lock the same key.
@@ -32,93 +34,35 @@ const LOCK_KEY_SEED: u64 = u64::from_be_bytes(*b"batchrow");
 /// hashes. Never changes, for the same reason.
 const OUTBOX_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxrw");
 
-/// See [`UnitOfWork`].
+/// See [`UnitOfWork`]. The transaction begins with the load.
 pub(super) struct PostgresUnit {
-    transaction: Transaction<'static, Postgres>,
+    connection: Connection,
     held: Held,
     answer_timeout: Duration,
 }
 
+/// A connection of the pool that returns to it only once its transaction is committed.
+///
+/// Dropped before, it is closed, and the server rolls back: whatever was under way, on whichever
+/// side, nobody else gets a connection that is inside a transaction.
+struct Connection(Option<PoolConnection<Postgres>>);
+
+impl Connection {
+    fn get(&mut self) -> Result<&mut PgConnection, StoreError> {
+        let connection = self.0.as_deref_mut();
+        connection.ok_or_else(|| StoreError::internal("the unit of work has ended"))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
+    }
+}
+
 impl PostgresUnit {
-    pub(super) fn new(
-        transaction: Transaction<'static, Postgres>,
-        answer_timeout: Duration,
-    ) -> Self {
-        Self { transaction, held: Held::default(), answer_timeout }
-    }
-
-    async fn lock(&mut self, batches: &BTreeSet<BatchId>) -> Result<(), StoreError> {
-        if batches.is_empty() {
-            return Ok(());
-        }
-        // Ascending by key and not by id: two ids may share a key.
-        let keys: BTreeSet<_> = batches.iter().map(lock_key).collect();
-        let keys: Vec<_> = keys.into_iter().collect();
-        let query = sqlx::query(LOCK_BATCHES).bind(keys);
-        within(self.answer_timeout, query.execute(&mut *self.transaction)).await?;
-        Ok(())
-    }
-
-    async fn write_inbox(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
-        let query = sqlx::query(WRITE_INBOX)
-            .bind(column(events, |event| event.id))
-            .bind(column(events, |event| event.kind))
-            .bind(column(events, |event| moment(event.at)))
-            .bind(column(events, |event| moment(event.applied_at)));
-        self.write_all(query, events.len()).await
-    }
-
-    async fn write_batches(&mut self, batches: &[NewBatch<'_>]) -> Result<(), StoreError> {
-        let query = sqlx::query(WRITE_BATCHES)
-            .bind(column(batches, |batch| batch.id))
-            .bind(column(batches, |batch| batch.user_id))
-            .bind(column(batches, |batch| batch.status))
-            .bind(column(batches, |batch| batch.created_at.map(moment)))
-            .bind(column(batches, |batch| Json(batch.state)));
-        self.write_all(query, batches.len()).await
-    }
-
-    async fn write_essays(&mut self, essays: &[NewEssay<'_>]) -> Result<(), StoreError> {
-        let query = sqlx::query(WRITE_ESSAYS)
-            .bind(column(essays, |essay| essay.id))
-            .bind(column(essays, |essay| essay.batch_id))
-            .bind(column(essays, |essay| essay.revision))
-            .bind(column(essays, |essay| Json(essay.state)));
-        self.write_all(query, essays.len()).await
-    }
-
-    async fn write_outbox(
-        &mut self,
-        announcements: &[Announcement],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        if announcements.is_empty() {
-            return Ok(());
-        }
-        let query = sqlx::query(WRITE_OUTBOX)
-            .bind(column(announcements, |said| said.id.0))
-            .bind(column(announcements, |said| said.topic()))
-            .bind(column(announcements, |said| said.key.as_str()))
-            .bind(column(announcements, |said| said.batch_id.as_str()))
-            .bind(column(announcements, |said| said.correlation_id.0))
-            .bind(column(announcements, |said| said.value.as_slice()))
-            .bind(moment(now.unix_micros()))
-            .bind(OUTBOX_LOCK_KEY);
-        within(self.answer_timeout, query.execute(&mut *self.transaction)).await?;
-        Ok(())
-    }
-
-    /// Runs a statement that is to write `count` rows; if it writes fewer, somebody was faster.
-    async fn write_all(
-        &mut self,
-        query: sqlx::query::Query<'_, Postgres, sqlx::postgres::PgArguments>,
-        count: usize,
-    ) -> Result<(), StoreError> {
-        if count == 0 {
-            return Ok(());
-        }
-        let done = within(self.answer_timeout, query.execute(&mut *self.transaction)).await?;
-        if done.rows_affected() == count as u64 { Ok(()) } else { Err(StoreError::Conflict) }
+    pub(super) fn new(connection: PoolConnection<Postgres>, answer_timeout: Duration) -> Self {
+        Self { connection: Connection(Some(connection)), held: Held::default(), answer_timeout }
     }
 }
 
@@ -126,27 +70,89 @@ impl PostgresUnit {
 impl UnitOfWork for PostgresUnit {
     async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<Loaded, StoreError> {
         self.held = Held::new(needs)?;
-        self.lock(&needs.batches).await?;
-        let query = sqlx::query_as(LOAD)
-            .bind(column(events, |event| event.0))
-            .bind(needs.batches.iter().map(|batch| batch.as_str()).collect::<Vec<_>>())
-            .bind(needs.essays.iter().map(|essay| essay.as_str()).collect::<Vec<_>>());
-        let found = within(self.answer_timeout, query.fetch_all(&mut *self.transaction)).await?;
+        // Safe: see the statement's header for what may be in the lists.
+        let load = sqlx::raw_sql(AssertSqlSafe(load_statement(events, needs)));
+        let connection = self.connection.get()?;
+        let found = within(self.answer_timeout, load.fetch_all(connection)).await?;
+        let found = found.iter().map(load_row).collect::<sqlx::Result<_>>()?;
         rows::loaded(found, &mut self.held)
     }
 
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
-        // Every unit writes its tables in this order, so that no two can wait for each other.
-        self.write_inbox(&new.events).await?;
-        self.write_batches(&new.batches).await?;
-        self.write_essays(&new.essays).await?;
-        self.write_outbox(new.announcements, changes.now).await
+        let sent = [new.events.len(), new.batches.len(), new.essays.len()].map(|len| len as i64);
+        let write = write_statement(&new, &changes).fetch_one(self.connection.get()?);
+        let (events, batches, essays) = within(self.answer_timeout, write).await?;
+        if [events, batches, essays] == sent { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
-    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        within(self.answer_timeout, self.transaction.commit()).await
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        let connection = self.connection.get()?;
+        within(self.answer_timeout, connection.execute("commit")).await?;
+        // Back to the pool.
+        drop(self.connection.0.take());
+        Ok(())
     }
+}
+
+fn load_statement(events: &[EventId], needs: &Needs) -> String {
+    // Ascending by key and not by id: two ids may share a key.
+    let lock_keys: BTreeSet<_> = needs.batches.iter().map(lock_key).collect();
+    let batches = needs.batches.iter().map(|id| hexadecimal(id.as_str()));
+    let essays = needs.essays.iter().map(|id| hexadecimal(id.as_str()));
+    LOAD.replace("{lock_keys}", &array(lock_keys))
+        .replace("{events}", &array(events.iter().map(|event| event.0)))
+        .replace("{batches}", &array(batches))
+        .replace("{essays}", &array(essays))
+}
+
+/// An array as the server reads it, of values that need no quotes.
+fn array<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
+    format!("{{{}}}", values.join(","))
+}
+
+fn hexadecimal(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(2 * text.len()), |mut digits, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+fn load_row(row: &PgRow) -> sqlx::Result<LoadRow> {
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+}
+
+fn write_statement<'a>(
+    new: &NewRows<'a>,
+    changes: &Changes<'a>,
+) -> QueryAs<'a, Postgres, (i64, i64, i64), PgArguments> {
+    let said = new.announcements;
+    sqlx::query_as(WRITE)
+        .bind(column(&new.events, |event| event.id))
+        .bind(column(&new.events, |event| event.kind))
+        .bind(column(&new.events, |event| moment(event.at)))
+        .bind(moment(changes.now.unix_micros()))
+        .bind(column(&new.events, |event| Json(event.places)))
+        .bind(column(&new.seen_again, |event| event.id))
+        .bind(column(&new.seen_again, |event| Json(event.places)))
+        .bind(column(&new.batches, |batch| batch.id))
+        .bind(column(&new.batches, |batch| batch.user_id))
+        .bind(column(&new.batches, |batch| batch.status))
+        .bind(column(&new.batches, |batch| batch.created_at.map(moment)))
+        .bind(column(&new.batches, |batch| Json(batch.state)))
+        .bind(column(&new.essays, |essay| essay.id))
+        .bind(column(&new.essays, |essay| essay.batch_id))
+        .bind(column(&new.essays, |essay| essay.revision))
+        .bind(column(&new.essays, |essay| Json(essay.state)))
+        .bind(OUTBOX_LOCK_KEY)
+        .bind(column(said, |said| said.id.0))
+        .bind(column(said, |said| said.topic()))
+        .bind(column(said, |said| said.key.as_str()))
+        .bind(column(said, |said| said.batch_id.as_str()))
+        .bind(column(said, |said| said.correlation_id.0))
+        .bind(column(said, |said| said.value.as_slice()))
 }
 
 fn lock_key(batch: &BatchId) -> i64 {
@@ -161,5 +167,17 @@ mod tests {
     fn a_lock_key_stays_what_it_is() {
         let batch = BatchId::parse("batch-1").unwrap();
         assert_eq!(lock_key(&batch), -1_569_522_135_602_803_286);
+    }
+
+    #[test]
+    fn no_id_ends_a_literal() {
+        let batches = ["a'); drop table batches; --", "{essays}", "\\'\u{e9}$$"];
+        let needs = Needs {
+            batches: batches.iter().map(|id| BatchId::parse(*id).unwrap()).collect(),
+            ..Needs::default()
+        };
+        let statement = load_statement(&[], &needs);
+        assert!(statement.contains(&hexadecimal(batches[0])));
+        assert!(!batches.iter().any(|id| statement.contains(id)), "{statement}");
     }
 }

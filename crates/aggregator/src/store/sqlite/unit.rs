@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use results::{Announcement, EventId, Needs, Timestamp};
 use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
 
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
@@ -17,6 +18,7 @@ use crate::store::{
 
 const LOAD: &str = include_str!("../queries/sqlite/load.sql");
 const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
+const WRITE_INBOX_PLACES: &str = include_str!("../queries/sqlite/write_inbox_places.sql");
 const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
 const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
 const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
@@ -25,11 +27,16 @@ const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
 pub(super) struct SqliteUnit {
     transaction: Transaction<'static, Sqlite>,
     held: Held,
+    announces: bool,
+    announced: watch::Sender<()>,
 }
 
 impl SqliteUnit {
-    pub(super) fn new(transaction: Transaction<'static, Sqlite>) -> Self {
-        Self { transaction, held: Held::default() }
+    pub(super) fn new(
+        transaction: Transaction<'static, Sqlite>,
+        announced: watch::Sender<()>,
+    ) -> Self {
+        Self { transaction, held: Held::default(), announces: false, announced }
     }
 
     /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
@@ -83,13 +90,19 @@ impl UnitOfWork for SqliteUnit {
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
         self.write_all(WRITE_INBOX, &new.events).await?;
+        self.write_all(WRITE_INBOX_PLACES, &new.seen_again).await?;
         self.write_all(WRITE_BATCHES, &new.batches).await?;
         self.write_all(WRITE_ESSAYS, &new.essays).await?;
+        self.announces = !new.announcements.is_empty();
         self.write_outbox(new.announcements, changes.now).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(self.transaction.commit().await?)
+        self.transaction.commit().await?;
+        if self.announces {
+            self.announced.send_replace(());
+        }
+        Ok(())
     }
 }
 

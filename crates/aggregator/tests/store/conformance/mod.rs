@@ -1,17 +1,19 @@
-//! The rules of `Repository`, each as a check that any database can be put to.
+//! The rules of the repositories, each as a check that any database can be put to.
 //!
 //! The name of a check starts with the number of its rule.
 
 mod dead_letters;
+mod inbox;
+mod outbox;
 mod reads;
 mod starts;
 mod units;
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use aggregator::store::{Repository, StoreError};
 
-pub(crate) use self::{dead_letters::*, reads::*, starts::*, units::*};
+pub(crate) use self::{dead_letters::*, inbox::*, outbox::*, reads::*, starts::*, units::*};
 
 /// A database of its own for one check, empty at first.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -67,6 +69,29 @@ macro_rules! conformance_tests {
             r13_a_newer_schema_does_not_stop_a_start,
             r13_a_changed_migration_does,
             r14_an_unreadable_document_is_an_error,
+            r15_an_announcement_is_kept_as_it_was_made,
+            r15_a_dropped_unit_announces_nothing,
+            r15_an_announcement_is_kept_once,
+            r16_a_reader_that_follows_misses_nothing,
+            r17_there_is_one_claim_at_a_time,
+            r17_a_dropped_claim_is_free_and_marks_nothing,
+            r17_a_cancelled_claim_is_free,
+            r17_a_claim_holds_up_no_writer,
+            r18_a_claim_is_in_order_and_within_its_limits,
+            r18_keys_may_be_left_out,
+            r19_what_is_published_is_not_claimed_again,
+            r19_many_who_send_send_each_record_once_and_in_order,
+            r20_a_read_goes_on_after_a_position,
+            r20_the_depth_is_what_is_not_published,
+            r21_removal_takes_what_was_published_long_ago,
+            r21_removal_takes_what_was_written_long_ago,
+            r21_no_position_is_given_out_again,
+            r22_a_commit_rings_the_bells,
+            r23_only_what_cannot_come_again_is_forgotten,
+            r23_another_topic_s_beginning_says_nothing,
+            r23_a_later_copy_is_remembered,
+            r23_what_nobody_noted_the_place_of_is_kept,
+            r24_each_row_is_looked_at_in_one_stretch,
             r30_an_id_is_never_given_again,
             r31_a_list_has_what_its_query_selects,
             r31_pages_show_each_letter_once,
@@ -89,3 +114,21 @@ macro_rules! conformance_tests {
     };
 }
 pub(crate) use conformance_tests;
+
+/// Drops `future` right after it was polled that often, if it has not ended by then.
+async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

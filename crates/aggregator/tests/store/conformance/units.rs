@@ -1,12 +1,12 @@
 //! Rules about units of work: R1 to R5, R11, R12.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use aggregator::store::{BATCHES_PER_UNIT_MAX, Changes, DeadLetter, StoreError};
+use aggregator::store::{BATCHES_PER_UNIT_MAX, Changes, DeadLetter, Places, StoreError};
 use results::{Needs, RefusalCode, Rows};
 use tokio::task::JoinSet;
 
-use super::Backend;
+use super::{Backend, cancelled_after};
 use crate::events::{
     NOW, apply, apply_in_the_end, batch_id, folded, load, registered, slot, statuses, stored,
     whole_list, write,
@@ -67,7 +67,7 @@ pub(crate) async fn r3_the_inbox_knows_what_was_committed(backend: impl Backend)
 
     let mut unit = store.begin().await.unwrap();
     let loaded = load(unit.as_mut(), &events).await.unwrap();
-    assert_eq!(loaded.known, [events[0].id].into());
+    assert_eq!(loaded.known, [(events[0].id, Places::default())].into());
 }
 
 pub(crate) async fn r3_an_event_is_not_written_twice(backend: impl Backend) {
@@ -148,8 +148,14 @@ pub(crate) async fn r4_rows_that_were_not_loaded_are_not_written(backend: impl B
         load(unit.as_mut(), &asked).await.unwrap();
         let rows = folded(&[other]);
         let statuses = statuses(&rows);
-        let changes =
-            Changes { events: &[], rows: &rows, statuses: &statuses, announcements: &[], now: NOW };
+        let changes = Changes {
+            events: &BTreeMap::new(),
+            seen_again: &BTreeMap::new(),
+            rows: &rows,
+            statuses: &statuses,
+            announcements: &[],
+            now: NOW,
+        };
         let outcome = unit.write(changes).await;
         assert!(matches!(outcome, Err(StoreError::Internal { .. })), "{outcome:?}");
     }
@@ -250,24 +256,6 @@ pub(crate) async fn r12_a_cancelled_unit_is_written_whole_or_not_at_all(backend:
 async fn check_all_letters_were_committed(backend: &impl Backend) {
     let other = backend.open().await;
     assert_eq!(other.dead_letter_count().await.unwrap(), CANCELLED as u64);
-}
-
-/// Drops `future` right after it was polled that often, if it has not ended by then.
-async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 fn letter(number: usize) -> DeadLetter {

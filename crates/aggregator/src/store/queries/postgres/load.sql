@@ -1,26 +1,44 @@
--- Everything that a group of events needs to know, from one snapshot.
+-- Opens a transaction, waits for the locks of some batches, and reads everything that a group of
+-- events needs to know: three statements, one round trip.
 --
--- $1 event ids   $2 batch ids   $3 essay ids
---
+-- Lists take the place of the names in braces. Several statements at once cannot have parameters,
+-- so what is in the lists is sent in forms that end no literal: numbers, uuids, and ids in
+-- hexadecimal.
+
+-- Said in full, whatever the server's default: each statement must see what was committed before
+-- it, above all the one that loads what a lock was waited for.
+begin isolation level read committed;
+
+-- In ascending order of their keys, as everybody takes them, so that no two wait for each other.
+-- Held until the transaction ends. Gives no rows: a lock that is taken is not null.
+select from unnest('{lock_keys}'::bigint[]) as lock_key
+where pg_advisory_xact_lock(lock_key) is null;
+
 -- Rows are of three kinds:
---   event   id, of an event that the inbox has
+--   event   id, places; of an event that the inbox has
 --   batch   id, state
 --   essay   id, state, revision
-with essay as (
+with asked as (
+    select convert_from(decode(id, 'hex'), 'UTF8') as batch_id
+    from unnest('{batches}'::text[]) as id
+),
+essay as (
     select essay_id, batch_id, revision, state
     from essays
-    where essay_id = any ($3)
+    where essay_id = any (array (
+        select convert_from(decode(id, 'hex'), 'UTF8') from unnest('{essays}'::text[]) as id
+    ))
     -- What a batch answers rests on all its essays.
-       or batch_id = any ($2)
+       or batch_id = any (array (select batch_id from asked))
 )
-select 'event' as kind, event_id::text as id, null::bigint as revision, null::text as state
+select 'event' as kind, event_id::text as id, null::bigint as revision, places::text as state
 from inbox
-where event_id = any ($1)
+where event_id = any ('{events}'::uuid[])
 union all
 select 'batch', batch_id, null, state::text
 from batches
 where batch_id in (
-    select unnest($2::text[])
+    select batch_id from asked
     union
     -- The batch that an essay is in now: if the essay moves, that batch changes too.
     select batch_id from essay

@@ -3,7 +3,7 @@
 -- ?1 event ids   ?2 batch ids   ?3 essay ids, each a JSON array
 --
 -- Rows are of three kinds:
---   event   id in hexadecimal, of an event that the inbox has
+--   event   id in hexadecimal, places; of an event that the inbox has
 --   batch   id, state
 --   essay   id, state, revision
 with essay as materialized (
@@ -16,7 +16,7 @@ with essay as materialized (
         select essay_id from essays where batch_id in (select value from json_each(?2))
     )
 )
-select 'event' as kind, hex(event_id) as id, null as revision, null as state
+select 'event' as kind, hex(event_id) as id, null as revision, places as state
 from inbox
 where event_id in (select unhex(value, '-') from json_each(?1))
 union all

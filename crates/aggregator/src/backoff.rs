@@ -11,18 +11,24 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
+    max: Duration,
 }
 
 impl Backoff {
-    /// A series that has not failed yet.
+    /// A series that has not failed yet, with the waits of one who holds up others.
     pub fn new() -> Self {
-        Self { next: WAIT_MIN }
+        Self::between(WAIT_MIN, WAIT_MAX)
+    }
+
+    /// The same, with a first and a longest wait of its own.
+    pub fn between(min: Duration, max: Duration) -> Self {
+        Self { next: min, max }
     }
 
     /// How long to wait after one more failure.
     pub fn next_wait(&mut self) -> Duration {
         let wait = self.next;
-        self.next = (wait * 2).min(WAIT_MAX);
+        self.next = (wait * 2).min(self.max);
         wait
     }
 }

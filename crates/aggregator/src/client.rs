@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use crate::apply::Backoff;
+use crate::backoff::Backoff;
 use crate::printable::printable;
 
 /// Attempts for one request before giving up: about a minute of a server that is away.

@@ -1,0 +1,103 @@
+//! What may be forgotten, and when: old events in the inbox.
+//!
+//! Everything goes stretch by stretch, each a statement of its own, so that no sweep holds up the
+//! work. Several processes may sweep at once; what one has removed the other does not find. Nothing
+//! here decides what an answer is: a sweep that does not happen costs room and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use results::Timestamp;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::metrics::{Kept, Metrics};
+use crate::store::{InboxPosition, InboxRepository, LogStart, LogStarts, StoreError, Stretch};
+
+/// How long after a sweep the next one begins. A sweep that finds nothing costs next to nothing.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Rows in one statement: gone in some milliseconds.
+const STRETCH_ROWS: u32 = 1_000;
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepTimes {
+    /// Events in the inbox, at least; those that Kafka can still deliver are kept longer.
+    pub inbox: Duration,
+}
+
+/// Removes what is older than it has to be.
+pub struct Retention {
+    /// The events.
+    pub inbox: Arc<dyn InboxRepository>,
+    /// Where their logs begin; none if events come over HTTP only.
+    pub log_starts: Option<Arc<dyn LogStarts>>,
+    /// How long things are kept.
+    pub keep: KeepTimes,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts what was removed.
+    pub metrics: Metrics,
+}
+
+impl Retention {
+    /// Sweeps now and then until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let sweeping = async {
+            loop {
+                if let Err(error) = self.sweep().await {
+                    let cause = &error as &dyn std::error::Error;
+                    tracing::warn!(error = cause, "nothing old removed this time");
+                }
+                sleep(SWEEP_INTERVAL).await;
+            }
+        };
+        // A statement that is cut off has removed its rows, or none.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sweeping => {}
+        }
+    }
+
+    /// Sweeps once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; what was removed before stays removed.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        self.sweep_inbox().await
+    }
+
+    async fn sweep_inbox(&self) -> Result<(), StoreError> {
+        let log_starts = self.known_log_starts().await;
+        let applied_before = self.kept_since(self.keep.inbox);
+        let mut after = InboxPosition::START;
+        loop {
+            let rows_max = STRETCH_ROWS;
+            let stretch = Stretch { after, rows_max, applied_before, log_starts: &log_starts };
+            let forgotten = self.inbox.forget_events(stretch).await?;
+            self.metrics.removed(Kept::Inbox, forgotten.events);
+            match forgotten.last {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn known_log_starts(&self) -> Vec<LogStart> {
+        let Some(log_starts) = &self.log_starts else { return Vec::new() };
+        log_starts.log_starts().await.unwrap_or_else(|error| {
+            tracing::info!(
+                error = &*error as &dyn std::error::Error,
+                "what came from kafka is kept"
+            );
+            Vec::new()
+        })
+    }
+
+    fn kept_since(&self, time: Duration) -> Timestamp {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_unix_micros(self.clock.now().unix_micros().saturating_sub(micros))
+    }
+}

@@ -1,0 +1,33 @@
+//! Forgetting events on PostgreSQL.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use results::{EventId, Timestamp};
+use uuid::Uuid;
+
+use super::{PostgresRepository, column, moment};
+use crate::store::{Forgotten, InboxPosition, InboxRepository, StoreError, Stretch};
+
+const FORGET_EVENTS: &str = include_str!("../queries/postgres/forget_events.sql");
+
+#[async_trait]
+impl InboxRepository for PostgresRepository {
+    async fn forget_events(&self, stretch: Stretch<'_>) -> Result<Forgotten, StoreError> {
+        let logs = stretch.log_starts;
+        let query = sqlx::query_as(FORGET_EVENTS)
+            .bind(moment(stretch.after.applied_at.unix_micros()))
+            .bind(stretch.after.event.0)
+            .bind(moment(stretch.applied_before.unix_micros()))
+            .bind(i64::from(stretch.rows_max))
+            .bind(column(logs, |log| log.topic.as_str()))
+            .bind(column(logs, |log| log.partition.to_string()))
+            .bind(column(logs, |log| log.start));
+        let found = self.answer(query.fetch_optional(&self.pool)).await?;
+        let Some((events, applied_at, event)): Option<(i64, DateTime<Utc>, Uuid)> = found else {
+            return Ok(Forgotten { events: 0, last: None });
+        };
+        let applied_at = Timestamp::from_unix_micros(applied_at.timestamp_micros());
+        let last = Some(InboxPosition { applied_at, event: EventId(event) });
+        Ok(Forgotten { events: events.unsigned_abs(), last })
+    }
+}

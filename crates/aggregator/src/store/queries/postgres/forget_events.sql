@@ -1,0 +1,36 @@
+-- Forgets events of one stretch of the inbox, of those the ones that nobody can deliver again.
+--
+-- $1, $2 applied after this time, and beyond this id   $3 applied before this time   $4 rows looked at
+-- $5 topics   $6 partitions   $7 offsets where these begin now
+--
+-- Gives the number forgotten, and the last row looked at: where the next stretch begins. Nothing
+-- at the end.
+with looked_at as (
+    select event_id, kind, applied_at, places
+    from inbox
+    where (applied_at, event_id) > ($1, $2) and applied_at < $3
+    order by applied_at, event_id
+    limit $4
+),
+forgotten as (
+    delete from inbox using looked_at
+    where inbox.event_id = looked_at.event_id
+      -- Null: nobody noted where it is, so it may be anywhere.
+      and looked_at.places is not null
+      -- Every place that had it is gone: a partition of which nothing is known is not.
+      and not exists (
+          select from jsonb_each_text(looked_at.places) as place (partition, "offset")
+          where not exists (
+              select from unnest($5::text[], $6::text[], $7::bigint[])
+                  as log (topic, partition, start)
+              where log.topic = looked_at.kind
+                and log.partition = place.partition
+                and place."offset"::bigint < log.start
+          )
+      )
+    returning 1
+)
+select (select count(*) from forgotten), applied_at, event_id
+from looked_at
+order by applied_at desc, event_id desc
+limit 1

@@ -1,0 +1,23 @@
+-- The records after a position, published or not, as far as limits allow.
+--
+-- $1 position   $2 records at most   $3 bytes of values at most, beside those of the last one
+with next as (
+    select position, octet_length(value) as bytes
+    from outbox
+    where position > $1
+    order by position
+    limit $2
+),
+measured as (
+    select position, sum(bytes) over (order by position) - bytes as bytes_before
+    from next
+)
+select
+    position, event_id, topic, key, batch_id, correlation_id, value,
+    (extract(epoch from written_at) * 1000000)::bigint,
+    (extract(epoch from published_at) * 1000000)::bigint
+from outbox
+join measured using (position)
+-- The first one always, however large it is.
+where bytes_before < $3
+order by position

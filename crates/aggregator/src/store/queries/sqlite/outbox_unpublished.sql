@@ -1,0 +1,22 @@
+-- The oldest records that are not published, as far as limits allow.
+--
+-- ?1 keys left out, as JSON   ?2 records at most   ?3 bytes of values at most, beside the last one's
+with oldest as (
+    select position, length(value) as bytes
+    from outbox
+    where published_at is null
+      and key not in (select value from json_each(?1))
+    order by position
+    limit ?2
+),
+measured as (
+    select position, sum(bytes) over (order by position) - bytes as bytes_before
+    from oldest
+)
+select
+    position, event_id, topic, key, batch_id, correlation_id, value, written_at, published_at
+from outbox
+join measured using (position)
+-- The first one always, however large it is.
+where bytes_before < ?3
+order by position
