@@ -14,7 +14,6 @@ use freshset::store::redis::{RedisOptions, RedisStore};
 use freshset::{Cache, Namespace, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -27,9 +26,11 @@ use crate::cache::CacheManager;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
 use crate::health::Health;
+use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
+use crate::ingest::places::Places;
 use crate::key;
 use crate::metrics::Metrics;
 use crate::retention::{KeepTimes, Retention};
@@ -92,12 +93,13 @@ impl App {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         };
-        let events = http::router(EventsState {
-            intake,
-            clock: Arc::clone(&clock),
-            wait_max: config.http.events_wait,
-            places: Arc::new(Semaphore::new(http::REQUESTS_MAX)),
+        let places = Places::new(config.http.events_wait);
+        let letters = dead_letters::router(LettersState {
+            intake: intake.clone(),
+            dead_letters: repository.clone(),
+            places: places.clone(),
         });
+        let events = http::router(EventsState { intake, clock: Arc::clone(&clock), places });
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
@@ -116,7 +118,7 @@ impl App {
             grace: config.http.stop_grace,
             ..ServerLimits::default()
         };
-        let router = api::router(state, events);
+        let router = api::router(state, events.merge(letters));
         Ok(Self {
             listener,
             router,

@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
+use crate::client::Target;
 use crate::config::{Config, LogFormat, Overrides};
+use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
-use crate::ingest::replay::{Target, replay};
+use crate::ingest::replay::replay;
 use crate::key;
 
 /// The lists and states of essay batches, cached and never stale.
@@ -38,6 +40,11 @@ enum Command {
     /// Safe to repeat: events that the server has had are counted as duplicates. The exit code is 1
     /// if a line was refused.
     Replay(ReplayArgs),
+    /// Look into records that were refused, take them again after a fix, or drop them.
+    ///
+    /// A client of a running server, embedded or not. What a record was refused for is told by
+    /// `show`; docs/dead-letters.md says what to do about each reason.
+    DeadLetters(DeadLettersArgs),
     /// Show what it is about: an embedded server, hundreds of teachers, live events, fresh lists.
     Demo(DemoArgs),
     /// Print every setting with its default and its unit, as a file for --config.
@@ -70,18 +77,45 @@ struct ServeArgs {
 struct ReplayArgs {
     /// The file, or - for standard input
     file: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: dead_letters::Command,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Which server a command talks to, and as whom. After a command's own command, too.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+struct ServerArgs {
     /// Base URL of the server
-    #[arg(long, default_value = "http://127.0.0.1:4003")]
+    #[arg(long, global = true, default_value = "http://127.0.0.1:4003")]
     server: String,
     /// What the server expects as X-Internal-API-Key; unset: the one kept in --data-dir
-    #[arg(long, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
+    #[arg(long, global = true, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// Data directory of an embedded server, for its key
-    #[arg(long, default_value = "ras-data")]
+    #[arg(long, global = true, default_value = "ras-data")]
     data_dir: PathBuf,
     /// What to send as X-Service-ID
-    #[arg(long, default_value = "admin-dashboard-service")]
+    #[arg(long, global = true, default_value = "admin-dashboard-service")]
     service_id: String,
+}
+
+impl ServerArgs {
+    fn target(self) -> anyhow::Result<Target> {
+        let api_key = match self.api_key {
+            Some(key) => key,
+            None => read_key(&self.data_dir)?,
+        };
+        let server = self.server.trim_end_matches('/').to_owned();
+        Ok(Target { server, api_key, service_id: self.service_id })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +144,9 @@ impl Cli {
         match self.command {
             Command::Serve(arguments) => serve(arguments).await.map(|()| 0),
             Command::Replay(arguments) => send(arguments).await,
+            Command::DeadLetters(DeadLettersArgs { command, server }) => {
+                dead_letters::run(command, server.target()?).await
+            }
             Command::Demo(arguments) => show(arguments).await.map(|()| 0),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);
@@ -145,13 +182,7 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn send(arguments: ReplayArgs) -> anyhow::Result<u8> {
-    let api_key = match arguments.api_key {
-        Some(key) => key,
-        None => read_key(&arguments.data_dir)?,
-    };
-    let server = arguments.server.trim_end_matches('/').to_owned();
-    let target = Target { server, api_key, service_id: arguments.service_id };
-    let summary = replay(&arguments.file, &target).await?;
+    let summary = replay(&arguments.file, arguments.server.target()?).await?;
     println!("{summary}");
     summary.refused_lines().for_each(|line| println!("  {line}"));
     Ok(u8::from(!summary.refused.is_empty()))

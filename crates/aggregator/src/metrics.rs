@@ -77,6 +77,7 @@ struct Instruments {
     cache_drop_failures: Counter,
     cache_pending_drops: Gauge,
     dead_letters: Family<RefusedLabels, Counter>,
+    dead_letters_replayed: Family<ReplayedLabels, Counter>,
     apply: Histogram,
     event_lag: Histogram,
     removed: Family<KeptLabels, Counter>,
@@ -123,6 +124,12 @@ impl Metrics {
     pub fn dead_letter(&self, topic: &'static str, code: RefusalCode) {
         let labels = RefusedLabels { topic, error_type: code.as_str() };
         self.instruments.dead_letters.get_or_create(&labels).inc();
+    }
+
+    /// Counts one dead letter that was taken again, by the name of its outcome. Refused again, it is
+    /// no second dead letter.
+    pub fn dead_letter_replayed(&self, outcome: &'static str) {
+        self.instruments.dead_letters_replayed.get_or_create(&ReplayedLabels { outcome }).inc();
     }
 
     /// Counts one answer that came from the cache.
@@ -228,6 +235,11 @@ impl Instruments {
                 "Owners that wait for their drop to be confirmed",
             ),
             dead_letters: add(&mut registry, "dead_letters", "Refused records kept"),
+            dead_letters_replayed: add(
+                &mut registry,
+                "dead_letters_replayed",
+                "Refused records taken again",
+            ),
             apply: add_as(
                 &mut registry,
                 "apply_seconds",
@@ -278,6 +290,11 @@ struct ProcessedLabels {
 struct RefusedLabels {
     topic: &'static str,
     error_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplayedLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -349,6 +366,7 @@ mod tests {
         counting.message_processed(topic, Outcome::Duplicate);
         counting.invalid_message(topic, RefusalCode::NotJson);
         counting.dead_letter(topic, RefusalCode::NotJson);
+        counting.dead_letter_replayed("refused");
         counting.cache_hit(CacheType::BatchStatus);
         counting.cache_miss(CacheType::UserBatches);
         counting.cache_bypass(CacheType::UserBatches, "store_away");
@@ -369,6 +387,7 @@ mod tests {
             &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="duplicate"}} 2"#),
             &format!(r#"ras_invalid_messages_total{{topic="{topic}",error_type="not_json"}} 1"#),
             &format!(r#"ras_dead_letters_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            r#"ras_dead_letters_replayed_total{outcome="refused"} 1"#,
             r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,
             r#"ras_cache_misses_total{cache_type="user_batches"} 1"#,
             r#"ras_cache_bypasses_total{cache_type="user_batches",reason="store_away"} 1"#,

@@ -11,7 +11,7 @@ const FREE: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Each room, in the order of the flow, and what it may name of the other rooms. A room may always
 /// name itself, and what is no room (clock, config, ..): that in turn may name no room.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("ingest", &["apply", "store"]),
     ("apply", &["store", "cache"]),
     ("store", &[]),
@@ -23,7 +23,9 @@ const ROOMS: [(&str, &[&str]); 11] = [
     // A sender beside the service: of the rooms it knows only the way in.
     ("simulate", &["ingest::client"]),
     // Each subcommand is a way into one of these.
-    ("cli", &["app", "demo", "ingest::replay"]),
+    ("cli", &["app", "dead_letters", "demo", "ingest::replay"]),
+    // A client of a running server: it reaches the rooms over HTTP alone.
+    ("dead_letters", &[]),
     ("app", &[]),
     ("demo", &[]),
 ];

@@ -42,6 +42,17 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// Its name in answers and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
 /// Why a group could not be brought to its end. What was not acknowledged may be sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {

@@ -11,14 +11,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures_util::StreamExt as _;
-use results::{EventId, Timestamp};
+use results::{EventId, Refusal, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Origin, Record, Taken};
+use super::places::Places;
 use crate::apply::{Outcome, ProcessError};
 use crate::clock::Clock;
 use crate::problem::Problem;
@@ -30,9 +29,6 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// Most lines in one request. Their answers are held until the last is applied.
 pub const LINES_MAX: usize = 10_000;
-/// Requests that are applied at a time; more wait. Each holds its events in memory, whether or not
-/// its client is still there.
-pub const REQUESTS_MAX: usize = 16;
 /// How long a request may take to arrive: the largest one over a slow line.
 const UPLOAD_MAX: Duration = Duration::from_secs(60);
 
@@ -43,11 +39,8 @@ pub struct EventsState {
     pub intake: Intake,
     /// Stands in for times that senders leave out.
     pub clock: Arc<dyn Clock>,
-    /// How long a request waits for a database or a cache that is away, before it is answered 503:
-    /// the setting `http.events_wait_seconds`.
-    pub wait_max: Duration,
-    /// Requests that are applied at a time, see [`REQUESTS_MAX`].
-    pub places: Arc<Semaphore>,
+    /// Where requests wait for their turn and for their end.
+    pub places: Places,
 }
 
 /// The route, relative to `/internal/v1`.
@@ -80,10 +73,27 @@ struct LineReport {
     reason: Option<Reason>,
 }
 
+/// Why a record was refused.
 #[derive(Serialize)]
-struct Reason {
+pub(super) struct Reason {
     code: results::RefusalCode,
     detail: String,
+}
+
+impl From<Refusal> for Reason {
+    fn from(Refusal { code, detail }: Refusal) -> Self {
+        Self { code, detail }
+    }
+}
+
+impl Reason {
+    /// None, unless it was.
+    pub(super) fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Applied | Outcome::Duplicate => None,
+            Outcome::Refused(refusal) => Some(refusal.into()),
+        }
+    }
 }
 
 async fn take_events(
@@ -98,25 +108,9 @@ async fn take_events(
     let numbers = lines.iter().map(|(number, _)| *number).collect::<Vec<_>>();
     let records = lines.into_iter().map(|(_, bytes)| record(bytes, received_at)).collect();
 
-    let place = timeout(state.wait_max, Arc::clone(&state.places).acquire_owned()).await;
-    let place = place.map_err(|_| busy())?.map_err(|_| Problem::internal())?;
-    // In a task of its own: a client that hangs up must not end a write half-way.
-    let stop = CancellationToken::new();
-    let task = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            let taken = state.intake.take(records, &stop).await;
-            drop(place);
-            taken
-        }
-    });
-    let patience = tokio::spawn(async move {
-        tokio::time::sleep(state.wait_max).await;
-        stop.cancel();
-    });
-    let outcome = task.await;
-    patience.abort();
-    let taken = outcome.map_err(|_| Problem::internal())?.map_err(|error| wait_problem(&error))?;
+    let intake = state.intake;
+    let work = |stop| async move { intake.take(records, &stop).await };
+    let taken = state.places.run(work).await?.map_err(|error| wait_problem(&error))?;
     answer(framing, &numbers, taken)
 }
 
@@ -188,10 +182,6 @@ fn too_large(detail: String) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Request too large", detail)
 }
 
-fn busy() -> Problem {
-    Problem::unavailable("too many requests of events at a time; send the same request again")
-}
-
 /// Nothing is lost: what was applied is a duplicate when it is sent again.
 fn wait_problem(error: &ProcessError) -> Problem {
     tracing::warn!(error = error as &dyn std::error::Error, "events not acknowledged");
@@ -223,12 +213,5 @@ fn answer(framing: Framing, numbers: &[usize], taken: Vec<Taken>) -> Result<Resp
 }
 
 fn line_report(line: usize, Taken { event_id, outcome }: Taken) -> LineReport {
-    let (outcome, reason) = match outcome {
-        Outcome::Applied => ("applied", None),
-        Outcome::Duplicate => ("duplicate", None),
-        Outcome::Refused(refusal) => {
-            ("refused", Some(Reason { code: refusal.code, detail: refusal.detail }))
-        }
-    };
-    LineReport { line, outcome, event_id, reason }
+    LineReport { line, outcome: outcome.name(), event_id, reason: Reason::of(outcome) }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::apply::{Backoff, Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::{DeadLetter, DeadLetterRepository, Place};
+use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, Place, StoreError};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
@@ -26,6 +26,20 @@ pub struct Record {
     pub origin: Origin,
     /// When it came, or when the broker took it: stands in for a time the sender left out.
     pub received_at: Timestamp,
+}
+
+/// The record of a dead letter, as it came in at first.
+impl From<KeptLetter> for Record {
+    fn from(letter: KeptLetter) -> Self {
+        let KeptLetter { summary, key, headers, bytes } = letter;
+        let origin = match (summary.topic, summary.partition, summary.offset) {
+            (Some(topic), Some(partition), Some(offset)) => {
+                Origin::Kafka(KafkaAddress { topic, partition, offset, key, headers })
+            }
+            _ => Origin::Http,
+        };
+        Self { bytes, origin, received_at: summary.received_at }
+    }
 }
 
 /// Where a record came from.
@@ -101,7 +115,48 @@ impl Intake {
         Ok(taken)
     }
 
+    /// Takes a dead letter again, the way that every record goes. `None`: it is gone.
+    ///
+    /// `Ok` means: it is applied and visible, and then removed; or it was refused again, and stays
+    /// with that refusal. To end anywhere in between, and to repeat, is safe: the inbox knows the
+    /// event, and the letter stays until it is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub async fn take_again(
+        &self,
+        id: DeadLetterId,
+        stop: &CancellationToken,
+    ) -> Result<Option<Taken>, ProcessError> {
+        let letter = patiently(stop, || self.dead_letters.dead_letter(id)).await?;
+        let Some(letter) = letter else { return Ok(None) };
+        let taken = self.apply_group(&[Record::from(letter)], stop).await?.into_iter().next();
+        let taken = taken.ok_or(ProcessError::Incomplete)?;
+        self.metrics.dead_letter_replayed(taken.outcome.name());
+        let was_there = patiently(stop, || self.settle(id, &taken.outcome)).await?;
+        // Somebody else took it at the same time, to the end.
+        let is_gone = !was_there && matches!(taken.outcome, Outcome::Refused(_));
+        Ok((!is_gone).then_some(taken))
+    }
+
     async fn take_group(
+        &self,
+        records: &[Record],
+        stop: &CancellationToken,
+    ) -> Result<Vec<Taken>, ProcessError> {
+        let taken = self.apply_group(records, stop).await?;
+        let letter = |(record, taken): (_, &Taken)| match &taken.outcome {
+            Outcome::Refused(refusal) => Some(self.dead_letter(record, refusal)),
+            Outcome::Applied | Outcome::Duplicate => None,
+        };
+        let letters: Vec<_> = records.iter().zip(&taken).filter_map(letter).collect();
+        self.keep(&letters, stop).await?;
+        Ok(taken)
+    }
+
+    /// Decodes records and applies what they say. What is refused is not kept yet.
+    async fn apply_group(
         &self,
         records: &[Record],
         stop: &CancellationToken,
@@ -109,25 +164,28 @@ impl Intake {
         let decoded: Vec<Result<Delivery, Refusal>> = records.iter().map(decode_record).collect();
         let deliveries: Vec<Delivery> = decoded.iter().flatten().cloned().collect();
         let mut outcomes = self.processor.process(&deliveries, stop).await?.into_iter();
-
-        let mut taken = Vec::with_capacity(records.len());
-        let mut letters = Vec::new();
-        for (record, decoded) in records.iter().zip(decoded) {
-            let one = match decoded {
-                Ok(Delivery { event, .. }) => {
-                    let outcome = outcomes.next().ok_or(ProcessError::Incomplete)?;
-                    self.processor.count(&event, &outcome);
-                    Taken { event_id: Some(event.id), outcome }
-                }
-                Err(refusal) => Taken { event_id: None, outcome: Outcome::Refused(refusal) },
-            };
-            if let Outcome::Refused(refusal) = &one.outcome {
-                letters.push(self.dead_letter(record, refusal));
+        let mut taken = |decoded| match decoded {
+            Ok(Delivery { event, .. }) => {
+                let outcome = outcomes.next().ok_or(ProcessError::Incomplete)?;
+                self.processor.count(&event, &outcome);
+                Ok(Taken { event_id: Some(event.id), outcome })
             }
-            taken.push(one);
+            Err(refusal) => Ok(Taken { event_id: None, outcome: Outcome::Refused(refusal) }),
+        };
+        decoded.into_iter().map(&mut taken).collect()
+    }
+
+    /// Writes down what became of a letter that was taken again; whether it was still there.
+    async fn settle(&self, id: DeadLetterId, outcome: &Outcome) -> Result<bool, StoreError> {
+        match outcome {
+            Outcome::Applied | Outcome::Duplicate => {
+                self.dead_letters.remove_dead_letter(id, None).await
+            }
+            Outcome::Refused(refusal) => {
+                let now = self.clock.now();
+                self.dead_letters.dead_letter_refused_again(id, refusal, now).await
+            }
         }
-        self.keep(&letters, stop).await?;
-        Ok(taken)
     }
 
     /// Keeps refused records, trying again until the database has them.
@@ -139,14 +197,7 @@ impl Intake {
         if letters.is_empty() {
             return Ok(());
         }
-        let mut backoff = Backoff::new();
-        while let Err(error) = self.dead_letters.keep_dead_letters(letters).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
-            tokio::select! {
-                () = stop.cancelled() => return Err(ProcessError::Stopped),
-                () = sleep(backoff.next_wait()) => {}
-            }
-        }
+        patiently(stop, || self.dead_letters.keep_dead_letters(letters)).await?;
         for letter in letters {
             let kind = letter.topic.as_deref().and_then(EventKind::from_topic);
             self.metrics.dead_letter(kind.map_or(NO_TOPIC, EventKind::topic), letter.code);
@@ -176,6 +227,28 @@ impl Intake {
             code: refusal.code,
             detail: refusal.detail.clone(),
             at: self.clock.now(),
+        }
+    }
+}
+
+/// Asks the database until it answers.
+async fn patiently<T, F>(
+    stop: &CancellationToken,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, ProcessError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
+        tokio::select! {
+            () = stop.cancelled() => return Err(ProcessError::Stopped),
+            () = sleep(backoff.next_wait()) => {}
         }
     }
 }

@@ -4,7 +4,9 @@
 //! with its bytes, and only when all of that has happened is anything acknowledged. This room
 //! decides nothing about batches and reads no rows.
 
+pub mod dead_letters;
 pub mod http;
 pub mod intake;
 pub mod kafka;
+pub mod places;
 pub mod replay;

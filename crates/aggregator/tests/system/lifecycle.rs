@@ -10,14 +10,14 @@ use crate::service::{KEY, ServiceBuilder, redis};
 use crate::tools::{PATIENCE, next_moment};
 use crate::topics::Broker;
 
-fn program(arguments: &[&str]) -> ProcessBuilder {
+pub(crate) fn program(arguments: &[&str]) -> ProcessBuilder {
     Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
         .args(arguments)
         .env_remove("RAS_INTERNAL_API_KEY")
 }
 
 /// Runs to the end and gives the exit code and what was said.
-async fn run(builder: ProcessBuilder) -> (i32, String) {
+pub(crate) async fn run(builder: ProcessBuilder) -> (i32, String) {
     let process = builder.start().await;
     let status = process.wait(PATIENCE).await;
     (status.code().unwrap_or(-1), process.lines().join("\n"))

@@ -1,0 +1,199 @@
+//! `/internal/v1/dead-letters`: refused records are listed, shown, taken again and dropped.
+//!
+//! For operators and their tools, in every mode: nobody else can open the database of an embedded
+//! server. To take one again is the way that every record takes; see [`Intake::take_again`].
+
+mod parameters;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use results::{EventId, EventKind, RefusalCode, decode, locate};
+use serde::Serialize;
+
+use self::parameters::Pairs;
+pub use self::parameters::{LIMIT_DEFAULT, LIMIT_MAX, SOURCES};
+use super::http::Reason;
+use super::intake::{Intake, Taken};
+use super::places::Places;
+use crate::hexadecimal;
+use crate::problem::Problem;
+use crate::store::{DeadLetterId, DeadLetterRepository, KeptLetter, LetterSummary, StoreError};
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct LettersState {
+    /// Takes letters again.
+    pub intake: Intake,
+    /// Where letters are.
+    pub dead_letters: Arc<dyn DeadLetterRepository>,
+    /// Where requests that write wait, those for events too.
+    pub places: Places,
+}
+
+/// The routes, relative to `/internal/v1`.
+pub fn router(state: LettersState) -> Router {
+    Router::new()
+        .route("/dead-letters", get(list))
+        .route("/dead-letters/{id}", get(show).delete(drop_one))
+        .route("/dead-letters/{id}/replay", post(replay))
+        .with_state(state)
+}
+
+type Id = Result<Path<String>, PathRejection>;
+type Parameters = Result<Query<Pairs>, QueryRejection>;
+
+#[derive(Serialize)]
+struct List {
+    dead_letters: Vec<LetterSummary>,
+    /// What to send as `after` for those that follow; null if there are none.
+    next_after: Option<DeadLetterId>,
+}
+
+async fn list(
+    State(state): State<LettersState>,
+    parameters: Parameters,
+) -> Result<Json<List>, Problem> {
+    let mut query = parameters::query(parameters)?;
+    let limit = query.limit as usize;
+    // One more than is shown tells whether there are more.
+    query.limit += 1;
+    let found = state.dead_letters.dead_letters(&query).await;
+    let mut dead_letters = found.map_err(|error| store_problem(&error))?;
+    let is_more = dead_letters.len() > limit;
+    dead_letters.truncate(limit);
+    let next_after = dead_letters.last().filter(|_| is_more).map(|letter| letter.id);
+    Ok(Json(List { dead_letters, next_after }))
+}
+
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    summary: LetterSummary,
+    key_hex: Option<String>,
+    headers: Vec<Header>,
+    /// Why its bytes alone are refused, today; null if they can be read.
+    refused_today: Option<Reason>,
+    /// What of the bytes its refusal is about, if there is such a place.
+    place: Option<Place>,
+    bytes_hex: String,
+}
+
+#[derive(Serialize)]
+struct Header {
+    name: String,
+    value_hex: String,
+}
+
+/// A range of bytes, counted from 0; `end` is not part of it.
+#[derive(Serialize)]
+struct Place {
+    start: usize,
+    end: usize,
+}
+
+async fn show(State(state): State<LettersState>, id: Id) -> Result<Json<Whole>, Problem> {
+    let found = state.dead_letters.dead_letter(letter_id(id)?).await;
+    let letter = found.map_err(|error| store_problem(&error))?.ok_or_else(not_found)?;
+    Ok(Json(whole(letter)))
+}
+
+fn whole(letter: KeptLetter) -> Whole {
+    let KeptLetter { summary, key, headers, bytes } = letter;
+    let topic = summary.topic.as_deref().and_then(EventKind::from_topic);
+    // A code that this program does not know points nowhere, and neither does this one.
+    let code = RefusalCode::parse(&summary.code).unwrap_or(RefusalCode::Unstorable);
+    let place =
+        locate(&bytes, topic, code).map(|range| Place { start: range.start, end: range.end });
+    let refused_today = decode(&bytes, topic, summary.received_at).err().map(Reason::from);
+    let header =
+        |(name, value): (String, Vec<u8>)| Header { name, value_hex: hexadecimal::encode(&value) };
+    Whole {
+        key_hex: key.as_deref().map(hexadecimal::encode),
+        headers: headers.into_iter().map(header).collect(),
+        refused_today,
+        place,
+        bytes_hex: hexadecimal::encode(&bytes),
+        summary,
+    }
+}
+
+#[derive(Serialize)]
+struct Replayed {
+    /// `applied`, `duplicate`, `refused` or `gone`.
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+async fn replay(State(state): State<LettersState>, id: Id) -> Result<Json<Replayed>, Problem> {
+    let id = letter_id(id)?;
+    let intake = state.intake;
+    let work = |stop| async move { intake.take_again(id, &stop).await };
+    let taken = state.places.run(work).await?.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, %id, "a dead letter stays");
+        Problem::unavailable("the letter may be applied and is still kept; replay it again")
+    })?;
+    Ok(Json(match taken {
+        None => Replayed { outcome: "gone", event_id: None, reason: None },
+        Some(Taken { event_id, outcome }) => {
+            Replayed { outcome: outcome.name(), event_id, reason: Reason::of(outcome) }
+        }
+    }))
+}
+
+#[derive(Serialize)]
+struct Dropped {
+    /// `dropped`; or `gone`; or `changed`, and then it is still there.
+    outcome: &'static str,
+}
+
+async fn drop_one(
+    State(state): State<LettersState>,
+    id: Id,
+    parameters: Parameters,
+) -> Result<Json<Dropped>, Problem> {
+    let id = letter_id(id)?;
+    let refused_at = parameters::refused_at(parameters)?;
+    let problem = |error| store_problem(&error);
+    let is_dropped =
+        state.dead_letters.remove_dead_letter(id, refused_at).await.map_err(problem)?;
+    if is_dropped {
+        return Ok(Json(Dropped { outcome: "dropped" }));
+    }
+    let is_there = refused_at.is_some()
+        && state.dead_letters.dead_letter(id).await.map_err(problem)?.is_some();
+    Ok(Json(Dropped { outcome: if is_there { "changed" } else { "gone" } }))
+}
+
+fn letter_id(id: Id) -> Result<DeadLetterId, Problem> {
+    let id = id.ok().and_then(|Path(text)| DeadLetterId::parse(&text));
+    id.ok_or_else(|| Problem::invalid_parameter("id", "not a whole number from 1 on"))
+}
+
+fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "dead_letter_not_found",
+        "Dead letter not found",
+        "there is none with this id; it may have been replayed or dropped",
+    )
+}
+
+fn store_problem(error: &StoreError) -> Problem {
+    let cause = error as &dyn std::error::Error;
+    if error.is_transient() {
+        tracing::warn!(error = cause, "dead letters cannot be reached");
+        Problem::unavailable("the database does not answer; the same request can succeed later")
+    } else {
+        tracing::error!(error = cause, "dead letters cannot be read");
+        Problem::internal()
+    }
+}

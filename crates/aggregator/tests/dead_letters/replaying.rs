@@ -1,0 +1,159 @@
+//! A letter is taken again: what becomes of it, and what a reader sees.
+
+use aggregator::apply::Outcome;
+use serde_json::{Value, json};
+
+use crate::records::{REGISTERED, SLOT, TEACHER, compact};
+use crate::world::World;
+
+impl World {
+    /// How many batches the teacher's list shows.
+    async fn listed(&self) -> u64 {
+        let page = self.get(&format!("/batches/user/{TEACHER}")).await;
+        page["pagination"]["total"].as_u64().unwrap()
+    }
+}
+
+/// The row of the batch cannot be read; then somebody mends it.
+#[tokio::test]
+async fn what_was_mended_is_applied_and_seen_at_once() {
+    let world = World::new().await;
+    world.take(REGISTERED).await;
+    world.execute("update batches set state = '[' || state || ']'").await;
+    let taken = world.take(SLOT).await;
+    assert!(
+        matches!(&taken.outcome, Outcome::Refused(refusal) if refusal.code.as_str() == "unstorable")
+    );
+    let id = world.only_letter().await;
+    assert_eq!(world.replay(id).await["outcome"], "refused", "it is not mended yet");
+    assert_eq!(world.only_letter().await, id);
+
+    world.execute("update batches set state = substr(state, 2, length(state) - 2)").await;
+    world.listed().await;
+    let answer = world.replay(id).await;
+    assert_eq!(answer["outcome"], "applied");
+    assert_eq!(answer["event_id"], serde_json::from_str::<Value>(SLOT).unwrap()["event_id"]);
+    let page = world.get(&format!("/batches/user/{TEACHER}")).await;
+    let essays = page["batches"][0]["essays"].as_array().unwrap();
+    assert!(essays.iter().any(|essay| essay["filename"].is_string()), "{page}");
+
+    assert_eq!(world.letters().await, Vec::<Value>::new());
+    assert_eq!(world.replay(id).await, json!({"outcome": "gone"}));
+    assert_eq!(world.metric("ras_dead_letters_replayed_total{outcome=\"refused\"}").await, 1.0);
+    assert_eq!(world.metric("ras_dead_letters_replayed_total{outcome=\"applied\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn what_is_still_bad_is_kept_once_with_its_newest_refusal() {
+    let world = World::new().await;
+    world.take("{").await;
+    let id = world.only_letter().await;
+    // As an older program might have said it.
+    world.execute("update dead_letters set code = 'invalid_field', detail = 'older words'").await;
+    world.clock.advance(std::time::Duration::from_secs(5));
+    let refused = world.metric("ras_invalid_messages_total").await;
+
+    let answer = world.replay(id).await;
+    let detail = "EOF while parsing an object at line 1 column 1";
+    let want = json!({"outcome": "refused", "reason": {"code": "not_json", "detail": detail}});
+    assert_eq!(answer, want);
+    let letter = &world.letters().await[0];
+    assert_eq!((&letter["code"], &letter["detail"]), (&json!("not_json"), &json!(detail)));
+    assert_eq!(letter["refused_at"], "2026-11-22T12:00:05Z");
+    assert_eq!(letter["received_at"], "2026-11-22T11:59:59.500000Z");
+
+    world.take("{").await;
+    assert_eq!(world.only_letter().await, id, "sent again, it is still the same letter");
+    assert_eq!(world.metric("ras_dead_letters_total{topic=\"unknown\"").await, 2.0, "the two sent");
+    assert_eq!(refused, 1.0);
+}
+
+/// The same record came again by itself after the fix.
+#[tokio::test]
+async fn what_was_applied_meanwhile_is_a_duplicate_and_gone() {
+    let world = World::new().await;
+    world.take(REGISTERED).await;
+    world.execute("update batches set state = '[' || state || ']'").await;
+    world.take(SLOT).await;
+    world.execute("update batches set state = substr(state, 2, length(state) - 2)").await;
+    assert_eq!(world.take(SLOT).await.outcome, Outcome::Applied);
+
+    let id = world.only_letter().await;
+    assert_eq!(world.replay(id).await["outcome"], "duplicate");
+    assert_eq!(world.letters().await, Vec::<Value>::new());
+}
+
+/// The record names no time and no id: it gets those that it would have got at first.
+#[tokio::test]
+async fn a_record_without_a_time_keeps_the_time_at_which_it_came() {
+    let world = World::new().await;
+    let envelope: Value = serde_json::from_str(REGISTERED).unwrap();
+    let mut bare = envelope.clone();
+    bare.as_object_mut().unwrap().retain(|key, _| key != "event_timestamp" && key != "event_id");
+    let record = bare.to_string();
+    let hex: String = record.bytes().map(|byte| format!("{byte:02x}")).collect();
+    world.take("{").await;
+    world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
+    world.clock.advance(std::time::Duration::from_secs(3_600));
+
+    let id = world.only_letter().await;
+    assert_eq!(world.replay(id).await["outcome"], "applied");
+    let page = world.get(&format!("/batches/user/{TEACHER}")).await;
+    assert_eq!(page["batches"][0]["created_at"], "2026-11-22T11:59:59.500000Z");
+    assert_eq!(world.take(record).await.outcome, Outcome::Duplicate, "it is the same event");
+}
+
+/// A record that came by Kafka is held against its topic again.
+#[tokio::test]
+async fn a_topic_still_counts() {
+    let world = World::new().await;
+    let topic = "huleedu.els.essay.slot.assigned.v1";
+    world.consume(topic, 1, compact(REGISTERED).into()).await;
+    let id = world.only_letter().await;
+    assert_eq!(world.replay(id).await["reason"]["code"], "unexpected_event_type");
+    assert_eq!(world.listed().await, 0);
+}
+
+#[tokio::test]
+async fn of_many_replays_at_once_one_applies() {
+    let world = World::new().await;
+    let hex: String = REGISTERED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    world.take("{").await;
+    world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
+    let id = world.only_letter().await;
+    let answers = futures_util::future::join_all((0..12).map(|_| world.replay(id))).await;
+    let count = |outcome| answers.iter().filter(|answer| answer["outcome"] == outcome).count();
+    assert_eq!(count("applied"), 1, "{answers:?}");
+    assert_eq!(count("applied") + count("duplicate") + count("gone"), 12, "{answers:?}");
+    assert_eq!(world.listed().await, 1);
+    assert_eq!(world.letters().await, Vec::<Value>::new());
+}
+
+/// Nothing can be written: the letter stays, and the client is told to come back.
+#[tokio::test]
+async fn a_letter_stays_until_it_is_done() {
+    let world = World::new().await;
+    world.take("{").await;
+    let id = world.only_letter().await;
+    // A rule of the table that nothing can keep, until it is taken away.
+    world
+        .execute(
+            "create trigger no_removal before delete on dead_letters
+             begin select raise(abort, 'planted'); end",
+        )
+        .await;
+    let hex: String = REGISTERED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
+    let mended = async {
+        testkit::eventually(PATIENCE, "the event is applied", async || world.listed().await == 1)
+            .await;
+        assert_eq!(world.only_letter().await, id, "applied, and not removed yet");
+        world.execute("drop trigger no_removal").await;
+    };
+    let (answer, ()) = tokio::join!(world.replay(id), mended);
+    assert_eq!(answer["outcome"], "applied");
+    assert_eq!(world.letters().await, Vec::<Value>::new());
+}
+
+/// How long a condition may take to come true.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,0 +1,156 @@
+//! The service without its sockets: every room that a dead letter goes through.
+
+use std::sync::Arc;
+
+use aggregator::api::auth::{Auth, SERVICES_DEFAULT};
+use aggregator::api::{ApiLimits, ApiState, router};
+use aggregator::apply::EventProcessor;
+use aggregator::cache::CacheManager;
+use aggregator::clock::ManualClock;
+use aggregator::health::Health;
+use aggregator::ingest::dead_letters::{self, LettersState};
+use aggregator::ingest::intake::{Intake, KafkaAddress, Origin, Record, Taken};
+use aggregator::ingest::places::Places;
+use aggregator::metrics::Metrics;
+use aggregator::store::{Repository, SqliteOptions, SqliteRepository};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode};
+use freshset::Cache;
+use freshset::store::memory::MemoryStore;
+use results::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+const KEY: &str = "the key of the tests";
+
+/// Longer than eight attempts take, so that no request is told to come back.
+const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub(crate) repository: Arc<dyn Repository>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) router: Router,
+    intake: Intake,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.sqlite3");
+        let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
+        let repository: Arc<dyn Repository> = Arc::new(repository);
+        let metrics = Metrics::new();
+        let cache =
+            CacheManager::new(Cache::builder(Arc::new(MemoryStore::new())), metrics.clone());
+        let now = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
+        let clock = Arc::new(ManualClock::new(now));
+        let processor =
+            EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone());
+        let intake = Intake::new(processor, repository.clone(), metrics.clone(), clock.clone());
+        let letters = dead_letters::router(LettersState {
+            intake: intake.clone(),
+            dead_letters: repository.clone(),
+            places: Places::new(WAIT_MAX),
+        });
+        let state = ApiState {
+            repository: repository.clone(),
+            cache,
+            auth: Auth::new(&SecretString::from(KEY), SERVICES_DEFAULT).unwrap(),
+            metrics,
+            health: Health::default(),
+            limits: ApiLimits::default(),
+            clock: clock.clone(),
+            correlation_ids: Uuid::nil,
+        };
+        Self { repository, clock, router: router(state, letters), intake, directory }
+    }
+
+    /// Takes a record as if a client had sent it.
+    pub(crate) async fn take(&self, bytes: impl Into<Vec<u8>>) -> Taken {
+        self.take_from(Origin::Http, bytes.into()).await
+    }
+
+    /// Takes a record as if it had come by Kafka.
+    pub(crate) async fn consume(&self, topic: &str, offset: i64, bytes: Vec<u8>) -> Taken {
+        let address = KafkaAddress {
+            topic: topic.to_owned(),
+            partition: 3,
+            offset,
+            key: Some(b"batch-\x1b[31m1".to_vec()),
+            headers: vec![
+                ("trace_id".into(), b"4bf92f35".to_vec()),
+                ("binary".into(), vec![0x00, 0xff, 0x1b]),
+            ],
+        };
+        self.take_from(Origin::Kafka(address), bytes).await
+    }
+
+    async fn take_from(&self, origin: Origin, bytes: Vec<u8>) -> Taken {
+        let received_at = Timestamp::parse("2026-11-22T11:59:59.5Z").unwrap();
+        let record = Record { bytes, origin, received_at };
+        self.intake.take(vec![record], &CancellationToken::new()).await.unwrap().remove(0)
+    }
+
+    /// An answer to an authenticated request below `/internal/v1`.
+    pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/internal/v1{path}"))
+            .header("X-Internal-API-Key", KEY)
+            .header("X-Service-ID", SERVICES_DEFAULT[0])
+            .body(Body::empty())
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.send(Method::GET, path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    /// Takes a letter again, and gives what is answered.
+    pub(crate) async fn replay(&self, id: u64) -> Value {
+        let (status, body) = self.send(Method::POST, &format!("/dead-letters/{id}/replay")).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    /// The letters that there are, as a list shows them.
+    pub(crate) async fn letters(&self) -> Vec<Value> {
+        self.get("/dead-letters").await["dead_letters"].as_array().unwrap().clone()
+    }
+
+    /// The id of the only letter.
+    pub(crate) async fn only_letter(&self) -> u64 {
+        let letters = self.letters().await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        letters[0]["id"].as_u64().unwrap()
+    }
+
+    /// The value of one line of `/metrics`, 0 if there is none.
+    pub(crate) async fn metric(&self, line_start: &str) -> f64 {
+        let request = Request::builder().uri("/metrics").body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        let line = page.lines().find(|line| line.starts_with(line_start));
+        line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// Does behind the service's back what no service does.
+    pub(crate) async fn execute(&self, statement: &str) {
+        let path = self.directory.path().join("results.sqlite3");
+        let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+    }
+}
