@@ -30,6 +30,8 @@ use crate::random_events::{BATCHES, agreeing_events, grouped, redelivered};
 const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
 /// Each is some tens of transactions.
 const CASES: u32 = 150;
+/// How long a smaller example is looked for.
+const SHRINK_MILLISECONDS_MAX: u32 = 30_000;
 
 /// What two processors are given: each its groups of deliveries.
 type Work = [Vec<Vec<Event>>; 2];
@@ -90,7 +92,11 @@ fn on_postgres() {
 
 /// Runs many cases, each on an empty database that `empty` gives to both processors.
 fn check(runtime: &Runtime, empty: impl AsyncFn() -> [Arc<dyn Repository>; 2]) {
-    let mut runner = TestRunner::new(Config { cases: CASES, ..Config::with_source_file(file!()) });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        max_shrink_time: SHRINK_MILLISECONDS_MAX,
+        ..Config::with_source_file(file!())
+    });
     let outcome = runner.run(&work(), |(events, work)| {
         runtime.block_on(async {
             let stores = empty().await;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use reqwest::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -54,7 +55,9 @@ pub(crate) struct Tally {
     pub(crate) stale: Findings,
     /// Reads newer than anything sent.
     pub(crate) invented: Findings,
-    /// Reads that were not answered 200.
+    /// Reads that were answered 503 with a problem that says so.
+    pub(crate) unavailable: u64,
+    /// Reads that were answered anything else but 200.
     pub(crate) failed: Findings,
 }
 
@@ -123,7 +126,7 @@ pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
         reads_done: AtomicU64::new(0),
         is_over: AtomicBool::new(false),
     });
-    load.prepare().await;
+    let mut tally = Tally { acknowledged: load.prepare().await, ..Tally::default() };
 
     let mut tasks = JoinSet::new();
     for number in 0..plan.writers {
@@ -134,7 +137,6 @@ pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
         let load = Arc::clone(&load);
         tasks.spawn(async move { load.read(number).await });
     }
-    let mut tally = Tally::default();
     while let Some(part) = tasks.join_next().await {
         tally.merge(part.expect("a writer or reader panicked"));
     }
@@ -144,7 +146,9 @@ pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
 }
 
 impl Load {
-    async fn prepare(&self) {
+    /// Gives how many events that took.
+    async fn prepare(&self) -> u64 {
+        let mut acknowledged = 0;
         for teacher in &self.teachers {
             let batch = teacher.first_batch();
             let events = [
@@ -152,9 +156,11 @@ impl Load {
                 slot(&batch, 1, "0", next_moment()),
             ];
             self.clients[0].post_until_acknowledged(&events).await;
+            acknowledged += events.len() as u64;
             teacher.batches.sent.store(1, Ordering::SeqCst);
             teacher.batches.acknowledged.store(1, Ordering::SeqCst);
         }
+        acknowledged
     }
 
     async fn write(&self, number: usize) -> Tally {
@@ -234,6 +240,10 @@ impl Load {
         tally.reads += 1;
         let read = match read {
             Ok(read) if read.status.is_success() => read,
+            Ok(read) if is_unavailable(&read) => {
+                tally.unavailable += 1;
+                return;
+            }
             other => return tally.failed.add(|| format!("{page:?}: {other:?}")),
         };
         tally.hits += u64::from(read.is_hit());
@@ -277,6 +287,11 @@ impl Load {
     }
 }
 
+fn is_unavailable(read: &Read) -> bool {
+    let has_problem = read.body["status"] == 503 && read.body["error"].is_string();
+    read.status == StatusCode::SERVICE_UNAVAILABLE && has_problem
+}
+
 /// The two numbers of an answer; a status does not tell how many batches there are.
 #[derive(Debug)]
 struct Seen {
@@ -300,6 +315,7 @@ impl Tally {
         self.reads += other.reads;
         self.hits += other.hits;
         self.bypassed += other.bypassed;
+        self.unavailable += other.unavailable;
         self.acknowledged += other.acknowledged;
         self.repeated += other.repeated;
         self.stale.merge(other.stale);
@@ -308,6 +324,12 @@ impl Tally {
     }
 
     pub(crate) fn assert_never_stale(&self) {
+        assert_eq!(self.unavailable, 0, "reads that were answered 503");
+        self.assert_never_stale_if_answered();
+    }
+
+    /// For a load during which the database is away.
+    pub(crate) fn assert_never_stale_if_answered(&self) {
         assert_eq!(self.stale.count, 0, "stale reads: {:?}", self.stale);
         assert_eq!(self.invented.count, 0, "reads of what was never sent: {:?}", self.invented);
         assert_eq!(self.failed.count, 0, "failed reads: {:?}", self.failed);

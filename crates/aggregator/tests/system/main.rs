@@ -4,6 +4,7 @@
 
 mod consistency;
 mod crash;
+mod database;
 mod dead_letters;
 mod events;
 mod lifecycle;
