@@ -1,5 +1,8 @@
 //! The command line: what can be said, and what it does.
 
+mod key;
+mod simulate;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,11 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use self::key::KeyArgs;
+use self::simulate::SimulateArgs;
 use crate::app::App;
 use crate::config::{Config, LogFormat, Overrides};
 use crate::demo::{self, DemoOptions};
-use crate::ingest::replay::{Target, replay};
-use crate::key;
+use crate::ingest::replay::replay;
 
 /// The lists and states of essay batches, cached and never stale.
 #[derive(Debug, Parser)]
@@ -38,6 +42,15 @@ enum Command {
     /// Safe to repeat: events that the server has had are counted as duplicates. The exit code is 1
     /// if a line was refused.
     Replay(ReplayArgs),
+    /// Send the made-up life of teachers and their batches, to try and to load a service with.
+    ///
+    /// Whole lives in all six kinds of events: registrations, files, spellchecks, phases,
+    /// assessments, ends. Many batches at a time, their records interleaved; some fail, some records
+    /// are late, some come twice, some are malformed and are to be refused. Times are simulated: they
+    /// go on as life does, however fast the records are sent. The exit code is 1 if something was
+    /// not delivered, or not taken for what it is.
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(SimulateArgs),
     /// Show what it is about: an embedded server, hundreds of teachers, live events, fresh lists.
     Demo(DemoArgs),
     /// Print every setting with its default and its unit, as a file for --config.
@@ -73,15 +86,8 @@ struct ReplayArgs {
     /// Base URL of the server
     #[arg(long, default_value = "http://127.0.0.1:4003")]
     server: String,
-    /// What the server expects as X-Internal-API-Key; unset: the one kept in --data-dir
-    #[arg(long, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
-    /// Data directory of an embedded server, for its key
-    #[arg(long, default_value = "ras-data")]
-    data_dir: PathBuf,
-    /// What to send as X-Service-ID
-    #[arg(long, default_value = "admin-dashboard-service")]
-    service_id: String,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +116,7 @@ impl Cli {
         match self.command {
             Command::Serve(arguments) => serve(arguments).await.map(|()| 0),
             Command::Replay(arguments) => send(arguments).await,
+            Command::Simulate(arguments) => simulate::run(arguments, stop_on_signals()?).await,
             Command::Demo(arguments) => show(arguments).await.map(|()| 0),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);
@@ -145,27 +152,11 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn send(arguments: ReplayArgs) -> anyhow::Result<u8> {
-    let api_key = match arguments.api_key {
-        Some(key) => key,
-        None => read_key(&arguments.data_dir)?,
-    };
-    let server = arguments.server.trim_end_matches('/').to_owned();
-    let target = Target { server, api_key, service_id: arguments.service_id };
-    let summary = replay(&arguments.file, &target).await?;
+    let target = arguments.key.target(&arguments.server)?;
+    let summary = replay(&arguments.file, target).await?;
     println!("{summary}");
     summary.refused_lines().for_each(|line| println!("  {line}"));
     Ok(u8::from(!summary.refused.is_empty()))
-}
-
-fn read_key(data_dir: &std::path::Path) -> anyhow::Result<String> {
-    let path = key::path(data_dir);
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "no key: set RAS_INTERNAL_API_KEY, or --data-dir to that of the server (tried {})",
-            path.display()
-        )
-    })?;
-    Ok(text.trim().to_owned())
 }
 
 async fn show(arguments: DemoArgs) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     // A sender beside the service: of the rooms it knows only the way in.
     ("simulate", &["ingest::client"]),
     // Each subcommand is a way into one of these.
-    ("cli", &["app", "demo", "ingest::replay"]),
+    ("cli", &["app", "demo", "ingest::client", "ingest::replay", "simulate"]),
     ("app", &[]),
     ("demo", &[]),
 ];

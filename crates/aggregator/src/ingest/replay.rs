@@ -1,43 +1,20 @@
 //! `result-aggregator replay`: sends a file of envelopes to a running server.
 //!
-//! Lines go in order, in requests of many. A request that is not acknowledged is sent again: the
-//! server knows what it has applied.
+//! Lines go in order, in requests of many. How one is sent, and sent again, is in `client.rs`.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, StatusCode};
-use serde::Deserialize;
-use tokio::time::sleep;
 
+use super::client::{
+    EventsClient, LineOutcome, LineReport, REQUEST_BYTES, REQUEST_LINES, Reason, Report, Target,
+};
 use super::http::BODY_BYTES_MAX;
-use crate::apply::Backoff;
 
-/// Lines in one request: enough that the round trip costs each little, few enough for progress.
-const REQUEST_LINES: usize = 500;
-/// Bytes after which a request is sent whatever its lines.
-const REQUEST_BYTES: usize = 1024 * 1024;
-/// Attempts for one request before giving up: about a minute of a server that is away.
-const ATTEMPTS_MAX: u32 = 40;
-/// How long one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Refused lines that are listed one by one.
 const REFUSED_LISTED_MAX: usize = 20;
-
-/// Where to send, and as whom.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Base URL of the server, without a trailing slash.
-    pub server: String,
-    /// The key that the server expects.
-    pub api_key: String,
-    /// The service to appear as.
-    pub service_id: String,
-}
 
 /// What became of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,38 +27,20 @@ pub struct Summary {
     pub refused: Vec<(u64, String, String)>,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    results: Vec<LineReport>,
-}
-
-#[derive(Deserialize)]
-struct LineReport {
-    line: u64,
-    outcome: String,
-    reason: Option<Reason>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    code: String,
-    detail: String,
-}
-
 /// Sends `path`, or standard input for `-`, and shows progress on standard error.
 ///
 /// # Errors
 ///
 /// If the file cannot be read, or the server refuses a whole request or stays away. What was sent
 /// before stays applied; sending the file again is safe.
-pub async fn replay(path: &Path, target: &Target) -> anyhow::Result<Summary> {
+pub async fn replay(path: &Path, target: Target) -> anyhow::Result<Summary> {
     let (input, bytes) = open(path)?;
     let progress = progress_bar(bytes);
-    let client = Client::builder().timeout(REQUEST_TIMEOUT).build().context("build the client")?;
+    let client = EventsClient::new(target)?;
     let mut lines = Lines { input: BufReader::new(input), number: 0 };
     let mut summary = Summary::default();
     while let Some(request) = lines.next_request()? {
-        let report = send(&client, target, &request.body, &progress).await?;
+        let report = client.send(&request.body, &progress).await?;
         progress.inc(request.bytes_read);
         summary.add(report, request.first_line);
         progress.set_message(summary.to_string());
@@ -92,13 +51,11 @@ pub async fn replay(path: &Path, target: &Target) -> anyhow::Result<Summary> {
 
 impl Summary {
     fn add(&mut self, report: Report, first_line: u64) {
-        for LineReport { line, outcome, reason } in report.results {
-            match (outcome.as_str(), reason) {
-                ("applied", _) => self.applied += 1,
-                ("duplicate", _) => self.duplicate += 1,
-                (_, reason) => {
-                    let (code, detail) =
-                        reason.map(|reason| (reason.code, reason.detail)).unwrap_or_default();
+        for LineReport { line, outcome } in report.results {
+            match outcome {
+                LineOutcome::Applied => self.applied += 1,
+                LineOutcome::Duplicate => self.duplicate += 1,
+                LineOutcome::Refused { reason: Reason { code, detail } } => {
                     self.refused.push((first_line + line - 1, code, detail));
                 }
             }
@@ -177,45 +134,4 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {bytes} {binary_bytes_per_sec}  {msg}"),
     };
     bar.with_style(ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()))
-}
-
-async fn send(
-    client: &Client,
-    target: &Target,
-    body: &[u8],
-    progress: &ProgressBar,
-) -> anyhow::Result<Report> {
-    let mut backoff = Backoff::new();
-    for _ in 0..ATTEMPTS_MAX {
-        let response = client
-            .post(format!("{}/internal/v1/events", target.server))
-            .header("X-Internal-API-Key", &target.api_key)
-            .header("X-Service-ID", &target.service_id)
-            .header("Content-Type", "application/x-ndjson")
-            .body(body.to_vec())
-            .send()
-            .await;
-        let wait = match response {
-            Ok(response) if response.status().is_success() => match response.json().await {
-                Ok(report) => return Ok(report),
-                // It ended while answering; what it applied, it knows.
-                Err(_) => backoff.next_wait(),
-            },
-            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                let header = response.headers().get(RETRY_AFTER);
-                let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-                seconds.map_or_else(|| backoff.next_wait(), Duration::from_secs)
-            }
-            Ok(response) => {
-                let status = response.status();
-                let detail = response.text().await.unwrap_or_default();
-                bail!("the server answered {status}: {detail}");
-            }
-            Err(error) if error.is_builder() => return Err(error).context("form the request"),
-            Err(_) => backoff.next_wait(),
-        };
-        progress.set_message("the server is away, trying again");
-        sleep(wait).await;
-    }
-    bail!("no acknowledgement from {} after {ATTEMPTS_MAX} attempts", target.server)
 }
