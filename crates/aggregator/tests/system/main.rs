@@ -10,6 +10,7 @@ mod load;
 mod malformed;
 mod outage;
 mod service;
+mod simulate;
 mod tools;
 mod topics;
 mod visible;
