@@ -1,5 +1,8 @@
 //! The command line: what can be said, and what it does.
 
+mod key;
+mod simulate;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,13 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use self::key::KeyArgs;
+use self::simulate::SimulateArgs;
 use crate::app::App;
 use crate::client::Target;
 use crate::config::{Config, LogFormat, Overrides};
 use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
 use crate::ingest::replay::replay;
-use crate::key;
 
 /// The lists and states of essay batches, cached and never stale.
 #[derive(Debug, Parser)]
@@ -45,6 +49,15 @@ enum Command {
     /// A client of a running server, embedded or not. What a record was refused for is told by
     /// `show`; docs/dead-letters.md says what to do about each reason.
     DeadLetters(DeadLettersArgs),
+    /// Send the made-up life of teachers and their batches, to try and to load a service with.
+    ///
+    /// Whole lives in all six kinds of events: registrations, files, spellchecks, phases,
+    /// assessments, ends. Many batches at a time, their records interleaved; some fail, some records
+    /// are late, some come twice, some are malformed and are to be refused. Times are simulated: they
+    /// go on as life does, however fast the records are sent. The exit code is 1 if something was
+    /// not delivered, or not taken for what it is.
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(SimulateArgs),
     /// Show what it is about: an embedded server, hundreds of teachers, live events, fresh lists.
     Demo(DemoArgs),
     /// Print every setting with its default and its unit, as a file for --config.
@@ -96,25 +109,13 @@ struct ServerArgs {
     /// Base URL of the server
     #[arg(long, global = true, default_value = "http://127.0.0.1:4003")]
     server: String,
-    /// What the server expects as X-Internal-API-Key; unset: the one kept in --data-dir
-    #[arg(long, global = true, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
-    /// Data directory of an embedded server, for its key
-    #[arg(long, global = true, default_value = "ras-data")]
-    data_dir: PathBuf,
-    /// What to send as X-Service-ID
-    #[arg(long, global = true, default_value = "admin-dashboard-service")]
-    service_id: String,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 impl ServerArgs {
     fn target(self) -> anyhow::Result<Target> {
-        let api_key = match self.api_key {
-            Some(key) => key,
-            None => read_key(&self.data_dir)?,
-        };
-        let server = self.server.trim_end_matches('/').to_owned();
-        Ok(Target { server, api_key, service_id: self.service_id })
+        self.key.target(&self.server)
     }
 }
 
@@ -147,6 +148,7 @@ impl Cli {
             Command::DeadLetters(DeadLettersArgs { command, server }) => {
                 dead_letters::run(command, server.target()?).await
             }
+            Command::Simulate(arguments) => simulate::run(arguments, stop_on_signals()?).await,
             Command::Demo(arguments) => show(arguments).await.map(|()| 0),
             Command::Settings => {
                 print!("{}", crate::config::DEFAULTS);
@@ -186,17 +188,6 @@ async fn send(arguments: ReplayArgs) -> anyhow::Result<u8> {
     println!("{summary}");
     summary.refused_lines().for_each(|line| println!("  {line}"));
     Ok(u8::from(!summary.refused.is_empty()))
-}
-
-fn read_key(data_dir: &std::path::Path) -> anyhow::Result<String> {
-    let path = key::path(data_dir);
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "no key: set RAS_INTERNAL_API_KEY, or --data-dir to that of the server (tried {})",
-            path.display()
-        )
-    })?;
-    Ok(text.trim().to_owned())
 }
 
 async fn show(arguments: DemoArgs) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     // A sender beside the service: of the rooms it knows only the way in.
     ("simulate", &["ingest::client"]),
     // Each subcommand is a way into one of these.
-    ("cli", &["app", "dead_letters", "demo", "ingest::replay"]),
+    ("cli", &["app", "dead_letters", "demo", "ingest::replay", "simulate"]),
     // A client of a running server: it reaches the rooms over HTTP alone.
     ("dead_letters", &[]),
     ("app", &[]),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
 use crate::clock::{Clock as _, SystemClock};
+use crate::simulate::SimulatedRecord;
 
 /// A client of one server.
 pub(super) struct Client {
@@ -15,20 +17,35 @@ pub(super) struct Client {
     clock: SystemClock,
 }
 
-/// One answer, as a client sees it.
+/// One page of a list, as a client sees it.
 pub(super) struct Answer {
-    /// How many batches the teacher has.
-    pub(super) total: u64,
-    /// What the newest one's first essay is called, if it has a file.
-    pub(super) newest_file: Option<String>,
-    /// The newest batch.
-    pub(super) newest_batch: String,
-    /// Whether the cache had it.
-    pub(super) is_hit: bool,
+    page: Value,
     /// What the server says about its cache.
     pub(super) cache_status: String,
     /// From the request to the end of the answer.
     pub(super) took: Duration,
+}
+
+impl Answer {
+    /// How many batches the teacher has.
+    pub(super) fn total(&self) -> u64 {
+        self.page["pagination"]["total"].as_u64().unwrap_or_default()
+    }
+
+    /// The newest batch; null if there is none.
+    pub(super) fn newest(&self) -> &Value {
+        &self.page["batches"][0]
+    }
+
+    /// One batch, if it is on the page.
+    pub(super) fn batch(&self, id: &str) -> Option<&Value> {
+        self.page["batches"].as_array()?.iter().find(|batch| batch["batch_id"] == id)
+    }
+
+    /// Whether the cache had it.
+    pub(super) fn is_hit(&self) -> bool {
+        self.cache_status.contains("; hit")
+    }
 }
 
 impl Client {
@@ -40,9 +57,8 @@ impl Client {
         Ok(Self { http, base: base.to_owned(), key: key.to_owned(), clock: SystemClock::new() })
     }
 
-    /// Sends events and gives the time until they were acknowledged.
-    pub(super) async fn post(&self, events: &[Value]) -> anyhow::Result<Duration> {
-        let body: String = events.iter().map(|event| format!("{event}\n")).collect();
+    /// Sends a record and gives the time until it was acknowledged.
+    pub(super) async fn post(&self, record: &SimulatedRecord) -> anyhow::Result<Duration> {
         let started = self.clock.monotonic();
         let response = self
             .http
@@ -50,27 +66,21 @@ impl Client {
             .header("X-Internal-API-Key", &self.key)
             .header("X-Service-ID", "admin-dashboard-service")
             .header("Content-Type", "application/x-ndjson")
-            .body(body)
+            .body(record.bytes.clone())
             .send()
             .await
-            .context("post events")?;
+            .context("post an event")?;
         let took = self.clock.monotonic() - started;
-        let report: Value = response.json().await.context("read the answer to events")?;
-        ensure!(report["refused"] == 0, "the server refused events: {report}");
+        let report: Value = response.json().await.context("read the answer to an event")?;
+        let refused = u64::from(record.is_malformed());
+        ensure!(report["refused"] == refused, "{:?} was answered {report}", record.nature);
         Ok(took)
     }
 
     /// Reads a page of a teacher's list.
     pub(super) async fn list(&self, teacher: &str, query: &str) -> anyhow::Result<Answer> {
         let started = self.clock.monotonic();
-        let response = self
-            .http
-            .get(format!("{}/internal/v1/batches/user/{teacher}{query}", self.base))
-            .header("X-Internal-API-Key", &self.key)
-            .header("X-Service-ID", "bff-teacher-service")
-            .send()
-            .await
-            .context("read the list")?;
+        let response = self.get(&format!("user/{teacher}{query}")).await?;
         let status = response.status();
         let cache_status = response.headers().get("cache-status");
         let cache_status = cache_status.and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -80,15 +90,27 @@ impl Client {
         if !status.is_success() {
             bail!("the list was answered {status}");
         }
-        let page: Value = serde_json::from_slice(&body).context("read the list as JSON")?;
-        let newest = &page["batches"][0];
-        Ok(Answer {
-            total: page["pagination"]["total"].as_u64().context("a total")?,
-            newest_batch: newest["batch_id"].as_str().unwrap_or_default().to_owned(),
-            newest_file: newest["essays"][0]["filename"].as_str().map(str::to_owned),
-            is_hit: cache_status.contains("; hit"),
-            cache_status,
-            took,
-        })
+        let page = serde_json::from_slice(&body).context("read the list as JSON")?;
+        Ok(Answer { page, cache_status, took })
+    }
+
+    /// Reads the state of a batch; none: it is not registered.
+    pub(super) async fn status(&self, batch_id: &str) -> anyhow::Result<Option<Value>> {
+        let response = self.get(&format!("{batch_id}/status")).await?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(response.json().await.context("read the state as JSON")?)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => bail!("the state was answered {status}"),
+        }
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        self.http
+            .get(format!("{}/internal/v1/batches/{path}", self.base))
+            .header("X-Internal-API-Key", &self.key)
+            .header("X-Service-ID", "bff-teacher-service")
+            .send()
+            .await
+            .with_context(|| format!("read {path}"))
     }
 }

@@ -4,26 +4,38 @@
 //! reaches around the API.
 
 mod client;
-mod generator;
+mod expected;
+mod live;
 mod story;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
+use results::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
-use self::generator::Generator;
 use crate::app::App;
 use crate::cli::exposed;
-use crate::clock::SystemClock;
+use crate::client::Target;
 use crate::config::{Config, Overrides};
+use crate::simulate::{DeliveryOptions, Extent, Outlet, Simulation, SimulationOptions, deliver};
 
-/// Events in one request while the server is filled.
-const SEED_REQUEST_EVENTS: usize = 200;
+/// Batches that the server is filled with, for each teacher and at most. It takes seconds.
+const FIRST_BATCHES_PER_TEACHER: u64 = 2;
+const FIRST_BATCHES_MAX: u64 = 1_000;
+/// Most essays of a batch: small ones, so that many whole lives go by in little time.
+const ESSAYS_MAX: u32 = 24;
+const LIVE_ESSAYS_MAX: u32 = 12;
+/// Batches under way at a time while a person watches.
+const LIVE_BATCHES: u32 = 4;
+/// Whom the story is about, if there are so many teachers.
+const FAVOURITE_NUMBER: u32 = 17;
+/// The story and what follows it begin when the lives before have ended, in simulated time.
+const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What to show.
 #[derive(Clone, Copy, Debug)]
@@ -62,10 +74,8 @@ async fn run_in(
     let key = exposed(app.key()).to_owned();
     let running = tokio::spawn(app.run(stop.clone()));
 
-    let client = Client::new(&base, &key)?;
-    let generator = Generator::new(options.seed, options.teachers, Box::new(SystemClock::new()));
     let shown = tokio::select! {
-        shown = show(client, generator, &base, &key, options.seconds) => shown,
+        shown = show(&base, &key, options, &stop) => shown,
         () = stop.cancelled() => Ok(()),
     };
     stop.cancel();
@@ -74,17 +84,44 @@ async fn run_in(
 }
 
 async fn show(
-    client: Client,
-    mut generator: Generator,
     base: &str,
     key: &str,
-    seconds: Option<u64>,
+    options: DemoOptions,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let DemoOptions { teachers, seed, seconds, .. } = options;
+    let first = SimulationOptions {
+        seed,
+        teachers,
+        essays_max: ESSAYS_MAX,
+        extent: Extent::Batches(first_batches(teachers)),
+        ..SimulationOptions::default()
+    };
+    let story = SimulationOptions { start: a_day_after(first.start), ..first.clone() };
+    let live = SimulationOptions {
+        start: a_day_after(story.start),
+        extent: Extent::Endless,
+        essays_max: LIVE_ESSAYS_MAX,
+        batches_at_a_time: LIVE_BATCHES,
+        ..first.clone()
+    };
+
     println!("{} {base}", style("An embedded server:").bold());
-    fill(&client, &mut generator).await?;
-    story::tell(&client, &mut generator).await?;
-    print_invitation(base, key, &generator.favourite());
-    story::go_on_live(&client, &mut generator, seconds.map(Duration::from_secs)).await
+    fill(base, key, first, stop).await?;
+    let client = Client::new(base, key)?;
+    let favourite = FAVOURITE_NUMBER.min(teachers);
+    let batch = story::tell(&client, favourite, &story).await?;
+    print_invitation(base, key, &format!("teacher-{favourite}"), &batch);
+    live::go_on(&client, Simulation::new(live), seconds.map(Duration::from_secs)).await
+}
+
+fn first_batches(teachers: u32) -> u64 {
+    (FIRST_BATCHES_PER_TEACHER * u64::from(teachers)).min(FIRST_BATCHES_MAX)
+}
+
+fn a_day_after(moment: Timestamp) -> Timestamp {
+    let micros = i64::try_from(ONE_DAY.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_micros(moment.unix_micros().saturating_add(micros))
 }
 
 async fn build(directory: &std::path::Path, listen: SocketAddr) -> anyhow::Result<App> {
@@ -106,26 +143,43 @@ async fn build(directory: &std::path::Path, listen: SocketAddr) -> anyhow::Resul
     App::build(&config).await
 }
 
-/// Registers the first batches of every teacher.
-async fn fill(client: &Client, generator: &mut Generator) -> anyhow::Result<()> {
-    let events = generator.first_batches();
-    let bar = ProgressBar::new(events.len() as u64);
-    let look = ProgressStyle::with_template("  {bar:30} {pos}/{len} events, {per_sec}");
+/// Sends the whole lives of the first batches.
+async fn fill(
+    base: &str,
+    key: &str,
+    options: SimulationOptions,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner();
+    let look = ProgressStyle::with_template("  {spinner} {pos} records, {per_sec}  {msg}");
     bar.set_style(look.unwrap_or(ProgressStyle::default_bar()));
-    for group in events.chunks(SEED_REQUEST_EVENTS) {
-        client.post(group).await?;
-        bar.inc(group.len() as u64);
-    }
+    let target = Target {
+        server: base.to_owned(),
+        api_key: key.to_owned(),
+        service_id: "admin-dashboard-service".to_owned(),
+    };
+    let outlet = Outlet::server(target, bar.clone())?;
+    let delivery = DeliveryOptions { progress: bar.clone(), ..DeliveryOptions::default() };
+    let (batches, teachers) = (first_batches(options.teachers), options.teachers);
+    let summary = deliver(Simulation::new(options), outlet, &delivery, stop).await;
     bar.finish_and_clear();
-    println!("  {} events of {} teachers registered", events.len(), generator.teachers());
+    ensure!(summary.is_complete(), "the server was not filled: {summary}");
+    let events = summary.tally.events.values().sum::<u64>();
+    println!(
+        "  {batches} batches of {teachers} teachers from registration to end: {events} events in \
+         {:.1} s,\n  {} of them twice, and {} malformed records kept as dead letters",
+        summary.took.as_secs_f64(),
+        summary.tally.duplicates,
+        summary.tally.malformed,
+    );
     Ok(())
 }
 
-fn print_invitation(base: &str, key: &str, teacher: &str) {
+fn print_invitation(base: &str, key: &str, teacher: &str, batch: &str) {
     let headers = format!("-H 'X-Internal-API-Key: {key}' -H 'X-Service-ID: bff-teacher-service'");
     println!("\n{}", style("Try it:").bold());
     println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/user/{teacher}?limit=2'");
-    println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/{teacher}-1/status'");
+    println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/{batch}/status'");
     println!("  curl {base}/metrics | grep ras_cache");
     println!("  curl {base}/readyz\n");
 }

@@ -1,166 +1,121 @@
-//! What the demo shows: one teacher step by step, then everybody at once with a checker.
+//! The life of one batch in the list of one teacher, step by step.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::ensure;
-use console::{Term, style};
-use tokio::time::{interval, sleep, timeout};
+use anyhow::{Context as _, ensure};
+use console::style;
+use results::EventKind;
+use serde_json::Value;
 
 use super::client::{Answer, Client};
-use super::generator::{Generator, teacher};
+use super::expected::Expected;
+use crate::simulate::{Shares, SimulatedRecord, SimulationOptions, life_of};
 
-/// How often each of the two events is shown.
-const ROUNDS: u32 = 3;
-/// Pause between live events, so that a person can watch.
-const LIVE_PAUSE: Duration = Duration::from_millis(50);
-/// How often the live line is drawn.
-const LINE_INTERVAL: Duration = Duration::from_millis(250);
+/// How many essays the batch of the story has: few enough to follow.
+const ESSAYS: usize = 3;
+/// Most essays of the batches among which such a one is looked for.
+const ESSAYS_MAX: u32 = 8;
 
-/// One teacher: list cached, event applied, list fresh at once.
-pub(super) async fn tell(client: &Client, generator: &mut Generator) -> anyhow::Result<()> {
-    let number = generator.favourite_number();
-    let name = teacher(number);
-    println!("\n{}", style(format!("The list of {name}:")).bold());
-    print_row("step", "time", "cache", "batches");
-    for round in 1..=ROUNDS {
-        read_twice(client, &name).await?;
-        let before = client.list(&name, "").await?;
-
-        let batch = generator.batch(number);
-        let took = client.post(&[batch.event]).await?;
-        print_event("a batch is registered", took);
-        let after = client.list(&name, "").await?;
-        print_answer("read at once", &after);
-        ensure!(after.total == before.total + 1, "the list does not show the new batch");
-        ensure!(after.newest_batch == batch.id, "the new batch is not the first");
-
-        let file = format!("essay_{round}.docx");
-        let took = client.post(&[generator.slot(&batch.id, &file)]).await?;
-        print_event("a file is assigned", took);
-        let after = client.list(&name, "").await?;
-        print_answer("read at once", &after);
-        ensure!(after.newest_file == Some(file), "the list does not show the file");
-    }
-    Ok(())
-}
-
-async fn read_twice(client: &Client, name: &str) -> anyhow::Result<()> {
-    print_answer("read", &client.list(name, "").await?);
-    print_answer("read again", &client.list(name, "").await?);
-    Ok(())
-}
-
-/// Events and reads of everybody. Each event is followed by a read that must show it.
-pub(super) async fn go_on_live(
+/// Events and reads of one batch: list cached, event applied, list fresh at once. Gives its id.
+pub(super) async fn tell(
     client: &Client,
-    generator: &mut Generator,
-    time: Option<Duration>,
-) -> anyhow::Result<()> {
-    println!("{} (Ctrl-C ends it)", style("Live, every event checked by the next read:").bold());
-    let terminal = Term::stdout();
-    let mut tally = Tally::default();
-    let live = watch(client, generator, &terminal, &mut tally);
-    match time {
-        None => live.await?,
-        Some(time) => match timeout(time, live).await {
-            Ok(outcome) => outcome?,
-            Err(_) => terminal.write_line(&format!("\r{tally}"))?,
-        },
+    teacher_number: u32,
+    options: &SimulationOptions,
+) -> anyhow::Result<String> {
+    let life = small_life(teacher_number, options);
+    let (teacher, batch) = (life[0].user_id.to_string(), life[0].batch_id.to_string());
+    println!("\n{}", style(format!("The list of {teacher}:")).bold());
+    print_row("step", "time", "cache", "batches", "the newest one");
+    for step in ["read", "read again"] {
+        let answer = client.list(&teacher, "").await?;
+        print_answer(step, &answer, state(answer.newest()));
     }
-    Ok(())
+    let mut expected = Expected::default();
+    let mut shown = BTreeSet::new();
+    for record in &life {
+        let took = client.post(record).await?;
+        let newest = expected.after(record)?.context("the batch is registered first")?;
+        let answer = client.list(&teacher, "").await?;
+        ensure!(*answer.newest() == newest, "the list does not show {}", what(record.topic));
+        // Of each kind the first one. That a phase has ended, its last result has shown before.
+        let is_news = record.topic != EventKind::BatchPhaseOutcome;
+        if is_news && shown.insert(record.topic) {
+            print_event(what(record.topic), took);
+            print_answer("read at once", &answer, change(record.topic, &newest));
+        }
+    }
+    Ok(batch)
 }
 
-async fn watch(
-    client: &Client,
-    generator: &mut Generator,
-    terminal: &Term,
-    tally: &mut Tally,
-) -> anyhow::Result<()> {
-    let mut lines = interval(LINE_INTERVAL);
+/// The first undisturbed life with few essays.
+fn small_life(teacher_number: u32, options: &SimulationOptions) -> Vec<SimulatedRecord> {
+    let mut options = SimulationOptions {
+        essays_max: ESSAYS_MAX,
+        shares: Shares::UNDISTURBED,
+        ..options.clone()
+    };
     loop {
-        tally.add(&check_one(client, generator).await?);
-        tokio::select! {
-            _ = lines.tick() => tally.draw(terminal)?,
-            () = sleep(LIVE_PAUSE) => {}
+        let life = life_of(teacher_number, options.clone());
+        let files = life.iter().filter(|record| record.topic == EventKind::EssaySlotAssigned);
+        if files.count() == ESSAYS {
+            return life;
         }
+        options.seed = options.seed.wrapping_add(1);
     }
 }
 
-struct Checked {
-    is_stale: bool,
-    warm: Answer,
-    applied_in: Duration,
+/// What happened, for people.
+fn what(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::BatchEssaysRegistered => "a batch is registered",
+        EventKind::EssaySlotAssigned => "a file is assigned",
+        EventKind::SpellcheckResult => "an essay is checked",
+        EventKind::BatchPhaseOutcome => "a phase ends",
+        EventKind::AssessmentResult => "the essays are ranked",
+        EventKind::BatchPipelineCompleted => "the batch is completed",
+    }
 }
 
-/// Warms a teacher's list, changes it, reads it.
-async fn check_one(client: &Client, generator: &mut Generator) -> anyhow::Result<Checked> {
-    let number = generator.any_teacher();
-    let name = teacher(number);
-    client.list(&name, "?limit=5").await?;
-    let warm = client.list(&name, "?limit=5").await?;
-    let batch = generator.batch(number);
-    let applied_in = client.post(&[batch.event]).await?;
-    let after = client.list(&name, "?limit=5").await?;
-    Ok(Checked { is_stale: after.newest_batch != batch.id, warm, applied_in })
-}
-
-#[derive(Default)]
-struct Tally {
-    events: u64,
-    hits: u64,
-    stale: u64,
-    hit_time: Duration,
-    event_time: Duration,
-}
-
-impl Tally {
-    fn add(&mut self, checked: &Checked) {
-        self.events += 1;
-        self.stale += u64::from(checked.is_stale);
-        self.event_time = checked.applied_in;
-        if checked.warm.is_hit {
-            self.hits += 1;
-            self.hit_time = checked.warm.took;
+/// What the batch shows of it.
+fn change(kind: EventKind, batch: &Value) -> String {
+    let essays = || batch["essays"].as_array().into_iter().flatten();
+    let all = |field: &'static str| essays().filter_map(move |essay| essay[field].as_str());
+    match kind {
+        EventKind::EssaySlotAssigned => all("filename").collect(),
+        EventKind::SpellcheckResult => {
+            format!("{}, {} checked", state(batch), all("spellcheck_status").count())
         }
-    }
-
-    fn draw(&self, terminal: &Term) -> anyhow::Result<()> {
-        if terminal.is_term() {
-            terminal.clear_line()?;
-            terminal.write_str(&format!("\r{self}"))?;
-        } else if self.events.is_multiple_of(20) {
-            terminal.write_line(&self.to_string())?;
+        EventKind::AssessmentResult => {
+            let ranks = essays().filter_map(|essay| essay["cj_rank"].as_u64());
+            let ranks: Vec<_> = ranks.map(|rank| rank.to_string()).collect();
+            format!("{}, ranks {}", state(batch), ranks.join(" "))
         }
-        Ok(())
+        EventKind::BatchPipelineCompleted => {
+            format!("ended {}", batch["processing_completed_at"].as_str().unwrap_or_default())
+        }
+        EventKind::BatchEssaysRegistered | EventKind::BatchPhaseOutcome => state(batch),
     }
 }
 
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, hits, stale, hit_time, event_time } = self;
-        let (event, hit) = (milliseconds(*event_time), milliseconds(*hit_time));
-        write!(
-            f,
-            "  {events} events, {hits} hits, {stale} stale; last event {event}, last hit {hit}"
-        )
-    }
+fn state(batch: &Value) -> String {
+    batch["overall_status"].as_str().unwrap_or_default().to_owned()
 }
 
-fn print_row(step: &str, time: &str, cache: &str, batches: &str) {
-    println!("  {step:<24}{time:>10}   {cache:<34}{batches}");
+fn print_row(step: &str, time: &str, cache: &str, batches: &str, newest: &str) {
+    println!("  {step:<23}{time:>9}   {cache:<29}{batches:<9}{newest}");
 }
 
-fn print_answer(step: &str, answer: &Answer) {
-    let batches = answer.total.to_string();
-    print_row(step, &milliseconds(answer.took), &answer.cache_status, &batches);
+fn print_answer(step: &str, answer: &Answer, newest: String) {
+    let batches = answer.total().to_string();
+    print_row(step, &milliseconds(answer.took), &answer.cache_status, &batches, &newest);
 }
 
 fn print_event(step: &str, took: Duration) {
-    let row = format!("  {step:<24}{:>10}   committed, dropped, acknowledged", milliseconds(took));
+    let row = format!("  {step:<23}{:>9}   committed, dropped, acknowledged", milliseconds(took));
     println!("{}", style(row).cyan());
 }
 
-fn milliseconds(time: Duration) -> String {
+pub(super) fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }

@@ -4,6 +4,7 @@
 //! with its bytes, and only when all of that has happened is anything acknowledged. This room
 //! decides nothing about batches and reads no rows.
 
+pub mod client;
 pub mod dead_letters;
 pub mod http;
 pub mod intake;

@@ -1,24 +1,19 @@
 //! `result-aggregator replay`: sends a file of envelopes to a running server.
 //!
-//! Lines go in order, in requests of many. A request that is not acknowledged is sent again: the
-//! server knows what it has applied.
+//! Lines go in order, in requests of many. How one is sent, and sent again, is in `client.rs`.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
 
+use super::client::{
+    EventsClient, LineOutcome, LineReport, REQUEST_BYTES, REQUEST_LINES, Reason, Report,
+};
 use super::http::BODY_BYTES_MAX;
-use crate::client::{Client, Target};
+use crate::client::Target;
 
-/// Lines in one request: enough that the round trip costs each little, few enough for progress.
-const REQUEST_LINES: usize = 500;
-/// Bytes after which a request is sent whatever its lines.
-const REQUEST_BYTES: usize = 1024 * 1024;
 /// Refused lines that are listed one by one.
 const REFUSED_LISTED_MAX: usize = 20;
 
@@ -33,24 +28,6 @@ pub struct Summary {
     pub refused: Vec<(u64, String, String)>,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    results: Vec<LineReport>,
-}
-
-#[derive(Deserialize)]
-struct LineReport {
-    line: u64,
-    outcome: String,
-    reason: Option<Reason>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    code: String,
-    detail: String,
-}
-
 /// Sends `path`, or standard input for `-`, and shows progress on standard error.
 ///
 /// # Errors
@@ -60,11 +37,11 @@ struct Reason {
 pub async fn replay(path: &Path, target: Target) -> anyhow::Result<Summary> {
     let (input, bytes) = open(path)?;
     let progress = progress_bar(bytes);
-    let client = Client::new(target)?;
+    let client = EventsClient::new(target)?;
     let mut lines = Lines { input: BufReader::new(input), number: 0 };
     let mut summary = Summary::default();
     while let Some(request) = lines.next_request()? {
-        let report = send(&client, request.body, &progress).await?;
+        let report = client.send(&request.body, &progress).await?;
         progress.inc(request.bytes_read);
         summary.add(report, request.first_line);
         progress.set_message(summary.to_string());
@@ -75,13 +52,11 @@ pub async fn replay(path: &Path, target: Target) -> anyhow::Result<Summary> {
 
 impl Summary {
     fn add(&mut self, report: Report, first_line: u64) {
-        for LineReport { line, outcome, reason } in report.results {
-            match (outcome.as_str(), reason) {
-                ("applied", _) => self.applied += 1,
-                ("duplicate", _) => self.duplicate += 1,
-                (_, reason) => {
-                    let (code, detail) =
-                        reason.map(|reason| (reason.code, reason.detail)).unwrap_or_default();
+        for LineReport { line, outcome } in report.results {
+            match outcome {
+                LineOutcome::Applied => self.applied += 1,
+                LineOutcome::Duplicate => self.duplicate += 1,
+                LineOutcome::Refused { reason: Reason { code, detail } } => {
                     self.refused.push((first_line + line - 1, code, detail));
                 }
             }
@@ -160,13 +135,4 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {bytes} {binary_bytes_per_sec}  {msg}"),
     };
     bar.with_style(ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()))
-}
-
-async fn send(client: &Client, body: Vec<u8>, progress: &ProgressBar) -> anyhow::Result<Report> {
-    let request = client
-        .request(Method::POST, "/events")
-        .header(CONTENT_TYPE, "application/x-ndjson")
-        .body(body);
-    let waiting = || progress.set_message("the server is away, trying again");
-    client.ask_patiently(request, waiting).await
 }

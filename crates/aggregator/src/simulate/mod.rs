@@ -2,7 +2,7 @@
 //!
 //! [`Simulation`] is an iterator of records as other services would send them: registrations, files,
 //! results, ends; some late, some twice, some malformed. It holds a bounded number of batches,
-//! however many it makes. Whoever wants to know what state the records lead to, decodes and folds
+//! however many it makes. [`deliver`] sends them, to a file, a server or a broker. Whoever wants to know what state the records lead to, decodes and folds
 //! them with `results`; nothing here knows.
 
 mod batch;
@@ -16,11 +16,19 @@ mod share;
 mod stream;
 mod zipf;
 
+mod deliver;
+mod outlet;
+mod pace;
+mod summary;
+
+pub use self::deliver::{DeliveryOptions, deliver};
 pub use self::fault::Fault;
 pub use self::options::{
     BATCHES_AT_A_TIME_MAX, ESSAYS_PER_BATCH_MAX, Extent, LATE_MAX, Shares, SimulationOptions,
     TEACHERS_MAX, ZIPF_EXPONENT_MAX,
 };
+pub use self::outlet::Outlet;
 pub use self::record::{Nature, SimulatedRecord};
 pub use self::share::{Share, ShareError};
 pub use self::stream::{Simulation, life_of};
+pub use self::summary::{Receipt, Summary, Tally};

@@ -152,7 +152,9 @@ async fn a_file_is_replayed_with_duplicates_and_refused_lines_told() {
 async fn the_demo_tells_its_story_and_ends() {
     let (code, said) = run(program(&["demo", "--teachers", "30", "--seconds", "2"])).await;
     assert_eq!(code, 0, "{said}");
-    for part in ["read again", "hit", "committed, dropped, acknowledged", "curl -i", "0 stale"] {
+    let steps = ["is registered", "is assigned", "is checked", "are ranked", "is completed"];
+    let parts = ["read again", "hit", "committed, dropped, acknowledged", "curl -i", " 0 stale"];
+    for part in parts.into_iter().chain(steps) {
         assert!(said.contains(part), "{part:?} in {said}");
     }
 }

@@ -13,6 +13,7 @@ mod malformed;
 mod outage;
 mod retention;
 mod service;
+mod simulate;
 mod tools;
 mod topics;
 mod visible;

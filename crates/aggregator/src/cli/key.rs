@@ -1,0 +1,45 @@
+//! As whom a command speaks to a running server.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::client::Target;
+use crate::key;
+
+#[derive(Debug, Args)]
+pub(super) struct KeyArgs {
+    /// What the server expects as X-Internal-API-Key; unset: the one kept in --data-dir
+    #[arg(long, global = true, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Data directory of an embedded server, for its key
+    #[arg(long, global = true, default_value = "ras-data")]
+    data_dir: PathBuf,
+    /// What to send as X-Service-ID
+    #[arg(long, global = true, default_value = "admin-dashboard-service")]
+    service_id: String,
+}
+
+impl KeyArgs {
+    /// The server at this base URL, with the key.
+    pub(super) fn target(self, server: &str) -> anyhow::Result<Target> {
+        let api_key = match self.api_key {
+            Some(key) => key,
+            None => read_key(&self.data_dir)?,
+        };
+        let server = server.trim_end_matches('/').to_owned();
+        Ok(Target { server, api_key, service_id: self.service_id })
+    }
+}
+
+fn read_key(data_dir: &Path) -> anyhow::Result<String> {
+    let path = key::path(data_dir);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "no key: set RAS_INTERNAL_API_KEY, or --data-dir to that of the server (tried {})",
+            path.display()
+        )
+    })?;
+    Ok(text.trim().to_owned())
+}
