@@ -2,15 +2,18 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod checker;
 mod consistency;
 mod crash;
 mod database;
 mod dead_letters;
 mod events;
+mod journal;
 mod lifecycle;
 mod load;
 mod malformed;
 mod outage;
+mod replicas;
 mod retention;
 mod service;
 mod simulate;

@@ -7,13 +7,15 @@ use aggregator::store::Place;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::error::KafkaResult;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use results::EventKind;
 use testkit::{Kafka, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::journal::Offsets;
 use crate::tools::PATIENCE;
 
 pub(crate) const PARTITIONS: u16 = 4;
@@ -82,6 +84,12 @@ impl Broker {
         }
     }
 
+    /// Hands a record to the producer, and does not wait until the broker has it.
+    pub(crate) fn enqueue(&self, topic: &str, key: &str, bytes: &[u8]) -> DeliveryFuture {
+        let record = FutureRecord::to(topic).key(key).payload(bytes);
+        self.producer.send_result(record).map_err(|(error, _)| error).expect("room")
+    }
+
     /// How many records the service has not acknowledged.
     pub(crate) async fn unacknowledged(&self) -> i64 {
         let observer = self.observer();
@@ -107,14 +115,29 @@ impl Broker {
         .await;
     }
 
-    fn observer(&self) -> BaseConsumer {
+    pub(crate) fn observer(&self) -> BaseConsumer {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.kafka.brokers()).set("group.id", GROUP);
         config.create().expect("an observer")
     }
 }
 
-fn unacknowledged(observer: &BaseConsumer) -> rdkafka::error::KafkaResult<i64> {
+/// The next offset of each partition, as far as the service has acknowledged.
+pub(crate) fn acknowledged(observer: &BaseConsumer) -> KafkaResult<Offsets> {
+    let mut all = TopicPartitionList::new();
+    for kind in EventKind::ALL {
+        all.add_partition_range(kind.topic(), 0, i32::from(PARTITIONS) - 1);
+    }
+    let committed = observer.committed_offsets(all, Duration::from_secs(10))?;
+    let next = committed.elements().into_iter().filter_map(|element| {
+        let next = element.offset().to_raw().filter(|offset| *offset >= 0)?;
+        let topic = EventKind::from_topic(element.topic()).expect("a topic of ours");
+        Some(((topic, element.partition()), next))
+    });
+    Ok(next.collect())
+}
+
+fn unacknowledged(observer: &BaseConsumer) -> KafkaResult<i64> {
     let limit = Duration::from_secs(10);
     let mut all = TopicPartitionList::new();
     for kind in EventKind::ALL {
