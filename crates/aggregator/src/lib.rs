@@ -1,7 +1,8 @@
 //! The result aggregator service, as a library for its binary and its tests.
 //!
 //! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`. `app`
-//! alone names every concrete type. ARCHITECTURE.md walks through it.
+//! alone names every concrete type. ARCHITECTURE.md walks through it. `simulate` makes events for trials
+//! and tests.
 
 pub mod ingest;
 

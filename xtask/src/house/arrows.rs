@@ -166,6 +166,8 @@ mod tests {
         check("store/rows.rs", "use crate::api::*;", &["api"]);
         check("cli.rs", "use crate::ingest::{replay, kafka};", &["ingest::kafka"]);
         check("apply/mod.rs", "use crate::app::App;", &["app::App"]);
+        check("simulate/outlet.rs", "use crate::ingest::{client, http};", &["ingest::http"]);
+        check("ingest/replay.rs", "use crate::simulate::Simulation;", &["simulate::Simulation"]);
         check("clock.rs", "use crate::store;", &["store"]);
     }
 
