@@ -26,7 +26,7 @@ const EXAMPLES_MAX: usize = 5;
 
 /// What readers and their judge share.
 pub(crate) struct Checker {
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) journal: Journal,
     /// What was acknowledged, at some moment not long ago.
     pub(crate) acknowledged: RwLock<Arc<Offsets>>,
     /// The processes there are now.
@@ -49,9 +49,9 @@ pub(crate) struct Seen {
 }
 
 impl Checker {
-    pub(crate) fn new(journal: Arc<Journal>, clients: Vec<Client>) -> Self {
+    pub(crate) fn new(clients: Vec<Client>) -> Self {
         Self {
-            journal,
+            journal: Journal::default(),
             acknowledged: RwLock::default(),
             clients: RwLock::new(clients),
             is_over: AtomicBool::new(false),
@@ -62,6 +62,11 @@ impl Checker {
     /// What was acknowledged by now.
     pub(crate) fn acknowledged(&self) -> Arc<Offsets> {
         self.acknowledged.read().unwrap().clone()
+    }
+
+    /// How many records the broker has that are not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> i64 {
+        self.journal.unacknowledged(&self.acknowledged())
     }
 
     /// Reads until it is over.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aggregator::simulate::{Extent, Simulation, SimulationOptions};
+use aggregator::simulate::{Extent, SimulatedRecord, Simulation, SimulationOptions};
 use aggregator::store::{
-    BatchRepository as _, OutboxRepository as _, Place, Position, PostgresOptions,
+    self, BatchRepository as _, OutboxRepository as _, Position, PostgresOptions,
     PostgresRepository,
 };
+use rdkafka::producer::future_producer::Delivery;
 use results::{BatchId, EssayId, EventId, Needs, Rows, announcements};
-use testkit::{Postgres, eventually, postgres, seed};
+use testkit::{Postgres, Redis, eventually, postgres, seed};
 use tokio::task::JoinSet;
 
 use crate::checker::{Checker, status_of};
@@ -36,76 +37,145 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_come_and_go_and_nothing_is_lost_twice_or_stale() {
-    let seed = seed();
-    let broker = Arc::new(Broker::start().await);
-    let (server, redis) = tokio::join!(postgres(), redis());
-    let database = server.create_database().await;
-    let replica =
-        || ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start();
-    let (one, two) = tokio::join!(replica(), replica());
-
-    let journal = Arc::new(Journal::default());
-    let clients = vec![one.client.clone(), two.client.clone()];
-    let checker = Arc::new(Checker::new(Arc::clone(&journal), clients));
-    let sent = Arc::new(AtomicUsize::new(0));
-    let mut readers = JoinSet::new();
-    for reader in 0..READERS {
-        let checker = Arc::clone(&checker);
-        readers.spawn(async move { checker.read(seed ^ reader).await });
-    }
-    let watching = tokio::spawn(watch(Arc::clone(&broker), Arc::clone(&checker)));
-    let sending = send(&broker, &checker, seed, &sent);
-    let trouble = come_and_go(replica, [one, two], &checker, &sent);
-    let ((), services) = tokio::join!(sending, trouble);
-
-    eventually(RUN_MAX, "everything acknowledged", || async {
-        match journal.unacknowledged(&checker.acknowledged()) {
-            0 => Ok(()),
-            count => Err(count),
-        }
-    })
-    .await;
-    checker.is_over.store(true, Ordering::SeqCst);
-    while let Some(reader) = readers.join_next().await {
-        reader.expect("no reader panics");
-    }
-    watching.abort();
-
-    println!("{:?}", checker.seen);
-    assert_eq!(checker.seen.stale.load(Ordering::Relaxed), 0, "{:?}", checker.seen);
-    assert!(checker.seen.exact.load(Ordering::Relaxed) > 1_000, "{:?}", checker.seen);
-    assert!(checker.seen.hits.load(Ordering::Relaxed) > 1_000, "{:?}", checker.seen);
-    compare(&journal, server, &database, &services).await;
+    let place = Place::new().await;
+    let (one, two) = tokio::join!(place.replica(None), place.replica(None));
+    let run = Run::start(&place, &[&one, &two], false);
+    let ((), services) =
+        tokio::join!(run.send(&place.broker), come_and_go(&place, [one, two], &run));
+    let checker = run.end().await;
+    let seen = &checker.seen;
+    assert_eq!(seen.stale.load(Ordering::Relaxed), 0, "{seen:?}");
+    assert!(seen.exact.load(Ordering::Relaxed) > 1_000, "{seen:?}");
+    assert!(seen.hits.load(Ordering::Relaxed) > 1_000, "{seen:?}");
+    compare(&checker.journal, place.server, &place.database, &services).await;
 }
 
-/// Sends simulated life, never too far ahead of the service.
-async fn send(broker: &Broker, checker: &Checker, seed: u64, sent: &AtomicUsize) {
-    let options = SimulationOptions {
-        seed,
-        extent: Extent::Records(RECORDS as u64),
-        teachers: 200,
-        zipf_exponent: 0.8,
-        ..SimulationOptions::default()
-    };
-    let mut records = Simulation::new(options).peekable();
-    while records.peek().is_some() {
-        let mut deliveries = Vec::with_capacity(CHUNK);
-        for record in records.by_ref().take(CHUNK) {
-            let ticket = checker.journal.note(&record);
+/// The same with a cache that stores what was loaded before a drop: the checker notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_token_check_the_same_life_is_read_stale() {
+    let place = Place::new().await;
+    let mutant = Some("fill-without-token-check");
+    let (one, two) = tokio::join!(place.replica(mutant), place.replica(mutant));
+    let run = Run::start(&place, &[&one, &two], true);
+    run.send(&place.broker).await;
+    let seen = &run.end().await.seen;
+    assert!(seen.stale.load(Ordering::Relaxed) > 0, "{seen:?}");
+}
+
+/// The servers, of which replicas are a part or leave.
+struct Place {
+    broker: Arc<Broker>,
+    redis: Redis,
+    server: &'static Postgres,
+    database: String,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let broker = Arc::new(Broker::start().await);
+        let (server, redis) = tokio::join!(postgres(), redis());
+        Self { broker, redis, server, database: server.create_database().await }
+    }
+
+    async fn replica(&self, mutant: Option<&str>) -> Service {
+        let mut builder = ServiceBuilder::on(&self.database, &self.redis.url());
+        if let Some(mutant) = mutant {
+            builder = builder.variable("FAULT_MUTANT", mutant);
+        }
+        builder.kafka(&self.broker.kafka.brokers()).start().await
+    }
+}
+
+/// Simulated life on its way, and readers that check what is shown of it.
+struct Run {
+    seed: u64,
+    checker: Arc<Checker>,
+    /// Whether the first stale read ends it.
+    until_stale: bool,
+    sent: AtomicUsize,
+    tasks: JoinSet<()>,
+}
+
+impl Run {
+    fn start(place: &Place, services: &[&Service], until_stale: bool) -> Self {
+        let seed = seed();
+        let clients = services.iter().map(|service| service.client.clone()).collect();
+        let checker = Arc::new(Checker::new(clients));
+        let mut tasks = JoinSet::new();
+        for reader in 0..READERS {
+            let checker = Arc::clone(&checker);
+            tasks.spawn(async move { checker.read(seed ^ reader).await });
+        }
+        tasks.spawn(watch(Arc::clone(&place.broker), Arc::clone(&checker)));
+        Self { seed, checker, until_stale, sent: AtomicUsize::new(0), tasks }
+    }
+
+    /// Waits until everything is acknowledged, and for the last answers.
+    async fn end(mut self) -> Arc<Checker> {
+        eventually(RUN_MAX, "everything acknowledged", || async {
+            match self.checker.unacknowledged() {
+                0 => Ok(()),
+                count => Err(count),
+            }
+        })
+        .await;
+        self.checker.is_over.store(true, Ordering::SeqCst);
+        while let Some(task) = self.tasks.join_next().await {
+            task.expect("no reader panics");
+        }
+        println!("{:?}", self.checker.seen);
+        self.checker
+    }
+
+    /// Sends simulated life, never too far ahead of the service.
+    async fn send(&self, broker: &Broker) {
+        let options = SimulationOptions {
+            seed: self.seed,
+            extent: Extent::Records(RECORDS as u64),
+            teachers: 200,
+            zipf_exponent: 0.8,
+            ..SimulationOptions::default()
+        };
+        let mut records = Simulation::new(options).peekable();
+        while records.peek().is_some() && !self.is_over() {
+            let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
+            self.send_chunk(broker, &chunk).await;
+            eventually(RUN_MAX, "the service to catch up", || async {
+                match self.checker.unacknowledged() {
+                    ..=UNACKNOWLEDGED_MAX => Ok(()),
+                    count => Err(count),
+                }
+            })
+            .await;
+        }
+    }
+
+    async fn send_chunk(&self, broker: &Broker, chunk: &[SimulatedRecord]) {
+        let journal = &self.checker.journal;
+        let mut deliveries = Vec::with_capacity(chunk.len());
+        for record in chunk {
+            let ticket = journal.note(record);
             let delivery = broker.enqueue(record.topic.topic(), &record.key, &record.bytes);
             deliveries.push((ticket, delivery));
         }
-        let count = deliveries.len();
         for (ticket, delivery) in deliveries {
             let delivered = delivery.await.expect("the producer lives");
-            let delivery = delivered.map_err(|(error, _)| error).expect("the broker takes it");
-            let place = Place { partition: delivery.partition, offset: delivery.offset };
-            checker.journal.delivered(&ticket, place);
+            let Delivery { partition, offset, .. } =
+                delivered.map_err(|(error, _)| error).expect("the broker takes it");
+            journal.delivered(&ticket, store::Place { partition, offset });
         }
-        sent.fetch_add(count, Ordering::SeqCst);
-        eventually(RUN_MAX, "the service to catch up", || async {
-            match checker.journal.unacknowledged(&checker.acknowledged()) {
-                ..=UNACKNOWLEDGED_MAX => Ok(()),
+        self.sent.fetch_add(chunk.len(), Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.until_stale && self.checker.seen.stale.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until so many fifths of all records are sent.
+    async fn fifth(&self, number: usize) {
+        eventually(RUN_MAX, "the next part of the way", || async {
+            match self.sent.load(Ordering::SeqCst) {
+                count if count >= number * RECORDS / 5 => Ok(()),
                 count => Err(count),
             }
         })
@@ -113,10 +183,10 @@ async fn send(broker: &Broker, checker: &Checker, seed: u64, sent: &AtomicUsize)
     }
 }
 
-/// Looks at the offsets that the service has acknowledged, again and again.
+/// Looks at the offsets that the service has acknowledged, again and again until it is over.
 async fn watch(broker: Arc<Broker>, checker: Arc<Checker>) {
     let observer = Arc::new(broker.observer());
-    loop {
+    while !checker.is_over.load(Ordering::SeqCst) {
         let observer = Arc::clone(&observer);
         let looked = tokio::task::spawn_blocking(move || acknowledged(&observer)).await;
         // A rebalance may be in the way; the next look will tell.
@@ -134,40 +204,26 @@ async fn watch(broker: Arc<Broker>, checker: Arc<Checker>) {
 }
 
 /// Each fifth of the way something happens to a replica, and the partitions are shared out anew.
-async fn come_and_go<R: Future<Output = Service>>(
-    replica: impl Fn() -> R,
-    [one, two]: [Service; 2],
-    checker: &Checker,
-    sent: &AtomicUsize,
-) -> Vec<Service> {
-    let fifth = |number| async move {
-        eventually(RUN_MAX, "the next part of the way", || async {
-            match sent.load(Ordering::SeqCst) {
-                count if count >= number * RECORDS / 5 => Ok(()),
-                count => Err(count),
-            }
-        })
-        .await;
-    };
-    let are = |services: &[&Service]| {
+async fn come_and_go(place: &Place, [one, two]: [Service; 2], run: &Run) -> Vec<Service> {
+    let ask = |services: &[&Service]| {
         let clients = services.iter().map(|service| service.client.clone()).collect();
-        *checker.clients.write().unwrap() = clients;
+        *run.checker.clients.write().unwrap() = clients;
     };
-    fifth(1).await;
-    are(&[&one]);
+    run.fifth(1).await;
+    ask(&[&one]);
     two.process.terminate().await;
     assert!(two.process.wait(PATIENCE).await.success());
-    fifth(2).await;
-    let three = replica().await;
-    are(&[&one, &three]);
-    fifth(3).await;
-    are(&[&three]);
+    run.fifth(2).await;
+    let three = place.replica(None).await;
+    ask(&[&one, &three]);
+    run.fifth(3).await;
+    ask(&[&three]);
     one.process.kill().await;
-    let four = replica().await;
-    are(&[&three, &four]);
-    fifth(4).await;
-    let five = replica().await;
-    are(&[&three, &four, &five]);
+    let four = place.replica(None).await;
+    ask(&[&three, &four]);
+    run.fifth(4).await;
+    let five = place.replica(None).await;
+    ask(&[&three, &four, &five]);
     vec![three, four, five]
 }
 
