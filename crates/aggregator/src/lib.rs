@@ -23,4 +23,5 @@ pub mod fault;
 pub mod health;
 pub mod key;
 pub mod metrics;
+pub mod parameters;
 pub mod problem;
