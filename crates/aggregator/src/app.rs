@@ -15,6 +15,7 @@ use freshset::{Cache, Namespace, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,6 +33,10 @@ use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{KafkaConsumer, KafkaOptions};
 use crate::key;
 use crate::metrics::Metrics;
+use crate::publish::http::OutboxState;
+use crate::publish::{
+    self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
+};
 use crate::store::{
     PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository, StoreError,
 };
@@ -49,6 +54,8 @@ pub struct App {
     router: axum::Router,
     limits: ServerLimits,
     consumer: Option<KafkaConsumer>,
+    relay: Option<Relay>,
+    clock: Arc<dyn Clock>,
     repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
@@ -82,11 +89,16 @@ impl App {
         let intake =
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
+        let relay = relay(config, repository.clone(), &clock, &metrics)?;
         let events = http::router(EventsState {
             intake,
             clock: Arc::clone(&clock),
             wait_max: config.http.events_wait,
             places: Arc::new(Semaphore::new(http::REQUESTS_MAX)),
+        });
+        let outbox = publish::http::router(OutboxState {
+            repository: repository.clone(),
+            read_timeout: config.http.read_timeout,
         });
         let state = ApiState {
             repository: repository.clone(),
@@ -95,7 +107,7 @@ impl App {
             metrics: metrics.clone(),
             health,
             limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
-            clock,
+            clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
         };
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -106,12 +118,14 @@ impl App {
             grace: config.http.stop_grace,
             ..ServerLimits::default()
         };
-        let router = api::router(state, events);
+        let router = api::router(state, events.merge(outbox));
         Ok(Self {
             listener,
             router,
             limits,
             consumer,
+            relay,
+            clock,
             repository,
             cache,
             metrics,
@@ -136,15 +150,22 @@ impl App {
 
     /// Runs until `stop` fires; then every part finishes what it has under way.
     pub async fn run(self, stop: CancellationToken) {
-        let gauges = tokio::spawn(show_gauges(self.cache, self.metrics));
+        let mut gauges = JoinSet::new();
+        gauges.spawn(show_gauges(self.cache, self.metrics.clone()));
+        gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics));
         let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
-        match self.consumer {
-            Some(consumer) => {
-                tokio::join!(serving, consumer.run(stop));
+        let consuming = async {
+            if let Some(consumer) = self.consumer {
+                consumer.run(stop.clone()).await;
             }
-            None => serving.await,
-        }
-        gauges.abort();
+        };
+        let publishing = async {
+            if let Some(relay) = self.relay {
+                relay.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(serving, consuming, publishing);
+        gauges.abort_all();
         if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
             tracing::warn!("left the database without a goodbye");
         }
@@ -278,6 +299,21 @@ fn consumer(
         health.clone(),
     );
     Ok(Some(consumer.context("prepare the kafka consumer")?))
+}
+
+fn relay(
+    config: &Config,
+    repository: Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<Relay>> {
+    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
+    let delivery_timeout = config.publish.delivery_timeout;
+    let options = KafkaPublisherOptions { brokers: brokers.clone(), delivery_timeout };
+    let publisher = KafkaPublisher::new(&options).context("prepare the kafka producer")?;
+    let options = RelayOptions { poll: config.publish.poll, delivery_timeout };
+    let (publisher, clock) = (Arc::new(publisher), Arc::clone(clock));
+    Ok(Some(Relay::new(repository, publisher, options, clock, metrics.clone())))
 }
 
 async fn show_gauges(cache: CacheManager, metrics: Metrics) {

@@ -53,6 +53,8 @@ pub struct Config {
     pub postgres: PostgresConfig,
     /// The consumer.
     pub kafka: KafkaConfig,
+    /// The announcements.
+    pub publish: PublishConfig,
 }
 
 /// How log lines look.
@@ -127,6 +129,21 @@ pub struct KafkaConfig {
     /// How long the broker waits for a silent member.
     #[serde(rename = "session_timeout_seconds", deserialize_with = "seconds")]
     pub session_timeout: Duration,
+}
+
+/// The announcements.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishConfig {
+    /// How often to look for some unasked.
+    #[serde(rename = "poll_seconds", deserialize_with = "seconds")]
+    pub poll: Duration,
+    /// Limit of the wait for an acknowledgement.
+    #[serde(rename = "delivery_timeout_seconds", deserialize_with = "seconds")]
+    pub delivery_timeout: Duration,
+    /// How long they are kept.
+    #[serde(rename = "keep_hours", deserialize_with = "hours")]
+    pub keep: Duration,
 }
 
 /// What was said on the command line. `None`: not said.
@@ -226,6 +243,7 @@ impl Config {
         if !(1..=30 * 24 * 3600).contains(&self.cache.entry_ttl.as_secs()) {
             return wrong("cache.entry_ttl_seconds: allowed are 1 to 2592000 (30 days)".into());
         }
+        self.publish.check()?;
         let positive = [
             ("http.connections_max", self.http.connections_max as u64),
             ("http.read_timeout_seconds", self.http.read_timeout.as_secs()),
@@ -245,6 +263,25 @@ impl Config {
         }
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => wrong(format!("{key} is 0: allowed are numbers from 1")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl PublishConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        const HOUR_SECONDS: u64 = 3600;
+        let ranges = [
+            ("publish.poll_seconds", self.poll.as_secs(), HOUR_SECONDS),
+            // A claim on the outbox is held for as long as two deliveries may take.
+            ("publish.delivery_timeout_seconds", self.delivery_timeout.as_secs(), 300),
+            // Ten years, so that no date is out of range.
+            ("publish.keep_hours", self.keep.as_secs() / HOUR_SECONDS, 10 * 366 * 24),
+        ];
+        match ranges.iter().find(|(_, value, max)| !(1..=*max).contains(value)) {
+            Some((key, _, max)) => {
+                Err(ConfigError::Contradiction(format!("{key}: allowed are 1 to {max}")))
+            }
             None => Ok(()),
         }
     }
@@ -273,6 +310,10 @@ fn non_empty_secret<'de, D: Deserializer<'de>>(
 
 fn seconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     u64::deserialize(source).map(Duration::from_secs)
+}
+
+fn hours<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    u64::deserialize(source).map(|hours| Duration::from_secs(hours.saturating_mul(3600)))
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {

@@ -1,6 +1,7 @@
 //! The result aggregator service, as a library for its binary and its tests.
 //!
-//! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`. `app`
+//! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`;
+//! `publish` → `store`. `app`
 //! alone names every concrete type. ARCHITECTURE.md walks through it.
 
 pub mod ingest;
@@ -12,6 +13,8 @@ pub mod store;
 pub mod cache;
 
 pub mod api;
+
+pub mod publish;
 
 pub mod app;
 pub mod backoff;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
@@ -72,6 +73,11 @@ struct Instruments {
     dead_letters: Family<RefusedLabels, Counter>,
     apply: Histogram,
     event_lag: Histogram,
+    outbox_published: Family<TopicLabels, Counter>,
+    outbox_send_failures: Family<SendFailureLabels, Counter>,
+    outbox_unpublished: Gauge,
+    outbox_oldest_age: Gauge<f64, AtomicU64>,
+    outbox_delay: Histogram,
 }
 
 impl Metrics {
@@ -164,6 +170,26 @@ impl Metrics {
         self.instruments.event_lag.observe(lag.as_secs_f64());
     }
 
+    /// Counts one announcement that a broker acknowledged, `delay` after it was written.
+    pub fn outbox_published(&self, topic: &str, delay: Duration) {
+        let labels = TopicLabels { topic: topic.to_owned() };
+        self.instruments.outbox_published.get_or_create(&labels).inc();
+        self.instruments.outbox_delay.observe(delay.as_secs_f64());
+    }
+
+    /// Counts one attempt to send an announcement that failed, and why.
+    pub fn outbox_send_failed(&self, topic: &str, reason: &'static str) {
+        let labels = SendFailureLabels { topic: topic.to_owned(), reason };
+        self.instruments.outbox_send_failures.get_or_create(&labels).inc();
+    }
+
+    /// Shows how many announcements are not published, and how old the oldest of them is.
+    pub fn set_outbox_depth(&self, unpublished: u64, oldest_age: Duration) {
+        let unpublished = i64::try_from(unpublished).unwrap_or(i64::MAX);
+        self.instruments.outbox_unpublished.set(unpublished);
+        self.instruments.outbox_oldest_age.set(oldest_age.as_secs_f64());
+    }
+
     /// Everything counted so far, as `OpenMetrics` text.
     ///
     /// # Errors
@@ -227,6 +253,28 @@ impl Instruments {
                 "Age of an event when its effect could be read",
                 Histogram::new(LAG_BOUNDS_SECONDS),
             ),
+            outbox_published: add(&mut registry, "outbox_published", "Announcements acknowledged"),
+            outbox_send_failures: add(
+                &mut registry,
+                "outbox_send_failures",
+                "Attempts to send an announcement that failed",
+            ),
+            outbox_unpublished: add(
+                &mut registry,
+                "outbox_unpublished",
+                "Announcements that are not published",
+            ),
+            outbox_oldest_age: add(
+                &mut registry,
+                "outbox_oldest_age_seconds",
+                "Age of the oldest announcement that is not published",
+            ),
+            outbox_delay: add_as(
+                &mut registry,
+                "outbox_delay_seconds",
+                "Time from writing an announcement to its acknowledgement",
+                Histogram::new(LAG_BOUNDS_SECONDS),
+            ),
             registry,
         }
     }
@@ -274,6 +322,17 @@ struct CacheLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BypassLabels {
     cache_type: CacheType,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabels {
+    topic: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SendFailureLabels {
+    topic: String,
     reason: &'static str,
 }
 
@@ -327,6 +386,9 @@ mod tests {
         counting.set_cache_pending_drops(3);
         counting.applied_in(Duration::from_millis(4));
         counting.event_lag(Duration::from_secs(30));
+        counting.outbox_published(topic, Duration::from_millis(3));
+        counting.outbox_send_failed(topic, "refused");
+        counting.set_outbox_depth(4, Duration::from_millis(1_500));
 
         let page = metrics.encode().unwrap();
         let route = r#"endpoint="/a/{id}",method="GET""#;
@@ -347,6 +409,11 @@ mod tests {
             "ras_cache_pending_drops 3",
             "ras_apply_seconds_count 1",
             "ras_event_lag_seconds_count 1",
+            &format!(r#"ras_outbox_published_total{{topic="{topic}"}} 1"#),
+            &format!(r#"ras_outbox_send_failures_total{{topic="{topic}",reason="refused"}} 1"#),
+            "ras_outbox_unpublished 4",
+            "ras_outbox_oldest_age_seconds 1.5",
+            "ras_outbox_delay_seconds_count 1",
         ] {
             assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
         }
