@@ -14,6 +14,7 @@ use freshset::store::redis::{RedisOptions, RedisStore};
 use freshset::{Cache, Namespace, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,7 +34,11 @@ use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
 use crate::ingest::places::Places;
 use crate::key;
 use crate::metrics::Metrics;
-use crate::retention::{KeepTimes, Retention};
+use crate::publish::http::OutboxState;
+use crate::publish::{
+    self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
+};
+use crate::retention::{KeepOutbox, KeepTimes, Retention};
 use crate::store::{
     LogStarts, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
     StoreError,
@@ -53,6 +58,8 @@ pub struct App {
     limits: ServerLimits,
     consumer: Option<KafkaConsumer>,
     retention: Retention,
+    relay: Option<Relay>,
+    clock: Arc<dyn Clock>,
     repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
@@ -88,8 +95,10 @@ impl App {
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
         let retention = Retention {
             inbox: repository.clone(),
+            outbox: repository.clone(),
+            dead_letters: repository.clone(),
             log_starts: log_starts(config),
-            keep: KeepTimes { inbox: config.retention.inbox },
+            keep: keep_times(config),
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
         };
@@ -100,6 +109,11 @@ impl App {
             places: places.clone(),
         });
         let events = http::router(EventsState { intake, clock: Arc::clone(&clock), places });
+        let relay = relay(config, repository.clone(), &clock, &metrics)?;
+        let outbox = publish::http::router(OutboxState {
+            repository: repository.clone(),
+            read_timeout: config.http.read_timeout,
+        });
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
@@ -107,7 +121,7 @@ impl App {
             metrics: metrics.clone(),
             health,
             limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
-            clock,
+            clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
         };
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -118,13 +132,15 @@ impl App {
             grace: config.http.stop_grace,
             ..ServerLimits::default()
         };
-        let router = api::router(state, events.merge(letters));
+        let router = api::router(state, events.merge(letters).merge(outbox));
         Ok(Self {
             listener,
             router,
             limits,
             consumer,
             retention,
+            relay,
+            clock,
             repository,
             cache,
             metrics,
@@ -149,15 +165,22 @@ impl App {
 
     /// Runs until `stop` fires; then every part finishes what it has under way.
     pub async fn run(self, stop: CancellationToken) {
-        let gauges = tokio::spawn(show_gauges(self.cache, self.metrics));
+        let mut gauges = JoinSet::new();
+        gauges.spawn(show_gauges(self.cache, self.metrics.clone()));
+        gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics));
         let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
         let consuming = async {
             if let Some(consumer) = self.consumer {
                 consumer.run(stop.clone()).await;
             }
         };
-        tokio::join!(serving, consuming, self.retention.run(stop.clone()));
-        gauges.abort();
+        let publishing = async {
+            if let Some(relay) = self.relay {
+                relay.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(serving, consuming, publishing, self.retention.run(stop.clone()));
+        gauges.abort_all();
         if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
             tracing::warn!("left the database without a goodbye");
         }
@@ -299,6 +322,33 @@ fn kafka_options(config: &Config) -> Option<KafkaOptions> {
 fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
     let options = kafka_options(config)?;
     Some(Arc::new(KafkaLogStarts::new(&options)))
+}
+
+fn keep_times(config: &Config) -> KeepTimes {
+    KeepTimes {
+        inbox: config.retention.inbox,
+        // Where nobody publishes, whoever reads them over HTTP has this long.
+        outbox: match config.kafka_brokers {
+            Some(_) => KeepOutbox::SincePublished(config.retention.outbox),
+            None => KeepOutbox::SinceWritten(config.retention.outbox),
+        },
+        dead_letters: config.retention.dead_letters,
+    }
+}
+
+fn relay(
+    config: &Config,
+    repository: Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<Relay>> {
+    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
+    let delivery_timeout = config.publish.delivery_timeout;
+    let options = KafkaPublisherOptions { brokers: brokers.clone(), delivery_timeout };
+    let publisher = KafkaPublisher::new(&options).context("prepare the kafka producer")?;
+    let options = RelayOptions { poll: config.publish.poll, delivery_timeout };
+    let (publisher, clock) = (Arc::new(publisher), Arc::clone(clock));
+    Ok(Some(Relay::new(repository, publisher, options, clock, metrics.clone())))
 }
 
 async fn show_gauges(cache: CacheManager, metrics: Metrics) {

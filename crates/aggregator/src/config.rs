@@ -53,6 +53,8 @@ pub struct Config {
     pub postgres: PostgresConfig,
     /// The consumer.
     pub kafka: KafkaConfig,
+    /// The announcements.
+    pub publish: PublishConfig,
     /// How long things are kept.
     pub retention: RetentionConfig,
 }
@@ -131,6 +133,18 @@ pub struct KafkaConfig {
     pub session_timeout: Duration,
 }
 
+/// The announcements.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishConfig {
+    /// How often to look for some unasked.
+    #[serde(rename = "poll_seconds", deserialize_with = "seconds")]
+    pub poll: Duration,
+    /// Limit of the wait for an acknowledgement.
+    #[serde(rename = "delivery_timeout_seconds", deserialize_with = "seconds")]
+    pub delivery_timeout: Duration,
+}
+
 /// How long things are kept.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +152,12 @@ pub struct RetentionConfig {
     /// Events in the inbox.
     #[serde(rename = "inbox_hours", deserialize_with = "hours")]
     pub inbox: Duration,
+    /// Announcements that were published.
+    #[serde(rename = "outbox_hours", deserialize_with = "hours")]
+    pub outbox: Duration,
+    /// Dead letters.
+    #[serde(rename = "dead_letter_hours", deserialize_with = "hours")]
+    pub dead_letters: Duration,
 }
 
 /// What was said on the command line. `None`: not said.
@@ -237,6 +257,8 @@ impl Config {
         if !(1..=30 * 24 * 3600).contains(&self.cache.entry_ttl.as_secs()) {
             return wrong("cache.entry_ttl_seconds: allowed are 1 to 2592000 (30 days)".into());
         }
+        self.publish.check()?;
+        self.retention.check()?;
         let positive = [
             ("http.connections_max", self.http.connections_max as u64),
             ("http.read_timeout_seconds", self.http.read_timeout.as_secs()),
@@ -245,7 +267,6 @@ impl Config {
             ("cache.command_timeout_milliseconds", self.cache.command_timeout.as_millis() as u64),
             ("http.events_wait_seconds", self.http.events_wait.as_secs()),
             ("kafka.session_timeout_seconds", self.kafka.session_timeout.as_secs()),
-            ("retention.inbox_hours", self.retention.inbox.as_secs()),
             ("postgres.connections_max", self.postgres.connections_max.into()),
             (
                 "postgres.acquire_timeout_milliseconds",
@@ -259,6 +280,41 @@ impl Config {
             Some((key, _)) => wrong(format!("{key} is 0: allowed are numbers from 1")),
             None => Ok(()),
         }
+    }
+}
+
+const HOUR_SECONDS: u64 = 3600;
+
+impl PublishConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_ranges(&[
+            ("publish.poll_seconds", self.poll.as_secs(), HOUR_SECONDS),
+            // A claim on the outbox is held for as long as two deliveries may take.
+            ("publish.delivery_timeout_seconds", self.delivery_timeout.as_secs(), 300),
+        ])
+    }
+}
+
+impl RetentionConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        // Ten years, so that no date is out of range.
+        const HOURS_MAX: u64 = 10 * 366 * 24;
+        let times = [
+            ("retention.inbox_hours", self.inbox),
+            ("retention.outbox_hours", self.outbox),
+            ("retention.dead_letter_hours", self.dead_letters),
+        ];
+        check_ranges(&times.map(|(key, time)| (key, time.as_secs() / HOUR_SECONDS, HOURS_MAX)))
+    }
+}
+
+/// Keys with their values and the largest ones allowed; the smallest is 1.
+fn check_ranges(ranges: &[(&str, u64, u64)]) -> Result<(), ConfigError> {
+    match ranges.iter().find(|(_, value, max)| !(1..=*max).contains(value)) {
+        Some((key, _, max)) => {
+            Err(ConfigError::Contradiction(format!("{key}: allowed are 1 to {max}")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -288,7 +344,7 @@ fn seconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
 }
 
 fn hours<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
-    u32::deserialize(source).map(|hours| Duration::from_secs(u64::from(hours) * 3600))
+    u64::deserialize(source).map(|hours| Duration::from_secs(hours.saturating_mul(HOUR_SECONDS)))
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {

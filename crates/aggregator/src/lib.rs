@@ -1,8 +1,8 @@
 //! The result aggregator service, as a library for its binary and its tests.
 //!
-//! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`. `app`
-//! alone names every concrete type. ARCHITECTURE.md walks through it. `simulate` makes events for trials
-//! and tests.
+//! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`;
+//! `publish` → `store`. `app` alone names every concrete type. ARCHITECTURE.md walks through it.
+//! `simulate` makes events for trials and tests.
 
 pub mod ingest;
 
@@ -13,6 +13,8 @@ pub mod store;
 pub mod cache;
 
 pub mod api;
+
+pub mod publish;
 
 pub mod app;
 pub mod backoff;
@@ -27,6 +29,7 @@ pub mod health;
 pub mod hexadecimal;
 pub mod key;
 pub mod metrics;
+pub mod parameters;
 pub mod printable;
 pub mod problem;
 pub mod retention;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
@@ -54,6 +55,10 @@ pub enum CacheType {
 pub enum Kept {
     /// Events in the inbox.
     Inbox,
+    /// Announcements in the outbox.
+    Outbox,
+    /// Refused records.
+    DeadLetters,
 }
 
 /// The counters of the service. Cloning is cheap, and clones count together.
@@ -81,6 +86,11 @@ struct Instruments {
     apply: Histogram,
     event_lag: Histogram,
     removed: Family<KeptLabels, Counter>,
+    outbox_published: Family<TopicLabels, Counter>,
+    outbox_send_failures: Family<SendFailureLabels, Counter>,
+    outbox_unpublished: Gauge,
+    outbox_oldest_age: Gauge<f64, AtomicU64>,
+    outbox_delay: Histogram,
 }
 
 impl Metrics {
@@ -184,6 +194,26 @@ impl Metrics {
         self.instruments.removed.get_or_create(&KeptLabels { what }).inc_by(count);
     }
 
+    /// Counts one announcement that a broker acknowledged, `delay` after it was written.
+    pub fn outbox_published(&self, topic: &str, delay: Duration) {
+        let labels = TopicLabels { topic: topic.to_owned() };
+        self.instruments.outbox_published.get_or_create(&labels).inc();
+        self.instruments.outbox_delay.observe(delay.as_secs_f64());
+    }
+
+    /// Counts one attempt to send an announcement that failed, and why.
+    pub fn outbox_send_failed(&self, topic: &str, reason: &'static str) {
+        let labels = SendFailureLabels { topic: topic.to_owned(), reason };
+        self.instruments.outbox_send_failures.get_or_create(&labels).inc();
+    }
+
+    /// Shows how many announcements are not published, and how old the oldest of them is.
+    pub fn set_outbox_depth(&self, unpublished: u64, oldest_age: Duration) {
+        let unpublished = i64::try_from(unpublished).unwrap_or(i64::MAX);
+        self.instruments.outbox_unpublished.set(unpublished);
+        self.instruments.outbox_oldest_age.set(oldest_age.as_secs_f64());
+    }
+
     /// Everything counted so far, as `OpenMetrics` text.
     ///
     /// # Errors
@@ -253,6 +283,28 @@ impl Instruments {
                 Histogram::new(LAG_BOUNDS_SECONDS),
             ),
             removed: add(&mut registry, "removed", "Rows removed because they were old"),
+            outbox_published: add(&mut registry, "outbox_published", "Announcements acknowledged"),
+            outbox_send_failures: add(
+                &mut registry,
+                "outbox_send_failures",
+                "Attempts to send an announcement that failed",
+            ),
+            outbox_unpublished: add(
+                &mut registry,
+                "outbox_unpublished",
+                "Announcements that are not published",
+            ),
+            outbox_oldest_age: add(
+                &mut registry,
+                "outbox_oldest_age_seconds",
+                "Age of the oldest announcement that is not published",
+            ),
+            outbox_delay: add_as(
+                &mut registry,
+                "outbox_delay_seconds",
+                "Time from writing an announcement to its acknowledgement",
+                Histogram::new(LAG_BOUNDS_SECONDS),
+            ),
             registry,
         }
     }
@@ -320,9 +372,22 @@ impl EncodeLabelValue for Kept {
     ) -> Result<(), fmt::Error> {
         let value = match self {
             Self::Inbox => "inbox",
+            Self::Outbox => "outbox",
+            Self::DeadLetters => "dead_letters",
         };
         EncodeLabelValue::encode(&value, encoder)
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TopicLabels {
+    topic: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SendFailureLabels {
+    topic: String,
+    reason: &'static str,
 }
 
 impl EncodeLabelValue for Outcome {
@@ -377,6 +442,9 @@ mod tests {
         counting.applied_in(Duration::from_millis(4));
         counting.event_lag(Duration::from_secs(30));
         counting.removed(Kept::Inbox, 5);
+        counting.outbox_published(topic, Duration::from_millis(3));
+        counting.outbox_send_failed(topic, "refused");
+        counting.set_outbox_depth(4, Duration::from_millis(1_500));
 
         let page = metrics.encode().unwrap();
         let route = r#"endpoint="/a/{id}",method="GET""#;
@@ -399,6 +467,11 @@ mod tests {
             "ras_apply_seconds_count 1",
             "ras_event_lag_seconds_count 1",
             r#"ras_removed_total{what="inbox"} 5"#,
+            &format!(r#"ras_outbox_published_total{{topic="{topic}"}} 1"#),
+            &format!(r#"ras_outbox_send_failures_total{{topic="{topic}",reason="refused"}} 1"#),
+            "ras_outbox_unpublished 4",
+            "ras_outbox_oldest_age_seconds 1.5",
+            "ras_outbox_delay_seconds_count 1",
         ] {
             assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
         }

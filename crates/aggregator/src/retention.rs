@@ -1,4 +1,4 @@
-//! What may be forgotten, and when: old events in the inbox.
+//! What may be forgotten, and when: old events, old announcements, old dead letters.
 //!
 //! Everything goes stretch by stretch, each a statement of its own, so that no sweep holds up the
 //! work. Several processes may sweep at once; what one has removed the other does not find. Nothing
@@ -13,25 +13,48 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::{Kept, Metrics};
-use crate::store::{InboxPosition, InboxRepository, LogStart, LogStarts, StoreError, Stretch};
+use crate::store::{
+    DeadLetterRepository, InboxPosition, InboxRepository, LogStart, LogStarts, OutboxRepository,
+    StoreError, Stretch,
+};
 
 /// How long after a sweep the next one begins. A sweep that finds nothing costs next to nothing.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Rows in one statement: gone in some milliseconds.
 const STRETCH_ROWS: u32 = 1_000;
 
+/// Dead letters in one statement: each may be as large as a record.
+const LETTERS: u32 = 50;
+
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepTimes {
     /// Events in the inbox, at least; those that Kafka can still deliver are kept longer.
     pub inbox: Duration,
+    /// Announcements in the outbox.
+    pub outbox: KeepOutbox,
+    /// Dead letters that nobody took again or dropped.
+    pub dead_letters: Duration,
+}
+
+/// From when on the time of an announcement runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepOutbox {
+    /// From when the broker had it. One that it does not have is kept.
+    SincePublished(Duration),
+    /// From when it was written: nobody publishes, and whoever wants it reads it over HTTP.
+    SinceWritten(Duration),
 }
 
 /// Removes what is older than it has to be.
 pub struct Retention {
     /// The events.
     pub inbox: Arc<dyn InboxRepository>,
-    /// Where their logs begin; none if events come over HTTP only.
+    /// The announcements.
+    pub outbox: Arc<dyn OutboxRepository>,
+    /// The refused records.
+    pub dead_letters: Arc<dyn DeadLetterRepository>,
+    /// Where the logs of the events begin; none if events come over HTTP only.
     pub log_starts: Option<Arc<dyn LogStarts>>,
     /// How long things are kept.
     pub keep: KeepTimes,
@@ -66,7 +89,9 @@ impl Retention {
     ///
     /// [`StoreError`]; what was removed before stays removed.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        self.sweep_inbox().await
+        self.sweep_inbox().await?;
+        self.sweep_outbox().await?;
+        self.sweep_dead_letters().await
     }
 
     async fn sweep_inbox(&self) -> Result<(), StoreError> {
@@ -82,6 +107,37 @@ impl Retention {
                 Some(last) => after = last,
                 None => return Ok(()),
             }
+        }
+    }
+
+    async fn sweep_outbox(&self) -> Result<(), StoreError> {
+        loop {
+            let removed = match self.keep.outbox {
+                KeepOutbox::SincePublished(time) => {
+                    self.outbox.remove_published(self.kept_since(time), STRETCH_ROWS).await?
+                }
+                KeepOutbox::SinceWritten(time) => {
+                    self.outbox.remove_written(self.kept_since(time), STRETCH_ROWS).await?
+                }
+            };
+            self.metrics.removed(Kept::Outbox, removed);
+            if removed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn sweep_dead_letters(&self) -> Result<(), StoreError> {
+        let before = self.kept_since(self.keep.dead_letters);
+        loop {
+            let letters = &self.dead_letters;
+            let removed = letters.remove_dead_letters_before(before, LETTERS).await?;
+            self.metrics.removed(Kept::DeadLetters, removed);
+            if removed == 0 {
+                return Ok(());
+            }
+            // Nobody looked at them in all that time; somebody should know that they are gone.
+            tracing::warn!(letters = removed, "old dead letters removed");
         }
     }
 

@@ -23,7 +23,7 @@ use super::StoreError;
 ///   is told so at once. A claim ends with its holder, however that ends, and marks nothing unless
 ///   told to.
 /// - **R18** A claim has the oldest records that are not published, in order, without those of the
-///   keys left out, within its limits, and one at least.
+///   keys and topics left out, within its limits, and one at least.
 /// - **R19** What was marked as published is in no later claim; everything else is.
 /// - **R20** A reader who asks for what comes after the last position it saw misses nothing and sees
 ///   nothing twice, whether or not it is published.
@@ -97,6 +97,8 @@ pub struct ClaimRequest<'a> {
     pub hold_max: Duration,
     /// Keys of which no record is wanted.
     pub keys_left_out: &'a BTreeSet<String>,
+    /// Topics of which no record is wanted.
+    pub topics_left_out: &'a BTreeSet<String>,
 }
 
 /// The place of a record in the outbox. The first is at least 1; there are gaps.

@@ -273,8 +273,14 @@ async fn lists_are_read_from_their_index() {
 
 /// A claim of everything.
 fn everything(hold_max: Duration) -> ClaimRequest<'static> {
-    const NO_KEYS: &BTreeSet<String> = &BTreeSet::new();
-    ClaimRequest { records_max: 1_000, bytes_max: u64::MAX, hold_max, keys_left_out: NO_KEYS }
+    const NOTHING: &BTreeSet<String> = &BTreeSet::new();
+    ClaimRequest {
+        records_max: 1_000,
+        bytes_max: u64::MAX,
+        hold_max,
+        keys_left_out: NOTHING,
+        topics_left_out: NOTHING,
+    }
 }
 
 async fn try_claim(store: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
@@ -391,7 +397,11 @@ async fn the_outbox_is_read_from_its_indexes() {
     server.execute("vacuum analyze").await;
     let mut connection = server.connection().await;
     let mut plan = async |query: &'static str| {
-        let query = sqlx::query_scalar(query).bind("{k1,k2}").bind(500_i64).bind(1_000_000_i64);
+        let query = sqlx::query_scalar(query)
+            .bind(["k1", "k2"])
+            .bind(["another"])
+            .bind(500_i64)
+            .bind(1_000_000_i64);
         let plan: Vec<String> = query.fetch_all(&mut connection).await.unwrap();
         plan.join("\n")
     };

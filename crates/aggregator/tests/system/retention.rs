@@ -8,7 +8,7 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, ManualClock};
 use aggregator::ingest::kafka::{KafkaLogStarts, KafkaOptions};
 use aggregator::metrics::Metrics;
-use aggregator::retention::{KeepTimes, Retention};
+use aggregator::retention::{KeepOutbox, KeepTimes, Retention};
 use aggregator::store::{SqliteOptions, SqliteRepository};
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
@@ -93,8 +93,14 @@ impl World {
         };
         Retention {
             inbox: self.repository.clone(),
+            outbox: self.repository.clone(),
+            dead_letters: self.repository.clone(),
             log_starts: Some(Arc::new(KafkaLogStarts::new(&options))),
-            keep: KeepTimes { inbox: KEPT },
+            keep: KeepTimes {
+                inbox: KEPT,
+                outbox: KeepOutbox::SincePublished(KEPT),
+                dead_letters: KEPT,
+            },
             clock: self.clock.clone() as Arc<dyn Clock>,
             metrics: self.metrics.clone(),
         }

@@ -53,6 +53,7 @@ impl OutboxRepository for PostgresRepository {
 
         let query = sqlx::query_as(UNPUBLISHED)
             .bind(request.keys_left_out.iter().collect::<Vec<_>>())
+            .bind(request.topics_left_out.iter().collect::<Vec<_>>())
             .bind(i64::from(request.records_max))
             .bind(bytes(request.bytes_max));
         let found = within(self.answer_timeout, query.fetch_all(&mut *transaction)).await?;

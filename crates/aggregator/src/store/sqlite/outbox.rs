@@ -42,6 +42,7 @@ impl OutboxRepository for SqliteRepository {
         };
         let query = sqlx::query_as(UNPUBLISHED)
             .bind(json(request.keys_left_out)?)
+            .bind(json(request.topics_left_out)?)
             .bind(request.records_max)
             .bind(bytes(request.bytes_max));
         let records = rows::outbox_records(query.fetch_all(&self.readers).await?)?;

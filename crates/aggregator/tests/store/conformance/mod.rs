@@ -79,6 +79,7 @@ macro_rules! conformance_tests {
             r17_a_claim_holds_up_no_writer,
             r18_a_claim_is_in_order_and_within_its_limits,
             r18_keys_may_be_left_out,
+            r18_topics_may_be_left_out,
             r19_what_is_published_is_not_claimed_again,
             r19_many_who_send_send_each_record_once_and_in_order,
             r20_a_read_goes_on_after_a_position,

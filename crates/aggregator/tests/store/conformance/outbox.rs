@@ -6,7 +6,7 @@ use aggregator::store::{
     ClaimRequest, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository, Position,
     READ_BYTES_MAX, Repository,
 };
-use results::{Announcement, Timestamp};
+use results::{Announcement, AnnouncementKind, Timestamp};
 use testkit::eventually;
 use tokio::{sync::Barrier, task::JoinSet, time::timeout};
 
@@ -17,15 +17,19 @@ use crate::events::{NOW, announce, announce_in, announcement, numbers};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nothing is left out.
-const NO_KEYS: &BTreeSet<String> = &BTreeSet::new();
+const NOTHING: &BTreeSet<String> = &BTreeSet::new();
 
 /// A claim of everything, longer than any check takes.
-fn everything(keys_left_out: &BTreeSet<String>) -> ClaimRequest<'_> {
-    ClaimRequest { records_max: 1_000, bytes_max: u64::MAX, hold_max: PATIENCE, keys_left_out }
-}
+const EVERYTHING: ClaimRequest<'_> = ClaimRequest {
+    records_max: 1_000,
+    bytes_max: u64::MAX,
+    hold_max: PATIENCE,
+    keys_left_out: NOTHING,
+    topics_left_out: NOTHING,
+};
 
 async fn try_claim(store: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
-    store.claim(everything(NO_KEYS)).await.unwrap()
+    store.claim(EVERYTHING).await.unwrap()
 }
 
 /// Claims everything once the claim before is gone.
@@ -198,8 +202,7 @@ pub(crate) async fn r18_a_claim_is_in_order_and_within_its_limits(backend: impl 
     announce(store.as_ref(), &said).await;
 
     let check = async |records_max, kilobytes: u64, expected: &[u128]| {
-        let request =
-            ClaimRequest { records_max, bytes_max: kilobytes * 1024, ..everything(NO_KEYS) };
+        let request = ClaimRequest { records_max, bytes_max: kilobytes * 1024, ..EVERYTHING };
         let held = store.claim(request).await.unwrap().unwrap();
         assert_eq!(numbers(held.records()), expected, "{records_max}, {kilobytes} KiB");
         held.published(&[], NOW).await.unwrap();
@@ -224,7 +227,7 @@ pub(crate) async fn r18_keys_may_be_left_out(backend: impl Backend) {
 
     let check = async |keys: &[&str], records_max, expected: &[u128]| {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-        let request = ClaimRequest { records_max, ..everything(&keys) };
+        let request = ClaimRequest { records_max, keys_left_out: &keys, ..EVERYTHING };
         let held = store.claim(request).await.unwrap().unwrap();
         assert_eq!(numbers(held.records()), expected, "{keys:?}");
         held.published(&[], NOW).await.unwrap();
@@ -234,6 +237,24 @@ pub(crate) async fn r18_keys_may_be_left_out(backend: impl Backend) {
     check(&["a", odd], 1, &[3]).await;
     check(&["a", odd, "b"], 1_000, &[]).await;
     check(&["A"], 1_000, &[1, 2, 3, 4, 5, 6]).await;
+}
+
+pub(crate) async fn r18_topics_may_be_left_out(backend: impl Backend) {
+    let store = backend.open().await;
+    let mut said = series(1..4);
+    said[1].kind = AnnouncementKind::BatchResultsReady;
+    announce(store.as_ref(), &said).await;
+
+    let check = async |topics: &[&str], expected: &[u128]| {
+        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let request = ClaimRequest { topics_left_out: &topics, ..EVERYTHING };
+        let held = store.claim(request).await.unwrap().unwrap();
+        assert_eq!(numbers(held.records()), expected, "{topics:?}");
+        held.published(&[], NOW).await.unwrap();
+    };
+    check(&[said[0].topic()], &[2]).await;
+    check(&[said[1].topic(), "another"], &[1, 3]).await;
+    check(&[said[0].topic(), said[1].topic()], &[]).await;
 }
 
 pub(crate) async fn r19_what_is_published_is_not_claimed_again(backend: impl Backend) {
@@ -280,7 +301,7 @@ async fn send_some(
     store: &dyn Repository,
     sent: &tokio::sync::mpsc::UnboundedSender<u128>,
 ) -> bool {
-    let request = ClaimRequest { records_max: 3, ..everything(NO_KEYS) };
+    let request = ClaimRequest { records_max: 3, ..EVERYTHING };
     let Some(held) = store.claim(request).await.unwrap() else {
         tokio::task::yield_now().await;
         return true;

@@ -1,15 +1,17 @@
 -- The oldest records that are not published, as far as limits allow.
 --
--- $1 keys left out   $2 records at most   $3 bytes of values at most, beside those of the last one
+-- $1 keys left out   $2 topics left out   $3 records at most
+-- $4 bytes of values at most, beside those of the last one
 --
--- Cost: an index scan of what is unpublished, up to the limit; skipped keys are passed over.
+-- Cost: an index scan of what is unpublished, up to the limit; what is left out is passed over.
 with oldest as (
     select position, octet_length(value) as bytes
     from outbox
     where published_at is null
       and key <> all ($1::text[])
+      and topic <> all ($2::text[])
     order by position
-    limit $2
+    limit $3
 ),
 measured as (
     select position, sum(bytes) over (order by position) - bytes as bytes_before
@@ -22,5 +24,5 @@ select
 from outbox
 join measured using (position)
 -- The first one always, however large it is.
-where bytes_before < $3
+where bytes_before < $4
 order by position

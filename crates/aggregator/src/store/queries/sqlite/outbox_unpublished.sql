@@ -1,13 +1,15 @@
 -- The oldest records that are not published, as far as limits allow.
 --
--- ?1 keys left out, as JSON   ?2 records at most   ?3 bytes of values at most, beside the last one's
+-- ?1 keys left out, as JSON   ?2 topics left out, as JSON   ?3 records at most
+-- ?4 bytes of values at most, beside those of the last one
 with oldest as (
     select position, length(value) as bytes
     from outbox
     where published_at is null
       and key not in (select value from json_each(?1))
+      and topic not in (select value from json_each(?2))
     order by position
-    limit ?2
+    limit ?3
 ),
 measured as (
     select position, sum(bytes) over (order by position) - bytes as bytes_before
@@ -18,5 +20,5 @@ select
 from outbox
 join measured using (position)
 -- The first one always, however large it is.
-where bytes_before < ?3
+where bytes_before < ?4
 order by position
