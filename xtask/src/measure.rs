@@ -1,6 +1,7 @@
-//! `cargo x measure`: the figures of docs/active-invalidation.md, measured here and now.
+//! `cargo x measure`: the figures of docs/active-invalidation.md, and how many events a second are
+//! applied, measured here and now.
 //!
-//! What is measured is a program of its own, `crates/freshset/examples/measure`. Here its tables are
+//! What measures is a program of its own, an example of its crate. Here the tables of the first are
 //! only put into the document.
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::report::Report;
 use crate::shell::{self, cargo};
@@ -20,29 +21,58 @@ const DOCUMENT: &str = "docs/active-invalidation.md";
 const BEGIN: &str = "<!-- measured:";
 const END: &str = "<!-- /measured -->";
 
-/// Measure what docs/active-invalidation.md says, on a real Redis
+/// Measure on real servers what the documents say
 ///
-/// Starts a Redis of its own, fills it with a million keys, and prints tables: KEYS and SCAN against
-/// the index, what a crash leaves behind, and stale reads of a naive cache and of ours. Takes two
-/// minutes once it is built, and wants the machine for itself. What is missing on this machine is
-/// installed first, as for `cargo x test`. TESTKIT_SEED repeats the random choices.
+/// `cache`: starts a Redis of its own, fills it with a million keys, and prints the tables of
+/// docs/active-invalidation.md: KEYS and SCAN against the index, what a crash leaves behind, and stale
+/// reads of a naive cache and of ours. Takes two minutes once it is built.
+///
+/// `events`: starts PostgreSQL, Redis, Kafka and the service, and prints how many events a second
+/// they apply together. Takes half a minute once it is built.
+///
+/// Both want the machine for themselves. What is missing on it is installed first, as for
+/// `cargo x test`. TESTKIT_SEED repeats the random choices.
 ///
 /// Examples:
-///   cargo x measure           print the tables
+///   cargo x measure           print the tables of the cache
 ///   cargo x measure --write   put them into the document, too
+///   cargo x measure events    print the events a second
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct MeasureArguments {
+    /// What to measure
+    #[arg(default_value = "cache")]
+    what: Subject,
     /// Put the tables into docs/active-invalidation.md
     #[arg(long)]
     write: bool,
 }
 
+/// What can be measured: a program each.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    Cache,
+    Events,
+}
+
+impl Subject {
+    /// The crate and its example.
+    fn program(self) -> [&'static str; 2] {
+        match self {
+            Self::Cache => ["freshset", "measure"],
+            Self::Events => ["aggregator", "throughput"],
+        }
+    }
+}
+
 /// Runs it; fails if it cannot be measured.
 pub(crate) fn run(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
+    if arguments.write && arguments.what != Subject::Cache {
+        bail!("--write: only the tables of the cache have a place in a document");
+    }
     let report = Report::start();
     let found = needs::ensure(&report)?;
-    let measured = measure(&report, found)?;
+    let measured = measure(&report, found, arguments.what)?;
     if arguments.write {
         let path = paths::root().join(DOCUMENT);
         let document = fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
@@ -54,9 +84,10 @@ pub(crate) fn run(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Shows what the program prints, and gives it back.
-fn measure(report: &Report, found: needs::Found) -> anyhow::Result<String> {
+fn measure(report: &Report, found: needs::Found, what: Subject) -> anyhow::Result<String> {
+    let [package, example] = what.program();
     let mut program = cargo();
-    program.args(["run", "--release", "--package", "freshset", "--example", "measure"]);
+    program.args(["run", "--release", "--package", package, "--example", example]);
     program.envs(found.0).stdout(Stdio::piped());
     report.step(shell::line(&program));
     let mut running = program.spawn().context("run cargo")?;

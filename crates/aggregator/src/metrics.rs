@@ -27,6 +27,9 @@ const REQUEST_BOUNDS_SECONDS: [f64; 11] =
 const APPLY_BOUNDS_SECONDS: [f64; 10] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// Bounds of the histogram of groups: from one event by itself to the largest group.
+const GROUP_BOUNDS: [f64; 7] = [1.0, 2.0, 8.0, 32.0, 64.0, 128.0, 256.0];
+
 /// Bounds of the lag histogram in seconds: from an event that is applied at once to one that waited
 /// for an outage of hours to end.
 const LAG_BOUNDS_SECONDS: [f64; 11] =
@@ -84,6 +87,7 @@ struct Instruments {
     dead_letters: Family<RefusedLabels, Counter>,
     dead_letters_replayed: Family<ReplayedLabels, Counter>,
     apply: Histogram,
+    group: Histogram,
     event_lag: Histogram,
     removed: Family<KeptLabels, Counter>,
     outbox_published: Family<TopicLabels, Counter>,
@@ -179,9 +183,10 @@ impl Metrics {
         self.instruments.cache_pending_drops.set(i64::try_from(owners).unwrap_or(i64::MAX));
     }
 
-    /// Records how long one group of events took, from its first read to its confirmed drops.
-    pub fn applied_in(&self, duration: Duration) {
+    /// Records how long one group of so many events took, from its first read to its confirmed drops.
+    pub fn applied_in(&self, duration: Duration, events: usize) {
         self.instruments.apply.observe(duration.as_secs_f64());
+        self.instruments.group.observe(events as f64);
     }
 
     /// Records how old an event was, by its own timestamp, when its effect could be read.
@@ -275,6 +280,12 @@ impl Instruments {
                 "apply_seconds",
                 "Time to apply one group of events, drops included",
                 Histogram::new(APPLY_BOUNDS_SECONDS),
+            ),
+            group: add_as(
+                &mut registry,
+                "group_events",
+                "Events applied as one group",
+                Histogram::new(GROUP_BOUNDS),
             ),
             event_lag: add_as(
                 &mut registry,
@@ -439,7 +450,7 @@ mod tests {
         counting.cache_dropped(7);
         counting.cache_drop_failed();
         counting.set_cache_pending_drops(3);
-        counting.applied_in(Duration::from_millis(4));
+        counting.applied_in(Duration::from_millis(4), 7);
         counting.event_lag(Duration::from_secs(30));
         counting.removed(Kept::Inbox, 5);
         counting.outbox_published(topic, Duration::from_millis(3));
@@ -465,6 +476,7 @@ mod tests {
             "ras_cache_drop_failures_total 1",
             "ras_cache_pending_drops 3",
             "ras_apply_seconds_count 1",
+            "ras_group_events_sum 7.0",
             "ras_event_lag_seconds_count 1",
             r#"ras_removed_total{what="inbox"} 5"#,
             &format!(r#"ras_outbox_published_total{{topic="{topic}"}} 1"#),

@@ -11,7 +11,7 @@ const FREE: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Each room, in the order of the flow, and what it may name of the other rooms. A room may always
 /// name itself, and what is no room (clock, config, ..): that in turn may name no room.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("ingest", &["apply", "store"]),
     ("apply", &["store", "cache"]),
     ("store", &[]),
@@ -19,6 +19,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("cache", &["store"]),
     ("api", &["cache", "store"]),
     ("publish", &["store"]),
+    ("retention", &["store"]),
     ("console", &["api", "cache", "store"]),
     // A sender beside the service: of the rooms it knows only the way in.
     ("simulate", &["ingest::client"]),
@@ -168,6 +169,7 @@ mod tests {
         check("apply/mod.rs", "use crate::app::App;", &["app::App"]);
         check("simulate/outlet.rs", "use crate::ingest::{client, http};", &["ingest::http"]);
         check("ingest/replay.rs", "use crate::simulate::Simulation;", &["simulate::Simulation"]);
+        check("retention.rs", "use crate::ingest::kafka;", &["ingest::kafka"]);
         check("clock.rs", "use crate::store;", &["store"]);
     }
 

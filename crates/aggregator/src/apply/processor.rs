@@ -116,7 +116,8 @@ impl EventProcessor {
         fault::point("after-commit").await;
         self.drop_patiently(owners, stop).await?;
         fault::point("after-drop").await;
-        self.metrics.applied_in(self.clock.monotonic().saturating_sub(started));
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.metrics.applied_in(took, group.len());
         Ok(outcomes)
     }
 

@@ -13,6 +13,7 @@ mod lifecycle;
 mod load;
 mod malformed;
 mod outage;
+mod place;
 mod replicas;
 mod retention;
 mod service;

@@ -6,19 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aggregator::simulate::{Extent, SimulatedRecord, Simulation, SimulationOptions};
+use aggregator::simulate::{Extent, Simulation, SimulationOptions};
 use aggregator::store::{
-    self, BatchRepository as _, OutboxRepository as _, Position, PostgresOptions,
-    PostgresRepository,
+    BatchRepository as _, OutboxRepository as _, Position, PostgresOptions, PostgresRepository,
 };
-use rdkafka::producer::future_producer::Delivery;
 use results::{BatchId, EssayId, EventId, Needs, Rows, announcements};
-use testkit::{Postgres, Redis, eventually, postgres, seed};
+use testkit::{Postgres, eventually, seed};
 use tokio::task::JoinSet;
 
 use crate::checker::{Checker, status_of};
 use crate::journal::{Journal, Offsets};
-use crate::service::{Service, ServiceBuilder, redis};
+use crate::place::Place;
+use crate::service::Service;
 use crate::tools::PATIENCE;
 use crate::topics::{Broker, acknowledged};
 
@@ -60,30 +59,6 @@ async fn without_the_token_check_the_same_life_is_read_stale() {
     run.send(&place.broker).await;
     let seen = &run.end().await.seen;
     assert!(seen.stale.load(Ordering::Relaxed) > 0, "{seen:?}");
-}
-
-/// The servers, of which replicas are a part or leave.
-struct Place {
-    broker: Arc<Broker>,
-    redis: Redis,
-    server: &'static Postgres,
-    database: String,
-}
-
-impl Place {
-    async fn new() -> Self {
-        let broker = Arc::new(Broker::start().await);
-        let (server, redis) = tokio::join!(postgres(), redis());
-        Self { broker, redis, server, database: server.create_database().await }
-    }
-
-    async fn replica(&self, mutant: Option<&str>) -> Service {
-        let mut builder = ServiceBuilder::on(&self.database, &self.redis.url());
-        if let Some(mutant) = mutant {
-            builder = builder.variable("FAULT_MUTANT", mutant);
-        }
-        builder.kafka(&self.broker.kafka.brokers()).start().await
-    }
 }
 
 /// Simulated life on its way, and readers that check what is shown of it.
@@ -139,7 +114,8 @@ impl Run {
         let mut records = Simulation::new(options).peekable();
         while records.peek().is_some() && !self.is_over() {
             let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
-            self.send_chunk(broker, &chunk).await;
+            broker.send(&self.checker.journal, &chunk).await;
+            self.sent.fetch_add(chunk.len(), Ordering::SeqCst);
             eventually(RUN_MAX, "the service to catch up", || async {
                 match self.checker.unacknowledged() {
                     ..=UNACKNOWLEDGED_MAX => Ok(()),
@@ -148,23 +124,6 @@ impl Run {
             })
             .await;
         }
-    }
-
-    async fn send_chunk(&self, broker: &Broker, chunk: &[SimulatedRecord]) {
-        let journal = &self.checker.journal;
-        let mut deliveries = Vec::with_capacity(chunk.len());
-        for record in chunk {
-            let ticket = journal.note(record);
-            let delivery = broker.enqueue(record.topic.topic(), &record.key, &record.bytes);
-            deliveries.push((ticket, delivery));
-        }
-        for (ticket, delivery) in deliveries {
-            let delivered = delivery.await.expect("the producer lives");
-            let Delivery { partition, offset, .. } =
-                delivered.map_err(|(error, _)| error).expect("the broker takes it");
-            journal.delivered(&ticket, store::Place { partition, offset });
-        }
-        self.sent.fetch_add(chunk.len(), Ordering::SeqCst);
     }
 
     fn is_over(&self) -> bool {

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator::simulate::SimulatedRecord;
 use aggregator::store::Place;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
+use rdkafka::producer::future_producer::Delivery;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use results::EventKind;
 use testkit::{Kafka, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::journal::Offsets;
+use crate::journal::{Journal, Offsets};
 use crate::tools::PATIENCE;
 
 pub(crate) const PARTITIONS: u16 = 4;
@@ -84,10 +86,22 @@ impl Broker {
         }
     }
 
-    /// Hands a record to the producer, and does not wait until the broker has it.
-    pub(crate) fn enqueue(&self, topic: &str, key: &str, bytes: &[u8]) -> DeliveryFuture {
-        let record = FutureRecord::to(topic).key(key).payload(bytes);
-        self.producer.send_result(record).map_err(|(error, _)| error).expect("room")
+    /// Produces simulated records, notes them, and waits until the broker has all of them.
+    pub(crate) async fn send(&self, journal: &Journal, records: &[SimulatedRecord]) {
+        let mut deliveries = Vec::with_capacity(records.len());
+        for record in records {
+            let ticket = journal.note(record);
+            let record =
+                FutureRecord::to(record.topic.topic()).key(&record.key).payload(&record.bytes);
+            let sent = self.producer.send_result(record).map_err(|(error, _)| error);
+            deliveries.push((ticket, sent.expect("room")));
+        }
+        for (ticket, delivery) in deliveries {
+            let delivered = delivery.await.expect("the producer lives");
+            let Delivery { partition, offset, .. } =
+                delivered.map_err(|(error, _)| error).expect("the broker takes it");
+            journal.delivered(&ticket, Place { partition, offset });
+        }
     }
 
     /// How many records the service has not acknowledged.

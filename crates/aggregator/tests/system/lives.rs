@@ -1,0 +1,147 @@
+//! Two thousand lives of batches, while the service is killed and the broker restarted: that a batch
+//! is ready is told once, to the other services and to its teacher, and it is true.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aggregator::simulate::{Extent, Simulation, SimulationOptions};
+use results::{AnnouncementKind, BatchStatus, EventId, Rows, Timestamp, announcements};
+use serde_json::Value;
+use testkit::{eventually, seed};
+
+use crate::journal::Journal;
+use crate::place::Place;
+use crate::published::{Published, Reader, order, published_outbox};
+use crate::service::{Client, Service};
+use crate::tools::PATIENCE;
+
+const LIVES: u64 = 2_000;
+/// Few, so that the lives are many and the records are not.
+const ESSAYS_MAX: u32 = 8;
+const CHUNK: usize = 250;
+/// Chunks between two troubles.
+const QUIET: usize = 12;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
+    let seed = seed();
+    println!("lives: seed {seed}");
+    let place = Place::new().await;
+    let (one, two) = tokio::join!(place.replica(None), place.replica(None));
+    let (mut services, journal) = ([one, two], Journal::default());
+    let options = SimulationOptions {
+        seed,
+        extent: Extent::Batches(LIVES),
+        teachers: 100,
+        essays_max: ESSAYS_MAX,
+        ..SimulationOptions::default()
+    };
+    let mut records = Simulation::new(options).peekable();
+    let mut troubles = 0;
+    for number in 1.. {
+        if records.peek().is_none() {
+            break;
+        }
+        let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
+        place.broker.send(&journal, &chunk).await;
+        if number % QUIET == 0 {
+            trouble(&place, &mut services, troubles).await;
+            troubles += 1;
+        }
+    }
+    assert!(troubles >= 6, "each trouble at least twice: {troubles}");
+    place.broker.wait_until_acknowledged().await;
+    check(&place, &services[0].client, &journal).await;
+}
+
+/// Kills the service, the other replica of it, the broker, or restarts that; in turn.
+async fn trouble(place: &Place, services: &mut [Service; 2], number: usize) {
+    match number % 3 {
+        0 => {
+            let killed = &mut services[number / 3 % 2];
+            killed.process.kill().await;
+            *killed = place.replica(None).await;
+        }
+        1 => {
+            place.broker.kafka.kill().await;
+            place.broker.kafka.restart().await;
+        }
+        _ => place.broker.kafka.restart_gracefully().await,
+    }
+}
+
+/// What was published, against what was due by the fold, and what the API says now.
+async fn check(place: &Place, client: &Client, journal: &Journal) {
+    let due = Due::of(journal);
+    let written = eventually(PATIENCE, "everything announced", async || {
+        let written = published_outbox(client).await;
+        if written.len() == due.announced.len() { Ok(written) } else { Err(written.len()) }
+    })
+    .await;
+    let mut reader = Reader::new(&place.broker.kafka.brokers());
+    reader.read_until_different(due.announced.len()).await;
+    println!(
+        "{} batches, {} announcements, {} records in Kafka",
+        due.statuses.len(),
+        due.announced.len(),
+        reader.seen.len()
+    );
+    let copies: HashMap<_, _> = written.iter().map(|said| (said.event_id(), said)).collect();
+    for record in &reader.seen {
+        assert_eq!(Some(&record), copies.get(&record.event_id()), "sent as it was written");
+    }
+    assert_eq!(reader.order(), order(&written), "the order of each key");
+
+    let different: BTreeMap<_, _> = copies.into_iter().map(|(id, said)| (id, said)).collect();
+    let ids: BTreeSet<_> = different.keys().cloned().collect();
+    assert_eq!(ids, due.announced.keys().map(ToString::to_string).collect());
+    assert_each_is_ready_once(different.into_values(), &due, client).await;
+}
+
+async fn assert_each_is_ready_once(
+    published: impl Iterator<Item = &Published>,
+    due: &Due,
+    client: &Client,
+) {
+    let mut told: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+    for record in published {
+        let value: Value = serde_json::from_str(&record.value).unwrap();
+        let data = &value["data"];
+        let batch = || data["batch_id"].as_str().unwrap().to_owned();
+        if record.topic == AnnouncementKind::BatchResultsReady.as_str() {
+            told.entry(batch()).or_default()[0] += 1;
+            let announced = BatchStatus::parse(data["overall_status"].as_str().unwrap()).unwrap();
+            let shown = client.status(&batch()).await;
+            assert_eq!(shown.body["overall_status"], announced.client().as_str(), "{}", batch());
+            assert_eq!(shown.body["user_id"], data["user_id"]);
+        } else if data["notification_type"] == "batch_results_ready" {
+            told.entry(batch()).or_default()[1] += 1;
+        }
+    }
+    let ready = due.announced.values().filter(|kind| **kind == AnnouncementKind::BatchResultsReady);
+    assert_eq!(told.len(), ready.count());
+    assert!(told.values().all(|times| *times == [1, 1]), "{told:?}");
+}
+
+/// What follows from what was sent.
+struct Due {
+    announced: BTreeMap<EventId, AnnouncementKind>,
+    /// The batches that are registered.
+    statuses: BTreeSet<String>,
+}
+
+impl Due {
+    fn of(journal: &Journal) -> Self {
+        let mut due = Self { announced: BTreeMap::new(), statuses: BTreeSet::new() };
+        for batch in journal.batches() {
+            let events = journal.events(&batch);
+            let mut rows = Rows::default();
+            for event in events.values() {
+                rows.apply(event).unwrap();
+            }
+            let said = announcements(&Rows::default(), &rows, events.values(), Timestamp::MIN);
+            due.announced.extend(said.into_iter().map(|said| (said.id, said.kind)));
+            due.statuses.extend(rows.status_of(&batch).map(|_| batch.to_string()));
+        }
+        due
+    }
+}
