@@ -20,6 +20,8 @@ const ESSAYS_MAX: u32 = 8;
 const CHUNK: usize = 250;
 /// Chunks between two troubles.
 const QUIET: usize = 12;
+/// Records on their way when the next trouble comes, at most: others are done.
+const UNACKNOWLEDGED_MAX: i64 = 1_500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
@@ -43,6 +45,7 @@ async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
         }
         let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
         place.broker.send(&journal, &chunk).await;
+        place.broker.wait_until_unacknowledged(UNACKNOWLEDGED_MAX).await;
         if number % QUIET == 0 {
             trouble(&place, &mut services, troubles).await;
             troubles += 1;

@@ -27,7 +27,7 @@ pub use self::log_starts::KafkaLogStarts;
 use self::context::Context;
 use self::positions::Positions;
 use super::intake::{Intake, KafkaAddress, Origin, Record};
-use crate::apply::{Backoff, GROUP_EVENTS_MAX};
+use crate::apply::GROUP_EVENTS_MAX;
 use crate::clock::Clock;
 use crate::health::{ConsumerState, Health};
 use crate::metrics::Metrics;
@@ -35,6 +35,10 @@ use crate::metrics::Metrics;
 /// How long a group may take before the consumer takes part in its group's life again. The broker
 /// believes a member dead that does not poll for minutes.
 const SILENT_MAX: Duration = Duration::from_secs(1);
+/// Pause after an error. They are news, and each is told by itself: an outage of minutes leaves
+/// hundreds of them in the queue before the next record, so whoever waits longer for each is late
+/// long after it is over. librdkafka sees to the pace of what it tries again.
+const ERROR_PAUSE: Duration = Duration::from_millis(5);
 /// How long the last commit and the leaving of the group may take at the end.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How soon a topic that did not exist is found, in milliseconds.
@@ -109,7 +113,6 @@ impl KafkaConsumer {
 
     /// The next records: waits for one, then takes what is there already. None: time to stop.
     async fn next_group(&mut self, stop: &CancellationToken) -> Option<Vec<Record>> {
-        let mut backoff = Backoff::new();
         while self.carried.is_empty() {
             let received = tokio::select! {
                 () = stop.cancelled() => return None,
@@ -119,7 +122,7 @@ impl KafkaConsumer {
                 Ok(record) => self.carried.push_back(record),
                 Err(error) => {
                     self.note(&error);
-                    sleep(backoff.next_wait()).await;
+                    sleep(ERROR_PAUSE).await;
                 }
             }
         }
@@ -158,7 +161,7 @@ impl KafkaConsumer {
                     }
                     Err(error) => {
                         self.note(&error);
-                        sleep(SILENT_MAX).await;
+                        sleep(ERROR_PAUSE).await;
                     }
                 },
             }
