@@ -9,6 +9,8 @@ mod lifecycle;
 mod load;
 mod malformed;
 mod outage;
+mod publish;
+mod published;
 mod service;
 mod tools;
 mod topics;

@@ -8,7 +8,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
-use results::EventKind;
+use results::{AnnouncementKind, EventKind};
 use testkit::{Kafka, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -29,8 +29,10 @@ impl Broker {
         static TURN: Mutex<()> = Mutex::const_new(());
         let turn = TURN.lock().await;
         let kafka = Kafka::start().await;
-        for kind in EventKind::ALL {
-            kafka.create_topic(kind.topic(), PARTITIONS).await;
+        let events = EventKind::ALL.iter().map(|kind| kind.topic());
+        let announcements = AnnouncementKind::ALL.iter().map(|kind| kind.as_str());
+        for topic in events.chain(announcements) {
+            kafka.create_topic(topic, PARTITIONS).await;
         }
         let producer = ClientConfig::new()
             .set("bootstrap.servers", kafka.brokers())
