@@ -81,7 +81,7 @@ struct ServeArgs {
     /// redis://user:password@host:6379, in place of the in-process cache
     #[arg(long)]
     redis_url: Option<String>,
-    /// host:9092,host:9092 to consume events from
+    /// host:9092,host:9092 to consume events from and to publish announcements to
     #[arg(long)]
     kafka_brokers: Option<String>,
 }

@@ -156,15 +156,11 @@ impl Relay {
         let mut unavailable = None;
         for (record, error) in &delivered.failed {
             match error {
-                PublishError::Unavailable { .. } if !is_flowing => unavailable = Some(error),
-                PublishError::Unavailable { .. } | PublishError::Refused { .. } => {
-                    let wait = self.keys.add(&record.key, now);
-                    tell_failure(
-                        record,
-                        error,
-                        wait,
-                        "an announcement cannot be sent, its key waits",
-                    );
+                PublishError::Unavailable { .. } => {
+                    if is_flowing {
+                        self.keys.add(&record.key, now);
+                    }
+                    unavailable = Some(error);
                 }
                 // Once for all its keys.
                 PublishError::NoTopic { .. } if topics.insert(&record.topic) => {
@@ -172,7 +168,20 @@ impl Relay {
                     tell_failure(record, error, wait, "announcements of a topic cannot be sent");
                 }
                 PublishError::NoTopic { .. } => {}
+                PublishError::Refused { .. } => {
+                    let wait = self.keys.add(&record.key, now);
+                    tell_failure(record, error, wait, "an announcement is refused, its key waits");
+                }
             }
+        }
+        if let (Some(error), true) = (unavailable, is_flowing) {
+            // Told once: as a broker goes away, it may be many at a time.
+            let cause = error as &dyn std::error::Error;
+            tracing::warn!(
+                error = cause,
+                "some announcements are not acknowledged, their keys wait"
+            );
+            return None;
         }
         unavailable
     }

@@ -100,7 +100,7 @@ impl FakeBroker {
 
     fn begin(&self, record: &OutboxRecord) -> Mood {
         let mut state = self.lock();
-        state.tried.push((record.key.clone(), record.position.0, Instant::now()));
+        state.tried.push((record.key.clone(), record.position.0, tokio::time::Instant::now()));
         assert!(state.under_way.insert(record.key.clone()), "two records of {}", record.key);
         state.under_way_max = state.under_way_max.max(state.under_way.len());
         state.moods.get(&record.key).copied().unwrap_or_else(|| (self.choose)(record))

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod broker;
+mod http;
 mod kafka;
 mod order;
 mod outage;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 pub(crate) const REGISTERED: &str = "huleedu.batch.essays.registered.v1";
 pub(crate) const SLOT_ASSIGNED: &str = "huleedu.els.essay.slot.assigned.v1";
+pub(crate) const PIPELINE_COMPLETED: &str = "huleedu.batch.pipeline.completed.v1";
 
 /// The records of the contract, byte for byte as they were on the wire.
 pub(crate) const REGISTERED_RECORD: &str =
@@ -33,6 +34,10 @@ pub(crate) const RESULT_RECORDS: [(EventKind, &str); 4] = [
     ),
 ];
 
+/// A spellcheck that failed, on the wire.
+pub(crate) const SPELLCHECK_FAILED_RECORD: &str =
+    include_str!("../../../results/tests/records/spellcheck_result_failed.json");
+
 /// A registration of a batch whose essays are `{batch}-e1` to `{batch}-e{essays}`.
 pub(crate) fn registered(user: &str, batch: &str, essays: usize, at_micros: i64) -> Value {
     let ids: Vec<_> = (1..=essays).map(|essay| essay_id(batch, essay)).collect();
@@ -57,6 +62,21 @@ pub(crate) fn slot(batch: &str, essay: usize, file: &str, at_micros: i64) -> Val
         "original_file_name": file,
     });
     envelope(SLOT_ASSIGNED, data, at_micros)
+}
+
+/// The end of a batch's processing, without failures.
+pub(crate) fn pipeline_completed(batch: &str, essays: usize, at_micros: i64) -> Value {
+    let data = json!({
+        "batch_id": batch,
+        "completed_phases": ["spellcheck", "cj_assessment"],
+        "final_status": "completed_successfully",
+        "processing_duration_seconds": 1.5,
+        "successful_essay_count": essays,
+        "failed_essay_count": 0,
+        "correlation_id": Uuid::new_v4(),
+        "metadata": {"entity_id": batch, "entity_type": "batch"},
+    });
+    envelope(PIPELINE_COMPLETED, data, at_micros)
 }
 
 pub(crate) fn essay_id(batch: &str, essay: usize) -> String {

@@ -72,6 +72,10 @@ async fn settings_that_cannot_work_are_refused_with_their_name() {
     check("an unknown key", unknown, "entry_ttl_second").await;
     let wrong = program(&["serve"]).env("RAS_CACHE__ENTRY_TTL_SECONDS", "0");
     check("a value out of range", wrong, "entry_ttl_seconds").await;
+    let wrong = program(&["serve"]).env("RAS_PUBLISH__DELIVERY_TIMEOUT_SECONDS", "301");
+    check("a claim that would be held for long", wrong, "delivery_timeout_seconds").await;
+    let wrong = program(&["serve"]).env("RAS_RETENTION__OUTBOX_HOURS", "0");
+    check("records kept for no time", wrong, "retention.outbox_hours").await;
     let wrong = program(&["serve"]).env("RAS_LISTEN", "nowhere");
     check("an address", wrong, "listen").await;
     let no_file = program(&["serve", "--config", "no-such-file.toml"]);

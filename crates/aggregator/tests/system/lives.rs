@@ -94,7 +94,7 @@ async fn check(place: &Place, client: &Client, journal: &Journal) {
     }
     assert_eq!(reader.order(), order(&written), "the order of each key");
 
-    let different: BTreeMap<_, _> = copies.into_iter().map(|(id, said)| (id, said)).collect();
+    let different: BTreeMap<_, _> = copies.into_iter().collect();
     let ids: BTreeSet<_> = different.keys().cloned().collect();
     assert_eq!(ids, due.announced.keys().map(ToString::to_string).collect());
     assert_each_is_ready_once(different.into_values(), &due, client).await;

@@ -15,6 +15,7 @@ mod load;
 mod malformed;
 mod outage;
 mod place;
+mod publish;
 mod published;
 mod replicas;
 mod retention;
