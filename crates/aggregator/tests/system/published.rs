@@ -38,6 +38,7 @@ pub(crate) struct Reader {
     consumer: Arc<StreamConsumer>,
     /// In the order of each partition.
     pub(crate) seen: Vec<Published>,
+    different: HashSet<String>,
 }
 
 impl Reader {
@@ -56,7 +57,7 @@ impl Reader {
             }
         }
         consumer.assign(&all).unwrap();
-        Self { consumer: Arc::new(consumer), seen: Vec::new() }
+        Self { consumer: Arc::new(consumer), seen: Vec::new(), different: HashSet::new() }
     }
 
     /// Reads until it has seen this many records.
@@ -65,7 +66,9 @@ impl Reader {
             while self.seen.len() < count {
                 // An error is a broker that is away; the consumer looks for it by itself.
                 if let Ok(message) = self.consumer.recv().await {
-                    self.seen.push(published(&message));
+                    let published = published(&message);
+                    self.different.insert(published.event_id());
+                    self.seen.push(published);
                 }
             }
         });
@@ -76,15 +79,11 @@ impl Reader {
 
     /// Reads until it has seen this many announcements, however often each, and then to the end.
     pub(crate) async fn read_until_different(&mut self, count: usize) {
-        while self.different() < count {
+        while self.different.len() < count {
             self.read_until(self.seen.len() + 1).await;
         }
         let end = self.end().await;
         self.read_until(end).await;
-    }
-
-    fn different(&self) -> usize {
-        self.seen.iter().map(Published::event_id).collect::<HashSet<_>>().len()
     }
 
     /// How many records there are.

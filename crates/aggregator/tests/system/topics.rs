@@ -115,19 +115,14 @@ impl Broker {
 
     /// Waits until the service has acknowledged every record that is in the topics now.
     pub(crate) async fn wait_until_acknowledged(&self) {
-        self.wait_until_unacknowledged(0).await;
-    }
-
-    /// Waits until at most so many records are not acknowledged.
-    pub(crate) async fn wait_until_unacknowledged(&self, most: i64) {
         let observer = Arc::new(self.observer());
-        eventually(PATIENCE, "records acknowledged", || {
+        eventually(PATIENCE, "all records acknowledged", || {
             let observer = Arc::clone(&observer);
             async move {
                 // These calls block.
                 let missing = tokio::task::spawn_blocking(move || unacknowledged(&observer)).await;
                 match missing.expect("no panic") {
-                    Ok(count) if count <= most => Ok(()),
+                    Ok(0) => Ok(()),
                     Ok(count) => Err(format!("{count} records are not acknowledged")),
                     Err(error) => Err(error.to_string()),
                 }
