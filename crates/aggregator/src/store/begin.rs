@@ -1,4 +1,5 @@
-//! The one place that opens transactions.
+//! The one place that opens transactions through sqlx. A unit on PostgreSQL opens its own with its
+//! first statement; `postgres/unit.rs` says how that survives a cancellation.
 
 use sqlx::{Database, Pool, Transaction};
 

@@ -16,15 +16,15 @@ use super::StoreError;
 /// Where refused records are kept. Ships twice, as [`BatchRepository`](super::BatchRepository) does.
 ///
 /// - **R10** A dead letter is kept with its bytes, and once.
-/// - **R30** An id names one letter, and is never given again.
-/// - **R31** A list has exactly the letters that its query selects, by id; pages that begin after
+/// - **R25** An id names one letter, and is never given again.
+/// - **R26** A list has exactly the letters that its query selects, by id; pages that begin after
 ///   the last id of the one before show each once.
-/// - **R32** A letter is read back as it was kept. One that was kept before it was known when it
+/// - **R27** A letter is read back as it was kept. One that was kept before it was known when it
 ///   came is taken to have come when it was refused.
-/// - **R33** Removing takes one letter, once; and none if it was refused again since it was seen.
-/// - **R34** A letter that is refused again keeps everything but its refusal. One that is gone stays
+/// - **R28** Removing takes one letter, once; and none if it was refused again since it was seen.
+/// - **R29** A letter that is refused again keeps everything but its refusal. One that is gone stays
 ///   gone.
-/// - **R35** Removing old letters takes the oldest first, at most as many as asked for, and none that
+/// - **R30** Removing old letters takes the oldest first, at most as many as asked for, and none that
 ///   was refused at the given time or later.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {

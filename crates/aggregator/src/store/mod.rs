@@ -3,7 +3,8 @@
 //! Rows are JSON documents that the crate `results` makes and reads; this room finds them, keeps
 //! two writers from losing each other's work, and reads every answer from one snapshot. It does
 //! not know what an event means, never calls the cache, and retries nothing: an error says what
-//! its caller should do next.
+//! its caller should do next. Only listening for announcements, which nobody waits for, is begun
+//! again by itself.
 
 mod begin;
 mod dead_letter;
@@ -69,18 +70,22 @@ impl<R> Repository for R where
 /// - **R4** Two units never lose an update: of a batch the second waits, of an essay the second is
 ///   refused as [`StoreError::Conflict`] if it loaded what the first has overwritten since.
 /// - **R5** Units that need the same batches in any order never wait for each other in a circle.
+///   One that needs too many is refused.
 /// - **R6** A page is ordered by creation time, newest first, then by batch id in byte order; its
 ///   total counts what the filter selects, whatever limit and offset are.
-/// - **R7** A page, its total and its essays are of one moment, and so are a batch and its essays.
+/// - **R7** A page, its total and its essays are of one moment, and so are a batch and its essays; an
+///   essay is in one batch at any moment, and whoever loads it loads that batch.
 /// - **R8** Only registered batches are shown.
 /// - **R9** Ids are opaque: none reaches another id's rows.
 /// - **R11** A unit may hold as many essays as one event may name.
-/// - **R12** A caller dropped inside [`begin`](Self::begin) leaves no transaction behind.
+/// - **R12** A caller dropped anywhere in a unit leaves no transaction behind, and its unit written
+///   whole or not at all.
 /// - **R13** Several processes may start on one empty database at once.
 /// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
 #[async_trait]
 pub trait BatchRepository: Send + Sync + 'static {
-    /// Opens the one transaction of a group of events.
+    /// Begins the work on one group of events. On SQLite this waits for the write lock of the file; on
+    /// PostgreSQL it takes a connection, and the transaction begins with [`load`](UnitOfWork::load).
     ///
     /// Safe to cancel: a caller dropped in the middle leaves no open transaction behind.
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError>;
@@ -98,9 +103,10 @@ pub trait BatchRepository: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// One transaction. Dropped without [`commit`](Self::commit), it is rolled back.
+/// One transaction at most. Dropped without [`commit`](Self::commit), it is rolled back.
 ///
-/// The order is load, write, commit, each once. After an error, drop it.
+/// The order is load, write, commit, each at most once. A commit without a write ends a unit that has
+/// nothing to write, and frees its locks and its connection. After an error, drop it.
 #[async_trait]
 pub trait UnitOfWork: Send {
     /// Locks the batches of `needs`, then loads its rows and which of `events` the inbox has.
@@ -117,7 +123,8 @@ pub trait UnitOfWork: Send {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] if another unit wrote one of the essays or events since `load`;
+    /// [`StoreError::Conflict`] if another unit wrote one of the essays or events since `load`,
+    /// or one that came again was forgotten since;
     /// [`StoreError::Internal`] for a row that `load` was not asked for.
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError>;
 

@@ -21,10 +21,11 @@ use super::StoreError;
 ///   before it.
 /// - **R17** There is at most one claim at a time, whatever the number of processes; who comes second
 ///   is told so at once. A claim ends with its holder, however that ends, and marks nothing unless
-///   told to.
+///   told to. Nobody who writes waits for it.
 /// - **R18** A claim has the oldest records that are not published, in order, without those of the
 ///   keys and topics left out, within its limits, and one at least.
-/// - **R19** What was marked as published is in no later claim; everything else is.
+/// - **R19** What was marked as published is in no later claim; everything else is, and the depth
+///   counts just that.
 /// - **R20** A reader who asks for what comes after the last position it saw misses nothing and sees
 ///   nothing twice, whether or not it is published.
 /// - **R21** Removal takes what is old enough, the oldest first, and never more than it was allowed;

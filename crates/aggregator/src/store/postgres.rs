@@ -41,8 +41,8 @@ const ANSWER_SLACK: Duration = Duration::from_secs(1);
 /// Limits on connections to PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// The most connections of this process. Default 16: with six processes still below the 100
-    /// that a server takes by default.
+    /// The most connections of the pool; whoever publishes has one more, to listen. Default 16: with
+    /// five processes still below the 97 that a server leaves to its users by default.
     pub connections_max: u32,
     /// How long a call waits for a connection. Default 2 s: a reader has an answer, or an error,
     /// while somebody still waits for it.

@@ -1,11 +1,17 @@
 //! What is special about PostgreSQL, and its run of the conformance suite.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use aggregator::store::{
-    BatchRepository, ClaimRequest, OutboxClaim, OutboxRepository, Position, PostgresOptions,
-    PostgresRepository, Repository, StoreError,
+    BatchRepository, Changes, ClaimRequest, InboxPosition, InboxRepository as _, OutboxClaim,
+    OutboxRepository, Place, Places, Position, PostgresOptions, PostgresRepository, Repository,
+    StoreError, Stretch,
 };
+use results::{Rows, Timestamp};
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -212,6 +218,71 @@ async fn a_unit_takes_three_round_trips() {
     write(unit.as_mut(), loaded.rows, &events).await.unwrap();
     unit.commit().await.unwrap();
     assert_eq!(proxy.turns() - before, 3);
+}
+
+#[tokio::test]
+async fn an_event_that_is_forgotten_while_it_comes_again_is_loaded_again() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let event = registered("b", "u", 1, &[]);
+    apply(store.as_ref(), std::slice::from_ref(&event)).await.unwrap();
+
+    let mut unit = store.begin().await.unwrap();
+    let loaded = load(unit.as_mut(), std::slice::from_ref(&event)).await.unwrap();
+    assert!(loaded.known.contains_key(&event.id));
+    let everything = Stretch {
+        after: InboxPosition::START,
+        rows_max: 10,
+        applied_before: Timestamp::MAX,
+        log_starts: &[],
+    };
+    assert_eq!(store.forget_events(everything).await.unwrap().events, 1);
+
+    let place = Places::from(Some(Place { partition: 0, offset: 7 }));
+    let changes = Changes {
+        events: &BTreeMap::new(),
+        seen_again: &BTreeMap::from([(event.id, place)]),
+        rows: &Rows::default(),
+        statuses: &BTreeMap::new(),
+        announcements: &[],
+        now: Timestamp::MAX,
+    };
+    let outcome = unit.write(changes).await;
+    assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
+}
+
+/// The sweep waits for the row, and then finds a place that it did not know of.
+#[tokio::test]
+async fn a_place_that_is_added_during_a_sweep_keeps_its_event() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let event = registered("b", "u", 1, &[]);
+    apply(store.as_ref(), std::slice::from_ref(&event)).await.unwrap();
+
+    let mut other = server.connection().await;
+    let mut held = other.begin().await.unwrap();
+    let place = "update inbox set places = '{\"0\": 7}'";
+    sqlx::query(place).execute(&mut *held).await.unwrap();
+    let everything = Stretch {
+        after: InboxPosition::START,
+        rows_max: 10,
+        applied_before: Timestamp::MAX,
+        log_starts: &[],
+    };
+    let sweep = store.forget_events(everything);
+    let release = async {
+        let waiting = "select count(*) from pg_stat_activity \
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        testkit::eventually(BACK_LIMIT, "the sweep waits for the row", async || {
+            let mut connection = server.connection().await;
+            let count: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.unwrap();
+            count == 1
+        })
+        .await;
+        held.commit().await.unwrap();
+    };
+    let (forgotten, ()) = tokio::join!(sweep, release);
+    assert_eq!(forgotten.unwrap().events, 0);
 }
 
 #[tokio::test]

@@ -80,10 +80,11 @@ impl UnitOfWork for PostgresUnit {
 
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
-        let sent = [new.events.len(), new.batches.len(), new.essays.len()].map(|len| len as i64);
+        let sent = [new.events.len(), new.seen_again.len(), new.batches.len(), new.essays.len()];
         let write = write_statement(&new, &changes).fetch_one(self.connection.get()?);
-        let (events, batches, essays) = within(self.answer_timeout, write).await?;
-        if [events, batches, essays] == sent { Ok(()) } else { Err(StoreError::Conflict) }
+        let (events, seen_again, batches, essays) = within(self.answer_timeout, write).await?;
+        let written = [events, seen_again, batches, essays];
+        if written == sent.map(|len| len as i64) { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
@@ -127,7 +128,7 @@ fn load_row(row: &PgRow) -> sqlx::Result<LoadRow> {
 fn write_statement<'a>(
     new: &NewRows<'a>,
     changes: &Changes<'a>,
-) -> QueryAs<'a, Postgres, (i64, i64, i64), PgArguments> {
+) -> QueryAs<'a, Postgres, (i64, i64, i64, i64), PgArguments> {
     let said = new.announcements;
     sqlx::query_as(WRITE)
         .bind(column(&new.events, |event| event.id))

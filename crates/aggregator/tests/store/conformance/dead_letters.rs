@@ -1,4 +1,4 @@
-//! Rules about dead letters: R10, R30 to R35.
+//! Rules about dead letters: R10, R25 to R30.
 
 use aggregator::store::{
     DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
@@ -106,7 +106,7 @@ async fn keep(store: &dyn DeadLetterRepository, names: &[&str]) {
     }
 }
 
-pub(crate) async fn r30_an_id_is_never_given_again(backend: impl Backend) {
+pub(crate) async fn r25_an_id_is_never_given_again(backend: impl Backend) {
     let store = backend.open().await;
     keep(store.as_ref(), &["1", "2", "3"]).await;
     let mut given = ids(store.as_ref()).await;
@@ -125,7 +125,7 @@ pub(crate) async fn r30_an_id_is_never_given_again(backend: impl Backend) {
     }
 }
 
-pub(crate) async fn r31_a_list_has_what_its_query_selects(backend: impl Backend) {
+pub(crate) async fn r26_a_list_has_what_its_query_selects(backend: impl Backend) {
     let store = backend.open().await;
     let of = |name: &str, source: &str, topic: Option<&str>, code, refused_at| DeadLetter {
         source: source.into(),
@@ -171,7 +171,7 @@ pub(crate) async fn r31_a_list_has_what_its_query_selects(backend: impl Backend)
     check("two filters", both, "e").await;
 }
 
-pub(crate) async fn r31_pages_show_each_letter_once(backend: impl Backend) {
+pub(crate) async fn r26_pages_show_each_letter_once(backend: impl Backend) {
     let store = backend.open().await;
     let names: Vec<_> = (0..10).map(|n| n.to_string()).collect();
     keep(store.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -192,7 +192,7 @@ pub(crate) async fn r31_pages_show_each_letter_once(backend: impl Backend) {
     assert_eq!(list(store.as_ref(), &none).await, []);
 }
 
-pub(crate) async fn r32_a_letter_is_read_back_as_it_was_kept(backend: impl Backend) {
+pub(crate) async fn r27_a_letter_is_read_back_as_it_was_kept(backend: impl Backend) {
     let store = backend.open().await;
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let odd = DeadLetter {
@@ -243,7 +243,7 @@ pub(crate) async fn r32_a_letter_is_read_back_as_it_was_kept(backend: impl Backe
     }
 }
 
-pub(crate) async fn r32_a_letter_of_an_older_program_came_when_it_was_refused(
+pub(crate) async fn r27_a_letter_of_an_older_program_came_when_it_was_refused(
     backend: impl Backend,
 ) {
     let store = backend.open().await;
@@ -256,7 +256,7 @@ pub(crate) async fn r32_a_letter_of_an_older_program_came_when_it_was_refused(
     assert_eq!(letter.code, "of_tomorrow");
 }
 
-pub(crate) async fn r33_a_letter_is_removed_once(backend: impl Backend) {
+pub(crate) async fn r28_a_letter_is_removed_once(backend: impl Backend) {
     let store = backend.open().await;
     keep(store.as_ref(), &["1", "2", "3"]).await;
     let before = ids(store.as_ref()).await;
@@ -274,7 +274,7 @@ pub(crate) async fn r33_a_letter_is_removed_once(backend: impl Backend) {
     assert_eq!(removed, 1, "of several that try, one did it");
 }
 
-pub(crate) async fn r33_a_letter_that_was_refused_again_is_not_removed(backend: impl Backend) {
+pub(crate) async fn r28_a_letter_that_was_refused_again_is_not_removed(backend: impl Backend) {
     let store = backend.open().await;
     keep(store.as_ref(), &["1"]).await;
     let id = ids(store.as_ref()).await[0];
@@ -285,7 +285,7 @@ pub(crate) async fn r33_a_letter_that_was_refused_again_is_not_removed(backend: 
     assert!(store.remove_dead_letter(id, Some(at(2))).await.unwrap());
 }
 
-pub(crate) async fn r34_a_refusal_is_all_that_changes(backend: impl Backend) {
+pub(crate) async fn r29_a_refusal_is_all_that_changes(backend: impl Backend) {
     let store = backend.open().await;
     keep(store.as_ref(), &["1", "2"]).await;
     let before = ids(store.as_ref()).await;
@@ -313,7 +313,7 @@ pub(crate) async fn r34_a_refusal_is_all_that_changes(backend: impl Backend) {
     assert_eq!(ids(store.as_ref()).await, [second]);
 }
 
-pub(crate) async fn r35_the_oldest_letters_are_removed_first(backend: impl Backend) {
+pub(crate) async fn r30_the_oldest_letters_are_removed_first(backend: impl Backend) {
     let store = backend.open().await;
     let letters: Vec<_> = [50, 10, 40, 20, 30]
         .into_iter()

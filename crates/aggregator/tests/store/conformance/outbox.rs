@@ -104,7 +104,7 @@ pub(crate) async fn r15_an_announcement_is_kept_once(backend: impl Backend) {
     assert_eq!(records[0].value, announcement(1, "key").value, "as it was first told");
 }
 
-pub(crate) async fn r16_a_reader_that_follows_misses_nothing(backend: impl Backend) {
+pub(crate) async fn r16_positions_ascend_as_units_commit(backend: impl Backend) {
     const WRITERS: u128 = 6;
     const UNITS: u128 = 15;
     let mut writers = JoinSet::new();
@@ -339,7 +339,7 @@ pub(crate) async fn r20_a_read_goes_on_after_a_position(backend: impl Backend) {
     check(at[4], 1_000, &[6, 7]).await;
 }
 
-pub(crate) async fn r20_the_depth_is_what_is_not_published(backend: impl Backend) {
+pub(crate) async fn r19_the_depth_is_what_is_not_published(backend: impl Backend) {
     let store = backend.open().await;
     let check = async |unpublished, oldest_written_at| {
         let depth = store.outbox_depth().await.unwrap();

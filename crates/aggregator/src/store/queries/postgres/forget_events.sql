@@ -6,7 +6,7 @@
 -- Gives the number forgotten, and the last row looked at: where the next stretch begins. Nothing
 -- at the end.
 with looked_at as (
-    select event_id, kind, applied_at, places
+    select event_id, applied_at
     from inbox
     where (applied_at, event_id) > ($1, $2) and applied_at < $3
     order by applied_at, event_id
@@ -15,15 +15,16 @@ with looked_at as (
 forgotten as (
     delete from inbox using looked_at
     where inbox.event_id = looked_at.event_id
+      -- The row itself is asked, not a copy of it: a place may have been added since.
       -- Null: nobody noted where it is, so it may be anywhere.
-      and looked_at.places is not null
+      and inbox.places is not null
       -- Every place that had it is gone: a partition of which nothing is known is not.
       and not exists (
-          select from jsonb_each_text(looked_at.places) as place (partition, "offset")
+          select from jsonb_each_text(inbox.places) as place (partition, "offset")
           where not exists (
               select from unnest($5::text[], $6::text[], $7::bigint[])
                   as log (topic, partition, start)
-              where log.topic = looked_at.kind
+              where log.topic = inbox.kind
                 and log.partition = place.partition
                 and place."offset"::bigint < log.start
           )

@@ -1,6 +1,6 @@
 -- Writes all that a group of events changes, in one round trip.
 --
--- Gives the number of rows written: events, batches, essays. Fewer than sent means that another
+-- Gives the number of rows written: events, events that came again, batches, essays. Fewer than sent means that another
 -- writer was faster, and that this transaction must not be committed.
 --
 -- Each part but the first waits for the count of the one before it, so that everybody writes the
@@ -83,5 +83,6 @@ announcement as (
 )
 select
     (select count(*) from new_event),
+    (select count(*) from seen_again),
     (select count(*) from batch),
     (select count(*) from essay)
