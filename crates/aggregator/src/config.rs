@@ -32,7 +32,7 @@ pub struct Config {
     /// Redis; none: in this process.
     #[serde(deserialize_with = "non_empty_secret")]
     pub redis_url: Option<SecretString>,
-    /// Kafka; none: no consumer.
+    /// Kafka; none: no consumer, and nobody publishes.
     #[serde(deserialize_with = "non_empty")]
     pub kafka_brokers: Option<String>,
     /// The key that callers send.
@@ -78,7 +78,7 @@ pub struct HttpConfig {
     /// Limit of a read.
     #[serde(rename = "read_timeout_seconds", deserialize_with = "seconds")]
     pub read_timeout: Duration,
-    /// Limit of the wait of `POST events`.
+    /// Limit of the wait of `POST events` and of replays of dead letters.
     #[serde(rename = "events_wait_seconds", deserialize_with = "seconds")]
     pub events_wait: Duration,
     /// Limit of answers under way after a stop.

@@ -1,8 +1,9 @@
 //! The result aggregator service, as a library for its binary and its tests.
 //!
-//! Rooms in the order of the data: `ingest` → `apply` → `store`; `api` → `cache`, `store`;
-//! `publish` → `store`. `app` alone names every concrete type. ARCHITECTURE.md walks through it.
-//! `simulate` makes events for trials and tests.
+//! Rooms in the order of the data: `ingest` → `apply`, `store`; `apply` → `store`, `cache`;
+//! `cache` → `store`; `api` → `cache`, `store`; `publish`, `retention` → `store`. `app` alone names
+//! every concrete type. ARCHITECTURE.md walks through it. `simulate` makes events for trials and
+//! tests.
 
 pub mod ingest;
 

@@ -1,8 +1,8 @@
 //! Answers that say what went wrong: `application/problem+json` as in RFC 9457.
 //!
 //! A body holds a stable `code` for programs, the sentence that existing clients read in `error`,
-//! and a `detail` about this request. It never holds
-//! the text of an internal error; a refused event's detail may quote a short piece of what was sent.
+//! and a `detail` about this request. It never holds the text of an internal error; a refused
+//! event's detail may quote a short piece of what was sent.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -23,7 +23,8 @@ use crate::store::{
 pub const GROUP_EVENTS_MAX: usize = 256;
 
 /// Attempts for one event by itself that fails for a reason that time does not heal. Then it becomes
-/// a dead letter, so that it does not hold up all that comes after it. Together about five seconds.
+/// a dead letter, so that it does not hold up all that comes after it. Together some seconds: 2.5
+/// for one that came alone.
 const ATTEMPTS_ALONE_MAX: u32 = 8;
 
 /// How often a unit of work is opened anew because an essay belongs to a batch that was not locked.

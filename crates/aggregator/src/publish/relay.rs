@@ -2,8 +2,8 @@
 //!
 //! Nothing is ever dropped and nothing is tried without a wait: a broker that is away is asked again
 //! later and later; a topic that is missing, and a key whose record is refused, wait for themselves
-//! while the others go on. Whether
-//! it can send is told by metrics and the log; the service is as well as ever without.
+//! while the others go on. Whether it can send is told by metrics and the log; the service is as
+//! well as ever without.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,8 +2,9 @@
 //!
 //! [`Simulation`] is an iterator of records as other services would send them: registrations, files,
 //! results, ends; some late, some twice, some malformed. It holds a bounded number of batches,
-//! however many it makes. [`deliver()`] sends them, to a file, a server or a broker. Whoever wants to know what state the records lead to, decodes and folds
-//! them with `results`; nothing here knows.
+//! however many it makes. [`deliver()`] sends them, to a file, a server or a broker. Whoever wants
+//! to know what state the records lead to, decodes and folds them with `results`; nothing here
+//! knows.
 
 mod batch;
 mod chance;
