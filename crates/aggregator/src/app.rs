@@ -327,10 +327,12 @@ fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
 fn keep_times(config: &Config) -> KeepTimes {
     KeepTimes {
         inbox: config.retention.inbox,
-        // Where nobody publishes, whoever reads them over HTTP has this long.
-        outbox: match config.kafka_brokers {
-            Some(_) => KeepOutbox::SincePublished(config.retention.outbox),
-            None => KeepOutbox::SinceWritten(config.retention.outbox),
+        // Where nobody publishes, whoever reads them over HTTP has this long. A database of its own
+        // may have another process that publishes: what that has not sent is not ours to remove.
+        outbox: if config.database_url.is_none() && config.kafka_brokers.is_none() {
+            KeepOutbox::SinceWritten(config.retention.outbox)
+        } else {
+            KeepOutbox::SincePublished(config.retention.outbox)
         },
         dead_letters: config.retention.dead_letters,
     }

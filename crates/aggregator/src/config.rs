@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer};
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 /// More connections than any system gives a process.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// Fewest connections with which no part of the service keeps the others waiting.
+const POSTGRES_CONNECTIONS_MIN: u32 = 3;
 /// What the variables begin with.
 const ENV_PREFIX: &str = "RAS";
 
@@ -257,6 +259,12 @@ impl Config {
         if !(1..=30 * 24 * 3600).contains(&self.cache.entry_ttl.as_secs()) {
             return wrong("cache.entry_ttl_seconds: allowed are 1 to 2592000 (30 days)".into());
         }
+        if self.postgres.connections_max < POSTGRES_CONNECTIONS_MIN {
+            return wrong(format!(
+                "postgres.connections_max: allowed are numbers from {POSTGRES_CONNECTIONS_MIN}: one \
+                 for events, one for reads, one that is held while announcements are sent"
+            ));
+        }
         self.publish.check()?;
         self.retention.check()?;
         let positive = [
@@ -267,7 +275,6 @@ impl Config {
             ("cache.command_timeout_milliseconds", self.cache.command_timeout.as_millis() as u64),
             ("http.events_wait_seconds", self.http.events_wait.as_secs()),
             ("kafka.session_timeout_seconds", self.kafka.session_timeout.as_secs()),
-            ("postgres.connections_max", self.postgres.connections_max.into()),
             (
                 "postgres.acquire_timeout_milliseconds",
                 self.postgres.acquire_timeout.as_millis() as u64,

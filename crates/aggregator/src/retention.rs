@@ -69,10 +69,7 @@ impl Retention {
     pub async fn run(self, stop: CancellationToken) {
         let sweeping = async {
             loop {
-                if let Err(error) = self.sweep().await {
-                    let cause = &error as &dyn std::error::Error;
-                    tracing::warn!(error = cause, "nothing old removed this time");
-                }
+                self.sweep().await;
                 sleep(SWEEP_INTERVAL).await;
             }
         };
@@ -83,15 +80,18 @@ impl Retention {
         }
     }
 
-    /// Sweeps once.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; what was removed before stays removed.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        self.sweep_inbox().await?;
-        self.sweep_outbox().await?;
-        self.sweep_dead_letters().await
+    /// Sweeps once. One part that cannot be swept now keeps nobody from sweeping the others.
+    pub async fn sweep(&self) {
+        let inbox = self.sweep_inbox().await;
+        let outbox = self.sweep_outbox().await;
+        let dead_letters = self.sweep_dead_letters().await;
+        for (what, swept) in [("inbox", inbox), ("outbox", outbox), ("dead letters", dead_letters)]
+        {
+            if let Err(error) = swept {
+                let cause = &error as &dyn std::error::Error;
+                tracing::warn!(error = cause, what, "not everything old removed this time");
+            }
+        }
     }
 
     async fn sweep_inbox(&self) -> Result<(), StoreError> {

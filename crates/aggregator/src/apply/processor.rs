@@ -151,7 +151,7 @@ impl EventProcessor {
                 Err(CommitError::TooManyBatches) => group_events = group.len().div_ceil(2),
                 Err(CommitError::Store(error)) => {
                     log_store_error(&error);
-                    let is_alone = group.len() == 1 && !error.is_transient();
+                    let is_alone = group.len() == 1 && error.is_about_data();
                     attempts_alone += u32::from(is_alone);
                     if attempts_alone == ATTEMPTS_ALONE_MAX {
                         outcomes.push(Outcome::Refused(unstorable()));
@@ -339,7 +339,7 @@ fn log_store_error(error: &StoreError) {
     match error {
         StoreError::Conflict => tracing::debug!("another writer was faster, trying again"),
         StoreError::Unavailable { .. } => tracing::warn!(error = cause, "events wait"),
-        StoreError::Corrupt { .. } | StoreError::Internal { .. } => {
+        StoreError::Corrupt { .. } | StoreError::Rejected { .. } | StoreError::Internal { .. } => {
             tracing::error!(error = cause, "events cannot be applied, trying again");
         }
     }

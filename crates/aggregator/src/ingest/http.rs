@@ -135,7 +135,8 @@ fn framing(headers: &HeaderMap) -> Result<Framing, Problem> {
 /// The records with their line numbers. Empty lines are no records.
 fn cut(framing: Framing, body: &[u8]) -> Result<Vec<(usize, &[u8])>, Problem> {
     if framing == Framing::One {
-        return Ok(vec![(1, body)]);
+        // As a line is: without an id of its own, an event is known by its bytes.
+        return Ok(vec![(1, body.trim_ascii())]);
     }
     let lines: Vec<_> = (1..)
         .zip(body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii))

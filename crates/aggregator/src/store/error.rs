@@ -28,7 +28,16 @@ pub enum StoreError {
         source: BoxError,
     },
 
-    /// A bug, or a schema that is not the one this program was built for.
+    /// The database does not take what it is told to write, and would not take it later. A bug, or a
+    /// value that nobody thought of; it is about what is written and nothing else.
+    #[error("the database does not take it")]
+    Rejected {
+        /// What it said.
+        source: BoxError,
+    },
+
+    /// A bug, a schema that is not the one this program was built for, or a login that is refused.
+    /// Says nothing about what was to be written.
     #[error("the store failed")]
     Internal {
         /// What failed.
@@ -42,12 +51,25 @@ impl StoreError {
         match self {
             // No `_` arm: a new variant has to take a side here.
             Self::Unavailable { .. } | Self::Conflict => true,
-            Self::Corrupt { .. } | Self::Internal { .. } => false,
+            Self::Corrupt { .. } | Self::Rejected { .. } | Self::Internal { .. } => false,
+        }
+    }
+
+    /// Whether it is about the events or the rows at hand, so that others may fare better. If not, it
+    /// is about the surroundings: then no event is to blame, and all wait for somebody to mend them.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Rejected { .. } => true,
+            Self::Unavailable { .. } | Self::Conflict | Self::Internal { .. } => false,
         }
     }
 
     pub(super) fn internal(source: impl Into<BoxError>) -> Self {
         Self::Internal { source: source.into() }
+    }
+
+    pub(super) fn rejected(source: impl Into<BoxError>) -> Self {
+        Self::Rejected { source: source.into() }
     }
 
     pub(super) fn unavailable(source: impl Into<BoxError>) -> Self {
@@ -57,16 +79,18 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
+        use sqlx::Error::{Database, Encode, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
         let outcome = match &error {
             Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => Outcome::Unavailable,
             Database(reported) => outcome(reported.as_ref()),
+            Encode(_) => Outcome::Rejected,
             // The others are mistakes in a query or in its types, or a protocol out of step.
             _ => Outcome::Internal,
         };
         match outcome {
             Outcome::Unavailable => Self::unavailable(error),
             Outcome::Conflict => Self::Conflict,
+            Outcome::Rejected => Self::rejected(error),
             Outcome::Internal => Self::internal(error),
         }
     }
@@ -86,6 +110,7 @@ impl From<MigrateError> for StoreError {
 enum Outcome {
     Unavailable,
     Conflict,
+    Rejected,
     Internal,
 }
 
@@ -114,6 +139,10 @@ fn postgres_outcome(code: &str) -> Outcome {
         _ if ["08", "53", "57P0"].iter().any(|class| code.starts_with(class)) => {
             Outcome::Unavailable
         }
+        // A value out of range, a constraint broken, a limit of the server exceeded.
+        _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Outcome::Rejected,
+        // Among them a password that was changed and a table that is not there yet: whoever runs the
+        // database will see to it, and the events wait.
         _ => Outcome::Internal,
     }
 }
@@ -124,9 +153,13 @@ fn sqlite_outcome(code: &str) -> Outcome {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
     const DISK_FULL: u32 = 13;
+    const TOO_BIG: u32 = 18;
+    const CONSTRAINT: u32 = 19;
+    const MISMATCH: u32 = 20;
 
     match code.parse::<u32>().map(|code| code & PRIMARY_CODE) {
         Ok(BUSY | LOCKED | DISK_FULL) => Outcome::Unavailable,
+        Ok(TOO_BIG | CONSTRAINT | MISMATCH) => Outcome::Rejected,
         _ => Outcome::Internal,
     }
 }
@@ -155,6 +188,11 @@ mod tests {
         check("shut down by its administrator", "57P01", Outcome::Unavailable);
         check("starting up", "57P03", Outcome::Unavailable);
         check("no such table", "42P01", Outcome::Internal);
+        check("wrong password", "28P01", Outcome::Internal);
+        check("no such database", "3D000", Outcome::Internal);
+        check("a character that no text has", "22021", Outcome::Rejected);
+        check("a check constraint", "23514", Outcome::Rejected);
+        check("an index row that is too long", "54000", Outcome::Rejected);
         check("no code", "", Outcome::Internal);
     }
 
@@ -168,7 +206,8 @@ mod tests {
         check("busy, snapshot too old", "517", Outcome::Unavailable);
         check("locked, shared cache", "262", Outcome::Unavailable);
         check("disk full", "13", Outcome::Unavailable);
-        check("check constraint", "275", Outcome::Internal);
+        check("check constraint", "275", Outcome::Rejected);
+        check("no such table", "1", Outcome::Internal);
         check("no code", "", Outcome::Internal);
     }
 
@@ -179,5 +218,15 @@ mod tests {
         assert!(!StoreError::from(sqlx::Error::RowNotFound).is_transient());
         let corrupt = StoreError::Corrupt { what: "batch `b`".into(), source: "cut short".into() };
         assert!(!corrupt.is_transient());
+    }
+
+    #[test]
+    fn no_event_is_to_blame_for_its_surroundings() {
+        let corrupt = StoreError::Corrupt { what: "batch `b`".into(), source: "cut short".into() };
+        assert!(corrupt.is_about_data());
+        assert!(StoreError::rejected("no such value").is_about_data());
+        assert!(!StoreError::internal("no such table").is_about_data());
+        assert!(!StoreError::unavailable("nobody there").is_about_data());
+        assert!(!StoreError::Conflict.is_about_data());
     }
 }

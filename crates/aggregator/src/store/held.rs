@@ -41,13 +41,13 @@ impl Held {
         if self.batches.contains(batch) {
             return Ok(());
         }
-        Err(StoreError::internal(format!("batch `{batch}` is written but was not asked for")))
+        Err(StoreError::rejected(format!("batch `{batch}` is written but was not asked for")))
     }
 
     /// The revision to write an essay with. Refuses an essay that was not loaded.
     pub(super) fn next_revision(&self, essay: &EssayId) -> Result<i64, StoreError> {
         let loaded = self.essays.get(essay).ok_or_else(|| {
-            StoreError::internal(format!("essay `{essay}` is written but was not asked for"))
+            StoreError::rejected(format!("essay `{essay}` is written but was not asked for"))
         })?;
         Ok(loaded + 1)
     }

@@ -125,7 +125,8 @@ pub trait UnitOfWork: Send {
     ///
     /// [`StoreError::Conflict`] if another unit wrote one of the essays or events since `load`,
     /// or one that came again was forgotten since;
-    /// [`StoreError::Internal`] for a row that `load` was not asked for.
+    /// [`StoreError::Rejected`] for a row that `load` was not asked for, or that the database does not
+    /// take.
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError>;
 
     /// Makes the writes last. After an error they may or may not have: the inbox will tell.

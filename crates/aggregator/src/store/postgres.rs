@@ -25,7 +25,7 @@ use super::{
 
 const BATCH: &str = include_str!("queries/postgres/batch.sql");
 const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
-const IS_STANDBY: &str = include_str!("queries/postgres/is_standby.sql");
+const PREPARE_CONNECTION: &str = include_str!("queries/postgres/prepare_connection.sql");
 
 /// How long a start waits for another process that is bringing the schema up to date.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -102,7 +102,7 @@ impl PostgresRepository {
             .max_connections(options.connections_max)
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
-            .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
+            .after_connect(|connection, _| Box::pin(prepare(connection)))
             .before_acquire(|connection, usage| {
                 Box::pin(async move {
                     if usage.idle_for > IDLE_UNTIL_TESTED {
@@ -164,10 +164,13 @@ impl BatchRepository for PostgresRepository {
     }
 }
 
+/// Has commits wait for the disk, and refuses a standby.
+///
 /// A standby answers reads with an older state, which would be cached as the present one. A server
 /// that is demoted restarts, so asking once for each connection is enough.
-async fn refuse_standby(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let is_standby: bool = sqlx::query_scalar(IS_STANDBY).fetch_one(connection).await?;
+async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let (is_standby, _): (bool, String) =
+        sqlx::query_as(PREPARE_CONNECTION).fetch_one(connection).await?;
     if is_standby {
         // As if it were away: the primary will be back under this address.
         return Err(std::io::Error::other("the server is a standby, not the primary").into());

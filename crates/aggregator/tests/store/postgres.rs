@@ -7,9 +7,8 @@ use std::{
 };
 
 use aggregator::store::{
-    BatchRepository, Changes, ClaimRequest, InboxPosition, InboxRepository as _, OutboxClaim,
-    OutboxRepository, Place, Places, Position, PostgresOptions, PostgresRepository, Repository,
-    StoreError, Stretch,
+    BatchRepository, Changes, ClaimRequest, InboxPosition, OutboxClaim, OutboxRepository, Place,
+    Places, Position, PostgresOptions, PostgresRepository, Repository, StoreError, Stretch,
 };
 use results::{Rows, Timestamp};
 use sqlx::{Connection, PgConnection};
@@ -218,6 +217,29 @@ async fn a_unit_takes_three_round_trips() {
     write(unit.as_mut(), loaded.rows, &events).await.unwrap();
     unit.commit().await.unwrap();
     assert_eq!(proxy.turns() - before, 3);
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_whatever_the_default() {
+    const NOTED: &str = "
+        create table noted (setting text);
+        create function note() returns trigger language plpgsql as $$ begin
+            insert into noted values (current_setting('synchronous_commit'));
+            return new;
+        end $$;
+        create trigger note after insert on batches for each row execute function note()";
+    let (host, shared) = (testkit::postgres().await, Server::empty().await);
+    let name = shared.url.rsplit('/').next().unwrap();
+    shared.open().await;
+    host.psql(&shared.url, NOTED).await;
+    for (default, want) in [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")] {
+        let alter = format!("alter database {name} set synchronous_commit = {default}");
+        host.psql(&shared.url, &alter).await;
+        let store = shared.open().await;
+        apply(store.as_ref(), &[registered(default, "u", 1, &[])]).await.unwrap();
+        let noted = host.psql(&shared.url, "delete from noted returning setting").await;
+        assert_eq!(noted.lines().next(), Some(want), "{default}");
+    }
 }
 
 #[tokio::test]

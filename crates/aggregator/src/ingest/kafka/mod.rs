@@ -32,9 +32,16 @@ use crate::clock::Clock;
 use crate::health::{ConsumerState, Health};
 use crate::metrics::Metrics;
 
-/// How long a group may take before the consumer takes part in its group's life again. The broker
-/// believes a member dead that does not poll for minutes.
+/// How long a group may take before the service says that it waits.
 const SILENT_MAX: Duration = Duration::from_secs(1);
+/// How often the consumer takes part in its group's life while a group of records waits. The broker
+/// believes a member dead that does not poll for minutes, and who wants to join waits for all.
+const POLL_PAUSE: Duration = Duration::from_secs(3);
+/// How long it looks for something each time: longer than a step of a rebalance takes.
+const POLL_MAX: Duration = Duration::from_millis(100);
+/// Records that come meanwhile, one each time at most, and are held until it is their turn. Then it
+/// polls no more, and the broker gives its partitions to others: after an outage of hours.
+const CARRIED_MAX: usize = 5_000;
 /// Pause after an error. They are news, and each is told by itself: an outage of minutes leaves
 /// hundreds of them in the queue before the next record, so whoever waits longer for each is late
 /// long after it is over. librdkafka sees to the pace of what it tries again.
@@ -141,44 +148,40 @@ impl KafkaConsumer {
         Some(self.carried.drain(..count).collect())
     }
 
-    /// Brings a group to its end. Meanwhile, if that takes long, stays a member of the consumer
-    /// group by polling with all partitions paused. False: stopped before the end.
+    /// Brings a group to its end. Meanwhile, if that takes long, stays a member of the consumer group
+    /// by polling now and then. False: stopped before the end.
+    ///
+    /// Partitions are not paused for that. librdkafka forgets a resume that comes before it has got
+    /// round to the pause, as it may during a rebalance, and the partition stays paused for ever. It
+    /// stops fetching by itself once enough is fetched ahead.
     async fn take(&mut self, group: Vec<Record>, stop: &CancellationToken) -> bool {
-        let mut work = pin!(self.intake.take(group, stop));
+        // A clone, because the records that come meanwhile are put into `self`.
+        let intake = self.intake.clone();
+        let mut work = pin!(intake.take(group, stop));
         if let Ok(taken) = timeout(SILENT_MAX, &mut work).await {
             return taken.is_ok();
         }
         self.health.set_consumer(ConsumerState::Waiting);
-        self.pause();
         let taken = loop {
             tokio::select! {
                 taken = &mut work => break taken,
-                received = self.consumer.recv() => match received {
-                    // Fetched before the pause, or of a partition that was assigned since.
-                    Ok(message) => {
-                        self.carried.push_back(record(&message, &*self.clock));
-                        self.pause();
-                    }
-                    Err(error) => {
-                        self.note(&error);
-                        sleep(ERROR_PAUSE).await;
-                    }
-                },
+                () = sleep(POLL_PAUSE), if self.carried.len() < CARRIED_MAX => self.poll_once().await,
             }
         };
-        self.resume();
         self.health.set_consumer(ConsumerState::Running);
         taken.is_ok()
     }
 
-    fn pause(&self) {
-        let paused = self.consumer.assignment().and_then(|all| self.consumer.pause(&all));
-        paused.unwrap_or_else(|error| self.note(&error));
-    }
-
-    fn resume(&self) {
-        let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
-        resumed.unwrap_or_else(|error| self.note(&error));
+    /// Takes part in what the consumer group does, and one record at most.
+    async fn poll_once(&mut self) {
+        match timeout(POLL_MAX, self.consumer.recv()).await {
+            Ok(Ok(message)) => {
+                let record = record(&message, &*self.clock);
+                self.carried.push_back(record);
+            }
+            Ok(Err(error)) => self.note(&error),
+            Err(_nothing_came) => {}
+        }
     }
 
     fn acknowledge(&mut self, positions: Positions) {

@@ -157,7 +157,7 @@ pub(crate) async fn r4_rows_that_were_not_loaded_are_not_written(backend: impl B
             now: NOW,
         };
         let outcome = unit.write(changes).await;
-        assert!(matches!(outcome, Err(StoreError::Internal { .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(StoreError::Rejected { .. })), "{outcome:?}");
     }
 }
 

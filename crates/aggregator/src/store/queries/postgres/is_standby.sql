@@ -1,2 +1,0 @@
--- Whether this server follows another one.
-select pg_is_in_recovery()
