@@ -8,13 +8,19 @@ use std::sync::{Mutex, MutexGuard};
 
 use aggregator::simulate::SimulatedRecord;
 use aggregator::store::Place;
-use results::{BatchId, Event, EventId, EventKind, Rows, Timestamp, UserId, decode};
+use results::{
+    Announcement, BatchId, Event, EventId, EventKind, Rows, Timestamp, UserId, announcements,
+    decode,
+};
 
 /// More than a page of a list that is checked.
 const LATEST: usize = 10;
 
 /// Stands in for a time that the sender left out; simulated events have theirs.
 const RECEIVED_AT: Timestamp = Timestamp::MIN;
+
+/// Stands in for the time of an announcement, which nobody compares.
+const ANNOUNCED_AT: Timestamp = Timestamp::MIN;
 
 /// The next offset to be consumed of each partition that has any.
 pub(crate) type Offsets = HashMap<(EventKind, i32), i64>;
@@ -52,6 +58,14 @@ pub(crate) struct Known {
     pub(crate) acknowledged: usize,
     /// How many were sent.
     pub(crate) sent: usize,
+}
+
+/// What everything that was sent of one batch comes to.
+pub(crate) struct Folded {
+    pub(crate) rows: Rows,
+    /// How many different events that are.
+    pub(crate) events: usize,
+    pub(crate) due: Vec<Announcement>,
 }
 
 /// A record that is about to be sent.
@@ -166,10 +180,18 @@ impl Journal {
         (least, most)
     }
 
-    /// All different events of a batch.
-    pub(crate) fn events(&self, batch: &BatchId) -> BTreeMap<EventId, Event> {
+    /// A batch as it must be in the end, when all of it is acknowledged.
+    pub(crate) fn fold(&self, batch: &BatchId) -> Folded {
         let batches = self.lock();
-        batches.sent[batch].iter().map(|sent| (sent.event.id, sent.event.clone())).collect()
+        let events: BTreeMap<EventId, &Event> =
+            batches.sent[batch].iter().map(|sent| (sent.event.id, &sent.event)).collect();
+        let mut rows = Rows::default();
+        for event in events.values() {
+            rows.apply(event).unwrap();
+        }
+        let different = events.values().copied();
+        let due = announcements(&Rows::default(), &rows, different, ANNOUNCED_AT);
+        Folded { rows, events: events.len(), due }
     }
 
     fn lock(&self) -> MutexGuard<'_, Batches> {

@@ -10,7 +10,7 @@ use aggregator::simulate::{Extent, Simulation, SimulationOptions};
 use aggregator::store::{
     BatchRepository as _, OutboxRepository as _, Position, PostgresOptions, PostgresRepository,
 };
-use results::{BatchId, EssayId, EventId, Needs, Rows, announcements};
+use results::{EssayId, EventId, Needs, Rows};
 use testkit::{Postgres, eventually, seed};
 use tokio::task::JoinSet;
 
@@ -193,7 +193,7 @@ async fn compare(journal: &Journal, server: &Postgres, database: &str, services:
     let (mut events, mut due) = (0, BTreeSet::new());
     let batches = journal.batches();
     for some in batches.chunks(COMPARED) {
-        let folded: Vec<_> = some.iter().map(|batch| fold(journal, batch)).collect();
+        let folded: Vec<_> = some.iter().map(|batch| journal.fold(batch)).collect();
         let needs = Needs {
             batches: some.iter().cloned().collect(),
             essays: folded
@@ -216,7 +216,7 @@ async fn compare(journal: &Journal, server: &Postgres, database: &str, services:
                 assert_eq!(shown, want, "{batch}");
             }
             events += folded.events;
-            due.extend(folded.due);
+            due.extend(folded.due.into_iter().map(|announcement| announcement.id));
         }
         assert_eq!(stored, Rows::default(), "nothing else");
     }
@@ -228,23 +228,6 @@ async fn compare(journal: &Journal, server: &Postgres, database: &str, services:
     assert_eq!(count("inbox").await, events);
     assert_eq!(count("dead_letters").await, journal.malformed());
     println!("{events} events of {} batches, {} announcements", batches.len(), due.len());
-}
-
-struct Folded {
-    rows: Rows,
-    events: usize,
-    due: Vec<EventId>,
-}
-
-fn fold(journal: &Journal, batch: &BatchId) -> Folded {
-    let events = journal.events(batch);
-    let mut rows = Rows::default();
-    for event in events.values() {
-        rows.apply(event).unwrap();
-    }
-    let due = announcements(&Rows::default(), &rows, events.values(), results::Timestamp::MIN);
-    let due = due.into_iter().map(|said| said.id).collect();
-    Folded { rows, events: events.len(), due }
 }
 
 async fn announced(store: &PostgresRepository) -> BTreeSet<EventId> {
