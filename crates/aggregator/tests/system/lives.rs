@@ -9,10 +9,11 @@ use serde_json::Value;
 use testkit::{eventually, seed};
 
 use crate::journal::Journal;
-use crate::place::Place;
 use crate::published::{Published, Reader, order, published_outbox};
+use crate::servers::Servers;
 use crate::service::{Client, Service};
 use crate::tools::PATIENCE;
+use crate::topics::Broker;
 
 const LIVES: u64 = 2_000;
 /// Few, so that the lives are many and the records are not.
@@ -26,8 +27,8 @@ const ON_THE_WAY: usize = 4;
 async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
     let seed = seed();
     println!("lives: seed {seed}");
-    let place = Place::new().await;
-    let (one, two) = tokio::join!(place.replica(None), place.replica(None));
+    let (servers, broker) = Servers::with_broker().await;
+    let (one, two) = tokio::join!(servers.replica(), servers.replica());
     let (mut services, journal) = ([one, two], Journal::default());
     let options = SimulationOptions {
         seed,
@@ -45,46 +46,46 @@ async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
             break;
         }
         let chunk: Vec<_> = records.by_ref().take(CHUNK).collect();
-        place.broker.send(&journal, &chunk).await;
+        broker.send(&journal, &chunk).await;
         match number % QUIET {
             0 => {
-                trouble(&place, &mut services, troubles).await;
+                trouble(&servers, &broker, &mut services, troubles).await;
                 troubles += 1;
             }
-            nth if nth == QUIET - ON_THE_WAY => place.broker.wait_until_acknowledged().await,
+            nth if nth == QUIET - ON_THE_WAY => broker.wait_until_acknowledged().await,
             _ => {}
         }
     }
     assert!(troubles >= 6, "each trouble at least twice: {troubles}");
-    place.broker.wait_until_acknowledged().await;
-    check(&place, &services[0].client, &journal).await;
+    broker.wait_until_acknowledged().await;
+    check(&broker, &services[0].client, &journal).await;
 }
 
 /// Kills the service, the other replica of it, the broker, or restarts that; in turn.
-async fn trouble(place: &Place, services: &mut [Service; 2], number: usize) {
+async fn trouble(servers: &Servers, broker: &Broker, services: &mut [Service; 2], number: usize) {
     match number % 3 {
         0 => {
             let killed = &mut services[number / 3 % 2];
             killed.process.kill().await;
-            *killed = place.replica(None).await;
+            *killed = servers.replica().await;
         }
         1 => {
-            place.broker.kafka.kill().await;
-            place.broker.kafka.restart().await;
+            broker.kafka.kill().await;
+            broker.kafka.restart().await;
         }
-        _ => place.broker.kafka.restart_gracefully().await,
+        _ => broker.kafka.restart_gracefully().await,
     }
 }
 
 /// What was published, against what was due by the fold, and what the API says now.
-async fn check(place: &Place, client: &Client, journal: &Journal) {
+async fn check(broker: &Broker, client: &Client, journal: &Journal) {
     let due = Due::of(journal);
     let written = eventually(PATIENCE, "everything announced", async || {
         let written = published_outbox(client).await;
         if written.len() == due.announced.len() { Ok(written) } else { Err(written.len()) }
     })
     .await;
-    let mut reader = Reader::new(&place.broker.kafka.brokers());
+    let mut reader = Reader::new(&broker.kafka.brokers());
     reader.read_until_different(due.announced.len()).await;
     println!(
         "{} registered batches, {} announcements, {} records in Kafka",

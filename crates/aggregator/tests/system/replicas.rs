@@ -10,13 +10,14 @@ use aggregator::simulate::{Extent, Simulation, SimulationOptions};
 use aggregator::store::{
     BatchRepository as _, OutboxRepository as _, Position, PostgresOptions, PostgresRepository,
 };
+use rdkafka::consumer::BaseConsumer;
 use results::{EssayId, EventId, Needs, Rows};
-use testkit::{Postgres, eventually, seed};
+use testkit::{eventually, seed};
 use tokio::task::JoinSet;
 
 use crate::checker::{Checker, status_of};
 use crate::journal::{Journal, Offsets};
-use crate::place::Place;
+use crate::servers::Servers;
 use crate::service::Service;
 use crate::tools::PATIENCE;
 use crate::topics::{Broker, acknowledged};
@@ -36,27 +37,26 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_come_and_go_and_nothing_is_lost_twice_or_stale() {
-    let place = Place::new().await;
-    let (one, two) = tokio::join!(place.replica(None), place.replica(None));
-    let run = Run::start(&place, &[&one, &two], false);
-    let ((), services) =
-        tokio::join!(run.send(&place.broker), come_and_go(&place, [one, two], &run));
+    let (servers, broker) = Servers::with_broker().await;
+    let (one, two) = tokio::join!(servers.replica(), servers.replica());
+    let run = Run::start(&broker, &[&one, &two], false);
+    let ((), services) = tokio::join!(run.send(&broker), come_and_go(&servers, [one, two], &run));
     let checker = run.end().await;
     let seen = &checker.seen;
     assert_eq!(seen.stale.load(Ordering::Relaxed), 0, "{seen:?}");
     assert!(seen.exact.load(Ordering::Relaxed) > 1_000, "{seen:?}");
     assert!(seen.hits.load(Ordering::Relaxed) > 1_000, "{seen:?}");
-    compare(&checker.journal, place.server, &place.database, &services).await;
+    compare(&checker.journal, &servers, &services).await;
 }
 
 /// The same with a cache that stores what was loaded before a drop: the checker notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_token_check_the_same_life_is_read_stale() {
-    let place = Place::new().await;
-    let mutant = Some("fill-without-token-check");
-    let (one, two) = tokio::join!(place.replica(mutant), place.replica(mutant));
-    let run = Run::start(&place, &[&one, &two], true);
-    run.send(&place.broker).await;
+    let (servers, broker) = Servers::with_broker().await;
+    let mutant = || servers.builder().mutant("fill-without-token-check").start();
+    let (one, two) = tokio::join!(mutant(), mutant());
+    let run = Run::start(&broker, &[&one, &two], true);
+    run.send(&broker).await;
     let seen = &run.end().await.seen;
     assert!(seen.stale.load(Ordering::Relaxed) > 0, "{seen:?}");
 }
@@ -72,7 +72,7 @@ struct Run {
 }
 
 impl Run {
-    fn start(place: &Place, services: &[&Service], until_stale: bool) -> Self {
+    fn start(broker: &Broker, services: &[&Service], until_stale: bool) -> Self {
         let seed = seed();
         let clients = services.iter().map(|service| service.client.clone()).collect();
         let checker = Arc::new(Checker::new(clients));
@@ -81,7 +81,7 @@ impl Run {
             let checker = Arc::clone(&checker);
             tasks.spawn(async move { checker.read(seed ^ reader).await });
         }
-        tasks.spawn(watch(Arc::clone(&place.broker), Arc::clone(&checker)));
+        tasks.spawn(watch(broker.observer(), Arc::clone(&checker)));
         Self { seed, checker, until_stale, sent: AtomicUsize::new(0), tasks }
     }
 
@@ -143,8 +143,8 @@ impl Run {
 }
 
 /// Looks at the offsets that the service has acknowledged, again and again until it is over.
-async fn watch(broker: Arc<Broker>, checker: Arc<Checker>) {
-    let observer = Arc::new(broker.observer());
+async fn watch(observer: BaseConsumer, checker: Arc<Checker>) {
+    let observer = Arc::new(observer);
     while !checker.is_over.load(Ordering::SeqCst) {
         let observer = Arc::clone(&observer);
         let looked = tokio::task::spawn_blocking(move || acknowledged(&observer)).await;
@@ -163,7 +163,7 @@ async fn watch(broker: Arc<Broker>, checker: Arc<Checker>) {
 }
 
 /// Each fifth of the way something happens to a replica, and the partitions are shared out anew.
-async fn come_and_go(place: &Place, [one, two]: [Service; 2], run: &Run) -> Vec<Service> {
+async fn come_and_go(servers: &Servers, [one, two]: [Service; 2], run: &Run) -> Vec<Service> {
     let ask = |services: &[&Service]| {
         let clients = services.iter().map(|service| service.client.clone()).collect();
         *run.checker.clients.write().unwrap() = clients;
@@ -173,23 +173,23 @@ async fn come_and_go(place: &Place, [one, two]: [Service; 2], run: &Run) -> Vec<
     two.process.terminate().await;
     assert!(two.process.wait(PATIENCE).await.success());
     run.fifth(2).await;
-    let three = place.replica(None).await;
+    let three = servers.replica().await;
     ask(&[&one, &three]);
     run.fifth(3).await;
     ask(&[&three]);
     one.process.kill().await;
-    let four = place.replica(None).await;
+    let four = servers.replica().await;
     ask(&[&three, &four]);
     run.fifth(4).await;
-    let five = place.replica(None).await;
+    let five = servers.replica().await;
     ask(&[&three, &four, &five]);
     vec![three, four, five]
 }
 
 /// Rows, inbox, dead letters, announcements and answers, against the fold of what was sent.
-async fn compare(journal: &Journal, server: &Postgres, database: &str, services: &[Service]) {
+async fn compare(journal: &Journal, servers: &Servers, services: &[Service]) {
     let options = PostgresOptions { connections_max: 2, ..PostgresOptions::default() };
-    let store = PostgresRepository::connect(database, options).await.unwrap();
+    let store = PostgresRepository::connect(&servers.database, options).await.unwrap();
     let (mut events, mut due) = (0, BTreeSet::new());
     let batches = journal.batches();
     for some in batches.chunks(COMPARED) {
@@ -221,12 +221,8 @@ async fn compare(journal: &Journal, server: &Postgres, database: &str, services:
         assert_eq!(stored, Rows::default(), "nothing else");
     }
     assert_eq!(announced(&store).await, due);
-    let count = |table: &'static str| async move {
-        let count = server.psql(database, &format!("select count(*) from {table}")).await;
-        count.trim().parse::<usize>().unwrap()
-    };
-    assert_eq!(count("inbox").await, events);
-    assert_eq!(count("dead_letters").await, journal.malformed());
+    assert_eq!(servers.count("inbox").await, events);
+    assert_eq!(servers.count("dead_letters").await, journal.malformed());
     println!("{events} events of {} batches, {} announcements", batches.len(), due.len());
 }
 

@@ -83,6 +83,16 @@ impl ServiceBuilder {
         self
     }
 
+    /// Has it pause at this step, where [`Service::kill_at`] kills it.
+    pub(crate) fn pausing_at(self, step: &str) -> Self {
+        self.variable("FAULT_PAUSE_AT", step)
+    }
+
+    /// Has it make this mistake, which a test must notice.
+    pub(crate) fn mutant(self, mistake: &str) -> Self {
+        self.variable("FAULT_MUTANT", mistake)
+    }
+
     pub(crate) async fn start(self) -> Service {
         let mut builder = Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -94,6 +104,14 @@ impl ServiceBuilder {
         let line = process.wait_for_line("listening on ", PATIENCE).await;
         let base = line.rsplit(' ').next().expect("an address").to_owned();
         Service { process, client: Client::new(base) }
+    }
+}
+
+impl Service {
+    /// Waits until it has paused at this step, and kills it.
+    pub(crate) async fn kill_at(&self, step: &str) {
+        self.process.wait_for_line(&format!("fault: paused at {step}"), PATIENCE).await;
+        self.process.kill().await;
     }
 }
 
