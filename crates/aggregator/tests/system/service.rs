@@ -156,22 +156,22 @@ impl Client {
     }
 
     pub(crate) async fn list(&self, user: &str, query: &str) -> Read {
-        self.read(&format!("/internal/v1/batches/user/{user}{query}")).await
+        self.try_list(user, query).await.expect("an answer")
     }
 
     pub(crate) async fn status(&self, batch: &str) -> Read {
-        self.read(&format!("/internal/v1/batches/{batch}/status")).await
+        self.try_status(batch).await.expect("an answer")
     }
 
     pub(crate) async fn try_list(&self, user: &str, query: &str) -> Result<Read, reqwest::Error> {
         self.try_read(&format!("/internal/v1/batches/user/{user}{query}")).await
     }
 
-    async fn read(&self, path: &str) -> Read {
-        self.try_read(path).await.expect("an answer")
+    pub(crate) async fn try_status(&self, batch: &str) -> Result<Read, reqwest::Error> {
+        self.try_read(&format!("/internal/v1/batches/{batch}/status")).await
     }
 
-    pub(crate) async fn try_read(&self, path: &str) -> Result<Read, reqwest::Error> {
+    async fn try_read(&self, path: &str) -> Result<Read, reqwest::Error> {
         let response = self.get(path).await?;
         let status = response.status();
         let cache_status = response.headers().get("cache-status");
