@@ -1,7 +1,8 @@
-//! What was sent, as what was sent tells it: the events of each batch, and where the broker has each.
+//! What was sent, as what was sent tells it: the events of each batch, and where the broker has
+//! each.
 //!
-//! It knows nothing of the service. What an answer must show follows from it and from the offsets that
-//! the service has acknowledged: the events below them, folded.
+//! It knows nothing of the service. What an answer must show follows from it and from the offsets
+//! that the service has acknowledged: the events below them, folded.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};

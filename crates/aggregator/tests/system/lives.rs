@@ -1,5 +1,5 @@
-//! Two thousand lives of batches, while the service is killed and the broker restarted: that a batch
-//! is ready is told once, to the other services and to its teacher, and it is true.
+//! Two thousand lives of batches, while the service is killed and the broker restarted: that a
+//! batch is ready is told once, to the other services and to its teacher, and it is true.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -23,8 +23,8 @@ const ESSAYS_MAX: u32 = 8;
 const CHUNK: usize = 250;
 /// Chunks from one trouble to the next.
 const CHUNKS_BETWEEN: usize = 12;
-/// The last of them, which may be on their way when it comes; the others are acknowledged.
-const CHUNKS_ON_THE_WAY: usize = 4;
+/// The first of them, which are acknowledged when it comes; the others may be on their way.
+const CHUNKS_ACKNOWLEDGED: usize = 8;
 /// What [`trouble`] can do.
 const TROUBLES: usize = 3;
 
@@ -46,9 +46,9 @@ async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
     let mut troubles = 0;
     for (number, chunk) in (1..).zip(records.chunks(CHUNK)) {
         broker.send(&journal, chunk).await;
-        match CHUNKS_BETWEEN - number % CHUNKS_BETWEEN {
-            CHUNKS_ON_THE_WAY => broker.wait_until_acknowledged().await,
-            CHUNKS_BETWEEN => {
+        match number % CHUNKS_BETWEEN {
+            CHUNKS_ACKNOWLEDGED => broker.wait_until_acknowledged().await,
+            0 => {
                 trouble(troubles, &servers, &broker, &mut services).await;
                 troubles += 1;
             }

@@ -24,9 +24,9 @@ use crate::tools::{PATIENCE, status_shown};
 use crate::topics::{Broker, acknowledged};
 
 const RECORDS: usize = 200_000;
-/// So many that some batches are under way while the life of others has ended.
+/// So few that lists are hit, so many that not all of them are dropped all the time.
 const TEACHERS: u32 = 200;
-/// The most diligent teacher has many more batches than the others, but not most of them.
+/// The busiest teacher has a tenth of the batches, the idlest one in a thousand.
 const ZIPF_EXPONENT: f64 = 0.8;
 /// Records on their way at most: so few that a batch is often settled while others are not.
 const UNACKNOWLEDGED_MAX: i64 = 2_000;
@@ -39,7 +39,7 @@ const ANSWERS_MIN: u64 = 1_000;
 const COMPARED: usize = 50;
 /// Far longer than the whole run takes.
 const RUN_MAX: Duration = Duration::from_secs(1200);
-/// Between two looks at the offsets: short, for what is not known to be acknowledged is not checked.
+/// Between two looks at the offsets: short, since only acknowledged events are looked for.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

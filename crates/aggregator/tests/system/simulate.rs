@@ -12,6 +12,7 @@ use results::{Rows, Timestamp, decode};
 use testkit::{Process, ProcessBuilder, eventually};
 use tokio_util::sync::CancellationToken;
 
+use crate::lifecycle::run;
 use crate::servers::Servers;
 use crate::service::{Client, KEY, ServiceBuilder};
 use crate::tools::{PATIENCE, status_shown};
@@ -51,13 +52,6 @@ fn simulate(seed: u64, target: &[&str]) -> ProcessBuilder {
 
 fn program() -> ProcessBuilder {
     Process::builder(env!("CARGO_BIN_EXE_result-aggregator")).env("RAS_INTERNAL_API_KEY", KEY)
-}
-
-/// Runs to the end and gives the exit code and what was said.
-async fn run(builder: ProcessBuilder) -> (i32, String) {
-    let process = builder.start().await;
-    let status = process.wait(PATIENCE).await;
-    (status.code().unwrap_or(-1), process.lines().join("\n"))
 }
 
 /// What is in a simulation, and what it leads to.
