@@ -133,7 +133,7 @@ async fn compare(store: &dyn Repository, events: &[Event]) -> Result<(), TestCas
     for id in (0..BATCHES).map(batch_id) {
         let shown = store.batch(&id).await.unwrap();
         let shown = shown.map(|shown| status_json(&shown.batch, &shown.essays));
-        prop_assert_eq!(shown, status_of(&rows, &id));
+        prop_assert_eq!(shown, status_shown(&rows, &id));
     }
     prop_assert_eq!(listed(store).await, rows_listed(&rows));
     prop_assert_eq!(announced(store).await, due(&rows, events));
@@ -152,7 +152,8 @@ async fn stored(store: &dyn Repository, events: &[Event]) -> Rows {
     loaded.rows
 }
 
-fn status_of(rows: &Rows, id: &BatchId) -> Option<Vec<u8>> {
+/// The answer about a batch; none unless it is registered.
+fn status_shown(rows: &Rows, id: &BatchId) -> Option<Vec<u8>> {
     rows.status_of(id)?;
     let essays: Vec<Essay> =
         rows.essays.values().filter(|essay| essay.batch_id() == id).cloned().collect();

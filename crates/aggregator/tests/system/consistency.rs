@@ -2,25 +2,22 @@
 //! Redis, eight writers, eight readers. And the same without the token check, to show that this
 //! test would notice.
 
-use testkit::{postgres, seed};
+use testkit::seed;
 
 use crate::load::{LoadPlan, Tally, run};
-use crate::service::{ServiceBuilder, redis};
+use crate::servers::Servers;
 
 /// Reads that are checked.
 const READS: u64 = 100_000;
 
 async fn run_on_two_processes(plan: LoadPlan, mutant: Option<&str>) -> Tally {
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service = || {
-        let builder = ServiceBuilder::on(&database, &redis.url());
-        match mutant {
-            Some(mutant) => builder.variable("FAULT_MUTANT", mutant),
-            None => builder,
-        }
+    let servers = Servers::new().await;
+    let replica = || match mutant {
+        Some(mutant) => servers.builder().mutant(mutant).start(),
+        None => servers.builder().start(),
     };
     // Both migrate at the same time.
-    let (one, two) = tokio::join!(service().start(), service().start());
+    let (one, two) = tokio::join!(replica(), replica());
     run(plan, vec![one.client.clone(), two.client.clone()]).await
 }
 

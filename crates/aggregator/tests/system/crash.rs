@@ -1,45 +1,14 @@
 //! kill -9 at every step between the transaction and the acknowledgement, then a restart: the event
 //! is applied once, and the list is fresh.
 
-use testkit::{Postgres, Redis, postgres};
-
 use crate::events::{REGISTERED, registered};
-use crate::service::{Service, ServiceBuilder, redis};
+use crate::servers::Servers;
+use crate::service::Service;
 use crate::tools::{PATIENCE, next_moment};
-use crate::topics::Broker;
 
 /// In their order: rows written; committed; owners dropped. What comes next is the acknowledgement.
-const STEPS: [&str; 3] = ["before-commit", "after-commit", "after-drop"];
+pub(crate) const STEPS: [&str; 3] = ["before-commit", "after-commit", "after-drop"];
 const TEACHER: &str = "teacher";
-
-struct Place {
-    database: String,
-    redis: Redis,
-    brokers: Option<String>,
-}
-
-impl Place {
-    async fn new(brokers: Option<String>) -> Self {
-        let (database, redis) = (postgres().await.create_database().await, redis().await);
-        Self { database, redis, brokers }
-    }
-
-    async fn service(&self, pause_at: Option<&str>) -> Service {
-        let mut builder = ServiceBuilder::on(&self.database, &self.redis.url());
-        if let Some(brokers) = &self.brokers {
-            builder = builder.kafka(brokers);
-        }
-        if let Some(step) = pause_at {
-            builder = builder.variable("FAULT_PAUSE_AT", step);
-        }
-        builder.start().await
-    }
-
-    /// How often the event was applied, by the inbox.
-    async fn times_applied(&self, postgres: &Postgres) -> String {
-        postgres.psql(&self.database, "select count(*) from inbox").await
-    }
-}
 
 /// Caches the list, which shows `total` batches.
 async fn cache_list(service: &Service, total: u64) {
@@ -52,47 +21,45 @@ async fn cache_list(service: &Service, total: u64) {
 #[tokio::test]
 async fn killed_during_a_request_that_is_then_repeated() {
     for step in STEPS {
-        let place = Place::new(None).await;
-        let steady = place.service(None).await;
+        let servers = Servers::new().await;
+        let steady = servers.replica().await;
         cache_list(&steady, 0).await;
 
-        let doomed = place.service(Some(step)).await;
+        let doomed = servers.builder().pausing_at(step).start().await;
         let event = registered(TEACHER, "batch", 1, next_moment());
         let request = tokio::spawn({
             let (client, event) = (doomed.client.clone(), event.clone());
             async move { client.post(&[event]).await }
         });
-        doomed.process.wait_for_line(&format!("fault: paused at {step}"), PATIENCE).await;
-        doomed.process.kill().await;
+        doomed.kill_at(step).await;
         request.await.unwrap().expect_err("not acknowledged");
 
-        let restarted = place.service(None).await;
+        let restarted = servers.replica().await;
         let report = restarted.client.post_until_acknowledged(&[event]).await;
         let was_committed = step != "before-commit";
         assert_eq!(report["duplicate"], u64::from(was_committed), "{step}");
         for service in [&steady, &restarted] {
             assert_eq!(service.client.list(TEACHER, "").await.total(), 1, "killed {step}");
         }
-        assert_eq!(place.times_applied(postgres().await).await, "1", "{step}");
+        assert_eq!(servers.count("inbox").await, 1, "killed {step}: applied once");
     }
 }
 
 #[tokio::test]
 async fn killed_while_consuming() {
-    let broker = Broker::start().await;
-    let place = Place::new(Some(broker.kafka.brokers())).await;
+    let (servers, broker) = Servers::with_broker().await;
     for (number, step) in (1..).zip(STEPS) {
-        let doomed = place.service(Some(step)).await;
-        cache_list(&doomed, number - 1).await;
+        let doomed = servers.builder().pausing_at(step).start().await;
+        cache_list(&doomed, number as u64 - 1).await;
         let event = registered(TEACHER, &format!("batch-{number}"), 1, next_moment());
         broker.produce(REGISTERED, "key", event.to_string().as_bytes()).await;
-        doomed.process.wait_for_line(&format!("fault: paused at {step}"), PATIENCE).await;
-        doomed.process.kill().await;
+        doomed.kill_at(step).await;
 
-        let restarted = place.service(None).await;
+        let restarted = servers.replica().await;
         broker.wait_until_acknowledged().await;
-        assert_eq!(restarted.client.list(TEACHER, "").await.total(), number, "killed {step}");
-        assert_eq!(place.times_applied(postgres().await).await, number.to_string(), "{step}");
+        let total = restarted.client.list(TEACHER, "").await.total();
+        assert_eq!(total, number as u64, "killed {step}");
+        assert_eq!(servers.count("inbox").await, number, "killed {step}: applied once");
         restarted.process.terminate().await;
         assert!(restarted.process.wait(PATIENCE).await.success());
     }

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
-use testkit::postgres;
 
+use crate::crash::STEPS;
 use crate::events::{registered, slot};
 use crate::lifecycle::{program, run};
-use crate::service::{Client, KEY, ServiceBuilder, redis};
-use crate::tools::{PATIENCE, next_moment};
+use crate::servers::Servers;
+use crate::service::{Client, KEY, ServiceBuilder};
+use crate::tools::next_moment;
 
 const TEACHER: &str = "teacher";
 const BATCH: &str = "batch";
@@ -105,29 +106,27 @@ const REPAIR: &str = "update batches set state = state -> 0";
 
 #[tokio::test]
 async fn what_was_mended_is_replayed_and_seen_at_once_on_real_servers() {
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service = ServiceBuilder::on(&database, &redis.url()).start().await;
-    let execute = async |sql| drop(postgres().await.psql(&database, sql).await);
+    let servers = Servers::new().await;
+    let service = servers.replica().await;
+    let execute = async |sql| drop(servers.psql(sql).await);
     show_repair(&service.client, execute, DAMAGE, REPAIR).await;
 }
 
 /// kill -9 while a letter is replayed: it is still there, and replayed again it is applied once.
 #[tokio::test]
 async fn killed_during_a_replay_that_is_then_repeated() {
-    for step in ["before-commit", "after-commit", "after-drop"] {
-        let (database, redis) = (postgres().await.create_database().await, redis().await);
-        let builder = || ServiceBuilder::on(&database, &redis.url());
-        let steady = builder().start().await;
-        let execute = async |sql| drop(postgres().await.psql(&database, sql).await);
+    for step in STEPS {
+        let servers = Servers::new().await;
+        let steady = servers.replica().await;
+        let execute = async |sql| drop(servers.psql(sql).await);
         refuse_one(&steady.client, &execute, DAMAGE).await;
         execute(REPAIR).await;
         let id = only_letter(&steady.client).await["id"].to_string();
 
-        let doomed = builder().variable("FAULT_PAUSE_AT", step).start().await;
+        let doomed = servers.builder().pausing_at(step).start().await;
         let arguments = ["dead-letters", "replay", &id, "--server", &doomed.client.base];
         let replay = program(&arguments).env("RAS_INTERNAL_API_KEY", KEY).start().await;
-        doomed.process.wait_for_line(&format!("fault: paused at {step}"), PATIENCE).await;
-        doomed.process.kill().await;
+        doomed.kill_at(step).await;
         replay.kill().await;
 
         assert_eq!(only_letter(&steady.client).await["id"].to_string(), id, "killed {step}");
@@ -135,9 +134,8 @@ async fn killed_during_a_replay_that_is_then_repeated() {
         let outcome = if step == "before-commit" { "1 applied, 0" } else { "0 applied, 1" };
         assert!(said.contains(outcome), "killed {step}: {said}");
         assert_eq!(file_listed(&steady.client).await, "essay.docx", "killed {step}");
-        let count =
-            "select (select count(*) from inbox) || '/' || (select count(*) from dead_letters)";
-        assert_eq!(postgres().await.psql(&database, count).await, "2/0", "killed {step}");
+        assert_eq!(servers.count("inbox").await, 2, "killed {step}");
+        assert_eq!(servers.count("dead_letters").await, 0, "killed {step}");
     }
 }
 

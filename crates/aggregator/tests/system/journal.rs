@@ -1,20 +1,26 @@
-//! What was sent, as what was sent tells it: the events of each batch, and where the broker has each.
+//! What was sent, as what was sent tells it: the events of each batch, and where the broker has
+//! each.
 //!
-//! It knows nothing of the service. What an answer must show follows from it and from the offsets that
-//! the service has acknowledged: the events below them, folded.
+//! It knows nothing of the service. What an answer must show follows from it and from the offsets
+//! that the service has acknowledged: the events below them, folded.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use aggregator::simulate::SimulatedRecord;
 use aggregator::store::Place;
-use results::{BatchId, Event, EventId, EventKind, Rows, Timestamp, UserId, decode};
-
-/// More than a page of a list that is checked.
-const LATEST: usize = 10;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use results::{
+    Announcement, BatchId, Event, EventId, EventKind, Rows, Timestamp, UserId, announcements,
+    decode,
+};
 
 /// Stands in for a time that the sender left out; simulated events have theirs.
 const RECEIVED_AT: Timestamp = Timestamp::MIN;
+
+/// Stands in for the time of an announcement, which nobody compares.
+const ANNOUNCED_AT: Timestamp = Timestamp::MIN;
 
 /// The next offset to be consumed of each partition that has any.
 pub(crate) type Offsets = HashMap<(EventKind, i32), i64>;
@@ -22,31 +28,12 @@ pub(crate) type Offsets = HashMap<(EventKind, i32), i64>;
 /// Everything that was sent. Readers may ask while it is written.
 #[derive(Default)]
 pub(crate) struct Journal {
-    batches: Mutex<Batches>,
-}
-
-#[derive(Default)]
-struct Batches {
-    sent: HashMap<BatchId, Vec<Sent>>,
-    of_teachers: HashMap<UserId, BTreeSet<BatchId>>,
-    teachers: HashMap<BatchId, UserId>,
-    /// In the order of their first record.
-    begun: Vec<BatchId>,
-    malformed: usize,
-    /// Where each partition ends, as far as the broker has said.
-    ends: Offsets,
-}
-
-/// One record that is an event.
-struct Sent {
-    event: Event,
-    /// None: still on its way.
-    place: Option<Place>,
+    noted: Mutex<Noted>,
 }
 
 /// What is known of one batch at one moment.
 pub(crate) struct Known {
-    /// Its rows, by the events that were acknowledged.
+    /// Its rows, by the records that were acknowledged.
     pub(crate) rows: Rows,
     /// How many records that are.
     pub(crate) acknowledged: usize,
@@ -54,57 +41,88 @@ pub(crate) struct Known {
     pub(crate) sent: usize,
 }
 
+/// What everything that was sent of one batch comes to.
+pub(crate) struct Folded {
+    pub(crate) rows: Rows,
+    /// How many different events that are.
+    pub(crate) events: usize,
+    pub(crate) due: Vec<Announcement>,
+}
+
 /// A record that is about to be sent.
 pub(crate) struct Ticket {
     topic: EventKind,
     /// Its batch, and its number there; none if it is malformed.
-    noted: Option<(BatchId, usize)>,
+    event: Option<(BatchId, usize)>,
+}
+
+#[derive(Default)]
+struct Noted {
+    batches: HashMap<BatchId, Batch>,
+    /// In the order of their first record.
+    begun: Vec<BatchId>,
+    /// The same of each teacher.
+    begun_of: HashMap<UserId, Vec<BatchId>>,
+    malformed: usize,
+    /// Where each partition ends, as far as the broker has said.
+    ends: Offsets,
+}
+
+struct Batch {
+    teacher: UserId,
+    /// Its records that are events, however often each.
+    sent: Vec<Sent>,
+}
+
+struct Sent {
+    event: Event,
+    /// None: still on its way to the broker.
+    place: Option<Place>,
 }
 
 impl Journal {
     /// Notes a record before it is sent.
     pub(crate) fn note(&self, record: &SimulatedRecord) -> Ticket {
-        let topic = record.topic;
-        let mut batches = self.lock();
-        if record.is_malformed() {
-            batches.malformed += 1;
-            return Ticket { topic, noted: None };
-        }
-        let event = decode(&record.bytes, Some(record.topic), RECEIVED_AT).unwrap();
-        let batch = record.batch_id.clone();
-        if !batches.sent.contains_key(&batch) {
-            batches.begun.push(batch.clone());
-            batches.teachers.insert(batch.clone(), record.user_id.clone());
-            batches.of_teachers.entry(record.user_id.clone()).or_default().insert(batch.clone());
-        }
-        let sent = batches.sent.entry(batch.clone()).or_default();
-        sent.push(Sent { event, place: None });
-        Ticket { topic, noted: Some((batch, sent.len() - 1)) }
+        let mut noted = self.lock();
+        let event = if record.is_malformed() {
+            noted.malformed += 1;
+            None
+        } else {
+            let event = decode(&record.bytes, Some(record.topic), RECEIVED_AT).unwrap();
+            let sent = noted.sent_of(&record.batch_id, &record.user_id);
+            sent.push(Sent { event, place: None });
+            Some((record.batch_id.clone(), sent.len() - 1))
+        };
+        Ticket { topic: record.topic, event }
     }
 
     /// Notes where the broker has it.
     pub(crate) fn delivered(&self, ticket: &Ticket, place: Place) {
-        let mut batches = self.lock();
-        let end = batches.ends.entry((ticket.topic, place.partition)).or_default();
+        let mut noted = self.lock();
+        let end = noted.ends.entry((ticket.topic, place.partition)).or_default();
         *end = (*end).max(place.offset + 1);
-        if let Some((batch, number)) = &ticket.noted {
-            batches.sent.get_mut(batch).unwrap()[*number].place = Some(place);
+        if let Some((batch, number)) = &ticket.event {
+            noted.batches.get_mut(batch).unwrap().sent[*number].place = Some(place);
         }
     }
 
+    /// All batches, in the order in which they began.
     pub(crate) fn batches(&self) -> Vec<BatchId> {
         self.lock().begun.clone()
     }
 
-    /// The batch that began as the `nth` last one, or the first one there is.
-    pub(crate) fn recent(&self, nth: usize) -> Option<BatchId> {
-        let batches = self.lock();
-        let index = batches.begun.len().checked_sub(1)?.saturating_sub(nth);
-        Some(batches.begun[index].clone())
+    /// Any of the batches that began last, of so many. None before the first began.
+    pub(crate) fn any_of_latest(&self, count: usize, random: &mut StdRng) -> Option<BatchId> {
+        latest(&self.lock().begun, count).choose(random).cloned()
+    }
+
+    /// The batches of a teacher that began last, as many as that.
+    pub(crate) fn latest_of(&self, teacher: &UserId, count: usize) -> Vec<BatchId> {
+        latest(&self.lock().begun_of[teacher], count).to_vec()
     }
 
     pub(crate) fn teacher_of(&self, batch: &BatchId) -> UserId {
-        self.lock().teachers[batch].clone()
+        self.lock().batches[batch].teacher.clone()
     }
 
     pub(crate) fn malformed(&self) -> usize {
@@ -119,61 +137,70 @@ impl Journal {
 
     /// A batch as it must at least be shown, now that these offsets are acknowledged.
     pub(crate) fn known(&self, batch: &BatchId, acknowledged: &Offsets) -> Known {
-        let batches = self.lock();
-        let sent = batches.sent.get(batch).map(Vec::as_slice).unwrap_or_default();
-        let mut rows = Rows::default();
-        let mut count = 0;
+        let noted = self.lock();
+        let sent = &noted.batches[batch].sent;
+        let mut known = Known { rows: Rows::default(), acknowledged: 0, sent: sent.len() };
         for sent in sent.iter().filter(|sent| sent.is_below(acknowledged)) {
-            rows.apply(&sent.event).unwrap();
-            count += 1;
+            known.rows.apply(&sent.event).unwrap();
+            known.acknowledged += 1;
         }
-        Known { rows, acknowledged: count, sent: sent.len() }
+        known
     }
 
-    /// The same of the latest batches of a teacher, as many as a list may show.
-    pub(crate) fn of_teacher(
-        &self,
-        teacher: &UserId,
-        acknowledged: &Offsets,
-    ) -> HashMap<BatchId, Known> {
-        let latest: Vec<_> = {
-            let batches = self.lock();
-            let own = &batches.of_teachers[teacher];
-            let latest = batches.begun.iter().rev().filter(|batch| own.contains(*batch));
-            latest.take(LATEST).cloned().collect()
-        };
-        latest.into_iter().map(|batch| (batch.clone(), self.known(&batch, acknowledged))).collect()
+    /// A batch as it must be in the end, when all of it is acknowledged.
+    pub(crate) fn fold(&self, batch: &BatchId) -> Folded {
+        let noted = self.lock();
+        let sent = noted.batches[batch].sent.iter();
+        let events: BTreeMap<EventId, &Event> =
+            sent.map(|sent| (sent.event.id, &sent.event)).collect();
+        let mut rows = Rows::default();
+        for event in events.values() {
+            rows.apply(event).unwrap();
+        }
+        let applied = events.values().copied();
+        let due = announcements(&Rows::default(), &rows, applied, ANNOUNCED_AT);
+        Folded { rows, events: events.len(), due }
     }
 
     /// How many records of a batch were sent.
     pub(crate) fn sent(&self, batch: &BatchId) -> usize {
-        self.lock().sent.get(batch).map_or(0, Vec::len)
+        self.lock().batches[batch].sent.len()
     }
 
-    /// How many batches of a teacher are known to be registered, and how many may be.
-    pub(crate) fn registered(&self, teacher: &UserId, acknowledged: &Offsets) -> (usize, usize) {
-        let batches = self.lock();
-        let own = batches.of_teachers.get(teacher).into_iter().flatten();
-        let (mut least, mut most) = (0, 0);
-        for batch in own {
-            let mut registrations = batches.sent[batch]
-                .iter()
-                .filter(|sent| sent.event.kind == EventKind::BatchEssaysRegistered)
-                .peekable();
-            most += usize::from(registrations.peek().is_some());
-            least += usize::from(registrations.any(|sent| sent.is_below(acknowledged)));
-        }
-        (least, most)
+    /// How many batches of a teacher are registered, now that these offsets are acknowledged.
+    pub(crate) fn registered(&self, teacher: &UserId, acknowledged: &Offsets) -> usize {
+        self.lock().registered_by(teacher, |sent| sent.is_below(acknowledged))
     }
 
-    /// All different events of a batch.
-    pub(crate) fn events(&self, batch: &BatchId) -> BTreeMap<EventId, Event> {
-        let batches = self.lock();
-        batches.sent[batch].iter().map(|sent| (sent.event.id, sent.event.clone())).collect()
+    /// How many batches of a teacher are registered if everything that was sent has arrived.
+    pub(crate) fn registered_if_all_arrived(&self, teacher: &UserId) -> usize {
+        self.lock().registered_by(teacher, |_| true)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Batches> {
-        self.batches.lock().unwrap()
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap()
+    }
+}
+
+impl Noted {
+    /// What was sent of a batch, which begins now if it has not.
+    fn sent_of(&mut self, id: &BatchId, teacher: &UserId) -> &mut Vec<Sent> {
+        let Self { batches, begun, begun_of, .. } = self;
+        let batch = batches.entry(id.clone()).or_insert_with(|| {
+            begun.push(id.clone());
+            begun_of.entry(teacher.clone()).or_default().push(id.clone());
+            Batch { teacher: teacher.clone(), sent: Vec::new() }
+        });
+        &mut batch.sent
+    }
+
+    /// How many batches of a teacher are registered by one of these records.
+    fn registered_by(&self, teacher: &UserId, is_one: impl Fn(&Sent) -> bool) -> usize {
+        let is_registered = |batch: &&BatchId| {
+            let mut sent = self.batches[*batch].sent.iter();
+            sent.any(|sent| sent.event.kind == EventKind::BatchEssaysRegistered && is_one(sent))
+        };
+        self.begun_of[teacher].iter().filter(is_registered).count()
     }
 }
 
@@ -183,4 +210,8 @@ impl Sent {
             acknowledged.get(&(self.event.kind, partition)).is_some_and(|next| offset < *next)
         })
     }
+}
+
+fn latest(begun: &[BatchId], count: usize) -> &[BatchId] {
+    &begun[begun.len().saturating_sub(count)..]
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Process, ProcessBuilder, postgres};
+use testkit::{Process, ProcessBuilder};
 
 use crate::events::{registered, slot};
-use crate::service::{KEY, ServiceBuilder, redis};
+use crate::servers::Servers;
+use crate::service::{KEY, ServiceBuilder};
 use crate::tools::{PATIENCE, next_moment};
-use crate::topics::Broker;
 
 pub(crate) fn program(arguments: &[&str]) -> ProcessBuilder {
     Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
@@ -169,10 +169,8 @@ async fn the_demo_tells_its_story_and_ends() {
 /// so nothing comes again.
 #[tokio::test]
 async fn a_stop_commits_what_is_done() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service =
-        ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
     let records: Vec<(&'static str, Vec<u8>)> = (0..500)
         .map(|n| registered("teacher", &format!("batch-{n}"), 1, next_moment()))
         .map(|event| (crate::events::REGISTERED, event.to_string().into_bytes()))
@@ -185,14 +183,9 @@ async fn a_stop_commits_what_is_done() {
     service.process.terminate().await;
     assert!(service.process.wait(PATIENCE).await.success());
 
-    let count = async || -> i64 {
-        let count = postgres().await.psql(&database, "select count(*) from inbox").await;
-        count.parse().unwrap()
-    };
-    let applied = count().await;
+    let applied = servers.count("inbox").await as i64;
     assert_eq!(broker.unacknowledged().await, 500 - applied, "what is applied is acknowledged");
-    let service =
-        ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start().await;
+    let service = servers.replica().await;
     broker.wait_until_acknowledged().await;
     assert_eq!(service.client.list("teacher", "?limit=0").await.total(), 500);
 }
@@ -200,11 +193,8 @@ async fn a_stop_commits_what_is_done() {
 /// Two replicas share the partitions; one is killed, the other takes over, nothing is lost.
 #[tokio::test]
 async fn replicas_share_the_partitions_and_take_over() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let replica =
-        || ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start();
-    let (one, two) = tokio::join!(replica(), replica());
+    let (servers, broker) = Servers::with_broker().await;
+    let (one, two) = tokio::join!(servers.replica(), servers.replica());
     let mut sent = 0;
     let mut produce = async |count: usize| {
         let records: Vec<(&'static str, Vec<u8>)> = (sent..sent + count)
@@ -218,7 +208,7 @@ async fn replicas_share_the_partitions_and_take_over() {
     broker.wait_until_acknowledged().await;
     one.process.kill().await;
     produce(300).await;
-    let three = replica().await;
+    let three = servers.replica().await;
     produce(300).await;
     broker.wait_until_acknowledged().await;
     for service in [&two, &three] {

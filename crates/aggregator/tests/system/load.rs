@@ -62,14 +62,14 @@ pub(crate) struct Tally {
 }
 
 /// A count and some examples.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) count: u64,
-    examples: Vec<String>,
+    pub(crate) examples: Vec<String>,
 }
 
 impl Findings {
-    fn add(&mut self, example: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, example: impl FnOnce() -> String) {
         self.count += 1;
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(example());
@@ -228,11 +228,7 @@ impl Load {
         let file_min = teacher.file.acknowledged.load(Ordering::SeqCst);
         let read = match page {
             Some(page) => client.try_list(&teacher.name, page).await,
-            None => {
-                client
-                    .try_read(&format!("/internal/v1/batches/{}/status", teacher.first_batch()))
-                    .await
-            }
+            None => client.try_status(&teacher.first_batch()).await,
         };
         let batches_max = teacher.batches.sent.load(Ordering::SeqCst);
         let file_max = teacher.file.sent.load(Ordering::SeqCst);

@@ -1,4 +1,5 @@
 //! The service as its users have it: real processes, real servers, real signals.
+//! `retention.rs` alone has the rooms without their process, because hours must pass.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
@@ -14,11 +15,11 @@ mod lives;
 mod load;
 mod malformed;
 mod outage;
-mod place;
 mod publish;
 mod published;
 mod replicas;
 mod retention;
+mod servers;
 mod service;
 mod simulate;
 mod tools;

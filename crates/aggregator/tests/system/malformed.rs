@@ -4,12 +4,12 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use results::{EventKind, Timestamp, decode};
-use testkit::{postgres, seed};
+use testkit::seed;
 
 use crate::events::{REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_RECORD, registered};
-use crate::service::{ServiceBuilder, redis};
+use crate::servers::Servers;
+use crate::service::ServiceBuilder;
 use crate::tools::{PATIENCE, next_moment};
-use crate::topics::Broker;
 
 const RECORDS: usize = 10_000;
 /// One well-formed record after so many malformed ones.
@@ -65,10 +65,8 @@ fn malformed(random: &mut StdRng) -> (&'static str, Vec<u8>) {
 async fn over_kafka() {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service =
-        ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
 
     let mut records = Vec::new();
     for number in 1..=RECORDS {
@@ -83,16 +81,15 @@ async fn over_kafka() {
     broker.produce_all(&records).await;
     broker.wait_until_acknowledged().await;
 
-    let good = (RECORDS / GOOD_EVERY) as u64;
-    assert_eq!(service.client.list("teacher", "?limit=0").await.total(), good, "seed {seed}");
-    let count = async |sql: &str| postgres().await.psql(&database, sql).await;
-    assert_eq!(count("select count(*) from inbox").await, good.to_string(), "none applied");
-    assert_eq!(count("select count(*) from batches").await, good.to_string(), "none applied");
-    let kept = count("select count(*) from dead_letters").await;
-    assert_eq!(kept, RECORDS.to_string(), "none lost");
+    let good = RECORDS / GOOD_EVERY;
+    let total = service.client.list("teacher", "?limit=0").await.total();
+    assert_eq!(total, good as u64, "seed {seed}");
+    assert_eq!(servers.count("inbox").await, good, "none applied");
+    assert_eq!(servers.count("batches").await, good, "none applied");
+    assert_eq!(servers.count("dead_letters").await, RECORDS, "none lost");
     let empty = records.iter().filter(|(_, bytes)| bytes.is_empty()).count();
-    let sql = "select count(*) from dead_letters where octet_length(bytes) = 0";
-    assert_eq!(count(sql).await, empty.to_string(), "with their bytes");
+    let kept_empty = servers.count("dead_letters where octet_length(bytes) = 0").await;
+    assert_eq!(kept_empty, empty, "with their bytes");
     assert!(service.process.is_running());
 }
 

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use results::EventKind;
-use testkit::{Redis, eventually, postgres, seed};
+use testkit::{Redis, eventually, seed};
 use tokio::time::sleep;
 
 use crate::events::{REGISTERED, registered};
 use crate::load::{LoadPlan, Tally, run};
-use crate::service::{Client, ServiceBuilder, redis};
+use crate::servers::Servers;
+use crate::service::Client;
 use crate::tools::{PATIENCE, next_moment};
-use crate::topics::{Broker, PARTITIONS};
+use crate::topics::PARTITIONS;
 
 /// How long Redis is away. The one time that is itself the subject of a test.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -19,9 +20,8 @@ const OUTAGE: Duration = Duration::from_secs(10);
 const READS: u64 = 30_000;
 
 async fn run_through(outage: impl AsyncFnOnce(&Redis, &Client)) -> Tally {
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let one = ServiceBuilder::on(&database, &redis.url()).start().await;
-    let two = ServiceBuilder::on(&database, &redis.url()).start().await;
+    let servers = Servers::new().await;
+    let (one, two) = tokio::join!(servers.replica(), servers.replica());
     let plan = LoadPlan {
         writers: 4,
         readers: 4,
@@ -37,7 +37,7 @@ async fn run_through(outage: impl AsyncFnOnce(&Redis, &Client)) -> Tally {
             watched.metric("ras_cache_hits_total{cache_type=\"user_batches\"}").await > 100.0
         })
         .await;
-        outage(&redis, watched).await;
+        outage(&servers.redis, watched).await;
     };
     let (tally, ()) = tokio::join!(run(plan, clients), trouble);
     assert!(tally.bypassed > 0, "reads went past the cache");
@@ -88,20 +88,17 @@ async fn redis_killed_and_back_empty() {
 /// While Redis is away an HTTP write is not acknowledged, but its rows are there; a repeat is safe.
 #[tokio::test]
 async fn a_request_waits_for_the_drop_and_then_says_so() {
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service = ServiceBuilder::on(&database, &redis.url())
-        .variable("RAS_HTTP__EVENTS_WAIT_SECONDS", "1")
-        .start()
-        .await;
+    let servers = Servers::new().await;
+    let service = servers.builder().variable("RAS_HTTP__EVENTS_WAIT_SECONDS", "1").start().await;
     service.client.list("teacher", "").await;
-    redis.pause().await;
+    servers.redis.pause().await;
     let event = registered("teacher", "batch", 1, next_moment());
     let refused = service.client.post(std::slice::from_ref(&event)).await.unwrap_err();
     assert!(refused.starts_with("503"), "{refused}");
     let read = service.client.list("teacher", "").await;
     assert_eq!(read.total(), 1, "this process knows, and reads past the cache");
     assert!(read.cache_status.contains("bypass"), "{read:?}");
-    redis.resume().await;
+    servers.redis.resume().await;
     let report = service.client.post_until_acknowledged(&[event]).await;
     assert_eq!(report["duplicate"], 1);
     assert_eq!(service.client.list("teacher", "").await.total(), 1);
@@ -111,13 +108,10 @@ async fn a_request_waits_for_the_drop_and_then_says_so() {
 /// meanwhile, and gets back, is not paused any more.
 #[tokio::test]
 async fn a_partition_given_away_during_an_outage_is_consumed_when_it_comes_back() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let replica =
-        || ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start();
-    let one = replica().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let one = servers.replica().await;
     one.process.wait_for_line("assigned", PATIENCE).await;
-    redis.pause().await;
+    servers.redis.pause().await;
     let event = |number| registered("teacher", &format!("batch-{number}"), 1, next_moment());
     broker.produce(REGISTERED, "key", event(0).to_string().as_bytes()).await;
     eventually(PATIENCE, "a waiting consumer", || async {
@@ -126,10 +120,10 @@ async fn a_partition_given_away_during_an_outage_is_consumed_when_it_comes_back(
         body["consumer"] == "waiting"
     })
     .await;
-    let two = replica().await;
+    let two = servers.replica().await;
     let half = EventKind::ALL.len() * usize::from(PARTITIONS) / 2;
     two.process.wait_for_line(&format!("assigned partitions={half}"), PATIENCE).await;
-    redis.resume().await;
+    servers.redis.resume().await;
     two.process.terminate().await;
     assert!(two.process.wait(PATIENCE).await.success());
 
@@ -143,12 +137,10 @@ async fn a_partition_given_away_during_an_outage_is_consumed_when_it_comes_back(
 /// While Redis is away offsets wait, though rows are written; they move when it is back.
 #[tokio::test]
 async fn offsets_wait_for_the_drop() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service =
-        ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
     service.client.list("teacher", "").await;
-    redis.pause().await;
+    servers.redis.pause().await;
     let event = registered("teacher", "batch", 1, next_moment());
     broker.produce(REGISTERED, "key", event.to_string().as_bytes()).await;
     eventually(PATIENCE, "the row", || async {
@@ -160,7 +152,7 @@ async fn offsets_wait_for_the_drop() {
     })
     .await;
     assert_eq!(broker.unacknowledged().await, 1, "the offset waits");
-    redis.resume().await;
+    servers.redis.resume().await;
     broker.wait_until_acknowledged().await;
     assert_eq!(service.client.list("teacher", "").await.total(), 1);
 }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use results::EventKind;
 use serde_json::Value;
-use testkit::{eventually, postgres};
+use testkit::eventually;
 
 use crate::events::{
     PIPELINE_COMPLETED, REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_ASSIGNED, SLOT_RECORD,
     SPELLCHECK_FAILED_RECORD, pipeline_completed, registered,
 };
 use crate::published::{Published, Reader, order, outbox, published_outbox};
-use crate::service::{Client, ServiceBuilder, redis};
+use crate::servers::Servers;
+use crate::service::{Client, ServiceBuilder};
 use crate::tools::{PATIENCE, next_moment};
-use crate::topics::Broker;
 
 /// So rarely that nothing here is owed to it.
 const NEVER_POLLS: (&str, &str) = ("RAS_PUBLISH__POLL_SECONDS", "3600");
@@ -107,10 +107,8 @@ async fn assert_all_arrived_in_order(reader: &Reader, client: &Client) {
 
 #[tokio::test]
 async fn golden_over_kafka() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service =
-        ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
     for (topic, record) in records() {
         broker.produce(topic, "key", record.as_bytes()).await;
         broker.wait_until_acknowledged().await;
@@ -146,18 +144,17 @@ async fn golden_in_the_outbox_of_an_embedded_server() {
 
 #[tokio::test]
 async fn what_is_announced_wakes_the_relay() {
-    let broker = Broker::start().await;
+    let (servers, broker) = Servers::with_broker().await;
     let brokers = broker.kafka.brokers();
     let mut reader = Reader::new(&brokers);
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
     let directory = tempfile::tempdir().unwrap();
-    let on_postgres = ServiceBuilder::on(&database, &redis.url());
     let on_sqlite = ServiceBuilder::embedded(directory.path())
+        .kafka(&brokers)
         .variable("RAS_CACHE__SINGLE_PROCESS", "true")
         .variable("RAS_KAFKA__GROUP_ID", "another");
     let mut expected = 0;
-    for builder in [on_postgres, on_sqlite] {
-        let service = builder.kafka(&brokers).variable(NEVER_POLLS.0, NEVER_POLLS.1).start().await;
+    for builder in [servers.builder(), on_sqlite] {
+        let service = builder.variable(NEVER_POLLS.0, NEVER_POLLS.1).start().await;
         for number in 0..3 {
             let events = finished_batches(number..number + 1);
             service.client.post_until_acknowledged(&events).await;
@@ -172,11 +169,8 @@ async fn what_is_announced_wakes_the_relay() {
 #[tokio::test]
 async fn two_replicas_publish_each_announcement_once_and_in_order() {
     const BATCHES: usize = 200;
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let replica =
-        || ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers()).start();
-    let (one, two) = (replica().await, replica().await);
+    let (servers, broker) = Servers::with_broker().await;
+    let (one, two) = tokio::join!(servers.replica(), servers.replica());
     let events = finished_batches(0..BATCHES);
     let records: Vec<_> = events
         .iter()
@@ -201,17 +195,14 @@ async fn two_replicas_publish_each_announcement_once_and_in_order() {
 
 #[tokio::test]
 async fn killed_between_sending_and_marking() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service = || ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers());
-    let doomed = service().variable("FAULT_PAUSE_AT", "after-send").start().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let doomed = servers.builder().pausing_at("after-send").start().await;
     doomed.client.post_until_acknowledged(&finished_batches(0..1)).await;
-    doomed.process.wait_for_line("fault: paused at after-send", PATIENCE).await;
-    doomed.process.kill().await;
+    doomed.kill_at("after-send").await;
 
     let mut reader = Reader::new(&broker.kafka.brokers());
     reader.read_until(2).await;
-    let restarted = service().start().await;
+    let restarted = servers.replica().await;
     reader.read_until(4).await;
     assert_all_arrived_in_order(&reader, &restarted.client).await;
     assert_eq!(reader.end().await, 4, "each once more, and then no more");
@@ -219,14 +210,10 @@ async fn killed_between_sending_and_marking() {
 
 #[tokio::test]
 async fn a_broker_that_is_away_keeps_nothing_from_arriving() {
-    let broker = Broker::start().await;
+    let (servers, broker) = Servers::with_broker().await;
     let mut reader = Reader::new(&broker.kafka.brokers());
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service = ServiceBuilder::on(&database, &redis.url())
-        .kafka(&broker.kafka.brokers())
-        .variable("RAS_PUBLISH__DELIVERY_TIMEOUT_SECONDS", "1")
-        .start()
-        .await;
+    let service =
+        servers.builder().variable("RAS_PUBLISH__DELIVERY_TIMEOUT_SECONDS", "1").start().await;
     let client = &service.client;
     client.post_until_acknowledged(&finished_batches(0..10)).await;
     reader.read_until_different(20).await;

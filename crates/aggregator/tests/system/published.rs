@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -13,7 +12,7 @@ use testkit::eventually;
 
 use crate::service::Client;
 use crate::tools::PATIENCE;
-use crate::topics::PARTITIONS;
+use crate::topics::{ASK_LIMIT, PARTITIONS};
 
 /// One published record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +93,8 @@ impl Reader {
             let mut count = 0;
             for kind in AnnouncementKind::ALL {
                 for partition in 0..i32::from(PARTITIONS) {
-                    let limit = Duration::from_secs(10);
-                    count += consumer.fetch_watermarks(kind.as_str(), partition, limit).unwrap().1;
+                    let watermarks = consumer.fetch_watermarks(kind.as_str(), partition, ASK_LIMIT);
+                    count += watermarks.unwrap().1;
                 }
             }
             count

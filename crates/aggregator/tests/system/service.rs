@@ -83,6 +83,16 @@ impl ServiceBuilder {
         self
     }
 
+    /// Has it pause at this step, where [`Service::kill_at`] kills it.
+    pub(crate) fn pausing_at(self, step: &str) -> Self {
+        self.variable("FAULT_PAUSE_AT", step)
+    }
+
+    /// Has it make this mistake, which a test must notice.
+    pub(crate) fn mutant(self, mistake: &str) -> Self {
+        self.variable("FAULT_MUTANT", mistake)
+    }
+
     pub(crate) async fn start(self) -> Service {
         let mut builder = Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -94,6 +104,14 @@ impl ServiceBuilder {
         let line = process.wait_for_line("listening on ", PATIENCE).await;
         let base = line.rsplit(' ').next().expect("an address").to_owned();
         Service { process, client: Client::new(base) }
+    }
+}
+
+impl Service {
+    /// Waits until it has paused at this step, and kills it.
+    pub(crate) async fn kill_at(&self, step: &str) {
+        self.process.wait_for_line(&format!("fault: paused at {step}"), PATIENCE).await;
+        self.process.kill().await;
     }
 }
 
@@ -138,22 +156,22 @@ impl Client {
     }
 
     pub(crate) async fn list(&self, user: &str, query: &str) -> Read {
-        self.read(&format!("/internal/v1/batches/user/{user}{query}")).await
+        self.try_list(user, query).await.expect("an answer")
     }
 
     pub(crate) async fn status(&self, batch: &str) -> Read {
-        self.read(&format!("/internal/v1/batches/{batch}/status")).await
+        self.try_status(batch).await.expect("an answer")
     }
 
     pub(crate) async fn try_list(&self, user: &str, query: &str) -> Result<Read, reqwest::Error> {
         self.try_read(&format!("/internal/v1/batches/user/{user}{query}")).await
     }
 
-    async fn read(&self, path: &str) -> Read {
-        self.try_read(path).await.expect("an answer")
+    pub(crate) async fn try_status(&self, batch: &str) -> Result<Read, reqwest::Error> {
+        self.try_read(&format!("/internal/v1/batches/{batch}/status")).await
     }
 
-    pub(crate) async fn try_read(&self, path: &str) -> Result<Read, reqwest::Error> {
+    async fn try_read(&self, path: &str) -> Result<Read, reqwest::Error> {
         let response = self.get(path).await?;
         let status = response.status();
         let cache_status = response.headers().get("cache-status");

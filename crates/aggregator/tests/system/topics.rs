@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use results::{AnnouncementKind, EventKind};
@@ -21,6 +22,8 @@ use crate::journal::{Journal, Offsets};
 use crate::tools::PATIENCE;
 
 pub(crate) const PARTITIONS: u16 = 4;
+/// One question to a broker that may be starting.
+pub(crate) const ASK_LIMIT: Duration = Duration::from_secs(10);
 const GROUP: &str = "result_aggregator_group";
 
 /// A broker of a test's own, with the topics; one at a time, since each takes a core to start.
@@ -140,31 +143,33 @@ impl Broker {
 
 /// The next offset of each partition, as far as the service has acknowledged.
 pub(crate) fn acknowledged(observer: &BaseConsumer) -> KafkaResult<Offsets> {
-    let mut all = TopicPartitionList::new();
-    for kind in EventKind::ALL {
-        all.add_partition_range(kind.topic(), 0, i32::from(PARTITIONS) - 1);
-    }
-    let committed = observer.committed_offsets(all, Duration::from_secs(10))?;
-    let next = committed.elements().into_iter().filter_map(|element| {
-        let next = element.offset().to_raw().filter(|offset| *offset >= 0)?;
+    let committed = committed(observer)?;
+    let offsets = committed.elements().into_iter().filter_map(|element| {
         let topic = EventKind::from_topic(element.topic()).expect("a topic of ours");
-        Some(((topic, element.partition()), next))
+        Some(((topic, element.partition()), next(&element)?))
     });
-    Ok(next.collect())
+    Ok(offsets.collect())
 }
 
 fn unacknowledged(observer: &BaseConsumer) -> KafkaResult<i64> {
-    let limit = Duration::from_secs(10);
+    let mut missing = 0;
+    for element in committed(observer)?.elements() {
+        let (first, end) =
+            observer.fetch_watermarks(element.topic(), element.partition(), ASK_LIMIT)?;
+        missing += end - next(&element).unwrap_or(first);
+    }
+    Ok(missing)
+}
+
+fn committed(observer: &BaseConsumer) -> KafkaResult<TopicPartitionList> {
     let mut all = TopicPartitionList::new();
     for kind in EventKind::ALL {
         all.add_partition_range(kind.topic(), 0, i32::from(PARTITIONS) - 1);
     }
-    let committed = observer.committed_offsets(all, limit)?;
-    let mut missing = 0;
-    for element in committed.elements() {
-        let (first, next) =
-            observer.fetch_watermarks(element.topic(), element.partition(), limit)?;
-        missing += next - element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(first);
-    }
-    Ok(missing)
+    observer.committed_offsets(all, ASK_LIMIT)
+}
+
+/// The offset of a partition that was committed; none if none was.
+fn next(element: &TopicPartitionListElem<'_>) -> Option<i64> {
+    element.offset().to_raw().filter(|offset| *offset >= 0)
 }

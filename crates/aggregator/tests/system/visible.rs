@@ -3,14 +3,13 @@
 
 use results::EventKind;
 use serde_json::Value;
-use testkit::postgres;
 
 use crate::events::{
     REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_ASSIGNED, SLOT_RECORD, registered,
 };
-use crate::service::{Client, ServiceBuilder, redis};
+use crate::servers::Servers;
+use crate::service::{Client, ServiceBuilder};
 use crate::tools::next_moment;
-use crate::topics::Broker;
 
 const TEACHER: &str = "teacher-17";
 const BATCH: &str = "0b5e2a44-7d1f-4c9a-9a11-000000000001";
@@ -200,17 +199,15 @@ async fn embedded_over_http() {
 
 #[tokio::test]
 async fn on_real_servers_over_http() {
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let service = ServiceBuilder::on(&database, &redis.url()).start().await;
+    let servers = Servers::new().await;
+    let service = servers.replica().await;
     show_over_http(&service.client).await;
 }
 
 #[tokio::test]
 async fn on_real_servers_over_kafka() {
-    let broker = Broker::start().await;
-    let (database, redis) = (postgres().await.create_database().await, redis().await);
-    let builder = ServiceBuilder::on(&database, &redis.url()).kafka(&broker.kafka.brokers());
-    let service = builder.start().await;
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
     let client = &service.client;
 
     broker.produce(REGISTERED, "older", older_batch().to_string().as_bytes()).await;
