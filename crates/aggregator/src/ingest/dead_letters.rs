@@ -9,15 +9,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use results::{EventId, EventKind, RefusalCode, decode, locate};
 use serde::Serialize;
 
-use self::parameters::Pairs;
-pub use self::parameters::{LIMIT_DEFAULT, LIMIT_MAX, SOURCES};
 use super::http::Reason;
 use super::intake::{Intake, Taken};
 use super::places::Places;
@@ -46,7 +44,6 @@ pub fn router(state: LettersState) -> Router {
 }
 
 type Id = Result<Path<String>, PathRejection>;
-type Parameters = Result<Query<Pairs>, QueryRejection>;
 
 #[derive(Serialize)]
 struct List {
@@ -57,9 +54,9 @@ struct List {
 
 async fn list(
     State(state): State<LettersState>,
-    parameters: Parameters,
+    RawQuery(sent): RawQuery,
 ) -> Result<Json<List>, Problem> {
-    let mut query = parameters::query(parameters)?;
+    let mut query = parameters::query(&sent.unwrap_or_default())?;
     let limit = query.limit as usize;
     // One more than is shown tells whether there are more.
     query.limit += 1;
@@ -158,10 +155,10 @@ struct Dropped {
 async fn drop_one(
     State(state): State<LettersState>,
     id: Id,
-    parameters: Parameters,
+    RawQuery(sent): RawQuery,
 ) -> Result<Json<Dropped>, Problem> {
     let id = letter_id(id)?;
-    let refused_at = parameters::refused_at(parameters)?;
+    let refused_at = parameters::refused_at(&sent.unwrap_or_default())?;
     let problem = |error| store_problem(&error);
     let is_dropped =
         state.dead_letters.remove_dead_letter(id, refused_at).await.map_err(problem)?;

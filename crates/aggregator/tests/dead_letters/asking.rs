@@ -68,10 +68,16 @@ async fn a_request_that_makes_no_sense_is_told_what_does() {
         assert!(detail.contains(want), "{path}: {detail}");
     };
     let get = || Method::GET;
-    check(get(), "?sauce=kafka", "allowed: source, topic, code, from, until, after, limit").await;
+    check(
+        get(),
+        "?sauce=kafka",
+        "query: unknown parameter, allowed: source, topic, code, from, until, after, limit",
+    )
+    .await;
     check(get(), "?code=not_json&code=not_utf8", "code: is given more than once").await;
-    check(get(), "?source=smtp", "source: an unknown value, allowed: http, kafka").await;
-    check(get(), "?code=", "allowed: too_large, not_utf8, not_json").await;
+    check(get(), "?source=smtp", "source: unknown value, allowed: http, kafka").await;
+    check(get(), "?topic=%ff", "topic: is not percent-encoded UTF-8").await;
+    check(get(), "?code=", "code: unknown value, allowed: too_large, not_utf8, not_json").await;
     check(get(), "?from=yesterday", "from: not an RFC 3339 date").await;
     check(get(), "?until=2026-13-01T00:00:00Z", "until: not an RFC 3339 date").await;
     check(get(), "?after=-1", "after: not a whole number from 0 on").await;
@@ -85,7 +91,7 @@ async fn a_request_that_makes_no_sense_is_told_what_does() {
         check(Method::POST, &format!("/{id}/replay"), "id").await;
     }
     check(Method::DELETE, "/1?refused_at=now", "refused_at: not an RFC 3339").await;
-    check(Method::DELETE, "/1?force=true", "allowed: refused_at").await;
+    check(Method::DELETE, "/1?force=true", "query: unknown parameter, allowed: refused_at").await;
     assert_eq!(world.letters().await.len(), 3, "none of it did anything");
 }
 
