@@ -12,6 +12,8 @@ use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use results::{EventId, EventKind, RefusalCode, decode, locate};
 use serde::Serialize;
@@ -55,7 +57,7 @@ struct List {
 async fn list(
     State(state): State<LettersState>,
     RawQuery(sent): RawQuery,
-) -> Result<Json<List>, Problem> {
+) -> Result<Response, Problem> {
     let mut query = parameters::query(&sent.unwrap_or_default())?;
     let limit = query.limit as usize;
     // One more than is shown tells whether there are more.
@@ -65,7 +67,7 @@ async fn list(
     let is_more = dead_letters.len() > limit;
     dead_letters.truncate(limit);
     let next_after = dead_letters.last().filter(|_| is_more).map(|letter| letter.id);
-    Ok(Json(List { dead_letters, next_after }))
+    Ok(unkept(List { dead_letters, next_after }))
 }
 
 #[derive(Serialize)]
@@ -94,10 +96,15 @@ struct Place {
     end: usize,
 }
 
-async fn show(State(state): State<LettersState>, id: Id) -> Result<Json<Whole>, Problem> {
+async fn show(State(state): State<LettersState>, id: Id) -> Result<Response, Problem> {
     let found = state.dead_letters.dead_letter(letter_id(id)?).await;
     let letter = found.map_err(|error| store_problem(&error))?.ok_or_else(not_found)?;
-    Ok(Json(whole(letter)))
+    Ok(unkept(whole(letter)))
+}
+
+/// An answer that nobody on the way may keep: letters hold what was sent about persons.
+fn unkept(body: impl Serialize) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 fn whole(letter: KeptLetter) -> Whole {
@@ -188,7 +195,7 @@ fn store_problem(error: &StoreError) -> Problem {
     let cause = error as &dyn std::error::Error;
     if error.is_transient() {
         tracing::warn!(error = cause, "dead letters cannot be reached");
-        Problem::unavailable("the database does not answer; the same request can succeed later")
+        Problem::database_away()
     } else {
         tracing::error!(error = cause, "dead letters cannot be read");
         Problem::internal()

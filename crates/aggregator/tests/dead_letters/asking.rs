@@ -152,6 +152,16 @@ async fn a_letter_is_dropped_once_and_only_as_it_was_seen() {
     assert_eq!(world.only_letter().await, 3);
 }
 
+/// They hold what was sent about persons.
+#[tokio::test]
+async fn no_letter_is_kept_on_the_way() {
+    let world = three().await;
+    for path in ["", "?limit=1", "/1", "/4", "?limit=0"] {
+        let response = world.response(Method::GET, &format!("/dead-letters{path}")).await;
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_gets_in_without_a_key() {
     let world = three().await;

@@ -16,6 +16,7 @@ use aggregator::store::{Repository, SqliteOptions, SqliteRepository};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
+use axum::response::Response;
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
 use results::Timestamp;
@@ -98,7 +99,7 @@ impl World {
     }
 
     /// An answer to an authenticated request below `/internal/v1`.
-    pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn response(&self, method: Method, path: &str) -> Response {
         let request = Request::builder()
             .method(method)
             .uri(format!("/internal/v1{path}"))
@@ -106,7 +107,12 @@ impl World {
             .header("X-Service-ID", SERVICES_DEFAULT[0])
             .body(Body::empty())
             .unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The status of such an answer, and what it says.
+    pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
+        let response = self.response(method, path).await;
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
