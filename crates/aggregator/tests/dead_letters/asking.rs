@@ -1,5 +1,6 @@
 //! What is listed, shown and dropped, and what is said about requests that make no sense.
 
+use aggregator::hexadecimal;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ async fn a_letter_is_shown_whole() {
     let world = three().await;
     let letter = world.get("/dead-letters/2").await;
     let record = with("\"teacher-17\"", "17");
-    let hex: String = record.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hexadecimal::encode(record.as_bytes());
     assert_eq!(letter["bytes_hex"], hex);
     assert_eq!(letter["key_hex"], "62617463682d1b5b33316d31");
     let headers = json!([
@@ -130,7 +131,7 @@ async fn a_refusal_that_does_not_hold_any_more_is_told() {
     assert_eq!(letter["refused_today"]["code"], "not_json");
     assert_eq!(letter["place"], json!({"start": 1, "end": 1}), "that of today's reason");
 
-    let bytes: String = SLOT.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = hexadecimal::encode(SLOT.as_bytes());
     world.execute(&format!("update dead_letters set bytes = x'{bytes}'")).await;
     let letter = world.get(&format!("/dead-letters/{id}")).await;
     assert_eq!((&letter["refused_today"], &letter["place"]), (&Value::Null, &Value::Null));
