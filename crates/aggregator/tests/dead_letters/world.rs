@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aggregator::api::auth::{Auth, SERVICES_DEFAULT};
+use aggregator::api::auth::Auth;
 use aggregator::api::{ApiLimits, ApiState, router};
 use aggregator::apply::EventProcessor;
 use aggregator::cache::CacheManager;
@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 const KEY: &str = "the key of the tests";
+const SERVICE: &str = "the service of the tests";
 
 /// Longer than eight attempts take, so that no request is told to come back.
 const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
@@ -62,7 +63,7 @@ impl World {
         let state = ApiState {
             repository: repository.clone(),
             cache,
-            auth: Auth::new(&SecretString::from(KEY), SERVICES_DEFAULT).unwrap(),
+            auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
             metrics,
             health: Health::default(),
             limits: ApiLimits::default(),
@@ -104,7 +105,7 @@ impl World {
             .method(method)
             .uri(format!("/internal/v1{path}"))
             .header("X-Internal-API-Key", KEY)
-            .header("X-Service-ID", SERVICES_DEFAULT[0])
+            .header("X-Service-ID", SERVICE)
             .body(Body::empty())
             .unwrap();
         self.router.clone().oneshot(request).await.unwrap()
