@@ -22,7 +22,8 @@ use uuid::Uuid;
 use crate::api::auth::Auth;
 use crate::api::server::{self, ServerLimits};
 use crate::api::{self, ApiLimits, ApiState};
-use crate::apply::{Backoff, EventProcessor};
+use crate::apply::EventProcessor;
+use crate::backoff::Backoff;
 use crate::cache::CacheManager;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
@@ -93,27 +94,8 @@ impl App {
         let intake =
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
-        let retention = Retention {
-            inbox: repository.clone(),
-            outbox: repository.clone(),
-            dead_letters: repository.clone(),
-            log_starts: log_starts(config),
-            keep: keep_times(config),
-            clock: Arc::clone(&clock),
-            metrics: metrics.clone(),
-        };
-        let places = Places::new(config.http.events_wait);
-        let letters = dead_letters::router(LettersState {
-            intake: intake.clone(),
-            dead_letters: repository.clone(),
-            places: places.clone(),
-        });
-        let events = http::router(EventsState { intake, clock: Arc::clone(&clock), places });
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
-        let outbox = publish::http::router(OutboxState {
-            repository: repository.clone(),
-            read_timeout: config.http.read_timeout,
-        });
+        let retention = retention(config, &repository, &clock, &metrics);
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
@@ -124,19 +106,14 @@ impl App {
             clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
         };
+        let router = api::router(state, routes(config, intake, &repository, &clock));
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("listen on {} (choose another with --listen)", config.listen)
         })?;
-        let limits = ServerLimits {
-            connections: config.http.connections_max,
-            grace: config.http.stop_grace,
-            ..ServerLimits::default()
-        };
-        let router = api::router(state, events.merge(letters).merge(outbox));
         Ok(Self {
             listener,
             router,
-            limits,
+            limits: server_limits(config),
             consumer,
             retention,
             relay,
@@ -351,6 +328,52 @@ fn relay(
     let options = RelayOptions { poll: config.publish.poll, delivery_timeout };
     let (publisher, clock) = (Arc::new(publisher), Arc::clone(clock));
     Ok(Some(Relay::new(repository, publisher, options, clock, metrics.clone())))
+}
+
+fn retention(
+    config: &Config,
+    repository: &Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Retention {
+    Retention {
+        inbox: repository.clone(),
+        outbox: repository.clone(),
+        dead_letters: repository.clone(),
+        log_starts: log_starts(config),
+        keep: keep_times(config),
+        clock: Arc::clone(clock),
+        metrics: metrics.clone(),
+    }
+}
+
+/// The routes of the rooms beside the one that answers reads of batches.
+fn routes(
+    config: &Config,
+    intake: Intake,
+    repository: &Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+) -> axum::Router {
+    let places = Places::new(config.http.events_wait);
+    let letters = dead_letters::router(LettersState {
+        intake: intake.clone(),
+        dead_letters: repository.clone(),
+        places: places.clone(),
+    });
+    let outbox = publish::http::router(OutboxState {
+        repository: repository.clone(),
+        read_timeout: config.http.read_timeout,
+    });
+    let events = http::router(EventsState { intake, clock: Arc::clone(clock), places });
+    events.merge(letters).merge(outbox)
+}
+
+fn server_limits(config: &Config) -> ServerLimits {
+    ServerLimits {
+        connections: config.http.connections_max,
+        grace: config.http.stop_grace,
+        ..ServerLimits::default()
+    }
 }
 
 async fn show_gauges(cache: CacheManager, metrics: Metrics) {

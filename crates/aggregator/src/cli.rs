@@ -1,6 +1,6 @@
 //! The command line: what can be said, and what it does.
 
-mod key;
+mod server;
 mod simulate;
 
 use std::io::IsTerminal as _;
@@ -14,10 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use self::key::KeyArgs;
+use self::server::ServerArgs;
 use self::simulate::SimulateArgs;
 use crate::app::App;
-use crate::client::Target;
 use crate::config::{Config, LogFormat, Overrides};
 use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
@@ -100,23 +99,6 @@ struct DeadLettersArgs {
     command: dead_letters::Command,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-/// Which server a command talks to, and as whom. After a command's own command, too.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Server")]
-struct ServerArgs {
-    /// Base URL of the server
-    #[arg(long, global = true, default_value = "http://127.0.0.1:4003")]
-    server: String,
-    #[command(flatten)]
-    key: KeyArgs,
-}
-
-impl ServerArgs {
-    fn target(self) -> anyhow::Result<Target> {
-        self.key.target(&self.server)
-    }
 }
 
 #[derive(Debug, Args)]

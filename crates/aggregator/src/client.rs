@@ -21,6 +21,8 @@ const ATTEMPTS_MAX: u32 = 40;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest answer that is repeated in an error, in characters, if it is no problem that we know.
 const ANSWER_CHARS_MAX: usize = 300;
+/// What is said while a request is repeated.
+pub const AWAY: &str = "the server is away, trying again";
 
 /// Where to send, and as whom.
 #[derive(Clone, Debug)]
@@ -121,14 +123,17 @@ impl Client {
                 return Err(Failure::Lasting(anyhow!(error).context("form the request")));
             }
             Err(error) => {
-                let what = format!("no answer from {} (--server)", self.target.server);
+                let what = format!("no answer from {}", self.target.server);
                 return Err(Failure::Passing(anyhow!(error).context(what), None));
             }
         };
         if response.status().is_success() {
-            // It ended while answering; what it did, it knows.
-            let answer = response.json().await;
-            return answer.map_err(|error| Failure::Passing(anyhow!(error), None));
+            // If it ended while answering: what it did, it knows.
+            let body = response.bytes().await;
+            let body = body.map_err(|error| Failure::Passing(anyhow!(error), None))?;
+            return serde_json::from_slice(&body).map_err(|error| {
+                Failure::Lasting(anyhow!(error).context("the answer is not that of this service"))
+            });
         }
         let wait = retry_after(&response);
         let is_passing = response.status() == StatusCode::SERVICE_UNAVAILABLE;
@@ -151,4 +156,50 @@ async fn sentence(response: Response) -> anyhow::Error {
         Err(_) => text.chars().take(ANSWER_CHARS_MAX).collect(),
     };
     anyhow!("the server answered {status}: {}", printable(&said))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A client of a server that says these answers, each on a connection of its own.
+    async fn client_of(answers: &'static [&'static str]) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for answer in answers {
+                let mut connection = listener.accept().await.unwrap().0;
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(connection.read_u8().await.unwrap());
+                }
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Client::new(Target { server, api_key: "key".into(), service_id: "service".into() }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_something_else_is_not_asked_for_again() {
+        let client = client_of(&["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"]).await;
+        let request = client.request(Method::GET, "");
+        let answer = client.ask_patiently::<Vec<u8>>(request, || panic!("waits")).await;
+        let said = answer.unwrap_err().to_string();
+        assert_eq!(said, "the answer is not that of this service");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_off_is_asked_for_again() {
+        let client = client_of(&[
+            "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n[1",
+            "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n[1, 2]",
+        ])
+        .await;
+        let request = client.request(Method::GET, "");
+        let answer = client.ask_patiently::<Vec<u8>>(request, || {}).await;
+        assert_eq!(answer.unwrap(), [1, 2]);
+    }
 }

@@ -14,9 +14,16 @@ use serde::{Deserialize, Deserializer};
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 /// More connections than any system gives a process.
-const CONNECTIONS_MAX: usize = 1_000_000;
+const CONNECTIONS_MAX: u64 = 1_000_000;
 /// Fewest connections with which no part of the service keeps the others waiting.
 const POSTGRES_CONNECTIONS_MIN: u32 = 3;
+/// Longest life of an answer: 30 days.
+const ENTRY_TTL_SECONDS_MAX: u64 = 30 * 24 * HOUR_SECONDS;
+/// Longest delivery of an announcement: a claim on the outbox is held for as long as two may take.
+const DELIVERY_TIMEOUT_SECONDS_MAX: u64 = 300;
+/// Where the type of a number is its limit.
+const UNLIMITED: u64 = u64::MAX;
+const HOUR_SECONDS: u64 = 3_600;
 /// What the variables begin with.
 const ENV_PREFIX: &str = "RAS";
 
@@ -256,54 +263,53 @@ impl Config {
                     .into(),
             );
         }
-        if !(1..=30 * 24 * 3600).contains(&self.cache.entry_ttl.as_secs()) {
-            return wrong("cache.entry_ttl_seconds: allowed are 1 to 2592000 (30 days)".into());
-        }
         if self.postgres.connections_max < POSTGRES_CONNECTIONS_MIN {
             return wrong(format!(
                 "postgres.connections_max: allowed are numbers from {POSTGRES_CONNECTIONS_MIN}: one \
                  for events, one for reads, one that is held while announcements are sent"
             ));
         }
-        self.publish.check()?;
-        self.retention.check()?;
-        let positive = [
-            ("http.connections_max", self.http.connections_max as u64),
-            ("http.read_timeout_seconds", self.http.read_timeout.as_secs()),
-            ("cache.pages_per_owner_max", self.cache.pages_per_owner_max.into()),
-            ("cache.memory_megabytes", self.cache.memory_megabytes),
-            ("cache.command_timeout_milliseconds", self.cache.command_timeout.as_millis() as u64),
-            ("http.events_wait_seconds", self.http.events_wait.as_secs()),
-            ("kafka.session_timeout_seconds", self.kafka.session_timeout.as_secs()),
+        self.check_ranges()
+    }
+
+    fn check_ranges(&self) -> Result<(), ConfigError> {
+        let Self { http, cache, postgres, kafka, .. } = self;
+        check_ranges(&[
+            ("http.connections_max", http.connections_max as u64, CONNECTIONS_MAX),
+            ("http.read_timeout_seconds", http.read_timeout.as_secs(), UNLIMITED),
+            ("http.events_wait_seconds", http.events_wait.as_secs(), UNLIMITED),
+            ("cache.entry_ttl_seconds", cache.entry_ttl.as_secs(), ENTRY_TTL_SECONDS_MAX),
+            ("cache.pages_per_owner_max", cache.pages_per_owner_max.into(), UNLIMITED),
+            ("cache.memory_megabytes", cache.memory_megabytes, UNLIMITED),
+            (
+                "cache.command_timeout_milliseconds",
+                milliseconds_of(cache.command_timeout),
+                UNLIMITED,
+            ),
             (
                 "postgres.acquire_timeout_milliseconds",
-                self.postgres.acquire_timeout.as_millis() as u64,
+                milliseconds_of(postgres.acquire_timeout),
+                UNLIMITED,
             ),
-        ];
-        if self.http.connections_max > CONNECTIONS_MAX {
-            return wrong(format!("http.connections_max: allowed are 1 to {CONNECTIONS_MAX}"));
-        }
-        match positive.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => wrong(format!("{key} is 0: allowed are numbers from 1")),
-            None => Ok(()),
-        }
+            ("kafka.session_timeout_seconds", kafka.session_timeout.as_secs(), UNLIMITED),
+        ])?;
+        self.publish.check_ranges()?;
+        self.retention.check_ranges()
     }
 }
 
-const HOUR_SECONDS: u64 = 3600;
-
 impl PublishConfig {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check_ranges(&self) -> Result<(), ConfigError> {
+        let (poll, delivery_timeout) = (self.poll.as_secs(), self.delivery_timeout.as_secs());
         check_ranges(&[
-            ("publish.poll_seconds", self.poll.as_secs(), HOUR_SECONDS),
-            // A claim on the outbox is held for as long as two deliveries may take.
-            ("publish.delivery_timeout_seconds", self.delivery_timeout.as_secs(), 300),
+            ("publish.poll_seconds", poll, HOUR_SECONDS),
+            ("publish.delivery_timeout_seconds", delivery_timeout, DELIVERY_TIMEOUT_SECONDS_MAX),
         ])
     }
 }
 
 impl RetentionConfig {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check_ranges(&self) -> Result<(), ConfigError> {
         // Ten years, so that no date is out of range.
         const HOURS_MAX: u64 = 10 * 366 * 24;
         let times = [
@@ -317,12 +323,18 @@ impl RetentionConfig {
 
 /// Keys with their values and the largest ones allowed; the smallest is 1.
 fn check_ranges(ranges: &[(&str, u64, u64)]) -> Result<(), ConfigError> {
-    match ranges.iter().find(|(_, value, max)| !(1..=*max).contains(value)) {
-        Some((key, _, max)) => {
-            Err(ConfigError::Contradiction(format!("{key}: allowed are 1 to {max}")))
-        }
-        None => Ok(()),
-    }
+    let wrong = ranges.iter().find(|(_, value, max)| !(1..=*max).contains(value));
+    wrong.map_or(Ok(()), |(key, _, max)| {
+        let allowed = match *max {
+            UNLIMITED => "numbers from 1".to_owned(),
+            max => format!("1 to {max}"),
+        };
+        Err(ConfigError::Contradiction(format!("{key}: allowed are {allowed}")))
+    })
+}
+
+fn milliseconds_of(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The rest of a syntax error quotes the file, which may hold a password.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use secrecy::SecretString;
 
+use crate::hexadecimal;
+
 /// Random bytes in a key: 192 bits.
 const KEY_BYTES: usize = 24;
 
@@ -43,7 +45,7 @@ pub fn read_or_make(data_dir: &Path) -> anyhow::Result<StoredKey> {
     }
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = hexadecimal::encode(&bytes);
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)

@@ -4,18 +4,26 @@
 //! from small fixed sets (route templates, topics, codes), never from a request, because each new
 //! value is a time series that is kept for ever.
 
+mod labels;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use results::RefusalCode;
+
+use self::labels::{
+    BypassLabels, CacheLabels, KeptLabels, ProcessedLabels, RefusedLabels, ReplayedLabels,
+    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
+};
+pub use self::labels::{CacheType, Kept, Outcome};
 
 /// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
 /// a read is given up after ten seconds.
@@ -34,35 +42,6 @@ const GROUP_BOUNDS: [f64; 7] = [1.0, 2.0, 8.0, 32.0, 64.0, 128.0, 256.0];
 /// for an outage of hours to end.
 const LAG_BOUNDS_SECONDS: [f64; 11] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0, 3_600.0];
-
-/// What became of an event that was understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It changed the rows.
-    Applied,
-    /// It had been applied before.
-    Duplicate,
-}
-
-/// Which kind of answer the cache was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CacheType {
-    /// The status of one batch.
-    BatchStatus,
-    /// One page of a user's batches.
-    UserBatches,
-}
-
-/// What is kept for a while and then removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kept {
-    /// Events in the inbox.
-    Inbox,
-    /// Announcements in the outbox.
-    Outbox,
-    /// Refused records.
-    DeadLetters,
-}
 
 /// The counters of the service. Cloning is cheap, and clones count together.
 #[derive(Clone)]
@@ -328,103 +307,6 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
 fn add_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    endpoint: String,
-    method: &'static str,
-    status_code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    endpoint: String,
-    method: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProcessedLabels {
-    topic: &'static str,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusedLabels {
-    topic: &'static str,
-    error_type: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReplayedLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CacheLabels {
-    cache_type: CacheType,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BypassLabels {
-    cache_type: CacheType,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KeptLabels {
-    what: Kept,
-}
-
-impl EncodeLabelValue for Kept {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
-    ) -> Result<(), fmt::Error> {
-        let value = match self {
-            Self::Inbox => "inbox",
-            Self::Outbox => "outbox",
-            Self::DeadLetters => "dead_letters",
-        };
-        EncodeLabelValue::encode(&value, encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TopicLabels {
-    topic: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SendFailureLabels {
-    topic: String,
-    reason: &'static str,
-}
-
-impl EncodeLabelValue for Outcome {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
-    ) -> Result<(), fmt::Error> {
-        let value = match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-        };
-        EncodeLabelValue::encode(&value, encoder)
-    }
-}
-
-impl EncodeLabelValue for CacheType {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
-    ) -> Result<(), fmt::Error> {
-        let value = match self {
-            Self::BatchStatus => "batch_status",
-            Self::UserBatches => "user_batches",
-        };
-        EncodeLabelValue::encode(&value, encoder)
-    }
 }
 
 #[cfg(test)]

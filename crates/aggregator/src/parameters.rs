@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use crate::problem::Problem;
 
 /// Longest query, in bytes as sent. The longest sensible one is under 200.
-pub const QUERY_BYTES_MAX: usize = 4_096;
+const QUERY_BYTES_MAX: usize = 4_096;
 
 /// What becomes of a parameter that nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,6 +81,11 @@ impl Problem {
         .with_retry_after(RETRY_AFTER_UNAVAILABLE)
     }
 
+    /// 503 while the database does not answer.
+    pub(crate) fn database_away() -> Self {
+        Self::unavailable("the database does not answer; the same request can succeed later")
+    }
+
     /// 500: a fault of this service. What it was is in the log, under the correlation id.
     pub fn internal() -> Self {
         Self::new(

@@ -22,9 +22,8 @@ use crate::store::{
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Rows in one statement: gone in some milliseconds.
 const STRETCH_ROWS: u32 = 1_000;
-
 /// Dead letters in one statement: each may be as large as a record.
-const LETTERS: u32 = 50;
+const STRETCH_LETTERS: u32 = 50;
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +130,7 @@ impl Retention {
         let before = self.kept_since(self.keep.dead_letters);
         loop {
             let letters = &self.dead_letters;
-            let removed = letters.remove_dead_letters_before(before, LETTERS).await?;
+            let removed = letters.remove_dead_letters_before(before, STRETCH_LETTERS).await?;
             self.metrics.removed(Kept::DeadLetters, removed);
             if removed == 0 {
                 return Ok(());
@@ -146,7 +145,8 @@ impl Retention {
         log_starts.log_starts().await.unwrap_or_else(|error| {
             tracing::info!(
                 error = &*error as &dyn std::error::Error,
-                "what came from kafka is kept"
+                "the broker does not say where its partitions begin; \
+                 what came from kafka is kept this time"
             );
             Vec::new()
         })

@@ -24,10 +24,6 @@ const KEY_HEADER: &str = "x-internal-api-key";
 /// The header with the name of the calling service.
 const SERVICE_HEADER: &str = "x-service-id";
 
-/// The services that may ask unless the configuration names others.
-pub const SERVICES_DEFAULT: [&str; 3] =
-    ["api-gateway-service", "admin-dashboard-service", "bff-teacher-service"];
-
 /// The key and the names that are let in.
 #[derive(Clone)]
 pub struct Auth {

@@ -10,7 +10,7 @@ pub(super) fn problem(error: &ReadError) -> Problem {
     let cause = chain(error);
     if error.is_transient() {
         tracing::warn!(error = cause, "a read has to be repeated by the client");
-        Problem::unavailable("the database does not answer; the same request can succeed later")
+        Problem::database_away()
     } else {
         tracing::error!(error = cause, "a read failed");
         Problem::internal()

@@ -36,7 +36,6 @@ pub use self::compression::COMPRESSED_BODY_BYTES_MIN;
 pub use self::context::CORRELATION_ID_CHARS_MAX;
 pub use self::health::READY_PING_TIMEOUT;
 pub use self::limits::{ApiLimits, READ_TIMEOUT};
-pub use self::query::{LIMIT_DEFAULT, LIMIT_RANGE, OFFSET_RANGE, QUERY_BYTES_MAX};
 use crate::cache::CacheManager;
 use crate::clock::Clock;
 use crate::health::Health;

@@ -6,18 +6,17 @@ use std::ops::RangeInclusive;
 
 use results::{BatchStatus, StatusFilter};
 
-pub use crate::parameters::QUERY_BYTES_MAX;
 use crate::parameters::{Parameters, Unknown};
 use crate::problem::Problem;
 
 /// Pages a client may ask for: the largest is what one screen or one export step needs, and keeps
 /// a page of batches with many essays within a few megabytes.
-pub const LIMIT_RANGE: RangeInclusive<u32> = 0..=100;
+const LIMIT_RANGE: RangeInclusive<u32> = 0..=100;
 /// Batches per page unless the client says otherwise.
-pub const LIMIT_DEFAULT: u32 = 20;
+const LIMIT_DEFAULT: u32 = 20;
 /// How far a client may skip. Further than any teacher has batches; a larger skip would only make
 /// the database count.
-pub const OFFSET_RANGE: RangeInclusive<u32> = 0..=1_000_000;
+const OFFSET_RANGE: RangeInclusive<u32> = 0..=1_000_000;
 
 /// What a list request asks for.
 #[derive(Debug, PartialEq, Eq)]

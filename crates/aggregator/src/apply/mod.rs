@@ -11,7 +11,6 @@ mod fold;
 mod owners;
 mod processor;
 
-pub use crate::backoff::Backoff;
 pub use fold::Delivery;
 pub use owners::Owners;
 pub use processor::{EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use results::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::key::KeyArgs;
+use super::server::KeyArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::simulate::{
     BATCHES_AT_A_TIME_MAX, DeliveryOptions, ESSAYS_PER_BATCH_MAX, Extent, LATE_MAX, Outlet, Share,

@@ -23,11 +23,8 @@ pub use self::letter::{Header, Letter, Place, Reason, Summary};
 pub use self::picture::picture;
 use self::selection::{pages, select};
 pub use self::show::{Look, show};
-use crate::client::{Client, Target};
+use crate::client::{AWAY, Client, Target};
 use crate::printable::{printable, printable_json};
-
-/// What is said while a request is repeated.
-const AWAY: &str = "the server is away, trying again";
 
 /// Does what was said. Gives the exit code: 1 if a letter was refused again, or if nothing was
 /// dropped for want of `--yes`.

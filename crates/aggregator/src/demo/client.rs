@@ -3,17 +3,25 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use reqwest::{Response, StatusCode};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
+use crate::client::{self, Target};
 use crate::clock::{Clock as _, SystemClock};
 use crate::simulate::SimulatedRecord;
 
+/// Who sends events.
+pub(super) const ADMIN: &str = "admin-dashboard-service";
+/// Who reads what teachers see.
+pub(super) const BFF: &str = "bff-teacher-service";
+
 /// A client of one server.
 pub(super) struct Client {
-    http: reqwest::Client,
-    base: String,
-    key: String,
+    /// Sends the events.
+    admin: client::Client,
+    /// Shows teachers their batches.
+    bff: client::Client,
     clock: SystemClock,
 }
 
@@ -50,28 +58,20 @@ impl Answer {
 
 impl Client {
     pub(super) fn new(base: &str, key: &str) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .context("build the client")?;
-        Ok(Self { http, base: base.to_owned(), key: key.to_owned(), clock: SystemClock::new() })
+        let client = |service_id| client::Client::new(target(base, key, service_id));
+        Ok(Self { admin: client(ADMIN)?, bff: client(BFF)?, clock: SystemClock::new() })
     }
 
     /// Sends a record and gives the time until it was acknowledged.
     pub(super) async fn post(&self, record: &SimulatedRecord) -> anyhow::Result<Duration> {
         let started = self.clock.monotonic();
-        let response = self
-            .http
-            .post(format!("{}/internal/v1/events", self.base))
-            .header("X-Internal-API-Key", &self.key)
-            .header("X-Service-ID", "admin-dashboard-service")
-            .header("Content-Type", "application/x-ndjson")
-            .body(record.bytes.clone())
-            .send()
-            .await
-            .context("post an event")?;
+        let request = self
+            .admin
+            .request(Method::POST, "/events")
+            .header(CONTENT_TYPE, "application/x-ndjson")
+            .body(record.bytes.clone());
+        let report: Value = self.admin.ask(request).await.context("post an event")?;
         let took = self.clock.monotonic() - started;
-        let report: Value = response.json().await.context("read the answer to an event")?;
         let refused = u64::from(record.is_malformed());
         ensure!(report["refused"] == refused, "{:?} was answered {report}", record.nature);
         Ok(took)
@@ -104,13 +104,14 @@ impl Client {
         }
     }
 
+    /// As it comes: the head of an answer says whether the cache had it.
     async fn get(&self, path: &str) -> anyhow::Result<Response> {
-        self.http
-            .get(format!("{}/internal/v1/batches/{path}", self.base))
-            .header("X-Internal-API-Key", &self.key)
-            .header("X-Service-ID", "bff-teacher-service")
-            .send()
-            .await
-            .with_context(|| format!("read {path}"))
+        let request = self.bff.request(Method::GET, &format!("/batches/{path}"));
+        request.send().await.with_context(|| format!("read {path}"))
     }
+}
+
+/// The demo's server, as a service sees it.
+pub(super) fn target(base: &str, key: &str, service_id: &str) -> Target {
+    Target { server: base.to_owned(), api_key: key.to_owned(), service_id: service_id.to_owned() }
 }

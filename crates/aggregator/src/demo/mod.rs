@@ -17,10 +17,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use results::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use self::client::Client;
+use self::client::{ADMIN, BFF, Client, target};
 use crate::app::App;
 use crate::cli::exposed;
-use crate::client::Target;
 use crate::config::{Config, Overrides};
 use crate::simulate::{DeliveryOptions, Extent, Outlet, Simulation, SimulationOptions, deliver};
 
@@ -153,12 +152,7 @@ async fn fill(
     let bar = ProgressBar::new_spinner();
     let look = ProgressStyle::with_template("  {spinner} {pos} records, {per_sec}  {msg}");
     bar.set_style(look.unwrap_or(ProgressStyle::default_bar()));
-    let target = Target {
-        server: base.to_owned(),
-        api_key: key.to_owned(),
-        service_id: "admin-dashboard-service".to_owned(),
-    };
-    let outlet = Outlet::server(target, bar.clone())?;
+    let outlet = Outlet::server(target(base, key, ADMIN), bar.clone())?;
     let delivery = DeliveryOptions { progress: bar.clone(), ..DeliveryOptions::default() };
     let (batches, teachers) = (first_batches(options.teachers), options.teachers);
     let summary = deliver(Simulation::new(options), outlet, &delivery, stop).await;
@@ -176,7 +170,7 @@ async fn fill(
 }
 
 fn print_invitation(base: &str, key: &str, teacher: &str, batch: &str) {
-    let headers = format!("-H 'X-Internal-API-Key: {key}' -H 'X-Service-ID: bff-teacher-service'");
+    let headers = format!("-H 'X-Internal-API-Key: {key}' -H 'X-Service-ID: {BFF}'");
     println!("\n{}", style("Try it:").bold());
     println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/user/{teacher}?limit=2'");
     println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/{batch}/status'");

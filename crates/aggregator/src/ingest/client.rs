@@ -8,7 +8,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use crate::client::{Client, Target};
+use crate::client::{AWAY, Client, Target};
 
 /// Lines in one request: enough that the round trip costs each little, few enough for progress.
 pub const REQUEST_LINES: usize = 500;
@@ -85,7 +85,7 @@ impl EventsClient {
             .request(Method::POST, "/events")
             .header(CONTENT_TYPE, "application/x-ndjson")
             .body(lines.to_vec());
-        let waiting = || progress.set_message("the server is away, trying again");
+        let waiting = || progress.set_message(AWAY);
         self.client.ask_patiently(request, waiting).await
     }
 }

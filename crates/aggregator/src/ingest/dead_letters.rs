@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use results::{EventId, EventKind, RefusalCode, decode, locate};
 use serde::Serialize;
 
-use self::parameters::Pairs;
-pub use self::parameters::{LIMIT_DEFAULT, LIMIT_MAX, SOURCES};
 use super::http::Reason;
 use super::intake::{Intake, Taken};
 use super::places::Places;
@@ -46,7 +46,6 @@ pub fn router(state: LettersState) -> Router {
 }
 
 type Id = Result<Path<String>, PathRejection>;
-type Parameters = Result<Query<Pairs>, QueryRejection>;
 
 #[derive(Serialize)]
 struct List {
@@ -57,9 +56,9 @@ struct List {
 
 async fn list(
     State(state): State<LettersState>,
-    parameters: Parameters,
-) -> Result<Json<List>, Problem> {
-    let mut query = parameters::query(parameters)?;
+    RawQuery(sent): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = parameters::query(&sent.unwrap_or_default())?;
     let limit = query.limit as usize;
     // One more than is shown tells whether there are more.
     query.limit += 1;
@@ -68,7 +67,7 @@ async fn list(
     let is_more = dead_letters.len() > limit;
     dead_letters.truncate(limit);
     let next_after = dead_letters.last().filter(|_| is_more).map(|letter| letter.id);
-    Ok(Json(List { dead_letters, next_after }))
+    Ok(unkept(List { dead_letters, next_after }))
 }
 
 #[derive(Serialize)]
@@ -97,10 +96,15 @@ struct Place {
     end: usize,
 }
 
-async fn show(State(state): State<LettersState>, id: Id) -> Result<Json<Whole>, Problem> {
+async fn show(State(state): State<LettersState>, id: Id) -> Result<Response, Problem> {
     let found = state.dead_letters.dead_letter(letter_id(id)?).await;
     let letter = found.map_err(|error| store_problem(&error))?.ok_or_else(not_found)?;
-    Ok(Json(whole(letter)))
+    Ok(unkept(whole(letter)))
+}
+
+/// An answer that nobody on the way may keep: letters hold what was sent about persons.
+fn unkept(body: impl Serialize) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 fn whole(letter: KeptLetter) -> Whole {
@@ -158,10 +162,10 @@ struct Dropped {
 async fn drop_one(
     State(state): State<LettersState>,
     id: Id,
-    parameters: Parameters,
+    RawQuery(sent): RawQuery,
 ) -> Result<Json<Dropped>, Problem> {
     let id = letter_id(id)?;
-    let refused_at = parameters::refused_at(parameters)?;
+    let refused_at = parameters::refused_at(&sent.unwrap_or_default())?;
     let problem = |error| store_problem(&error);
     let is_dropped =
         state.dead_letters.remove_dead_letter(id, refused_at).await.map_err(problem)?;
@@ -191,7 +195,7 @@ fn store_problem(error: &StoreError) -> Problem {
     let cause = error as &dyn std::error::Error;
     if error.is_transient() {
         tracing::warn!(error = cause, "dead letters cannot be reached");
-        Problem::unavailable("the database does not answer; the same request can succeed later")
+        Problem::database_away()
     } else {
         tracing::error!(error = cause, "dead letters cannot be read");
         Problem::internal()

@@ -7,7 +7,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::apply::{Backoff, Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+use crate::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, Place, StoreError};

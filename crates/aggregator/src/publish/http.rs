@@ -120,7 +120,7 @@ fn problem(error: &StoreError) -> Problem {
     let cause = error as &dyn std::error::Error;
     if error.is_transient() {
         tracing::warn!(error = cause, "a read of the outbox has to be repeated by the client");
-        Problem::unavailable("the database does not answer; the same request can succeed later")
+        Problem::database_away()
     } else {
         tracing::error!(error = cause, "a read of the outbox failed");
         Problem::internal()

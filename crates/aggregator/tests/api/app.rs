@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aggregator::api::auth::{Auth, SERVICES_DEFAULT};
+use aggregator::api::auth::Auth;
 use aggregator::api::{ApiLimits, ApiState, router};
 use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
@@ -26,7 +26,9 @@ use crate::fakes::{FakeRepository, FakeStore};
 use crate::log;
 
 pub(crate) const KEY: &str = "the key of the tests";
-pub(crate) const SERVICE: &str = SERVICES_DEFAULT[0];
+/// The services that are let in.
+pub(crate) const SERVICES: [&str; 2] = ["one-service", "another-service"];
+pub(crate) const SERVICE: &str = SERVICES[0];
 /// The body limit that the extra route of the tests has.
 pub(crate) const EXTRA_BODY_BYTES_MAX: usize = 16;
 
@@ -51,7 +53,7 @@ impl App {
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
-            auth: Auth::new(&SecretString::from(KEY), SERVICES_DEFAULT).unwrap(),
+            auth: Auth::new(&SecretString::from(KEY), SERVICES).unwrap(),
             metrics,
             health: health.clone(),
             limits: ApiLimits::default(),

@@ -1,5 +1,6 @@
 //! What is listed, shown and dropped, and what is said about requests that make no sense.
 
+use aggregator::hexadecimal;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -68,10 +69,16 @@ async fn a_request_that_makes_no_sense_is_told_what_does() {
         assert!(detail.contains(want), "{path}: {detail}");
     };
     let get = || Method::GET;
-    check(get(), "?sauce=kafka", "allowed: source, topic, code, from, until, after, limit").await;
+    check(
+        get(),
+        "?sauce=kafka",
+        "query: unknown parameter, allowed: source, topic, code, from, until, after, limit",
+    )
+    .await;
     check(get(), "?code=not_json&code=not_utf8", "code: is given more than once").await;
-    check(get(), "?source=smtp", "source: an unknown value, allowed: http, kafka").await;
-    check(get(), "?code=", "allowed: too_large, not_utf8, not_json").await;
+    check(get(), "?source=smtp", "source: unknown value, allowed: http, kafka").await;
+    check(get(), "?topic=%ff", "topic: is not percent-encoded UTF-8").await;
+    check(get(), "?code=", "code: unknown value, allowed: too_large, not_utf8, not_json").await;
     check(get(), "?from=yesterday", "from: not an RFC 3339 date").await;
     check(get(), "?until=2026-13-01T00:00:00Z", "until: not an RFC 3339 date").await;
     check(get(), "?after=-1", "after: not a whole number from 0 on").await;
@@ -85,7 +92,7 @@ async fn a_request_that_makes_no_sense_is_told_what_does() {
         check(Method::POST, &format!("/{id}/replay"), "id").await;
     }
     check(Method::DELETE, "/1?refused_at=now", "refused_at: not an RFC 3339").await;
-    check(Method::DELETE, "/1?force=true", "allowed: refused_at").await;
+    check(Method::DELETE, "/1?force=true", "query: unknown parameter, allowed: refused_at").await;
     assert_eq!(world.letters().await.len(), 3, "none of it did anything");
 }
 
@@ -94,7 +101,7 @@ async fn a_letter_is_shown_whole() {
     let world = three().await;
     let letter = world.get("/dead-letters/2").await;
     let record = with("\"teacher-17\"", "17");
-    let hex: String = record.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hexadecimal::encode(record.as_bytes());
     assert_eq!(letter["bytes_hex"], hex);
     assert_eq!(letter["key_hex"], "62617463682d1b5b33316d31");
     let headers = json!([
@@ -124,7 +131,7 @@ async fn a_refusal_that_does_not_hold_any_more_is_told() {
     assert_eq!(letter["refused_today"]["code"], "not_json");
     assert_eq!(letter["place"], json!({"start": 1, "end": 1}), "that of today's reason");
 
-    let bytes: String = SLOT.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = hexadecimal::encode(SLOT.as_bytes());
     world.execute(&format!("update dead_letters set bytes = x'{bytes}'")).await;
     let letter = world.get(&format!("/dead-letters/{id}")).await;
     assert_eq!((&letter["refused_today"], &letter["place"]), (&Value::Null, &Value::Null));
@@ -144,6 +151,16 @@ async fn a_letter_is_dropped_once_and_only_as_it_was_seen() {
     assert_eq!(delete("2?refused_at=2026-11-22T12:01:00Z").await, "dropped");
     assert_eq!(delete("2?refused_at=2026-11-22T12:01:00Z").await, "gone");
     assert_eq!(world.only_letter().await, 3);
+}
+
+/// They hold what was sent about persons.
+#[tokio::test]
+async fn no_letter_is_kept_on_the_way() {
+    let world = three().await;
+    for path in ["", "?limit=1", "/1", "/4", "?limit=0"] {
+        let response = world.response(Method::GET, &format!("/dead-letters{path}")).await;
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+    }
 }
 
 #[tokio::test]

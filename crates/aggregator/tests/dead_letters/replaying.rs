@@ -1,6 +1,7 @@
 //! A letter is taken again: what becomes of it, and what a reader sees.
 
 use aggregator::apply::Outcome;
+use aggregator::hexadecimal;
 use serde_json::{Value, json};
 
 use crate::records::{REGISTERED, SLOT, TEACHER, compact};
@@ -91,7 +92,7 @@ async fn a_record_without_a_time_keeps_the_time_at_which_it_came() {
     let mut bare = envelope.clone();
     bare.as_object_mut().unwrap().retain(|key, _| key != "event_timestamp" && key != "event_id");
     let record = bare.to_string();
-    let hex: String = record.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hexadecimal::encode(record.as_bytes());
     world.take("{").await;
     world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
     world.clock.advance(std::time::Duration::from_secs(3_600));
@@ -117,7 +118,7 @@ async fn a_topic_still_counts() {
 #[tokio::test]
 async fn of_many_replays_at_once_one_applies() {
     let world = World::new().await;
-    let hex: String = REGISTERED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hexadecimal::encode(REGISTERED.as_bytes());
     world.take("{").await;
     world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
     let id = world.only_letter().await;
@@ -142,7 +143,7 @@ async fn a_letter_stays_until_it_is_done() {
              begin select raise(abort, 'planted'); end",
         )
         .await;
-    let hex: String = REGISTERED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hexadecimal::encode(REGISTERED.as_bytes());
     world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
     let mended = async {
         testkit::eventually(PATIENCE, "the event is applied", async || world.listed().await == 1)

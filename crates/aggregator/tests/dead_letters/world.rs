@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aggregator::api::auth::{Auth, SERVICES_DEFAULT};
+use aggregator::api::auth::Auth;
 use aggregator::api::{ApiLimits, ApiState, router};
 use aggregator::apply::EventProcessor;
 use aggregator::cache::CacheManager;
@@ -16,6 +16,7 @@ use aggregator::store::{Repository, SqliteOptions, SqliteRepository};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
+use axum::response::Response;
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
 use results::Timestamp;
@@ -27,6 +28,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 const KEY: &str = "the key of the tests";
+const SERVICE: &str = "the service of the tests";
 
 /// Longer than eight attempts take, so that no request is told to come back.
 const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
@@ -61,7 +63,7 @@ impl World {
         let state = ApiState {
             repository: repository.clone(),
             cache,
-            auth: Auth::new(&SecretString::from(KEY), SERVICES_DEFAULT).unwrap(),
+            auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
             metrics,
             health: Health::default(),
             limits: ApiLimits::default(),
@@ -98,15 +100,20 @@ impl World {
     }
 
     /// An answer to an authenticated request below `/internal/v1`.
-    pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn response(&self, method: Method, path: &str) -> Response {
         let request = Request::builder()
             .method(method)
             .uri(format!("/internal/v1{path}"))
             .header("X-Internal-API-Key", KEY)
-            .header("X-Service-ID", SERVICES_DEFAULT[0])
+            .header("X-Service-ID", SERVICE)
             .body(Body::empty())
             .unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The status of such an answer, and what it says.
+    pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
+        let response = self.response(method, path).await;
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())

@@ -52,6 +52,29 @@ async fn an_embedded_key_is_made_once_and_printed_once() {
     assert!(keys[0].trim().len() >= 32);
 }
 
+/// What tells the server where its files are tells its clients where its key is.
+#[tokio::test]
+async fn a_client_finds_the_key_of_an_embedded_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let list = async |base: &str| {
+        let arguments = ["dead-letters", "list", "--server", base];
+        run(program(&arguments).env("RAS_DATA_DIR", path)).await
+    };
+    let (code, said) = list("http://127.0.0.1:1").await;
+    assert_eq!(code, 1, "{said}");
+    let expected = "no key: give --api-key or RAS_INTERNAL_API_KEY, or --data-dir of an embedded \
+                    server (tried ";
+    assert!(said.contains(expected) && said.contains(path), "{said}");
+
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path];
+    let process = program(&arguments).start().await;
+    let line = process.wait_for_line("listening on ", PATIENCE).await;
+    let (code, said) = list(line.rsplit(' ').next().unwrap()).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("no dead letters"), "{said}");
+}
+
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_with_their_name() {
     let directory = tempfile::tempdir().unwrap();

@@ -41,6 +41,8 @@ impl KafkaOutlet {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.type", "zstd")
+            // The partition that the Java clients of other services choose for the same key.
+            .set("partitioner", "murmur2_random")
             .set("linger.ms", LINGER.as_millis().to_string())
             .set("delivery.timeout.ms", DELIVERY_MAX.as_millis().to_string())
             .create()

@@ -1,0 +1,124 @@
+//! What is counted apart: the sets of labels, and the values that are sets of their own.
+//!
+//! Names only. Which of them a metric has, and what it counts, is in `metrics.rs`.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+
+/// What became of an event that was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It changed the rows.
+    Applied,
+    /// It had been applied before.
+    Duplicate,
+}
+
+/// Which kind of answer the cache was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheType {
+    /// The status of one batch.
+    BatchStatus,
+    /// One page of a user's batches.
+    UserBatches,
+}
+
+/// What is kept for a while and then removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// Events in the inbox.
+    Inbox,
+    /// Announcements in the outbox.
+    Outbox,
+    /// Refused records.
+    DeadLetters,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RequestLabels {
+    pub(super) endpoint: String,
+    pub(super) method: &'static str,
+    pub(super) status_code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RouteLabels {
+    pub(super) endpoint: String,
+    pub(super) method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ProcessedLabels {
+    pub(super) topic: &'static str,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RefusedLabels {
+    pub(super) topic: &'static str,
+    pub(super) error_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReplayedLabels {
+    pub(super) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CacheLabels {
+    pub(super) cache_type: CacheType,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BypassLabels {
+    pub(super) cache_type: CacheType,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct KeptLabels {
+    pub(super) what: Kept,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TopicLabels {
+    pub(super) topic: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SendFailureLabels {
+    pub(super) topic: String,
+    pub(super) reason: &'static str,
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}
+
+impl EncodeLabelValue for CacheType {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::BatchStatus => "batch_status",
+            Self::UserBatches => "user_batches",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}
+
+impl EncodeLabelValue for Kept {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::Inbox => "inbox",
+            Self::Outbox => "outbox",
+            Self::DeadLetters => "dead_letters",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}
