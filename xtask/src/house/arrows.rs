@@ -11,7 +11,7 @@ const FREE: [&str; 4] = ["app", "demo", "lib", "main"];
 
 /// Each room, in the order of the flow, and what it may name of the other rooms. A room may always
 /// name itself, and what is no room (clock, config, ..): that in turn may name no room.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("ingest", &["apply", "store"]),
     ("apply", &["store", "cache"]),
     ("store", &[]),
@@ -20,7 +20,6 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("api", &["cache", "store"]),
     ("publish", &["store"]),
     ("retention", &["store"]),
-    ("console", &["api", "cache", "store"]),
     // A sender beside the service: of the rooms it knows only the way in.
     ("simulate", &["ingest::client"]),
     // Each subcommand is a way into one of these.

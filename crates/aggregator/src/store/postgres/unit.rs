@@ -3,7 +3,7 @@
 //! Of a batch, a second unit waits: an advisory lock per batch, held until the transaction ends.
 //! Of an essay, a second unit is refused: its revision is no longer the one that was loaded.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use results::{BatchId, EventId, Needs};
@@ -17,6 +17,7 @@ use sqlx::{
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{column, moment, within};
+use crate::hexadecimal;
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
     held::Held,
@@ -99,8 +100,8 @@ impl UnitOfWork for PostgresUnit {
 fn load_statement(events: &[EventId], needs: &Needs) -> String {
     // Ascending by key and not by id: two ids may share a key.
     let lock_keys: BTreeSet<_> = needs.batches.iter().map(lock_key).collect();
-    let batches = needs.batches.iter().map(|id| hexadecimal(id.as_str()));
-    let essays = needs.essays.iter().map(|id| hexadecimal(id.as_str()));
+    let batches = needs.batches.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
+    let essays = needs.essays.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
     LOAD.replace("{lock_keys}", &array(lock_keys))
         .replace("{events}", &array(events.iter().map(|event| event.0)))
         .replace("{batches}", &array(batches))
@@ -111,14 +112,6 @@ fn load_statement(events: &[EventId], needs: &Needs) -> String {
 fn array<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
     format!("{{{}}}", values.join(","))
-}
-
-fn hexadecimal(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(2 * text.len()), |mut digits, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }
 
 fn load_row(row: &PgRow) -> sqlx::Result<LoadRow> {
@@ -178,7 +171,7 @@ mod tests {
             ..Needs::default()
         };
         let statement = load_statement(&[], &needs);
-        assert!(statement.contains(&hexadecimal(batches[0])));
+        assert!(statement.contains(&hexadecimal::encode(batches[0].as_bytes())));
         assert!(!batches.iter().any(|id| statement.contains(id)), "{statement}");
     }
 }
