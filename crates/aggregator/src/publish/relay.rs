@@ -2,7 +2,8 @@
 //!
 //! Nothing is ever dropped and nothing is tried without a wait: a broker that is away is asked again
 //! later and later; a topic that is missing, and a key whose record is refused, wait for themselves
-//! while the others go on. Whether it can send is told by metrics and the log; the service is as
+//! while the others go on. Whether it is the broker that is away, or a part of it, is told by the
+//! records behind: keys without acknowledgement are passed over until something goes through. Whether it can send is told by metrics and the log; the service is as
 //! well as ever without.
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::courier::{Courier, Delivered};
-use super::waiting::Waiting;
+use super::waiting::{WAITING_MAX, Waiting};
 use super::{PublishError, Publisher};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -51,6 +52,9 @@ pub struct Relay {
     poll: Duration,
     keys: Waiting,
     topics: Waiting,
+    /// Keys without acknowledgement since something went through last. Until something does again, or
+    /// all were tried, what stands behind them has its turn.
+    passed_over: BTreeSet<String>,
     outage: Outage,
 }
 
@@ -81,6 +85,7 @@ impl Relay {
             poll,
             keys: Waiting::default(),
             topics: Waiting::default(),
+            passed_over: BTreeSet::new(),
             outage: Outage::default(),
         }
     }
@@ -120,11 +125,13 @@ impl Relay {
         now: Duration,
         stop: &CancellationToken,
     ) -> Result<Next, StoreError> {
+        let mut keys_left_out = self.keys.not_due(now);
+        keys_left_out.extend(self.passed_over.iter().cloned());
         let request = ClaimRequest {
             records_max: CLAIM_RECORDS_MAX,
             bytes_max: CLAIM_BYTES_MAX,
             hold_max: self.courier.hold_max(),
-            keys_left_out: &self.keys.not_due(now),
+            keys_left_out: &keys_left_out,
             topics_left_out: &self.topics.not_due(now),
         };
         let Some(claim) = self.repository.claim(request).await? else {
@@ -132,9 +139,16 @@ impl Relay {
             return Ok(Next::WhenRung(self.poll));
         };
         let delivered = self.courier.deliver(claim.records(), stop).await;
-        if let Some(error) = self.judge(&delivered) {
-            return Ok(Next::After(self.outage.wait(error)));
+        let unavailable = self.judge(&delivered);
+        if delivered.acknowledged.is_empty() && !self.passed_over.is_empty() {
+            if !is_full(claim.records()) || keys_left_out.len() >= WAITING_MAX {
+                // All were tried, or as many as can be: once more, from the oldest on.
+                self.passed_over.clear();
+            }
+            let wait = |error: &PublishError| Next::After(self.outage.wait(error));
+            return Ok(unavailable.map_or(Next::AtOnce, wait));
         }
+        self.let_passed_over_wait(unavailable);
         self.keys.forget_due(now);
         self.topics.forget_due(now);
         let is_idle = delivered.acknowledged.is_empty() && delivered.failed.is_empty();
@@ -148,18 +162,15 @@ impl Relay {
         Ok(if is_idle { self.when_rung() } else { Next::AtOnce })
     }
 
-    /// Lets wait what failed for itself. If nothing went through at all, gives what all wait for.
+    /// Lets wait what failed for itself, and notes the keys of what was not acknowledged; gives why.
     fn judge<'a>(&mut self, delivered: &'a Delivered<'_>) -> Option<&'a PublishError> {
         let now = self.courier.clock.monotonic();
-        let is_flowing = !delivered.acknowledged.is_empty();
         let mut topics = BTreeSet::new();
         let mut unavailable = None;
         for (record, error) in &delivered.failed {
             match error {
                 PublishError::Unavailable { .. } => {
-                    if is_flowing {
-                        self.keys.add(&record.key, now);
-                    }
+                    self.passed_over.insert(record.key.clone());
                     unavailable = Some(error);
                 }
                 // Once for all its keys.
@@ -174,16 +185,24 @@ impl Relay {
                 }
             }
         }
-        if let (Some(error), true) = (unavailable, is_flowing) {
-            // Told once: as a broker goes away, it may be many at a time.
-            let cause = error as &dyn std::error::Error;
-            tracing::warn!(
-                error = cause,
-                "some announcements are not acknowledged, their keys wait"
-            );
-            return None;
-        }
         unavailable
+    }
+
+    /// Something goes through, so what was not acknowledged waits for itself.
+    fn let_passed_over_wait(&mut self, cause: Option<&PublishError>) {
+        if self.passed_over.is_empty() {
+            return;
+        }
+        // Told once: as a broker goes away, it may be many at a time.
+        tracing::warn!(
+            keys = self.passed_over.len(),
+            error = cause.map(|error| error as &dyn std::error::Error),
+            "some announcements are not acknowledged, their keys wait"
+        );
+        let now = self.courier.clock.monotonic();
+        for key in std::mem::take(&mut self.passed_over) {
+            self.keys.add_if_room(&key, now);
+        }
     }
 
     fn when_rung(&self) -> Next {
@@ -191,6 +210,12 @@ impl Relay {
         let due = [self.keys.next_due_in(now), self.topics.next_due_in(now)];
         Next::WhenRung(due.into_iter().flatten().fold(self.poll, Duration::min))
     }
+}
+
+/// Whether there may be more behind the records of a claim.
+fn is_full(records: &[OutboxRecord]) -> bool {
+    let bytes: usize = records.iter().map(|record| record.value.len()).sum();
+    records.len() >= CLAIM_RECORDS_MAX as usize || bytes as u64 >= CLAIM_BYTES_MAX
 }
 
 /// Nothing of it names a person: keys may.

@@ -47,6 +47,14 @@ impl Waiting {
         length
     }
 
+    /// The same, unless no more could be left out afterwards: for those who must not keep the others
+    /// from being tried, however many they are.
+    pub(super) fn add_if_room(&mut self, name: &str, now: Duration) {
+        if self.waits.contains_key(name) || self.waits.len() + 1 < WAITING_MAX {
+            self.add(name, now);
+        }
+    }
+
     /// Forgets those that were due at `then` and were not added since: either they went through, or
     /// nothing of theirs was left, or it was not their turn.
     pub(super) fn forget_due(&mut self, then: Duration) {
@@ -106,6 +114,12 @@ mod tests {
             waiting.add(&number.to_string(), Duration::ZERO);
         }
         assert!(waiting.is_full());
+        waiting.forget_due(SECOND);
+        for number in 0..2 * WAITING_MAX {
+            waiting.add_if_room(&number.to_string(), Duration::ZERO);
+        }
+        assert!(!waiting.is_full());
+        assert_eq!(waiting.not_due(Duration::ZERO).len(), WAITING_MAX - 1);
         waiting.forget_due(SECOND);
         assert!(!waiting.is_full());
         assert_eq!(waiting.next_due_in(SECOND), None);

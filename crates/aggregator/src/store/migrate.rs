@@ -17,6 +17,7 @@ const POSTGRES: &[File] = &[
     (2, "outbox", include_str!("migrations/postgres/0002_outbox.sql")),
     (3, "dead letters", include_str!("migrations/postgres/0003_dead_letters.sql")),
     (4, "inbox places", include_str!("migrations/postgres/0004_inbox_places.sql")),
+    (5, "outbox indexes", include_str!("migrations/postgres/0005_outbox_indexes.sql")),
 ];
 
 const SQLITE: &[File] = &[
@@ -24,6 +25,7 @@ const SQLITE: &[File] = &[
     (2, "outbox", include_str!("migrations/sqlite/0002_outbox.sql")),
     (3, "dead letters", include_str!("migrations/sqlite/0003_dead_letters.sql")),
     (4, "inbox places", include_str!("migrations/sqlite/0004_inbox_places.sql")),
+    (5, "outbox indexes", include_str!("migrations/sqlite/0005_outbox_indexes.sql")),
 ];
 
 /// Takes an advisory lock of the session, which ends with the connection at the latest: of several

@@ -55,8 +55,8 @@ pub trait OutboxRepository: Send + Sync + 'static {
     /// Removes records that were published before a moment, and says how many; 0: nothing to remove
     /// now.
     ///
-    /// It looks at the `limit` oldest published ones alone, so that it costs the same whatever else
-    /// there is. One that was published late keeps its place among them until its time has come.
+    /// It takes those that were published first, and costs as many as it removes, whatever else there
+    /// is.
     async fn remove_published(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
     /// The same for records that were written before a moment, published or not: where nothing is

@@ -1,6 +1,11 @@
 //! Nothing can be sent, or nothing can be marked: everything waits, nobody runs in circles.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use aggregator::publish::{CLAIM_RECORDS_MAX, WAIT_MAX, WAITING_MAX};
 
 use crate::broker::{FakeBroker, Mood, TAKES};
 use crate::outbox::FakeOutbox;
@@ -94,6 +99,88 @@ async fn a_key_without_acknowledgement_waits_for_itself_once_others_go_through()
     assert_eq!(broker.received(), [2, 3]);
     let failures = r#"ras_outbox_send_failures_total{topic="topic",reason="unavailable"}"#;
     assert_eq!(relay.metric(failures), 1);
+}
+
+/// A broker that does something else with the keys that begin with `part-` until told that it is
+/// mended.
+fn partly(mood: Mood) -> (FakeBroker, Arc<AtomicBool>) {
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let broker = FakeBroker::choosing({
+        let is_mended = Arc::clone(&is_mended);
+        move |record| {
+            let is_well = is_mended.load(Ordering::Relaxed) || !record.key.starts_with("part-");
+            if is_well { TAKES } else { mood }
+        }
+    });
+    (broker, is_mended)
+}
+
+/// Writes so many records, each of a key of its own.
+fn write_part(outbox: &FakeOutbox, records: usize) {
+    let keys: Vec<_> = (0..records).map(|number| format!("part-{number}")).collect();
+    outbox.write(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// A partition or a topic without a leader, and what waits for it fills one claim, or more.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_the_broker_that_is_away_holds_up_no_other() {
+    const CLAIM: usize = CLAIM_RECORDS_MAX as usize;
+    for (records, attempts) in [(CLAIM, 1), (CLAIM + 1, 2), (WAITING_MAX, 2)] {
+        let outbox = FakeOutbox::new();
+        let (broker, is_mended) = partly(Mood::IsSilent);
+        write_part(&outbox, records);
+        outbox.write(&["good"]);
+        write_part(&outbox, records);
+        outbox.write(&["good"]);
+        let relay = Running::new(&outbox, &broker);
+        pass((attempts + 1) * DELIVERY_TIMEOUT).await;
+        let position = |record: usize| i64::try_from(record).unwrap();
+        let good = vec![position(records + 1), position(2 * records + 2)];
+        assert_eq!(broker.first_received(), HashMap::from([("good".into(), good)]), "{records}");
+
+        // Those of the others that come later hardly wait for it either.
+        pass(WAIT_MAX).await;
+        let (claims, sent) = (outbox.claims(), broker.received().len());
+        for _ in 0..300 {
+            outbox.write(&["good"]);
+            pass(Duration::from_secs(1)).await;
+        }
+        let sent = broker.received().len() - sent;
+        assert!(sent > 225, "{sent} of 300 were sent while {records} were not");
+        let claims = outbox.claims() - claims;
+        assert!(claims < 700, "{claims} claims in 300 seconds");
+
+        is_mended.store(true, Ordering::Relaxed);
+        pass(WAIT_MAX + DELIVERY_TIMEOUT).await;
+        assert!(outbox.unpublished().is_empty());
+        for (key, positions) in broker.first_received() {
+            assert!(positions.is_sorted(), "{key}: {positions:?}");
+        }
+        relay.stop().await;
+    }
+}
+
+/// With so many waiting that none but a whole claim, or several, can be tried at a time.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_all_that_waited_is_sent_soon() {
+    for mood in [Mood::IsSilent, Mood::IsFull] {
+        for claims_full in [1, 4] {
+            let outbox = FakeOutbox::new();
+            let (broker, is_mended) = partly(mood);
+            write_part(&outbox, claims_full * CLAIM_RECORDS_MAX as usize);
+            let relay = Running::new(&outbox, &broker);
+            pass(HOUR / 6).await;
+            let claims = outbox.claims();
+            assert!((30..150).contains(&claims), "{claims} claims in ten minutes");
+
+            is_mended.store(true, Ordering::Relaxed);
+            pass(2 * DELIVERY_TIMEOUT + Duration::from_secs(2)).await;
+            let left = outbox.unpublished().len();
+            assert_eq!(left, 0, "{mood:?}, {claims_full} claims");
+            assert!(outbox.claims() < claims + 20, "{} claims", outbox.claims() - claims);
+            relay.stop().await;
+        }
+    }
 }
 
 /// Whatever a producer promises about its time: a claim must end before the database ends it.

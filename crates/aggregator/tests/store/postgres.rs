@@ -474,6 +474,7 @@ async fn a_bell_rings_for_other_processes_and_outlives_its_connection() {
     }
 }
 
+/// However much waits for a topic that is missing, and however much is kept.
 #[tokio::test]
 async fn the_outbox_is_read_from_its_indexes() {
     let server = Server::empty().await;
@@ -482,27 +483,39 @@ async fn the_outbox_is_read_from_its_indexes() {
         .execute(
             "insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at, \
                                  published_at)
-             select gen_random_uuid(), 't', 'k' || n % 100, 'b', gen_random_uuid(), '', now(),
-                    case when n < 19900 then now() end
-             from generate_series(1, 20000) as n",
+             select gen_random_uuid(), case when n <= 20000 then 'missing' else 't' end,
+                    'k' || n % 100, 'b', gen_random_uuid(),
+                    convert_to(repeat('x', 1500), 'UTF8'), now(),
+                    case when n between 20001 and 39900 then to_timestamp(n / 500) end
+             from generate_series(1, 40000) as n",
         )
         .await;
-    server.execute("vacuum analyze").await;
+    server.execute("vacuum analyze outbox").await;
     let mut connection = server.connection().await;
-    let mut plan = async |query: &'static str| {
-        let query = sqlx::query_scalar(query)
-            .bind(["k1", "k2"])
-            .bind(["another"])
-            .bind(500_i64)
-            .bind(1_000_000_i64);
-        let plan: Vec<String> = query.fetch_all(&mut connection).await.unwrap();
-        plan.join("\n")
-    };
-    const UNPUBLISHED: &str = concat!(
-        "explain (costs off) ",
+
+    const CLAIM: &str = concat!(
+        "explain (analyze, costs off) ",
         include_str!("../../src/store/queries/postgres/outbox_unpublished.sql")
     );
-    let unpublished = plan(UNPUBLISHED).await;
-    assert!(unpublished.contains("Index Scan using outbox_unpublished"), "{unpublished}");
-    assert!(!unpublished.contains("Seq Scan"), "{unpublished}");
+    let claim = sqlx::query_scalar(CLAIM)
+        .bind(["k1", "k2"])
+        .bind(["missing"])
+        .bind(500_i64)
+        .bind(1_000_000_i64);
+    let claim: Vec<String> = claim.fetch_all(&mut connection).await.unwrap();
+    let claim = claim.join("\n");
+    assert!(claim.contains("Index Only Scan using outbox_unpublished"), "{claim}");
+    assert!(claim.contains("Heap Fetches: 0"), "no row that is left out is read: {claim}");
+    assert!(!claim.contains("Seq Scan"), "{claim}");
+
+    const REMOVAL: &str = concat!(
+        "explain (costs off) ",
+        include_str!("../../src/store/queries/postgres/remove_published.sql")
+    );
+    let before = chrono::DateTime::from_timestamp_secs(60);
+    let removal = sqlx::query_scalar(REMOVAL).bind(before).bind(1_000_i64);
+    let removal: Vec<String> = removal.fetch_all(&mut connection).await.unwrap();
+    let removal = removal.join("\n");
+    assert!(removal.contains("Index Scan using outbox_published"), "{removal}");
+    assert!(!removal.contains("Seq Scan"), "{removal}");
 }

@@ -124,6 +124,32 @@ async fn lists_are_read_from_their_index() {
     assert_eq!(count("SCAN batches"), 0, "{plan}");
 }
 
+#[tokio::test]
+async fn the_outbox_is_read_from_its_indexes() {
+    let file = File::empty().await;
+    file.open().await;
+    let mut connection = file.connection().await;
+
+    const CLAIM: &str = concat!(
+        "explain query plan ",
+        include_str!("../../src/store/queries/sqlite/outbox_unpublished.sql")
+    );
+    let claim = sqlx::query_as(CLAIM).bind("[]").bind("[]").bind(500).bind(1_000_000);
+    let claim: Vec<(i64, i64, i64, String)> = claim.fetch_all(&mut connection).await.unwrap();
+    let claim: String = claim.into_iter().map(|(.., step)| step + "\n").collect();
+    // No row that is left out is read.
+    assert!(claim.contains("SCAN outbox USING COVERING INDEX outbox_unpublished"), "{claim}");
+
+    const REMOVAL: &str = concat!(
+        "explain query plan ",
+        include_str!("../../src/store/queries/sqlite/remove_published.sql")
+    );
+    let removal = sqlx::query_as(REMOVAL).bind(0).bind(1_000);
+    let removal: Vec<(i64, i64, i64, String)> = removal.fetch_all(&mut connection).await.unwrap();
+    let removal: String = removal.into_iter().map(|(.., step)| step + "\n").collect();
+    assert!(removal.contains("COVERING INDEX outbox_published (published_at<?)"), "{removal}");
+}
+
 /// The third migration writes this table anew.
 #[tokio::test]
 async fn letters_of_an_older_schema_keep_their_ids() {

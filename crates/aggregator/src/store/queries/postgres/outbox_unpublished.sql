@@ -3,9 +3,10 @@
 -- $1 keys left out   $2 topics left out   $3 records at most
 -- $4 bytes of values at most, beside those of the last one
 --
--- Cost: an index scan of what is unpublished, up to the limit; what is left out is passed over.
+-- Cost: a scan of the index of what is unpublished, up to the limit. What is left out is passed over
+-- in the index alone: of no other row than those that are chosen anything is read.
 with oldest as (
-    select position, octet_length(value) as bytes
+    select position
     from outbox
     where published_at is null
       and key <> all ($1::text[])
@@ -14,8 +15,11 @@ with oldest as (
     limit $3
 ),
 measured as (
-    select position, sum(bytes) over (order by position) - bytes as bytes_before
-    from oldest
+    select
+        position,
+        sum(octet_length(value)) over (order by position) - octet_length(value) as bytes_before
+    from outbox
+    join oldest using (position)
 )
 select
     position, event_id, topic, key, batch_id, correlation_id, value,

@@ -2,8 +2,10 @@
 --
 -- ?1 keys left out, as JSON   ?2 topics left out, as JSON   ?3 records at most
 -- ?4 bytes of values at most, beside those of the last one
+--
+-- What is left out is passed over in the index alone.
 with oldest as (
-    select position, length(value) as bytes
+    select position
     from outbox
     where published_at is null
       and key not in (select value from json_each(?1))
@@ -12,8 +14,10 @@ with oldest as (
     limit ?3
 ),
 measured as (
-    select position, sum(bytes) over (order by position) - bytes as bytes_before
-    from oldest
+    select
+        position, sum(length(value)) over (order by position) - length(value) as bytes_before
+    from outbox
+    join oldest using (position)
 )
 select
     position, event_id, topic, key, batch_id, correlation_id, value, written_at, published_at
