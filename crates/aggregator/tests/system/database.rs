@@ -3,7 +3,7 @@
 
 use testkit::{Postgres, eventually, seed};
 
-use crate::load::{LoadPlan, Tally, run};
+use crate::load::{LoadPlan, Tally, run_during};
 use crate::service::{Client, ServiceBuilder, redis};
 use crate::tools::PATIENCE;
 
@@ -48,7 +48,7 @@ async fn postgres_killed_and_restarted_under_load() {
         }
     };
     // The load ends by asking every process for everything that was acknowledged.
-    let (tally, ()) = tokio::join!(run(plan, clients), trouble);
+    let tally = run_during(plan, clients, trouble).await;
     tally.assert_never_stale_if_answered();
     assert!(tally.unavailable > 0, "{tally:?}");
     assert!(tally.repeated > 0, "writers were told to come back: {tally:?}");

@@ -36,7 +36,7 @@ pub(crate) struct LoadPlan {
     pub(crate) writers: usize,
     pub(crate) readers: usize,
     pub(crate) teachers: usize,
-    /// When the readers stop.
+    /// When the readers stop, at the earliest.
     pub(crate) reads: u64,
     /// Whether they stop at the first stale read.
     pub(crate) until_stale: bool,
@@ -108,11 +108,21 @@ struct Load {
     clients: Vec<Client>,
     teachers: Vec<Teacher>,
     reads_done: AtomicU64,
+    is_trouble_over: AtomicBool,
     is_over: AtomicBool,
 }
 
 /// Prepares the teachers, then runs the plan against the clients, each a process of the service.
 pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
+    run_during(plan, clients, std::future::ready(())).await
+}
+
+/// The same while something happens: the load goes on until that is over, at least.
+pub(crate) async fn run_during(
+    plan: LoadPlan,
+    clients: Vec<Client>,
+    trouble: impl Future<Output = ()>,
+) -> Tally {
     println!("load: seed {}", plan.seed);
     let teachers = (0..plan.teachers).map(|number| Teacher {
         name: format!("t{}-{number}", plan.seed),
@@ -124,6 +134,7 @@ pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
         clients,
         teachers: teachers.collect(),
         reads_done: AtomicU64::new(0),
+        is_trouble_over: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
     });
     let mut tally = Tally { acknowledged: load.prepare().await, ..Tally::default() };
@@ -137,9 +148,16 @@ pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
         let load = Arc::clone(&load);
         tasks.spawn(async move { load.read(number).await });
     }
-    while let Some(part) = tasks.join_next().await {
-        tally.merge(part.expect("a writer or reader panicked"));
-    }
+    let all_end = async {
+        while let Some(part) = tasks.join_next().await {
+            tally.merge(part.expect("a writer or reader panicked"));
+        }
+    };
+    let trouble = async {
+        trouble.await;
+        load.is_trouble_over.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(all_end, trouble);
     println!("load: {tally:?}");
     load.assert_all_is_there().await;
     tally
@@ -209,7 +227,8 @@ impl Load {
             self.read_one(teacher, client, page, &mut tally).await;
             let done = self.reads_done.fetch_add(1, Ordering::SeqCst) + 1;
             let found_stale = self.plan.until_stale && tally.stale.count > 0;
-            if done >= self.plan.reads || found_stale {
+            let is_trouble_over = self.is_trouble_over.load(Ordering::SeqCst);
+            if (done >= self.plan.reads && is_trouble_over) || found_stale {
                 self.is_over.store(true, Ordering::SeqCst);
             }
         }

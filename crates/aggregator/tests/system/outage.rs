@@ -8,7 +8,7 @@ use testkit::{Redis, eventually, seed};
 use tokio::time::sleep;
 
 use crate::events::{REGISTERED, registered};
-use crate::load::{LoadPlan, Tally, run};
+use crate::load::{LoadPlan, Tally, run_during};
 use crate::servers::Servers;
 use crate::service::Client;
 use crate::tools::{PATIENCE, next_moment};
@@ -39,7 +39,7 @@ async fn run_through(outage: impl AsyncFnOnce(&Redis, &Client)) -> Tally {
         .await;
         outage(&servers.redis, watched).await;
     };
-    let (tally, ()) = tokio::join!(run(plan, clients), trouble);
+    let tally = run_during(plan, clients, trouble).await;
     assert!(tally.bypassed > 0, "reads went past the cache");
     assert!(watched.metric("ras_cache_bypasses_total").await > 0.0, "and the metrics tell");
     eventually(PATIENCE, "no pending drop", || async {

@@ -233,7 +233,9 @@ fn client_config(options: &KafkaOptions) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        .set("partition.assignment.strategy", "cooperative-sticky")
+        // Every rebalance takes all partitions and gives them out anew. With cooperative-sticky, those
+        // that a member kept were now and then never fetched again (librdkafka 2.12).
+        .set("partition.assignment.strategy", "range,roundrobin")
         .set("session.timeout.ms", options.session_timeout.as_millis().to_string())
         .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS.to_string())
         .set("fetch.message.max.bytes", RECORD_BYTES_MAX.to_string())
