@@ -172,15 +172,19 @@ impl KafkaConsumer {
         taken.is_ok()
     }
 
-    /// Takes part in what the consumer group does, and one record at most.
+    /// Takes part in what the consumer group does, and one record at most. Errors do not count: a
+    /// rebalance may be waiting behind many of them.
     async fn poll_once(&mut self) {
-        match timeout(POLL_MAX, self.consumer.recv()).await {
-            Ok(Ok(message)) => {
-                let record = record(&message, &*self.clock);
-                self.carried.push_back(record);
+        let next_record = async {
+            loop {
+                match self.consumer.recv().await {
+                    Ok(message) => break record(&message, &*self.clock),
+                    Err(error) => self.note(&error),
+                }
             }
-            Ok(Err(error)) => self.note(&error),
-            Err(_nothing_came) => {}
+        };
+        if let Ok(record) = timeout(POLL_MAX, next_record).await {
+            self.carried.push_back(record);
         }
     }
 
