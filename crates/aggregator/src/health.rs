@@ -1,10 +1,17 @@
-//! What the rooms tell about themselves, for whoever asks whether the service is well.
+//! Component health, as reported by `/readyz`.
+//!
+//! A part of the service that finds something wrong reports a [`Finding`] and clears it once it is
+//! over. Nothing here decides what a finding means, but for one flag: whether it makes the process
+//! not ready.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use results::Timestamp;
 use serde::Serialize;
 
-/// How the consumer of events stands.
+/// State of the Kafka consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerState {
@@ -18,25 +25,124 @@ pub enum ConsumerState {
     Stopped,
 }
 
-/// What other rooms tell about themselves, for `/readyz`. Clones share it.
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// PostgreSQL or SQLite.
+    Database,
+    /// Redis, or the cache inside the process.
+    Cache,
+    /// The Kafka consumer, and the events that it applies.
+    Consumer,
+    /// The outbox relay and its Kafka producer.
+    Publisher,
+    /// The clock of this machine.
+    Clock,
+}
+
+/// Something that is wrong with a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    component: Component,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    since: Timestamp,
+    blocks_readiness: bool,
+}
+
+impl Finding {
+    /// A finding that an operator should see and that leaves the process ready. `code` is snake_case
+    /// and stable; `detail` says what is wrong and what to do, without secrets or ids of persons.
+    pub fn new(
+        component: Component,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+        since: Timestamp,
+    ) -> Self {
+        Self { component, code, detail: detail.into(), since, blocks_readiness: false }
+    }
+
+    /// The same, and `/readyz` answers 503 until it is cleared.
+    #[must_use]
+    pub fn blocking(self) -> Self {
+        Self { blocks_readiness: true, ..self }
+    }
+}
+
+/// The findings of all components. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    consumer: Arc<Mutex<Option<ConsumerState>>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    consumer: Option<ConsumerState>,
+    findings: BTreeMap<(Component, &'static str), Finding>,
 }
 
 impl Health {
-    /// Tells how the consumer stands from now on.
+    /// Sets the state of the consumer.
     pub fn set_consumer(&self, state: ConsumerState) {
-        *self.lock() = Some(state);
+        self.lock().consumer = Some(state);
     }
 
-    /// How the consumer stands; none if this process has no consumer.
+    /// State of the consumer; none if this process has no consumer.
     pub fn consumer(&self) -> Option<ConsumerState> {
-        *self.lock()
+        self.lock().consumer
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<ConsumerState>> {
-        // A panic while the lock was held cannot leave half a word.
-        self.consumer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reports a finding. One of the same component and code is replaced, but for its `since`.
+    /// True if there was none: the moment to log it.
+    pub fn report(&self, mut finding: Finding) -> bool {
+        let mut shared = self.lock();
+        let key = (finding.component, finding.code);
+        let earlier = shared.findings.get(&key).map(|known| known.since);
+        finding.since = earlier.unwrap_or(finding.since);
+        shared.findings.insert(key, finding);
+        earlier.is_none()
+    }
+
+    /// Clears a finding. True if there was one: the moment to log that it is over.
+    pub fn clear(&self, component: Component, code: &'static str) -> bool {
+        self.lock().findings.remove(&(component, code)).is_some()
+    }
+
+    /// All findings, by component and code.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.lock().findings.values().cloned().collect()
+    }
+
+    /// Whether any finding makes the process not ready.
+    pub fn is_blocked(&self) -> bool {
+        self.lock().findings.values().any(|finding| finding.blocks_readiness)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // A panic while the lock was held leaves whole values.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_report_keeps_since_and_is_no_news() {
+        let health = Health::default();
+        let at = |text| Timestamp::parse(text).unwrap();
+        let finding = |detail: &'static str, since| {
+            Finding::new(Component::Cache, "no_rights", detail, at(since)).blocking()
+        };
+        assert!(health.report(finding("first", "2026-11-22T10:00:00Z")));
+        assert!(!health.report(finding("second", "2026-11-22T11:00:00Z")));
+        assert_eq!(health.findings(), [finding("second", "2026-11-22T10:00:00Z")]);
+        assert!(health.is_blocked());
+
+        assert!(health.clear(Component::Cache, "no_rights"));
+        assert!(!health.clear(Component::Cache, "no_rights"));
+        assert!(!health.is_blocked());
     }
 }

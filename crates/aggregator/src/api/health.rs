@@ -1,7 +1,8 @@
 //! Whether the service lives and can answer: `/healthz` and `/readyz`, without authentication.
 //!
-//! Only the database decides readiness. Without the cache every answer is right, only slower; and a
-//! consumer that waits does not make a read wrong. Both are told, neither takes the service out.
+//! The database decides readiness, and so do findings that block it (`health.rs`). Without the cache
+//! every answer is right, only slower; and a consumer that waits does not make a read wrong. Both
+//! are reported, neither takes the service out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{ApiState, failure};
-use crate::health::ConsumerState;
+use crate::health::{ConsumerState, Finding};
 
 /// How long the database may take to answer `/readyz`. Under the second after which probes commonly
 /// give up by themselves, so that the body still tells why.
@@ -30,7 +31,8 @@ pub(super) async fn live() -> Response {
     uncached(Json(Live { status: "ok" }))
 }
 
-/// 200 if the database answers, else 503; the body tells the state of every dependency.
+/// 200 if the database answers and no finding blocks readiness, else 503; the body has the state of
+/// every dependency and all findings.
 pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
     #[derive(Serialize)]
     struct Ready {
@@ -38,15 +40,18 @@ pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
         database: &'static str,
         cache: &'static str,
         consumer: Option<ConsumerState>,
+        findings: Vec<Finding>,
     }
     let database_answers = database_answers(&state).await;
+    let is_ready = database_answers && !state.health.is_blocked();
     let body = Ready {
-        status: if database_answers { "ready" } else { "unavailable" },
+        status: if is_ready { "ready" } else { "unavailable" },
         database: if database_answers { "connected" } else { "away" },
         cache: if state.cache.is_connected() { "connected" } else { "away" },
         consumer: state.health.consumer(),
+        findings: state.health.findings(),
     };
-    let status = if database_answers { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     uncached((status, Json(body)))
 }
 

@@ -1,9 +1,10 @@
 //! Liveness and readiness.
 
 use aggregator::api::READY_PING_TIMEOUT;
-use aggregator::health::ConsumerState;
+use aggregator::health::{Component, ConsumerState, Finding};
 use axum::body::Body;
 use axum::http::Request;
+use results::Timestamp;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -31,7 +32,8 @@ async fn ready_tells_every_dependency() {
     let answer = anonymous(&app, "/readyz").await;
     assert_eq!(answer.status, 200);
     let want = json!({
-        "status": "ready", "database": "connected", "cache": "connected", "consumer": null
+        "status": "ready", "database": "connected", "cache": "connected", "consumer": null,
+        "findings": []
     });
     assert_eq!(answer.json(), want);
 
@@ -46,6 +48,29 @@ async fn ready_tells_every_dependency() {
         assert_eq!(answer.status, 200, "a read needs no consumer");
         assert_eq!(answer.json()["consumer"], name);
     }
+}
+
+#[tokio::test]
+async fn finding_is_shown_and_only_a_blocking_one_makes_it_unready() {
+    let app = App::new();
+    let since = Timestamp::parse("2026-11-22T10:00:00Z").unwrap();
+    let finding = Finding::new(Component::Cache, "no_rights", "grant the commands", since);
+    app.health.report(finding.clone());
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 200);
+    let want = json!([{
+        "component": "cache", "code": "no_rights", "detail": "grant the commands",
+        "since": "2026-11-22T10:00:00Z", "blocks_readiness": false
+    }]);
+    assert_eq!(answer.json()["findings"], want);
+
+    app.health.report(finding.blocking());
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["status"], "unavailable");
+
+    app.health.clear(Component::Cache, "no_rights");
+    assert_eq!(anonymous(&app, "/readyz").await.status, 200);
 }
 
 #[tokio::test]
