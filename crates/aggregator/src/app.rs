@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
 use crate::ingest::places::Places;
 use crate::key;
 use crate::metrics::Metrics;
+use crate::output;
 use crate::publish::http::OutboxState;
 use crate::publish::{
     self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
@@ -64,7 +66,7 @@ pub struct App {
     repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
-    key: SecretString,
+    key: ApiKey,
     _data_dir_lock: Option<File>,
 }
 
@@ -99,7 +101,7 @@ impl App {
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
-            auth: Auth::new(&key, config.allowed_services.iter().cloned())?,
+            auth: Auth::new(&key.secret, config.allowed_services.iter().cloned())?,
             metrics: metrics.clone(),
             health,
             limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
@@ -137,7 +139,12 @@ impl App {
 
     /// The key that callers must send.
     pub fn key(&self) -> &SecretString {
-        &self.key
+        &self.key.secret
+    }
+
+    /// Where the key is kept, if this start made it.
+    pub fn new_key_path(&self) -> Option<&Path> {
+        self.key.made_at.as_deref()
     }
 
     /// Runs until `stop` fires; then every part finishes what it has under way.
@@ -165,17 +172,20 @@ impl App {
     }
 }
 
-fn key(config: &Config) -> anyhow::Result<SecretString> {
+/// The key that callers must send.
+struct ApiKey {
+    secret: SecretString,
+    /// The file that it was written to, if it was made just now.
+    made_at: Option<PathBuf>,
+}
+
+fn key(config: &Config) -> anyhow::Result<ApiKey> {
     if let Some(key) = &config.internal_api_key {
-        return Ok(key.clone());
+        return Ok(ApiKey { secret: key.clone(), made_at: None });
     }
     make_data_dir(config)?;
     let stored = key::read_or_make(&config.data_dir)?;
-    if stored.is_new {
-        println!("made an internal API key, kept in {}:", stored.path.display());
-        println!("  {}", stored.key.expose_secret());
-    }
-    Ok(stored.key)
+    Ok(ApiKey { secret: stored.key, made_at: stored.is_new.then_some(stored.path) })
 }
 
 /// Keeps a second process from the same SQLite file: its cache would be another one, which this
@@ -379,6 +389,7 @@ fn server_limits(config: &Config) -> ServerLimits {
 async fn show_gauges(cache: CacheManager, metrics: Metrics) {
     loop {
         metrics.set_cache_pending_drops(cache.pending_drops());
+        metrics.log_lines_lost(output::take_lost_lines());
         sleep(GAUGE_INTERVAL).await;
     }
 }

@@ -3,7 +3,7 @@
 mod server;
 mod simulate;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -21,6 +21,8 @@ use crate::config::{Config, LogFormat, Overrides};
 use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
 use crate::ingest::replay::replay;
+use crate::output::{FLUSH_MAX, LineWriter};
+use crate::print_line;
 
 /// The lists and states of essay batches, cached and never stale.
 #[derive(Debug, Parser)]
@@ -133,7 +135,8 @@ impl Cli {
             Command::Simulate(arguments) => simulate::run(arguments, stop_on_signals()?).await,
             Command::Demo(arguments) => show(arguments).await.map(|()| 0),
             Command::Settings => {
-                print!("{}", crate::config::DEFAULTS);
+                // Who closes the pipe has read enough.
+                let _ = io::stdout().write_all(crate::config::DEFAULTS.as_bytes());
                 Ok(0)
             }
         }
@@ -149,48 +152,83 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
         redis_url: arguments.redis_url,
         kafka_brokers: arguments.kafka_brokers,
     })?;
-    start_logging(&config.log, config.log_format)?;
+    let log = start_logging(&config.log, config.log_format)?;
+    let stdout = LineWriter::stdout().context("open standard output")?;
     // Before anything that takes time: a stop during the start is a stop.
     let stop = stop_on_signals()?;
+    let outcome = build_and_run(&config, &stdout, stop).await;
+    stdout.flush_within(FLUSH_MAX);
+    log.flush_within(FLUSH_MAX);
+    outcome
+}
+
+async fn build_and_run(
+    config: &Config,
+    stdout: &LineWriter,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let app = tokio::select! {
-        app = App::build(&config) => app?,
+        app = App::build(config) => app?,
         () = stop.cancelled() => return Ok(()),
     };
+    if let Some(path) = app.new_key_path() {
+        stdout.line(format_args!("made an internal API key, kept in {}:", path.display()));
+        stdout.line(format_args!("  {}", app.key().expose_secret()));
+    }
     let database = if config.database_url.is_some() { "PostgreSQL" } else { "SQLite" };
     let cache = if config.redis_url.is_some() { "Redis" } else { "in-process" };
     let events = if config.kafka_brokers.is_some() { "Kafka and HTTP" } else { "HTTP" };
-    println!("listening on http://{}", app.address()?);
-    println!("database: {database}, cache: {cache}, events from: {events}");
+    let address = app.address()?;
+    stdout.line(format_args!("listening on http://{address}"));
+    stdout.line(format_args!("database: {database}, cache: {cache}, events from: {events}"));
+    tracing::info!(%address, "listening");
     app.run(stop).await;
     Ok(())
 }
 
 async fn send(arguments: ReplayArgs) -> anyhow::Result<u8> {
     let summary = replay(&arguments.file, arguments.server.target()?).await?;
-    println!("{summary}");
-    summary.refused_lines().for_each(|line| println!("  {line}"));
+    print_line!("{summary}");
+    summary.refused_lines().for_each(|line| print_line!("  {line}"));
     Ok(u8::from(!summary.refused.is_empty()))
 }
 
 async fn show(arguments: DemoArgs) -> anyhow::Result<()> {
-    start_logging("warn", LogFormat::Text)?;
+    let log = start_logging("warn", LogFormat::Text)?;
     let stop = stop_on_signals()?;
     let DemoArgs { listen, teachers, seed, seconds } = arguments;
     let options = DemoOptions { listen, teachers, seed, seconds };
-    demo::run(options, stop).await
+    let outcome = demo::run(options, stop).await;
+    log.flush_within(FLUSH_MAX);
+    outcome
 }
 
-fn start_logging(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+/// Sends log lines to standard error. Nothing waits for whoever reads them, or needs anyone to.
+fn start_logging(filter: &str, format: LogFormat) -> anyhow::Result<LineWriter> {
     let filter = EnvFilter::try_new(filter).context("settings: log")?;
+    let writer = LineWriter::stderr().context("open standard error")?;
+    let output = writer.clone();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .with_writer(move || output.clone());
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
     }
-    Ok(())
+    log_panics(writer.clone());
+    Ok(writer)
+}
+
+/// Panics are log lines as all others: the default hook waits for a standard error that is full. What
+/// a panic says may quote a record, so only its place is logged.
+fn log_panics(log: LineWriter) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "panicked; the request or task under way has failed");
+        log.flush_within(FLUSH_MAX);
+    }));
 }
 
 /// A token that fires on the first SIGINT or SIGTERM. The second one ends the process at once.
@@ -206,8 +244,9 @@ fn stop_on_signals() -> anyhow::Result<CancellationToken> {
                 _ = terminate.recv() => {}
             }
             if is_first {
-                tracing::info!("stopping; once more to stop at once");
+                // First of all: nothing may keep a stop from being one.
                 fired.cancel();
+                tracing::info!("stopping; once more to stop at once");
             }
         }
         std::process::exit(130);

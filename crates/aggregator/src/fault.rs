@@ -13,10 +13,11 @@ pub async fn point(_place: &'static str) {}
 #[cfg(feature = "fault-injection")]
 pub async fn point(place: &'static str) {
     if std::env::var("FAULT_PAUSE_AT").is_ok_and(|wanted| wanted == place) {
-        #[expect(clippy::print_stderr, reason = "the test waits for this line")]
-        {
-            eprintln!("fault: paused at {place}");
-        }
+        // The test waits for this line.
+        crate::output::write_line(
+            std::io::stderr().lock(),
+            format_args!("fault: paused at {place}"),
+        );
         std::future::pending::<()>().await;
     }
 }

@@ -5,6 +5,9 @@
 //! every concrete type. ARCHITECTURE.md walks through it. `simulate` makes events for trials and
 //! tests.
 
+// They panic when nobody reads the output: see `output`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod ingest;
 
 pub mod apply;
@@ -30,6 +33,7 @@ pub mod health;
 pub mod hexadecimal;
 pub mod key;
 pub mod metrics;
+pub mod output;
 pub mod parameters;
 pub mod printable;
 pub mod problem;

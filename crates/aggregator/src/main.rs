@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aggregator::cli::Cli;
+use aggregator::output::{FLUSH_MAX, LineWriter};
 use clap::Parser as _;
 
 /// How long the process waits for calls that block, after everything has been stopped.
@@ -14,8 +15,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: start the runtime: {error}");
-            return ExitCode::FAILURE;
+            return failed(&anyhow::Error::new(error).context("start the runtime"));
         }
     };
     let outcome = runtime.block_on(cli.run());
@@ -23,10 +23,15 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            // One line with every cause: what an operator greps for.
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Prints one line with every cause: what an operator greps for. Nobody need be there to read it.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if let Ok(stderr) = LineWriter::stderr() {
+        stderr.line(format_args!("error: {error:#}"));
+        stderr.flush_within(FLUSH_MAX);
+    }
+    ExitCode::FAILURE
 }

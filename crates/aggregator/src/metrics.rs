@@ -74,6 +74,7 @@ struct Instruments {
     outbox_unpublished: Gauge,
     outbox_oldest_age: Gauge<f64, AtomicU64>,
     outbox_delay: Histogram,
+    log_lines_lost: Counter,
 }
 
 impl Metrics {
@@ -198,6 +199,11 @@ impl Metrics {
         self.instruments.outbox_oldest_age.set(oldest_age.as_secs_f64());
     }
 
+    /// Counts lines of the log that were lost.
+    pub fn log_lines_lost(&self, count: u64) {
+        self.instruments.log_lines_lost.inc_by(count);
+    }
+
     /// Everything counted so far, as `OpenMetrics` text.
     ///
     /// # Errors
@@ -295,6 +301,11 @@ impl Instruments {
                 "Time from writing an announcement to its acknowledgement",
                 Histogram::new(LAG_BOUNDS_SECONDS),
             ),
+            log_lines_lost: add(
+                &mut registry,
+                "log_lines_lost",
+                "Lines that standard output or standard error did not take",
+            ),
             registry,
         }
     }
@@ -338,6 +349,7 @@ mod tests {
         counting.outbox_published(topic, Duration::from_millis(3));
         counting.outbox_send_failed(topic, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
+        counting.log_lines_lost(2);
 
         let page = metrics.encode().unwrap();
         let route = r#"endpoint="/a/{id}",method="GET""#;
@@ -366,6 +378,7 @@ mod tests {
             "ras_outbox_unpublished 4",
             "ras_outbox_oldest_age_seconds 1.5",
             "ras_outbox_delay_seconds_count 1",
+            "ras_log_lines_lost_total 2",
         ] {
             assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
         }

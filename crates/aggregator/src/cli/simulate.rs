@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::KeyArgs;
 use crate::clock::{Clock, SystemClock};
+use crate::output::write_line;
 use crate::simulate::{
     BATCHES_AT_A_TIME_MAX, DeliveryOptions, ESSAYS_PER_BATCH_MAX, Extent, LATE_MAX, Outlet, Share,
     Shares, Simulation, SimulationOptions, TEACHERS_MAX, ZIPF_EXPONENT_MAX, deliver,
@@ -149,7 +150,8 @@ pub(super) async fn run(arguments: SimulateArgs, stop: CancellationToken) -> any
     let summary = deliver(Simulation::new(options), outlet, &delivery, &stop).await;
     progress.finish_and_clear();
     // Standard output is for records.
-    eprintln!("{summary}\nbegan at {start}; the same again with --start {start}");
+    let remark = format_args!("{summary}\nbegan at {start}; the same again with --start {start}");
+    write_line(std::io::stderr().lock(), remark);
     Ok(u8::from(!summary.is_complete()))
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{interval, sleep, timeout};
 use super::client::{Answer, Client};
 use super::expected::Expected;
 use super::story::milliseconds;
+use crate::print_line;
 use crate::simulate::{SimulatedRecord, Simulation};
 
 /// Pause between live records, so that a person can watch.
@@ -26,7 +27,10 @@ pub(super) async fn go_on(
     simulation: Simulation,
     time: Option<Duration>,
 ) -> anyhow::Result<()> {
-    println!("{} (Ctrl-C ends it)", style("Live, every event checked by the next reads:").bold());
+    print_line!(
+        "{} (Ctrl-C ends it)",
+        style("Live, every event checked by the next reads:").bold()
+    );
     let terminal = Term::stdout();
     let mut tally = Tally::default();
     let live = watch(client, simulation, &terminal, &mut tally);

@@ -21,6 +21,7 @@ use self::client::{ADMIN, BFF, Client, target};
 use crate::app::App;
 use crate::cli::exposed;
 use crate::config::{Config, Overrides};
+use crate::print_line;
 use crate::simulate::{DeliveryOptions, Extent, Outlet, Simulation, SimulationOptions, deliver};
 
 /// Batches that the server is filled with, for each teacher and at most. It takes seconds.
@@ -105,7 +106,7 @@ async fn show(
         ..first.clone()
     };
 
-    println!("{} {base}", style("An embedded server:").bold());
+    print_line!("{} {base}", style("An embedded server:").bold());
     fill(base, key, first, stop).await?;
     let client = Client::new(base, key)?;
     let favourite = FAVOURITE_NUMBER.min(teachers);
@@ -159,7 +160,7 @@ async fn fill(
     bar.finish_and_clear();
     ensure!(summary.is_complete(), "the server was not filled: {summary}");
     let events = summary.tally.events.values().sum::<u64>();
-    println!(
+    print_line!(
         "  {batches} batches of {teachers} teachers from registration to end: {events} events in \
          {:.1} s,\n  {} of them twice, and {} malformed records kept as dead letters",
         summary.took.as_secs_f64(),
@@ -171,9 +172,9 @@ async fn fill(
 
 fn print_invitation(base: &str, key: &str, teacher: &str, batch: &str) {
     let headers = format!("-H 'X-Internal-API-Key: {key}' -H 'X-Service-ID: {BFF}'");
-    println!("\n{}", style("Try it:").bold());
-    println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/user/{teacher}?limit=2'");
-    println!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/{batch}/status'");
-    println!("  curl {base}/metrics | grep ras_cache");
-    println!("  curl {base}/readyz\n");
+    print_line!("\n{}", style("Try it:").bold());
+    print_line!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/user/{teacher}?limit=2'");
+    print_line!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/{batch}/status'");
+    print_line!("  curl {base}/metrics | grep ras_cache");
+    print_line!("  curl {base}/readyz\n");
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::client::{Answer, Client};
 use super::expected::Expected;
+use crate::print_line;
 use crate::simulate::{Shares, SimulatedRecord, SimulationOptions, life_of};
 
 /// How many essays the batch of the story has: few enough to follow.
@@ -25,7 +26,7 @@ pub(super) async fn tell(
 ) -> anyhow::Result<String> {
     let life = small_life(teacher_number, options);
     let (teacher, batch) = (life[0].user_id.to_string(), life[0].batch_id.to_string());
-    println!("\n{}", style(format!("The list of {teacher}:")).bold());
+    print_line!("\n{}", style(format!("The list of {teacher}:")).bold());
     print_row("step", "time", "cache", "batches", "the newest one");
     for step in ["read", "read again"] {
         let answer = client.list(&teacher, "").await?;
@@ -103,7 +104,7 @@ fn state(batch: &Value) -> String {
 }
 
 fn print_row(step: &str, time: &str, cache: &str, batches: &str, newest: &str) {
-    println!("  {step:<23}{time:>9}   {cache:<29}{batches:<9}{newest}");
+    print_line!("  {step:<23}{time:>9}   {cache:<29}{batches:<9}{newest}");
 }
 
 fn print_answer(step: &str, answer: &Answer, newest: String) {
@@ -113,7 +114,7 @@ fn print_answer(step: &str, answer: &Answer, newest: String) {
 
 fn print_event(step: &str, took: Duration) {
     let row = format!("  {step:<23}{:>9}   committed, dropped, acknowledged", milliseconds(took));
-    println!("{}", style(row).cyan());
+    print_line!("{}", style(row).cyan());
 }
 
 pub(super) fn milliseconds(time: Duration) -> String {

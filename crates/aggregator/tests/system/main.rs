@@ -15,6 +15,7 @@ mod lives;
 mod load;
 mod malformed;
 mod outage;
+mod output;
 mod publish;
 mod published;
 mod replicas;
