@@ -17,11 +17,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
-use results::RefusalCode;
+use results::{EventKind, RefusalCode};
 
 use self::labels::{
     BypassLabels, CacheLabels, KeptLabels, ProcessedLabels, RefusedLabels, ReplayedLabels,
-    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
+    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
 };
 pub use self::labels::{CacheType, Kept, Outcome};
 
@@ -55,6 +55,7 @@ struct Instruments {
     api_request_duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
     messages_processed: Family<ProcessedLabels, Counter>,
     invalid_messages: Family<RefusedLabels, Counter>,
+    event_type_mismatches: Family<TypeMismatchLabels, Counter>,
     cache_hits: Family<CacheLabels, Counter>,
     cache_misses: Family<CacheLabels, Counter>,
     cache_bypasses: Family<BypassLabels, Counter>,
@@ -112,6 +113,11 @@ impl Metrics {
     pub fn invalid_message(&self, topic: &'static str, code: RefusalCode) {
         let labels = RefusedLabels { topic, error_type: code.as_str() };
         self.instruments.invalid_messages.get_or_create(&labels).inc();
+    }
+
+    /// Counts one record whose `event_type` names another kind than its topic. The topic counted.
+    pub fn event_type_mismatch(&self, topic: EventKind, named: EventKind) {
+        self.instruments.event_type_mismatches.get_or_create(&mismatch(topic, named)).inc();
     }
 
     /// Counts one refused record that is now kept as a dead letter.
@@ -242,6 +248,12 @@ impl Instruments {
             ),
             messages_processed: add(&mut registry, "messages_processed", "Events understood"),
             invalid_messages: add(&mut registry, "invalid_messages", "Records refused"),
+            event_type_mismatches: add_as(
+                &mut registry,
+                "event_type_mismatches",
+                "Records whose event_type names another kind than their topic",
+                every_mismatch(),
+            ),
             cache_hits: add(&mut registry, "cache_hits", "Answers from the cache"),
             cache_misses: add(&mut registry, "cache_misses", "Answers the cache did not have"),
             cache_bypasses: add(&mut registry, "cache_bypasses", "Answers past the cache"),
@@ -311,6 +323,21 @@ impl Instruments {
     }
 }
 
+/// Every pair of different kinds, at zero from the start.
+fn every_mismatch() -> Family<TypeMismatchLabels, Counter> {
+    let family = Family::default();
+    for topic in EventKind::ALL {
+        for named in EventKind::ALL.iter().filter(|named| *named != topic) {
+            drop(family.get_or_create(&mismatch(*topic, *named)));
+        }
+    }
+    family
+}
+
+fn mismatch(topic: EventKind, named: EventKind) -> TypeMismatchLabels {
+    TypeMismatchLabels { topic: topic.topic(), event_type: named.topic() }
+}
+
 fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
     add_as(registry, name, help, M::default())
 }
@@ -334,6 +361,7 @@ mod tests {
         counting.message_processed(topic, Outcome::Duplicate);
         counting.message_processed(topic, Outcome::Duplicate);
         counting.invalid_message(topic, RefusalCode::NotJson);
+        counting.event_type_mismatch(EventKind::SpellcheckResult, EventKind::EssaySlotAssigned);
         counting.dead_letter(topic, RefusalCode::NotJson);
         counting.dead_letter_replayed("refused");
         counting.cache_hit(CacheType::BatchStatus);
@@ -359,6 +387,8 @@ mod tests {
             &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="applied"}} 1"#),
             &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="duplicate"}} 2"#),
             &format!(r#"ras_invalid_messages_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            r#"ras_event_type_mismatches_total{topic="huleedu.essay.spellcheck.results.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 1"#,
+            r#"ras_event_type_mismatches_total{topic="huleedu.batch.essays.registered.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 0"#,
             &format!(r#"ras_dead_letters_total{{topic="{topic}",error_type="not_json"}} 1"#),
             r#"ras_dead_letters_replayed_total{outcome="refused"} 1"#,
             r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,

@@ -39,6 +39,8 @@ pub struct Event {
     pub id: EventId,
     /// Its kind; the one that `fact` has.
     pub kind: EventKind,
+    /// The other known kind that `event_type` names, if it contradicts the topic. The topic counts.
+    pub contradicting_type: Option<EventKind>,
     /// When it happened.
     pub at: Timestamp,
     /// What it was caused by; derived from the record's bytes if the sender gave none.
@@ -77,7 +79,7 @@ impl EventKind {
         Self::BatchPipelineCompleted,
     ];
 
-    /// The topic, which is also the `event_type` of the envelope.
+    /// The topic. Most producers also write it into `event_type`.
     pub const fn topic(self) -> &'static str {
         match self {
             Self::BatchEssaysRegistered => "huleedu.batch.essays.registered.v1",
@@ -89,9 +91,35 @@ impl EventKind {
         }
     }
 
+    /// The short name, which some producers write into `event_type` instead of the topic.
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::BatchEssaysRegistered => "batch.essays.registered",
+            Self::EssaySlotAssigned => "essay.slot.assigned",
+            Self::BatchPhaseOutcome => "els.batch.phase.outcome",
+            Self::SpellcheckResult => "spellcheck.results",
+            Self::AssessmentResult => "assessment.result.published",
+            Self::BatchPipelineCompleted => "batch.pipeline.completed",
+        }
+    }
+
+    /// The `event_type` that the producers of this kind write.
+    pub const fn wire_event_type(self) -> &'static str {
+        match self {
+            Self::AssessmentResult | Self::BatchPipelineCompleted => self.short_name(),
+            _ => self.topic(),
+        }
+    }
+
     /// The kind of exactly this topic.
     pub fn from_topic(topic: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.topic() == topic)
+    }
+
+    /// The kind that an `event_type` names, by its topic or by its short name.
+    pub fn from_event_type(name: &str) -> Option<Self> {
+        let is_named = |kind: &Self| kind.topic() == name || kind.short_name() == name;
+        Self::ALL.iter().copied().find(is_named)
     }
 }
 

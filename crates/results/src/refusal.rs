@@ -43,7 +43,8 @@ named_values! {
         InvalidField = "invalid_field",
         /// No kind of event that this service knows.
         UnknownEventType = "unknown_event_type",
-        /// A known kind of event, on the topic of another one.
+        /// A known kind of event, on the topic of another one. Earlier builds refused these; no
+        /// record is refused for it any more, but dead letters may still carry it.
         UnexpectedEventType = "unexpected_event_type",
         /// A version of the envelope that this service does not read.
         UnsupportedSchemaVersion = "unsupported_schema_version",

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::type_mismatches::TypeMismatches;
 use crate::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -81,6 +82,7 @@ pub struct Taken {
 pub struct Intake {
     processor: EventProcessor,
     dead_letters: Arc<dyn DeadLetterRepository>,
+    type_mismatches: TypeMismatches,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
 }
@@ -93,7 +95,8 @@ impl Intake {
         metrics: Metrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { processor, dead_letters, metrics, clock }
+        let type_mismatches = TypeMismatches::new(metrics.clone());
+        Self { processor, dead_letters, type_mismatches, metrics, clock }
     }
 
     /// Brings every record to its end, in order, in groups, trying again for as long as it takes.
@@ -164,6 +167,7 @@ impl Intake {
     ) -> Result<Vec<Taken>, ProcessError> {
         let decoded: Vec<Result<Delivery, Refusal>> = records.iter().map(decode_record).collect();
         let deliveries: Vec<Delivery> = decoded.iter().flatten().cloned().collect();
+        deliveries.iter().for_each(|delivery| self.type_mismatches.note(&delivery.event));
         let mut outcomes = self.processor.process(&deliveries, stop).await?.into_iter();
         let mut taken = |decoded| match decoded {
             Ok(Delivery { event, .. }) => {

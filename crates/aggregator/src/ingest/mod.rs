@@ -11,3 +11,4 @@ pub mod intake;
 pub mod kafka;
 pub mod places;
 pub mod replay;
+mod type_mismatches;

@@ -55,6 +55,12 @@ pub(super) struct ProcessedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TypeMismatchLabels {
+    pub(super) topic: &'static str,
+    pub(super) event_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RefusedLabels {
     pub(super) topic: &'static str,
     pub(super) error_type: &'static str,

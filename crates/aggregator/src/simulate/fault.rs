@@ -65,7 +65,7 @@ pub(super) fn spoil(step: &Step, random: &mut StdRng) -> Spoiled {
         Fault::WrongType => {
             let wrong = [
                 ("/event_id", json!(17)),
-                ("/event_timestamp", json!(1_788_242_400)),
+                ("/event_timestamp", json!(["2026-11-22"])),
                 ("/source_service", json!(["a", "list"])),
                 ("/data", json!("a text")),
                 ("/data/batch_id", json!({})),
@@ -80,7 +80,7 @@ pub(super) fn spoil(step: &Step, random: &mut StdRng) -> Spoiled {
         Fault::NegativeNumber => replaced(&step.envelope, number(step.kind), json!(-1)),
         Fault::WrongTopic => {
             topic = other_than(step.kind, random);
-            replaced(&step.envelope, "/event_type", json!(topic.topic()))
+            replaced(&step.envelope, "/event_type", json!(topic.wire_event_type()))
         }
     };
     Spoiled { fault, topic, bytes }
@@ -90,7 +90,8 @@ pub(super) fn spoil(step: &Step, random: &mut StdRng) -> Spoiled {
 fn unknown_name(kind: EventKind) -> (&'static str, &'static str) {
     match kind {
         EventKind::BatchEssaysRegistered => ("/data/course_code", "ENG9"),
-        EventKind::EssaySlotAssigned => ("/event_type", "huleedu.els.essay.slot.assigned.v9"),
+        // The only one of its texts that is not free.
+        EventKind::EssaySlotAssigned => ("/data/correlation_id", "the one before"),
         EventKind::BatchPhaseOutcome => ("/data/phase_name", "handwriting"),
         EventKind::SpellcheckResult => ("/data/status", "spellchecked_perhaps"),
         EventKind::AssessmentResult => ("/data/essay_results/0/confidence_label", "CERTAIN"),

@@ -37,7 +37,7 @@ pub(super) fn envelope(
     let schema = format!("https://schemas.example/{kind}.json");
     json!({
         "event_id": event_id,
-        "event_type": kind.topic(),
+        "event_type": kind.wire_event_type(),
         "event_timestamp": at,
         "source_service": source_of(kind),
         "schema_version": 1,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aggregator::dead_letters::{Letter, Look, picture, show};
 use proptest::prelude::*;
-use results::RefusalCode;
+use results::{EventKind, RefusalCode};
 
 use crate::records::{REGISTERED, SLOT, TEACHER, refused_for};
 use crate::world::World;
@@ -15,10 +15,17 @@ const UPDATE: &str = "UPDATE_GOLDEN";
 /// A world with one letter that was refused for this reason.
 async fn refused(code: RefusalCode) -> World {
     let world = World::new().await;
-    if let Some((kind, bytes)) = refused_for(code) {
-        world.consume(kind.topic(), 41, bytes).await;
-        return world;
+    let topic = EventKind::BatchEssaysRegistered.topic();
+    match (code, refused_for(code)) {
+        // On a topic it is the topic that counts.
+        (RefusalCode::UnknownEventType, Some(bytes)) => drop(world.take(bytes).await),
+        (_, Some(bytes)) => drop(world.consume(topic, 41, bytes).await),
+        (_, None) => refuse_what_is_well_formed(&world, code).await,
     }
+    world
+}
+
+async fn refuse_what_is_well_formed(world: &World, code: RefusalCode) {
     world.take(REGISTERED).await;
     match code {
         RefusalCode::ConflictingOwner => {
@@ -31,9 +38,14 @@ async fn refused(code: RefusalCode) -> World {
             world.execute("update batches set state = '{}'").await;
             world.take(SLOT).await;
         }
+        // Only an earlier build refused it.
+        RefusalCode::UnexpectedEventType => {
+            let earlier = format!("update dead_letters set code = '{code}'");
+            world.take("{}").await;
+            world.execute(&earlier).await;
+        }
         _ => panic!("no record that is refused for {code}"),
     }
-    world
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Records that are refused, one for each reason that bytes alone can give.
 
-use results::{EventKind, RECORD_BYTES_MAX, RefusalCode};
+use results::{RECORD_BYTES_MAX, RefusalCode};
 
 /// A registration of `0b5e2a44-7d1f-4c9a-9a11-000000000001` for `teacher-17`, as sent on the wire.
 pub(crate) const REGISTERED: &str =
@@ -23,9 +23,8 @@ pub(crate) fn with(piece: &str, by: &str) -> String {
     changed
 }
 
-/// Topic and bytes of a record that is refused for this reason; none if that takes more than bytes.
-pub(crate) fn refused_for(code: RefusalCode) -> Option<(EventKind, Vec<u8>)> {
-    let registered = EventKind::BatchEssaysRegistered;
+/// A record that is refused for this reason; none if that takes more than bytes.
+pub(crate) fn refused_for(code: RefusalCode) -> Option<Vec<u8>> {
     let bytes = match code {
         RefusalCode::TooLarge => {
             let padding = " ".repeat(RECORD_BYTES_MAX - REGISTERED.len());
@@ -40,13 +39,23 @@ pub(crate) fn refused_for(code: RefusalCode) -> Option<(EventKind, Vec<u8>)> {
             .replace('\u{1b}', "\\u001b\u{202e}")
             .into(),
         RefusalCode::UnknownEventType => with("essays.registered.v1", "essays.ångrat.v1").into(),
-        RefusalCode::UnexpectedEventType => {
-            return Some((EventKind::EssaySlotAssigned, REGISTERED.into()));
-        }
         RefusalCode::UnsupportedSchemaVersion => {
             with("\"schema_version\": 1", "\"schema_version\": 2").into()
         }
-        RefusalCode::ConflictingOwner | RefusalCode::Unstorable | _ => return None,
+        RefusalCode::UnexpectedEventType
+        | RefusalCode::ConflictingOwner
+        | RefusalCode::Unstorable
+        | _ => return None,
     };
-    Some((registered, bytes))
+    Some(bytes)
+}
+
+/// Topic and bytes of the records of a whole batch, as the platform's producers send them.
+pub(crate) fn wire_records() -> impl Iterator<Item = (String, String)> {
+    let lines = include_str!("../../../results/tests/records/wire_batch.jsonl").lines();
+    lines.map(|line| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| record[name].as_str().unwrap().to_owned();
+        (text("topic"), text("value"))
+    })
 }

@@ -4,7 +4,7 @@ use aggregator::apply::Outcome;
 use aggregator::hexadecimal;
 use serde_json::{Value, json};
 
-use crate::records::{REGISTERED, SLOT, TEACHER, compact};
+use crate::records::{REGISTERED, SLOT, TEACHER, compact, wire_records, with};
 use crate::world::World;
 
 impl World {
@@ -104,15 +104,64 @@ async fn a_record_without_a_time_keeps_the_time_at_which_it_came() {
     assert_eq!(world.take(record).await.outcome, Outcome::Duplicate, "it is the same event");
 }
 
-/// A record that came by Kafka is held against its topic again.
+/// A record that came by Kafka is of the kind that its topic says, also when it is replayed.
 #[tokio::test]
 async fn a_topic_still_counts() {
     let world = World::new().await;
     let topic = "huleedu.els.essay.slot.assigned.v1";
     world.consume(topic, 1, compact(REGISTERED).into()).await;
     let id = world.only_letter().await;
-    assert_eq!(world.replay(id).await["reason"]["code"], "unexpected_event_type");
+    assert_eq!(world.replay(id).await["reason"]["code"], "invalid_field");
     assert_eq!(world.listed().await, 0);
+}
+
+/// Earlier builds refused what the platform's own producers send, by its `event_type`.
+#[tokio::test]
+async fn records_that_an_earlier_build_refused_for_their_event_type_are_recovered() {
+    let world = World::new().await;
+    let records: Vec<_> = wire_records().collect();
+    for (offset, (topic, bytes)) in (0..).zip(&records) {
+        // What was kept then, with the code that was given then.
+        world.consume(topic, offset, b"{".to_vec()).await;
+        let hex = hexadecimal::encode(bytes.as_bytes());
+        let code = if offset % 2 == 0 { "unknown_event_type" } else { "unexpected_event_type" };
+        let earlier = format!(
+            "update dead_letters set bytes = x'{hex}', code = '{code}' where bytes = x'7b'"
+        );
+        world.execute(&earlier).await;
+    }
+    let filtered = world.get("/dead-letters?code=unexpected_event_type").await;
+    assert_eq!(filtered["dead_letters"].as_array().unwrap().len(), records.len() / 2);
+    for letter in world.letters().await {
+        let id = letter["id"].as_u64().unwrap();
+        let shown = world.get(&format!("/dead-letters/{id}")).await;
+        assert_eq!(shown["refused_today"], Value::Null, "{shown}");
+        assert_eq!(world.replay(id).await["outcome"], "applied");
+    }
+    assert_eq!(world.letters().await, Vec::<Value>::new());
+    let page = world.get("/batches/user/teacher-maja").await;
+    let batch = &page["batches"][0];
+    assert_eq!(batch["overall_status"], "completed_successfully", "{page}");
+    assert_eq!(batch["assignment_id"], "assignment-7");
+    let ranks: Vec<_> = batch["essays"].as_array().unwrap().iter().map(|e| &e["cj_rank"]).collect();
+    assert_eq!(ranks.iter().filter(|rank| rank.is_number()).count(), 3, "{page}");
+}
+
+/// What a producer mixes up is counted, each record, and logged once.
+#[tokio::test]
+async fn an_event_type_that_contradicts_its_topic_is_counted_and_applied() {
+    let world = World::new().await;
+    let mixed_up = with("huleedu.batch.essays.registered.v1", "batch.pipeline.completed");
+    let topic = "huleedu.batch.essays.registered.v1";
+    let line = format!(
+        "ras_event_type_mismatches_total{{topic=\"{topic}\",\
+         event_type=\"huleedu.batch.pipeline.completed.v1\"}}"
+    );
+    assert_eq!(world.metric(&line).await, 0.0);
+    let taken = world.consume(topic, 1, mixed_up.into_bytes()).await;
+    assert_eq!(taken.outcome, Outcome::Applied);
+    assert_eq!(world.metric(&line).await, 1.0);
+    assert_eq!(world.listed().await, 1);
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ fn event(kind: EventKind, at: i64, fact: Fact) -> Event {
     Event {
         id: EventId(id),
         kind,
+        contradicting_type: None,
         at: Timestamp::from_unix_micros(at * 1_000_000),
         correlation_id: CorrelationId(id),
         source_service: "store tests".into(),

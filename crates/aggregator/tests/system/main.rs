@@ -26,3 +26,4 @@ mod simulate;
 mod tools;
 mod topics;
 mod visible;
+mod wire;

@@ -6,11 +6,12 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::locate::{Fault, Place, Stop};
 use super::strict::{AnyJson, Object};
-use super::wire::{self, Envelope, Head};
+use super::wire::{self, Envelope, TopicHead, TypedHead};
 use super::{Event, EventKind, Fact};
 use crate::excerpt::shorten;
 use crate::ids::{CorrelationId, EventId};
@@ -38,7 +39,9 @@ const CORRELATION_ID_NAMESPACE: Uuid = Uuid::from_u128(0xe227_0fd7_b404_4602_a8f
 
 /// Decodes one record: a UTF-8 JSON envelope with its data.
 ///
-/// `expected` is the kind that the record's topic promises, if it came on one. `received_at` stands
+/// `expected` is the kind that the record's topic promises, if it came on one; then `event_type`
+/// decides nothing, because not every producer writes the topic there. Without it `event_type`
+/// decides, by the topic or by the short name of the kind. `received_at` stands
 /// in for a missing `event_timestamp`; it must be the same when the record is delivered again (on
 /// Kafka: the record's own timestamp). A missing `event_id` or `correlation_id` is derived from the
 /// record's bytes. For these three, null counts as missing.
@@ -67,7 +70,7 @@ pub(super) fn decode_or_fault(
     received_at: Timestamp,
 ) -> Result<Event, Fault> {
     let text = text_of(record)?;
-    let kind = kind_of(text, expected)?;
+    let (kind, named) = kind_of(text, expected)?;
     let event = match kind {
         EventKind::BatchEssaysRegistered => event::<wire::BatchEssaysRegistered>,
         EventKind::EssaySlotAssigned => event::<wire::EssaySlotAssigned>,
@@ -76,7 +79,8 @@ pub(super) fn decode_or_fault(
         EventKind::AssessmentResult => event::<wire::AssessmentResult>,
         EventKind::BatchPipelineCompleted => event::<wire::BatchPipelineCompleted>,
     };
-    event(text, kind, received_at)
+    let event = event(text, kind, received_at)?;
+    Ok(Event { contradicting_type: named.filter(|named| *named != kind), ..event })
 }
 
 /// The record as a JSON text, every value of it checked for being JSON.
@@ -100,27 +104,39 @@ fn text_of(record: &[u8]) -> Result<&str, Fault> {
     Ok(text)
 }
 
-/// The kind of event that the record says it is, if it is one that may come here.
-fn kind_of(text: &str, expected: Option<EventKind>) -> Result<EventKind, Fault> {
-    let head: Head = read(text)?;
-    let kind = EventKind::from_topic(&head.event_type).ok_or_else(|| {
-        let allowed = EventKind::ALL.iter().map(|kind| kind.topic());
-        let detail = format!("event_type: {}", unknown_value(&head.event_type, allowed));
-        fault(RefusalCode::UnknownEventType, detail, Place::field("event_type"))
-    })?;
-    if let Some(expected) = expected.filter(|expected| *expected != kind) {
-        let detail = format!("event_type: `{kind}`, allowed on this topic: `{expected}`");
-        let place = Place::field("event_type");
-        return Err(fault(RefusalCode::UnexpectedEventType, detail, place));
-    }
-    match head.schema_version {
-        None | Some(SCHEMA_VERSION) => Ok(kind),
+/// The kind of the record, and the one that its `event_type` names if it names any.
+fn kind_of(
+    text: &str,
+    expected: Option<EventKind>,
+) -> Result<(EventKind, Option<EventKind>), Fault> {
+    let (kind, named, schema_version) = match expected {
+        Some(kind) => {
+            let head: TopicHead = read(text)?;
+            let name = head.event_type.as_ref().and_then(Value::as_str);
+            (kind, name.and_then(EventKind::from_event_type), head.schema_version)
+        }
+        None => {
+            let head: TypedHead = read(text)?;
+            let kind = EventKind::from_event_type(&head.event_type)
+                .ok_or_else(|| unknown_event_type(&head.event_type))?;
+            (kind, Some(kind), head.schema_version)
+        }
+    };
+    match schema_version {
+        None | Some(SCHEMA_VERSION) => Ok((kind, named)),
         Some(other) => {
             let detail = format!("schema_version: {other}, allowed: {SCHEMA_VERSION}");
             let place = Place::field("schema_version");
             Err(fault(RefusalCode::UnsupportedSchemaVersion, detail, place))
         }
     }
+}
+
+fn unknown_event_type(name: &str) -> Fault {
+    // The topics are allowed too, but both lists do not fit into a detail.
+    let allowed = EventKind::ALL.iter().map(|kind| kind.short_name());
+    let detail = format!("event_type: {}, and their topics", unknown_value(name, allowed));
+    fault(RefusalCode::UnknownEventType, detail, Place::field("event_type"))
 }
 
 /// The whole record, now that its kind is known.
@@ -133,6 +149,7 @@ where
     Ok(Event {
         id: envelope.event_id.unwrap_or_else(|| EventId(derived(EVENT_ID_NAMESPACE))),
         kind,
+        contradicting_type: None,
         at: envelope.event_timestamp.unwrap_or(received_at),
         correlation_id: envelope
             .correlation_id

@@ -34,15 +34,25 @@ use crate::time::Timestamp;
 /// Most essays in one event; a batch is a class or a few, so more is a mistake of the sender.
 pub const ESSAYS_PER_EVENT_MAX: usize = 10_000;
 
-/// What says how to read the rest.
+/// What says how to read the rest of a record that came on no topic.
 #[derive(Deserialize)]
-pub(super) struct Head {
+pub(super) struct TypedHead {
     pub(super) event_type: String,
     #[serde(default, deserialize_with = "not_null")]
     pub(super) schema_version: Option<i64>,
 }
 
-/// The envelope around the data `D`; without the fields of [`Head`], which were read before.
+/// What says how to read the rest of a record whose topic tells its kind.
+#[derive(Deserialize)]
+pub(super) struct TopicHead {
+    /// Anything, also missing: it decides nothing.
+    #[serde(default)]
+    pub(super) event_type: Option<Value>,
+    #[serde(default, deserialize_with = "not_null")]
+    pub(super) schema_version: Option<i64>,
+}
+
+/// The envelope around the data `D`; without the fields of the head, which were read before.
 #[derive(Deserialize)]
 #[serde(bound = "D: Deserialize<'de>")]
 pub(super) struct Envelope<D> {

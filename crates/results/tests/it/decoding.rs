@@ -7,7 +7,7 @@ use results::{
 use serde_json::{Value, json};
 
 use crate::facts::{registration, second};
-use crate::records::{RECORDS, REGISTERED, SLOT_ASSIGNED, read, received_at, with};
+use crate::records::{RECORDS, REGISTERED, SLOT_ASSIGNED, WIRE_BATCH, read, received_at, with};
 
 #[test]
 fn a_registration_is_kept() {
@@ -58,6 +58,7 @@ fn a_topic_may_promise_the_kind() {
         assert_eq!(kind.to_string(), kind.topic());
     }
     assert_eq!(EventKind::from_topic("huleedu.batch.essays.registered.v2"), None);
+    assert_eq!(EventKind::from_event_type("batch.essays.registered.v1"), None);
 }
 
 #[test]
@@ -206,4 +207,50 @@ fn storage_references_are_kept_as_sent() {
     check(json!({}), json!({"references": {}}));
     check(json!({"references": {}, "future_field": 1}), json!({"references": {}}));
     check(Value::Null, Value::Null);
+}
+
+#[test]
+fn without_a_topic_both_spellings_of_each_kind_are_taken() {
+    for (record, kind) in RECORDS.into_iter().zip(EventKind::ALL.iter().copied()) {
+        for spelling in [kind.topic(), kind.short_name(), kind.wire_event_type()] {
+            let event = read(&with(record, "/event_type", Some(json!(spelling)))).unwrap();
+            assert_eq!((event.kind, event.contradicting_type), (kind, None), "{spelling}");
+        }
+    }
+}
+
+#[test]
+fn on_a_topic_the_topic_decides_whatever_event_type_says() {
+    let odd = [json!("x"), json!(""), json!(1), json!(null), json!({"a": [1]}), json!("é\0")];
+    for (record, kind) in RECORDS.into_iter().zip(EventKind::ALL.iter().copied()) {
+        let on_topic = |record: &str| decode(record.as_bytes(), Some(kind), received_at()).unwrap();
+        let expected = on_topic(record);
+        assert_eq!(expected.contradicting_type, None);
+        assert_eq!(on_topic(&with(record, "/event_type", None)), expected, "missing");
+        for other in &odd {
+            let event = on_topic(&with(record, "/event_type", Some(other.clone())));
+            assert_eq!(event, expected, "{other}");
+        }
+        for named in EventKind::ALL.iter().copied().filter(|named| *named != kind) {
+            for spelling in [named.topic(), named.short_name()] {
+                let event = on_topic(&with(record, "/event_type", Some(json!(spelling))));
+                let want = Event { contradicting_type: Some(named), ..expected.clone() };
+                assert_eq!(event, want, "{spelling} on {kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_as_the_platform_sends_it_is_taken_on_its_topics_and_without() {
+    for line in WIRE_BATCH.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let value = record["value"].as_str().unwrap();
+        let kind = EventKind::from_topic(record["topic"].as_str().unwrap());
+        let event = decode(value.as_bytes(), kind, received_at()).unwrap();
+        assert_eq!((Some(event.kind), event.contradicting_type), (kind, None));
+        assert_eq!(read(value).unwrap(), event);
+        let envelope: Value = serde_json::from_str(value).unwrap();
+        assert_eq!(envelope["event_type"], event.kind.wire_event_type());
+    }
 }

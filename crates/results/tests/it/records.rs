@@ -19,6 +19,9 @@ pub(crate) const ASSESSED: &str = include_str!("../records/assessment_result.jso
 pub(crate) const PIPELINE_COMPLETED: &str =
     include_str!("../records/batch_pipeline_completed.json");
 
+/// A whole batch of three essays as the platform's producers put it on Kafka: a record on each line.
+pub(crate) const WIRE_BATCH: &str = include_str!("../records/wire_batch.jsonl");
+
 /// One of each kind, in the order of the kinds.
 pub(crate) const RECORDS: [&str; 6] =
     [REGISTERED, SLOT_ASSIGNED, PHASE_OUTCOME, SPELLCHECKED, ASSESSED, PIPELINE_COMPLETED];

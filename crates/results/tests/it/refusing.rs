@@ -7,7 +7,7 @@ use results::{
 use serde_json::{Value, json};
 
 use crate::facts::{registered, registration, user_id};
-use crate::records::{RECORDS, REGISTERED, SLOT_ASSIGNED, read, received_at, with};
+use crate::records::{REGISTERED, SLOT_ASSIGNED, read, received_at, with};
 
 /// A record is refused, with this code and a detail that says so.
 #[track_caller]
@@ -59,18 +59,16 @@ fn nonsense_in_ignored_fields_is_refused_too() {
 
 #[test]
 fn another_kind_or_version_is_told_first() {
-    use RefusalCode::{
-        InvalidField, UnexpectedEventType, UnknownEventType, UnsupportedSchemaVersion,
-    };
+    use RefusalCode::{InvalidField, UnknownEventType, UnsupportedSchemaVersion};
 
     let later = r#"{"event_type": "huleedu.essay.spellcheck.results.v2", "event_id": 1}"#;
     check(
         later.as_bytes(),
         UnknownEventType,
-        "`huleedu.essay.spellcheck.results.v2`, allowed: hul",
+        "`huleedu.essay.spellcheck.results.v2`, allowed: bat",
     );
     let long = json!({"event_type": "x".repeat(10_000)}).to_string();
-    check(long.as_bytes(), UnknownEventType, "x…`, allowed: huleedu.batch.essays.registered.v1, ");
+    check(long.as_bytes(), UnknownEventType, "x…`, allowed: batch.essays.registered, ");
     check(with(REGISTERED, "/event_type", Some(json!(""))).as_bytes(), UnknownEventType, "``");
 
     for version in [json!(0), json!(2), json!(-1), json!(i64::MAX)] {
@@ -83,17 +81,6 @@ fn another_kind_or_version_is_told_first() {
         let record = with(REGISTERED, "/schema_version", Some(version));
         check(record.as_bytes(), InvalidField, "schema_version: invalid type: ");
     }
-
-    // Each record on the topic of the next kind.
-    let kinds = EventKind::ALL.iter().cycle().skip(1).copied();
-    for (record, expected) in RECORDS.into_iter().zip(kinds) {
-        let refusal = decode(record.as_bytes(), Some(expected), received_at()).unwrap_err();
-        assert_eq!(refusal.code, UnexpectedEventType);
-        assert!(refusal.detail.contains(&format!("allowed on this topic: `{expected}`")));
-    }
-    let refusal =
-        decode(b"{\"event_type\": \"x\"}", Some(EventKind::EssaySlotAssigned), received_at());
-    assert_eq!(refusal.unwrap_err().code, UnknownEventType);
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! Records whose `event_type` names another kind than their topic.
+//!
+//! The topic counts, so nothing is refused. But a producer that mixes them up is worth knowing.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use results::{Event, EventKind};
+
+use crate::metrics::Metrics;
+
+/// Counts contradicting records, and logs each pair of kinds once. Clones share everything.
+#[derive(Clone)]
+pub(super) struct TypeMismatches {
+    metrics: Metrics,
+    /// The pairs that were logged; at most one for each two kinds.
+    logged: Arc<Mutex<BTreeSet<(EventKind, EventKind)>>>,
+}
+
+impl TypeMismatches {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { metrics, logged: Arc::default() }
+    }
+
+    /// Takes note of an event, if its record contradicts its topic.
+    pub(super) fn note(&self, event: &Event) {
+        let Some(named) = event.contradicting_type else { return };
+        self.metrics.event_type_mismatch(event.kind, named);
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.insert((event.kind, named)) {
+            tracing::warn!(
+                topic = event.kind.topic(),
+                event_type = named.topic(),
+                source_service = %event.source_service.escape_debug(),
+                "event_type contradicts the topic, the topic counts; further ones are only counted"
+            );
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A whole batch as the platform's own producers put it on Kafka: over Kafka and over HTTP, in the
+//! order of the file and shuffled.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use results::EventKind;
+use serde_json::{Value, json};
+use testkit::seed;
+use uuid::Uuid;
+
+use crate::published::{Published, Reader, outbox};
+use crate::servers::Servers;
+use crate::service::{Client, ServiceBuilder};
+use crate::topics::Broker;
+
+const RECORDS: &str = include_str!("../../../results/tests/records/wire_batch.jsonl");
+const TEACHER: &str = "teacher-maja";
+/// Assessment completed and results ready, each with the notification beside it.
+const PUBLISHED_EVENTS: usize = 4;
+
+/// One Kafka record of the batch.
+#[derive(Clone)]
+struct WireRecord {
+    topic: &'static str,
+    key: String,
+    value: String,
+}
+
+/// The records of the file, as those of a batch of its own.
+struct WireBatch {
+    batch_id: String,
+    records: Vec<WireRecord>,
+}
+
+impl WireBatch {
+    fn new() -> Self {
+        let lines: Vec<Value> =
+            RECORDS.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let registration: Value =
+            serde_json::from_str(lines[0]["value"].as_str().unwrap()).unwrap();
+        let data = &registration["data"];
+        let essays = data["essay_ids"].as_array().unwrap();
+        let mut ids: BTreeMap<_, _> = essays.iter().map(fresh).collect();
+        let (old_batch_id, batch_id) = fresh(&data["entity_id"]);
+        ids.insert(old_batch_id, batch_id.clone());
+        let mut records: Vec<_> = lines.iter().map(|line| WireRecord::of(line, &ids)).collect();
+        records.iter_mut().for_each(|record| record.value = with_new_event_id(&record.value));
+        Self { batch_id, records }
+    }
+
+    fn shuffled(mut self, random: &mut StdRng) -> Self {
+        self.records.shuffle(random);
+        self
+    }
+
+    async fn produce(&self, broker: &Broker) {
+        for record in &self.records {
+            broker.produce(record.topic, &record.key, record.value.as_bytes()).await;
+        }
+        broker.wait_until_acknowledged().await;
+    }
+
+    async fn post(&self, client: &Client) {
+        let body: String = self.records.iter().map(|record| record.value.clone() + "\n").collect();
+        let report = client.post_bytes("application/x-ndjson", body.into_bytes()).await.unwrap();
+        assert_eq!(report["applied"], self.records.len(), "{report}");
+    }
+
+    /// The status as the reference ends.
+    async fn assert_status(&self, client: &Client, name: &str) {
+        let status = client.status(&self.batch_id).await.body;
+        for (field, want) in [
+            ("user_id", json!(TEACHER)),
+            ("overall_status", json!("completed_successfully")),
+            ("assignment_id", json!("assignment-7")),
+            ("essay_count", json!(3)),
+            ("completed_essay_count", json!(3)),
+            ("failed_essay_count", json!(0)),
+        ] {
+            assert_eq!(status[field], want, "{name}: {field}: {status}");
+        }
+        let mut shown: Vec<_> = status["essays"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|essay| {
+                let fields = ["filename", "spellcheck_correction_count", "cj_rank", "cj_score"];
+                json!(fields.map(|field| &essay[field]))
+            })
+            .collect();
+        shown.sort_by_key(|essay| essay[2].as_u64());
+        let want = [
+            json!(["Bokanalys_Zoë.pdf", 7, 1, 1.75]),
+            json!(["Bokanalys_Maja.docx", 3, 3, 0.5]),
+            json!(["Bokanalys_Åke.docx", 5, 4, -0.75]),
+        ];
+        assert_eq!(shown, want, "{name}");
+    }
+
+    /// Each of the events that follow from the batch is there once.
+    fn assert_published(&self, all: &[Published], name: &str) {
+        let mut kinds: Vec<_> = all
+            .iter()
+            .map(|record| serde_json::from_str::<Value>(&record.value).unwrap())
+            .filter(|value| value["data"]["batch_id"] == self.batch_id)
+            .map(|value| {
+                let data = &value["data"];
+                let kind = data.get("event_name").unwrap_or(&data["notification_type"]);
+                kind.as_str().unwrap().to_owned()
+            })
+            .collect();
+        kinds.sort_unstable();
+        let want = [
+            "batch.assessment.completed",
+            "batch.results.ready",
+            "batch_assessment_completed",
+            "batch_results_ready",
+        ];
+        assert_eq!(kinds, want, "{name}");
+    }
+}
+
+impl WireRecord {
+    fn of(line: &Value, ids: &BTreeMap<String, String>) -> Self {
+        let text = |name: &str| {
+            let text = line[name].as_str().unwrap().to_owned();
+            ids.iter().fold(text, |text, (old, new)| text.replace(old, new))
+        };
+        let topic = EventKind::from_topic(&text("topic")).unwrap().topic();
+        Self { topic, key: text("key"), value: text("value") }
+    }
+}
+
+/// An id of the file, and one that nothing has.
+fn fresh(id: &Value) -> (String, String) {
+    (id.as_str().unwrap().to_owned(), Uuid::new_v4().to_string())
+}
+
+fn with_new_event_id(value: &str) -> String {
+    let mut envelope: Value = serde_json::from_str(value).unwrap();
+    envelope["event_id"] = json!(Uuid::new_v4());
+    envelope.to_string()
+}
+
+#[tokio::test]
+async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_kafka() {
+    let seed = seed();
+    let mut random = StdRng::seed_from_u64(seed);
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    let ordered = WireBatch::new();
+    let shuffled = WireBatch::new().shuffled(&mut random);
+    let shuffled_name = format!("shuffled, seed {seed}");
+    for (batch, name) in [(&ordered, "in order"), (&shuffled, &*shuffled_name)] {
+        batch.produce(&broker).await;
+        batch.assert_status(&service.client, name).await;
+    }
+    let mut reader = Reader::new(&broker.kafka.brokers());
+    reader.read_until(2 * PUBLISHED_EVENTS).await;
+    assert_eq!(reader.end().await, 2 * PUBLISHED_EVENTS, "each once");
+    ordered.assert_published(&reader.seen, "in order");
+    shuffled.assert_published(&reader.seen, &shuffled_name);
+    assert_eq!(servers.count("dead_letters").await, 0);
+}
+
+/// Over HTTP, with and without real servers.
+async fn check_over_http(client: &Client) {
+    let seed = seed();
+    let mut random = StdRng::seed_from_u64(seed);
+    let shuffled_name = format!("shuffled, seed {seed}");
+    for (batch, name) in
+        [(WireBatch::new(), "in order"), (WireBatch::new().shuffled(&mut random), &*shuffled_name)]
+    {
+        batch.post(client).await;
+        batch.assert_status(client, name).await;
+        let all: Vec<_> = outbox(client).await.into_iter().map(|(record, _)| record).collect();
+        batch.assert_published(&all, name);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_http() {
+    let servers = Servers::new().await;
+    let service = servers.replica().await;
+    check_over_http(&service.client).await;
+    assert_eq!(servers.count("dead_letters").await, 0);
+}
+
+#[tokio::test]
+async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_embedded() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    check_over_http(&service.client).await;
+}
