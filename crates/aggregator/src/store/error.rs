@@ -147,20 +147,43 @@ fn postgres_outcome(code: &str) -> Outcome {
     }
 }
 
-fn sqlite_outcome(code: &str) -> Outcome {
-    /// The low byte of an extended result code is its primary code.
-    const PRIMARY_CODE: u32 = 0xff;
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const DISK_FULL: u32 = 13;
-    const TOO_BIG: u32 = 18;
-    const CONSTRAINT: u32 = 19;
-    const MISMATCH: u32 = 20;
+/// Whether an error says that the disk under an SQLite file does not take what is written: it is full,
+/// over a quota, failing, or mounted read-only.
+pub(super) fn is_disk_failure(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(reported) = error else { return false };
+    reported.try_downcast_ref::<SqliteError>().is_some()
+        && reported.code().is_some_and(|code| sqlite::is_disk_failure(&code))
+}
 
-    match code.parse::<u32>().map(|code| code & PRIMARY_CODE) {
-        Ok(BUSY | LOCKED | DISK_FULL) => Outcome::Unavailable,
-        Ok(TOO_BIG | CONSTRAINT | MISMATCH) => Outcome::Rejected,
+fn sqlite_outcome(code: &str) -> Outcome {
+    match sqlite::primary_code(code) {
+        Some(sqlite::BUSY | sqlite::LOCKED) => Outcome::Unavailable,
+        Some(sqlite::TOO_BIG | sqlite::CONSTRAINT | sqlite::MISMATCH) => Outcome::Rejected,
+        _ if sqlite::is_disk_failure(code) => Outcome::Unavailable,
         _ => Outcome::Internal,
+    }
+}
+
+/// The result codes of SQLite that mean something here.
+mod sqlite {
+    pub(super) const BUSY: u32 = 5;
+    pub(super) const LOCKED: u32 = 6;
+    const READ_ONLY: u32 = 8;
+    const IO_ERROR: u32 = 10;
+    const DISK_FULL: u32 = 13;
+    pub(super) const TOO_BIG: u32 = 18;
+    pub(super) const CONSTRAINT: u32 = 19;
+    pub(super) const MISMATCH: u32 = 20;
+
+    /// The low byte of an extended result code.
+    const PRIMARY_CODE: u32 = 0xff;
+
+    pub(super) fn primary_code(code: &str) -> Option<u32> {
+        Some(code.parse::<u32>().ok()? & PRIMARY_CODE)
+    }
+
+    pub(super) fn is_disk_failure(code: &str) -> bool {
+        matches!(primary_code(code), Some(READ_ONLY | IO_ERROR | DISK_FULL))
     }
 }
 
@@ -206,6 +229,8 @@ mod tests {
         check("busy, snapshot too old", "517", Outcome::Unavailable);
         check("locked, shared cache", "262", Outcome::Unavailable);
         check("disk full", "13", Outcome::Unavailable);
+        check("over the quota of the disk", "778", Outcome::Unavailable);
+        check("disk mounted read-only", "8", Outcome::Unavailable);
         check("check constraint", "275", Outcome::Rejected);
         check("no such table", "1", Outcome::Internal);
         check("no code", "", Outcome::Internal);

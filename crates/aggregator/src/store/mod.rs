@@ -96,7 +96,7 @@ pub trait BatchRepository: Send + Sync + 'static {
     /// One page of a user's batches, its total and its essays, from one snapshot.
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError>;
 
-    /// Whether the database answers.
+    /// Whether the database answers and takes writes.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Closes all connections, after the work on them has ended.

@@ -8,6 +8,7 @@ mod dead_letters;
 mod inbox;
 mod outbox;
 mod unit;
+mod writer;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,19 +23,14 @@ use sqlx::{
 };
 use tokio::sync::watch;
 
-use self::unit::SqliteUnit;
+use self::{unit::SqliteUnit, writer::Writer};
 use super::{
-    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, begin::begin,
-    migrate, rows,
+    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, migrate, rows,
 };
 
 const BATCH: &str = include_str!("queries/sqlite/batch.sql");
 const USER_PAGE: &str = include_str!("queries/sqlite/user_page.sql");
 const PING: &str = include_str!("queries/sqlite/ping.sql");
-
-/// Takes the file's write lock at once. A transaction that first reads and then wants to write is
-/// refused if anybody wrote in between, without waiting.
-const BEGIN: &str = "begin immediate";
 
 /// How long an opening waits for another process that opens the same file, and how often it looks.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +47,9 @@ pub struct SqliteOptions {
     pub acquire_timeout: Duration,
     /// How long a statement waits for another process that is writing the file. Default 5 s.
     pub busy_timeout: Duration,
+    /// The most pages of the file; writing more is as if the disk were full. Default: what the disk
+    /// holds.
+    pub pages_max: Option<u32>,
 }
 
 impl Default for SqliteOptions {
@@ -59,6 +58,7 @@ impl Default for SqliteOptions {
             readers_max: 4,
             acquire_timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(5),
+            pages_max: None,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Default for SqliteOptions {
 /// The store in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteRepository {
-    writer: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
     claim_path: PathBuf,
     /// Touched after each commit that wrote to the outbox.
@@ -99,11 +99,14 @@ impl SqliteRepository {
             .idle_timeout(None)
             .max_lifetime(None);
 
-        let writer = pool.clone().max_connections(1);
-        let writer = open_writer(writer, file.clone().create_if_missing(true)).await?;
-        let mut transaction = begin(&writer, BEGIN).await?;
+        let mut writing = file.clone().create_if_missing(true);
+        if let Some(pages_max) = options.pages_max {
+            writing = writing.pragma("max_page_count", pages_max.to_string());
+        }
+        let writer = Writer::open(pool.clone(), writing).await?;
+        let mut transaction = writer.begin().await?;
         migrate::sqlite(&mut transaction).await?;
-        transaction.commit().await?;
+        writer.commit(transaction).await?;
 
         let readers = pool
             .max_connections(options.readers_max)
@@ -113,30 +116,11 @@ impl SqliteRepository {
     }
 }
 
-/// Opens the connection that writes, once no other process is opening the same new file.
-///
-/// Turning a new file's journal into a write-ahead log takes an exclusive lock, and SQLite's own
-/// waiting for locks does not cover that one.
-async fn open_writer(
-    pool: SqlitePoolOptions,
-    file: SqliteConnectOptions,
-) -> Result<SqlitePool, StoreError> {
-    let opened = tokio::time::timeout(OPEN_TIMEOUT, async {
-        loop {
-            match pool.clone().connect_with(file.clone()).await.map_err(StoreError::from) {
-                Err(StoreError::Unavailable { .. }) => tokio::time::sleep(OPEN_RETRY_PAUSE).await,
-                outcome => return outcome,
-            }
-        }
-    });
-    opened.await.map_err(StoreError::unavailable)?
-}
-
 #[async_trait]
 impl BatchRepository for SqliteRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        let transaction = begin(&self.writer, BEGIN).await?;
-        Ok(Box::new(SqliteUnit::new(transaction, self.announced.clone())))
+        let transaction = self.writer.begin().await?;
+        Ok(Box::new(SqliteUnit::new(transaction, self.writer.clone(), self.announced.clone())))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
@@ -158,7 +142,7 @@ impl BatchRepository for SqliteRepository {
     async fn ping(&self) -> Result<(), StoreError> {
         // Not sqlx's ping, which asks the thread of the connection and not the file.
         sqlx::query(PING).execute(&self.readers).await?;
-        Ok(())
+        self.writer.ping().await
     }
 
     async fn close(&self) {

@@ -5,5 +5,6 @@
 
 mod conformance;
 mod events;
+mod full_disk;
 mod postgres;
 mod sqlite;

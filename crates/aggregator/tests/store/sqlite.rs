@@ -86,7 +86,6 @@ async fn a_unit_that_waits_too_long_is_told_to_come_back() {
     assert!(matches!(waited, Err(StoreError::Unavailable { .. })), "{waited:?}");
 
     // Readers do not wait for anybody who writes.
-    store.ping().await.unwrap();
     store.user_page(&crate::events::whole_list("u")).await.unwrap();
 }
 

@@ -3,11 +3,10 @@
 use async_trait::async_trait;
 use results::{Refusal, Timestamp};
 
-use super::{BEGIN, SqliteRepository};
+use super::SqliteRepository;
 use crate::store::{
     DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
     StoreError,
-    begin::begin,
     dead_letter::rows::{self, SummaryRow, storable},
 };
 
@@ -27,9 +26,9 @@ impl DeadLetterRepository for SqliteRepository {
         }
         // One transaction, since each would wait for the disk on its own. One row per statement:
         // bytes cannot travel in JSON.
-        let mut transaction = begin(&self.writer, BEGIN).await?;
+        let mut transaction = self.writer.begin().await?;
         for letter in letters {
-            sqlx::query(KEEP)
+            let query = sqlx::query(KEEP)
                 .bind(storable(&letter.fingerprint))
                 .bind(storable(&letter.source))
                 .bind(letter.topic.as_deref().map(storable))
@@ -41,11 +40,10 @@ impl DeadLetterRepository for SqliteRepository {
                 .bind(letter.received_at.unix_micros())
                 .bind(letter.code.as_str())
                 .bind(storable(&letter.detail))
-                .bind(letter.at.unix_micros())
-                .execute(&mut *transaction)
-                .await?;
+                .bind(letter.at.unix_micros());
+            self.writer.note(query.execute(&mut *transaction).await)?;
         }
-        Ok(transaction.commit().await?)
+        self.writer.commit(transaction).await
     }
 
     async fn dead_letter_count(&self) -> Result<u64, StoreError> {
@@ -77,7 +75,7 @@ impl DeadLetterRepository for SqliteRepository {
         refused_at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let query = sqlx::query(REMOVE).bind(id.0).bind(refused_at.map(Timestamp::unix_micros));
-        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+        Ok(self.writer.execute(query).await?.rows_affected() > 0)
     }
 
     async fn dead_letter_refused_again(
@@ -91,7 +89,7 @@ impl DeadLetterRepository for SqliteRepository {
             .bind(refusal.code.as_str())
             .bind(storable(&refusal.detail))
             .bind(at.unix_micros());
-        Ok(query.execute(&self.writer).await?.rows_affected() > 0)
+        Ok(self.writer.execute(query).await?.rows_affected() > 0)
     }
 
     async fn remove_dead_letters_before(
@@ -100,6 +98,6 @@ impl DeadLetterRepository for SqliteRepository {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let query = sqlx::query(REMOVE_BEFORE).bind(before.unix_micros()).bind(limit);
-        Ok(query.execute(&self.writer).await?.rows_affected())
+        Ok(self.writer.execute(query).await?.rows_affected())
     }
 }

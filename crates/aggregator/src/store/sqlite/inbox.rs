@@ -24,14 +24,13 @@ impl InboxRepository for SqliteRepository {
             .fetch_optional(&self.readers)
             .await?;
         let Some(end) = end else { return Ok(Forgotten { events: 0, last: None }) };
-        let forgotten = sqlx::query(FORGET_EVENTS)
+        let query = sqlx::query(FORGET_EVENTS)
             .bind(after.0)
             .bind(after.1)
             .bind(end.0)
             .bind(end.1)
-            .bind(json(stretch.log_starts)?)
-            .execute(&self.writer)
-            .await?;
+            .bind(json(stretch.log_starts)?);
+        let forgotten = self.writer.execute(query).await?;
         let (applied_at, event) = (Timestamp::from_unix_micros(end.0), EventId(end.1));
         let last = Some(InboxPosition { applied_at, event });
         Ok(Forgotten { events: forgotten.rows_affected(), last })

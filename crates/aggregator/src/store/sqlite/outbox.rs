@@ -10,10 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use results::Timestamp;
-use sqlx::SqlitePool;
 use tokio::task::JoinSet;
 
-use super::{BEGIN, SqliteRepository, begin, unit::json};
+use super::{SqliteRepository, unit::json, writer::Writer};
 use crate::store::{
     ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository, Position,
     READ_BYTES_MAX, StoreError, rows,
@@ -83,17 +82,17 @@ impl SqliteRepository {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let mut transaction = begin(&self.writer, BEGIN).await?;
+        let mut transaction = self.writer.begin().await?;
         let query = sqlx::query(statement).bind(before.unix_micros()).bind(limit);
-        let removed = query.execute(&mut *transaction).await?.rows_affected();
-        transaction.commit().await?;
+        let removed = self.writer.note(query.execute(&mut *transaction).await)?.rows_affected();
+        self.writer.commit(transaction).await?;
         Ok(removed)
     }
 }
 
 /// See [`OutboxClaim`].
 struct SqliteClaim {
-    writer: SqlitePool,
+    writer: Writer,
     records: Vec<OutboxRecord>,
     _lock: File,
 }
@@ -109,13 +108,10 @@ impl OutboxClaim for SqliteClaim {
         positions: &[Position],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut transaction = begin(&self.writer, BEGIN).await?;
-        sqlx::query(MARK_PUBLISHED)
-            .bind(json(positions)?)
-            .bind(at.unix_micros())
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction.commit().await?)
+        let mut transaction = self.writer.begin().await?;
+        let query = sqlx::query(MARK_PUBLISHED).bind(json(positions)?).bind(at.unix_micros());
+        self.writer.note(query.execute(&mut *transaction).await)?;
+        self.writer.commit(transaction).await
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 
+use super::writer::Writer;
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
     held::Held,
@@ -26,6 +27,7 @@ const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
 /// See [`UnitOfWork`].
 pub(super) struct SqliteUnit {
     transaction: Transaction<'static, Sqlite>,
+    writer: Writer,
     held: Held,
     announces: bool,
     announced: watch::Sender<()>,
@@ -34,9 +36,10 @@ pub(super) struct SqliteUnit {
 impl SqliteUnit {
     pub(super) fn new(
         transaction: Transaction<'static, Sqlite>,
+        writer: Writer,
         announced: watch::Sender<()>,
     ) -> Self {
-        Self { transaction, held: Held::default(), announces: false, announced }
+        Self { transaction, writer, held: Held::default(), announces: false, announced }
     }
 
     /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
@@ -50,7 +53,7 @@ impl SqliteUnit {
             return Ok(());
         }
         let query = sqlx::query(statement).bind(json(new)?);
-        let done = query.execute(&mut *self.transaction).await?;
+        let done = self.writer.note(query.execute(&mut *self.transaction).await)?;
         if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
@@ -61,16 +64,15 @@ impl SqliteUnit {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         for said in announcements {
-            sqlx::query(WRITE_OUTBOX)
+            let query = sqlx::query(WRITE_OUTBOX)
                 .bind(said.id.0)
                 .bind(said.topic())
                 .bind(said.key.as_str())
                 .bind(said.batch_id.as_str())
                 .bind(said.correlation_id.0)
                 .bind(said.value.as_slice())
-                .bind(now.unix_micros())
-                .execute(&mut *self.transaction)
-                .await?;
+                .bind(now.unix_micros());
+            self.writer.note(query.execute(&mut *self.transaction).await)?;
         }
         Ok(())
     }
@@ -98,7 +100,7 @@ impl UnitOfWork for SqliteUnit {
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        self.transaction.commit().await?;
+        self.writer.commit(self.transaction).await?;
         if self.announces {
             self.announced.send_replace(());
         }

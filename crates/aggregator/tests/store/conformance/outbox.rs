@@ -117,7 +117,7 @@ pub(crate) async fn r16_positions_ascend_as_units_commit(backend: impl Backend) 
                 announce_in(unit.as_mut(), &series(number..number + 2)).await.unwrap();
                 // Time for others to overtake, if they could.
                 for _ in 0..writer {
-                    store.ping().await.unwrap();
+                    store.outbox_depth().await.unwrap();
                 }
                 unit.commit().await.unwrap();
             }
