@@ -38,6 +38,15 @@ const IDLE_UNTIL_TESTED: Duration = Duration::from_secs(1);
 /// only if the server, or the way to it, is gone without a word.
 const ANSWER_SLACK: Duration = Duration::from_secs(1);
 
+/// What every connection tells the planner.
+///
+/// Every statement has its index. A plan that was made for a small table, or from statistics of one,
+/// is used long after the table has grown: a prepared statement keeps it until the table is analysed.
+/// So the statements are written such that each row is looked up by itself, and a sequential scan,
+/// the best plan for a few blocks and the worst ever after, is no choice. Nor is compiling, which
+/// costs more than the longest of these statements, and which a wrong guess can set off.
+const PLANNER_SETTINGS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
 /// Limits on connections to PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
@@ -112,7 +121,10 @@ impl PostgresRepository {
                 })
             })
             .connect_with(
-                server.clone().options(limits.map(|(name, limit)| (name, milliseconds(limit)))),
+                server
+                    .clone()
+                    .options(limits.map(|(name, limit)| (name, milliseconds(limit))))
+                    .options(PLANNER_SETTINGS),
             )
             .await?;
         Ok(Self {

@@ -6,5 +6,6 @@
 mod conformance;
 mod events;
 mod full_disk;
+mod plans;
 mod postgres;
 mod sqlite;

@@ -13,8 +13,8 @@ with looked_at as (
     limit $4
 ),
 forgotten as (
-    delete from inbox using looked_at
-    where inbox.event_id = looked_at.event_id
+    delete from inbox
+    where event_id = any (array (select event_id from looked_at))
       -- The row itself is asked, not a copy of it: a place may have been added since.
       -- Null: nobody noted where it is, so it may be anywhere.
       and inbox.places is not null

@@ -18,18 +18,38 @@ where pg_advisory_xact_lock(lock_key) is null;
 --   event   id, places; of an event that the inbox has
 --   batch   id, state
 --   essay   id, state, revision
-with asked as (
+--
+-- Each essay is looked up by itself, in an index: `limit` and `offset` keep the planner from any
+-- other way, whatever it guesses about the number of ids or the size of the table.
+with asked_batch as (
     select convert_from(decode(id, 'hex'), 'UTF8') as batch_id
     from unnest('{batches}'::text[]) as id
 ),
+asked_essay as (
+    select convert_from(decode(id, 'hex'), 'UTF8') as essay_id
+    from unnest('{essays}'::text[]) as id
+),
 essay as (
-    select essay_id, batch_id, revision, state
-    from essays
-    where essay_id = any (array (
-        select convert_from(decode(id, 'hex'), 'UTF8') from unnest('{essays}'::text[]) as id
-    ))
     -- What a batch answers rests on all its essays.
-       or batch_id = any (array (select batch_id from asked))
+    select found.essay_id, found.batch_id, found.revision, found.state
+    from asked_batch
+    cross join lateral (
+        select essay_id, batch_id, revision, state
+        from essays
+        where essays.batch_id = asked_batch.batch_id
+        offset 0
+    ) as found
+    union all
+    select found.essay_id, found.batch_id, found.revision, found.state
+    from asked_essay
+    cross join lateral (
+        select essay_id, batch_id, revision, state
+        from essays
+        where essays.essay_id = asked_essay.essay_id
+        limit 1
+    ) as found
+    -- The others are among the first ones.
+    where found.batch_id not in (select batch_id from asked_batch)
 )
 select 'event' as kind, event_id::text as id, null::bigint as revision, places::text as state
 from inbox
@@ -37,12 +57,12 @@ where event_id = any ('{events}'::uuid[])
 union all
 select 'batch', batch_id, null, state::text
 from batches
-where batch_id in (
-    select batch_id from asked
+where batch_id = any (array (
+    select batch_id from asked_batch
     union
     -- The batch that an essay is in now: if the essay moves, that batch changes too.
     select batch_id from essay
-)
+))
 union all
 select 'essay', essay_id, revision, state::text
 from essay

@@ -17,7 +17,8 @@ select
     (extract(epoch from written_at) * 1000000)::bigint,
     (extract(epoch from published_at) * 1000000)::bigint
 from outbox
-join measured using (position)
--- The first one always, however large it is.
-where bytes_before < $3
+where position = any (array (
+    -- The first one always, however large it is.
+    select position from measured where bytes_before < $3
+))
 order by position

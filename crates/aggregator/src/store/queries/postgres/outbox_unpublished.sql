@@ -19,14 +19,15 @@ measured as (
         position,
         sum(octet_length(value)) over (order by position) - octet_length(value) as bytes_before
     from outbox
-    join oldest using (position)
+    where position = any (array (select position from oldest))
 )
 select
     position, event_id, topic, key, batch_id, correlation_id, value,
     (extract(epoch from written_at) * 1000000)::bigint,
     (extract(epoch from published_at) * 1000000)::bigint
 from outbox
-join measured using (position)
--- The first one always, however large it is.
-where bytes_before < $4
+where position = any (array (
+    -- The first one always, however large it is.
+    select position from measured where bytes_before < $4
+))
 order by position

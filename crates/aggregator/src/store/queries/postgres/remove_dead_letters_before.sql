@@ -3,6 +3,6 @@
 --
 -- $1 before this time  $2 at most so many
 delete from dead_letters
-where id in (
+where id = any (array (
     select id from dead_letters where at < $1 order by at, id limit $2 for update skip locked
-)
+))

@@ -4,10 +4,10 @@
 --
 -- Cost: as many records as it removes.
 delete from outbox
-where position in (
-        select position
-        from outbox
-        where published_at < $1
-        order by published_at, position
-        limit $2
-    )
+where position = any (array (
+    select position
+    from outbox
+    where published_at < $1
+    order by published_at
+    limit $2
+))

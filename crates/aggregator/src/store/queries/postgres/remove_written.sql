@@ -2,5 +2,5 @@
 --
 -- $1 time   $2 records at most
 delete from outbox
-where position in (select position from outbox order by position limit $2)
+where position = any (array (select position from outbox order by position limit $2))
   and written_at < $1

@@ -26,12 +26,21 @@ page as (
 counted as (
     select count(*) as total from mine
 )
-select counted.total, batches.batch_id, batches.state::text as batch, folder.essays
+select counted.total, shown.batch_id, shown.state::text as batch, folder.essays
 from counted
-left join (page join batches using (batch_id)) on true
+left join (
+    page
+    -- `limit`: each is looked up by itself, whatever the planner guesses about the table.
+    cross join lateral (
+        select batch_id, created_at, state
+        from batches
+        where batches.batch_id = page.batch_id
+        limit 1
+    ) as shown
+) on true
 left join lateral (
     select json_agg(essays.state order by essays.essay_id)::text as essays
     from essays
-    where essays.batch_id = batches.batch_id
+    where essays.batch_id = shown.batch_id
 ) as folder on true
-order by batches.created_at desc, batches.batch_id
+order by shown.created_at desc, shown.batch_id

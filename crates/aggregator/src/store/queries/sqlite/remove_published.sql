@@ -8,6 +8,6 @@ where position in (
         select position
         from outbox
         where published_at < ?1
-        order by published_at, position
+        order by published_at
         limit ?2
     )
