@@ -53,6 +53,8 @@ const DATABASE_WAIT_MAX: Duration = Duration::from_secs(60);
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// How often what is pending is shown in the metrics.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often dead letters are counted for the metrics.
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The service, ready to run.
 pub struct App {
@@ -151,7 +153,9 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         let mut gauges = JoinSet::new();
         gauges.spawn(show_gauges(self.cache, self.metrics.clone()));
-        gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics));
+        gauges.spawn(show_dead_letters(self.repository.clone(), self.metrics.clone()));
+        let publishes = self.relay.is_some();
+        gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics, publishes));
         let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
         let consuming = async {
             if let Some(consumer) = self.consumer {
@@ -383,6 +387,19 @@ fn server_limits(config: &Config) -> ServerLimits {
         connections: config.http.connections_max,
         grace: config.http.stop_grace,
         ..ServerLimits::default()
+    }
+}
+
+async fn show_dead_letters(dead_letters: Arc<dyn Repository>, metrics: Metrics) {
+    loop {
+        match dead_letters.dead_letter_count().await {
+            Ok(count) => metrics.set_dead_letters(count),
+            Err(error) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::debug!(error = cause, "number of dead letters not known, asking again");
+            }
+        }
+        sleep(DEAD_LETTERS_INTERVAL).await;
     }
 }
 

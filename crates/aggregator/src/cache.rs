@@ -14,7 +14,7 @@ use std::future::Future;
 use bytes::Bytes;
 use freshset::{
     Answer, BoxError, BypassReason, Cache, CacheBuilder, Dropped, EntryKey, InvalidateError,
-    LoadError, Owner, ScopeError, Source,
+    LoadError, Owner, ScopeError, Source, Stored,
 };
 use results::{BatchId, UserId};
 use xxhash_rust::xxh3::xxh3_128;
@@ -210,6 +210,10 @@ impl CacheManager {
             Some(Source::Bypass(reason)) => {
                 self.metrics.cache_bypass(cache_type, reason_name(reason));
             }
+            Some(Source::Loaded { stored: Stored::Refused, .. }) => {
+                self.metrics.cache_miss(cache_type);
+                self.metrics.cache_fill_refused(cache_type);
+            }
             // A load that failed, or found no batch, began because the cache did not have it.
             Some(Source::Loaded { .. }) | None => self.metrics.cache_miss(cache_type),
         }
@@ -314,6 +318,13 @@ mod tests {
         let statuses = BatchStatus::ALL.to_vec();
         let longest = PageQuery { statuses, limit: u32::MAX, offset: u32::MAX, ..query() };
         assert!(page_key(&longest).is_ok());
+    }
+
+    #[test]
+    fn every_bypass_reason_is_counted_from_the_start() {
+        let reasons =
+            [BypassReason::PendingDrop, BypassReason::StoreAway, BypassReason::StoreFailed];
+        assert_eq!(reasons.map(reason_name), crate::metrics::BYPASS_REASONS);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerState {
-    /// It has not read from the broker yet.
+    /// The broker has not given it its partitions yet.
     Starting,
     /// It reads, or waits for something to read.
     Running,
@@ -86,6 +86,14 @@ impl Health {
     /// Sets the state of the consumer.
     pub fn set_consumer(&self, state: ConsumerState) {
         self.lock().consumer = Some(state);
+    }
+
+    /// The consumer has its partitions, perhaps none of them, and reads. A state that says more stays.
+    pub fn consumer_assigned(&self) {
+        let mut shared = self.lock();
+        if shared.consumer == Some(ConsumerState::Starting) {
+            shared.consumer = Some(ConsumerState::Running);
+        }
     }
 
     /// State of the consumer; none if this process has no consumer.

@@ -4,7 +4,10 @@
 //! from small fixed sets (route templates, topics, codes), never from a request, because each new
 //! value is a time series that is kept for ever.
 
+mod exposition;
 mod labels;
+mod plain_counter;
+mod preset;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,11 +22,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use results::{EventKind, RefusalCode};
 
+pub use self::exposition::Exposition;
+pub use self::labels::{BYPASS_REASONS, CacheType, Kept, Outcome, SEND_FAILURE_REASONS};
 use self::labels::{
     BypassLabels, CacheLabels, KeptLabels, ProcessedLabels, RefusedLabels, ReplayedLabels,
     RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
 };
-pub use self::labels::{CacheType, Kept, Outcome};
+use self::plain_counter::PlainCounter;
+pub use self::preset::{NO_ROUTE, NO_TOPIC};
 
 /// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
 /// a read is given up after ten seconds.
@@ -64,7 +70,9 @@ struct Instruments {
     cache_dropped_pages: Counter,
     cache_drop_failures: Counter,
     cache_pending_drops: Gauge,
-    dead_letters: Family<RefusedLabels, Counter>,
+    cache_refused_fills: Family<CacheLabels, Counter>,
+    dead_letters: Gauge,
+    dead_letters_total: Family<RefusedLabels, PlainCounter>,
     dead_letters_replayed: Family<ReplayedLabels, Counter>,
     apply: Histogram,
     group: Histogram,
@@ -79,10 +87,12 @@ struct Instruments {
 }
 
 impl Metrics {
-    /// A registry in which everything stands at zero.
+    /// A registry in which every counter of a fixed set of labels stands at zero.
     #[must_use]
     pub fn new() -> Self {
-        Self { instruments: Arc::new(Instruments::register()) }
+        let instruments = Instruments::register();
+        preset::preset(&instruments);
+        Self { instruments: Arc::new(instruments) }
     }
 
     /// Counts one answered request. `endpoint` is the route's template, never the path that was
@@ -123,7 +133,12 @@ impl Metrics {
     /// Counts one refused record that is now kept as a dead letter.
     pub fn dead_letter(&self, topic: &'static str, code: RefusalCode) {
         let labels = RefusedLabels { topic, error_type: code.as_str() };
-        self.instruments.dead_letters.get_or_create(&labels).inc();
+        self.instruments.dead_letters_total.get_or_create(&labels).inc();
+    }
+
+    /// Shows how many dead letters there are in the database.
+    pub fn set_dead_letters(&self, count: u64) {
+        self.instruments.dead_letters.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts one dead letter that was taken again, by the name of its outcome. Refused again, it is
@@ -146,6 +161,12 @@ impl Metrics {
     pub fn cache_bypass(&self, cache_type: CacheType, reason: &'static str) {
         let labels = BypassLabels { cache_type, reason };
         self.instruments.cache_bypasses.get_or_create(&labels).inc();
+    }
+
+    /// Counts one loaded answer that the cache refused to keep, because its owner was invalidated
+    /// while it was loaded.
+    pub fn cache_fill_refused(&self, cache_type: CacheType) {
+        self.instruments.cache_refused_fills.get_or_create(&CacheLabels { cache_type }).inc();
     }
 
     /// Counts one error of the consumer: a poll, a commit or a group that had to be tried again.
@@ -210,15 +231,18 @@ impl Metrics {
         self.instruments.log_lines_lost.inc_by(count);
     }
 
-    /// Everything counted so far, as `OpenMetrics` text.
+    /// Everything counted so far.
     ///
     /// # Errors
     ///
     /// Only what a metric's own encoder refuses, which none here does.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
+    pub fn encode(&self, format: Exposition) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.instruments.registry)?;
-        Ok(page)
+        Ok(match format {
+            Exposition::OpenMetrics => page,
+            Exposition::Text => exposition::text_of(&page),
+        })
     }
 }
 
@@ -266,7 +290,17 @@ impl Instruments {
                 "cache_pending_drops",
                 "Owners that wait for their drop to be confirmed",
             ),
-            dead_letters: add(&mut registry, "dead_letters", "Refused records kept"),
+            cache_refused_fills: add(
+                &mut registry,
+                "cache_refused_fills",
+                "Loaded answers not cached, because their owner was invalidated meanwhile",
+            ),
+            dead_letters: add(&mut registry, "dead_letters", "Dead letters in the database"),
+            dead_letters_total: add(
+                &mut registry,
+                "dead_letters_total",
+                "Refused records kept as dead letters",
+            ),
             dead_letters_replayed: add(
                 &mut registry,
                 "dead_letters_replayed",
@@ -355,6 +389,7 @@ mod tests {
     fn names_and_labels_are_what_dashboards_expect() {
         let metrics = Metrics::new();
         let topic = "huleedu.batch.essays.registered.v1";
+        let outgoing = "huleedu.ras.batch.results.ready.v1";
         let counting = metrics.clone();
         counting.request("/a/{id}", "GET", 200, Duration::from_millis(2));
         counting.message_processed(topic, Outcome::Applied);
@@ -367,6 +402,8 @@ mod tests {
         counting.cache_hit(CacheType::BatchStatus);
         counting.cache_miss(CacheType::UserBatches);
         counting.cache_bypass(CacheType::UserBatches, "store_away");
+        counting.cache_fill_refused(CacheType::UserBatches);
+        counting.set_dead_letters(9);
         counting.consumer_error();
         counting.cache_dropped(7);
         counting.cache_drop_failed();
@@ -374,12 +411,14 @@ mod tests {
         counting.applied_in(Duration::from_millis(4), 7);
         counting.event_lag(Duration::from_secs(30));
         counting.removed(Kept::Inbox, 5);
-        counting.outbox_published(topic, Duration::from_millis(3));
-        counting.outbox_send_failed(topic, "refused");
+        counting.outbox_published(outgoing, Duration::from_millis(3));
+        counting.outbox_send_failed(outgoing, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
         counting.log_lines_lost(2);
 
-        let page = metrics.encode().unwrap();
+        let page = metrics.encode(Exposition::Text).unwrap();
+        let open_metrics = metrics.encode(Exposition::OpenMetrics).unwrap();
+        let untouched = Metrics::new().encode(Exposition::Text).unwrap();
         let route = r#"endpoint="/a/{id}",method="GET""#;
         for line in [
             &*format!(r#"ras_api_requests_total{{{route},status_code="200"}} 1"#),
@@ -390,6 +429,8 @@ mod tests {
             r#"ras_event_type_mismatches_total{topic="huleedu.essay.spellcheck.results.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 1"#,
             r#"ras_event_type_mismatches_total{topic="huleedu.batch.essays.registered.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 0"#,
             &format!(r#"ras_dead_letters_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            "ras_dead_letters 9",
+            r#"ras_cache_refused_fills_total{cache_type="user_batches"} 1"#,
             r#"ras_dead_letters_replayed_total{outcome="refused"} 1"#,
             r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,
             r#"ras_cache_misses_total{cache_type="user_batches"} 1"#,
@@ -403,14 +444,21 @@ mod tests {
             "ras_group_events_sum 7.0",
             "ras_event_lag_seconds_count 1",
             r#"ras_removed_total{what="inbox"} 5"#,
-            &format!(r#"ras_outbox_published_total{{topic="{topic}"}} 1"#),
-            &format!(r#"ras_outbox_send_failures_total{{topic="{topic}",reason="refused"}} 1"#),
+            &format!(r#"ras_outbox_published_total{{topic="{outgoing}"}} 1"#),
+            &format!(r#"ras_outbox_send_failures_total{{topic="{outgoing}",reason="refused"}} 1"#),
             "ras_outbox_unpublished 4",
             "ras_outbox_oldest_age_seconds 1.5",
             "ras_outbox_delay_seconds_count 1",
             "ras_log_lines_lost_total 2",
         ] {
             assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
+            assert!(open_metrics.lines().any(|got| got == line), "no line {line}\n{open_metrics}");
+            let (series, _) = line.rsplit_once(' ').unwrap();
+            let is_counter = series.split('{').next().unwrap().ends_with("_total");
+            let zero = format!("{series} 0");
+            // The route of this test is none of ours.
+            let is_preset = series.contains("/a/") || untouched.lines().any(|got| got == zero);
+            assert!(!is_counter || is_preset, "not there from the start: {series}");
         }
     }
 }

@@ -12,15 +12,13 @@ use axum::response::Response;
 use tracing::Instrument as _;
 
 use super::ApiState;
+use crate::metrics::NO_ROUTE;
 
 const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// Longest correlation id that is taken over, in characters: a uuid three times over. Anything
 /// longer would be written into every log line.
 pub const CORRELATION_ID_CHARS_MAX: usize = 128;
-
-/// What a request that met no route is counted as.
-const NO_ROUTE: &str = "unmatched";
 
 /// Runs the request inside its span, then counts it and echoes its correlation id.
 pub(super) async fn surround(
@@ -72,6 +70,7 @@ fn method_label(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::DELETE => "DELETE",
         _ => "OTHER",
     }
 }

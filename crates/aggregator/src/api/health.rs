@@ -27,8 +27,16 @@ pub(super) async fn live() -> Response {
     #[derive(Serialize)]
     struct Live {
         status: &'static str,
+        service: &'static str,
+        version: &'static str,
+        message: &'static str,
     }
-    uncached(Json(Live { status: "ok" }))
+    uncached(Json(Live {
+        status: "healthy",
+        service: results::SOURCE_SERVICE,
+        version: env!("CARGO_PKG_VERSION"),
+        message: "the process runs; /readyz tells whether it can answer",
+    }))
 }
 
 /// 200 if the database answers and no finding blocks readiness, else 503; the body has the state of

@@ -1,27 +1,33 @@
-//! `GET /metrics`: what the service has counted, as OpenMetrics text, without authentication.
+//! `GET /metrics`: what the service has counted, in the format that `Accept` prefers, without
+//! authentication.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
 use super::ApiState;
+use crate::metrics::Exposition;
 use crate::problem::Problem;
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
 /// Answers with every metric.
-pub(super) async fn read(State(state): State<Arc<ApiState>>) -> Result<Response, Problem> {
+pub(super) async fn read(
+    State(state): State<Arc<ApiState>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let format = Exposition::negotiate(accept);
     // The cache repeats unconfirmed drops by itself, so only it knows the number of now.
     state.metrics.set_cache_pending_drops(state.cache.pending_drops());
-    let page = state.metrics.encode().map_err(|error| {
+    let page = state.metrics.encode(format).map_err(|error| {
         tracing::error!(%error, "encode the metrics");
         Problem::internal()
     })?;
     let mut response = page.into_response();
-    response.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }

@@ -11,13 +11,11 @@ use super::type_mismatches::TypeMismatches;
 use crate::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NO_TOPIC};
 use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, Place, StoreError};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);
-/// What records are counted under whose topic is not one of ours.
-const NO_TOPIC: &str = "unknown";
 
 /// A record as it came in.
 #[derive(Clone, Debug)]

@@ -6,6 +6,11 @@ use std::fmt;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
+/// Why an answer was loaded past the cache.
+pub const BYPASS_REASONS: [&str; 3] = ["pending_drop", "store_away", "store_failed"];
+/// Why an outgoing event is not known to have arrived.
+pub const SEND_FAILURE_REASONS: [&str; 3] = ["unavailable", "no_topic", "refused"];
+
 /// What became of an event that was understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {

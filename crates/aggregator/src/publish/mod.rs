@@ -73,3 +73,19 @@ fn age(now: Timestamp, then: Timestamp) -> Duration {
     let micros = now.unix_micros().saturating_sub(then.unix_micros());
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PublishError;
+
+    #[test]
+    fn every_reason_of_a_failure_is_counted_from_the_start() {
+        let source = || "planted".into();
+        let errors = [
+            PublishError::Unavailable { source: source() },
+            PublishError::NoTopic { source: source() },
+            PublishError::Refused { source: source() },
+        ];
+        assert_eq!(errors.map(|error| error.reason()), crate::metrics::SEND_FAILURE_REASONS);
+    }
+}

@@ -233,7 +233,7 @@ async fn hits_misses_bypasses_and_drops_are_counted() {
     app.get(STATUS).await;
     for (metric, want) in [
         (r#"ras_cache_hits_total{cache_type="user_batches"}"#, Some(2.0)),
-        (r#"ras_cache_hits_total{cache_type="batch_status"}"#, None),
+        (r#"ras_cache_hits_total{cache_type="batch_status"}"#, Some(0.0)),
         (r#"ras_cache_misses_total{cache_type="user_batches"}"#, Some(1.0)),
         (r#"ras_cache_misses_total{cache_type="batch_status"}"#, Some(2.0)),
         (r#"ras_cache_bypasses_total{cache_type="batch_status",reason="store_failed"}"#, Some(1.0)),

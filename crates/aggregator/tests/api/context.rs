@@ -105,15 +105,6 @@ async fn the_time_of_a_request_is_recorded() {
 }
 
 #[tokio::test]
-async fn the_metrics_are_open_metrics_text() {
-    let app = App::new();
-    let page = app.get("/metrics").await;
-    let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert_eq!(page.header("content-type"), format);
-    assert!(page.body.ends_with(b"# EOF\n"));
-}
-
-#[tokio::test]
 async fn every_log_line_has_the_correlation_id_and_the_cause_but_no_id_of_a_person() {
     let app = App::new();
     for (mood, cause) in [

@@ -22,7 +22,11 @@ async fn alive_means_no_more_than_that() {
     app.store.set_away(true);
     let answer = anonymous(&app, "/healthz").await;
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.body, r#"{"status":"ok"}"#);
+    let health = answer.json();
+    assert_eq!(health["status"], "healthy");
+    assert_eq!(health["service"], "result_aggregator_service");
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    assert!(!health["message"].as_str().unwrap().is_empty());
     assert_eq!(answer.header("cache-control"), "no-store");
 }
 

@@ -13,6 +13,7 @@ mod health;
 mod ids;
 mod lists;
 mod log;
+mod metrics;
 mod routes;
 mod server;
 mod status;

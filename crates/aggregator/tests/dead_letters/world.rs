@@ -144,14 +144,14 @@ impl World {
         letters[0]["id"].as_u64().unwrap()
     }
 
-    /// The value of one line of `/metrics`, 0 if there is none.
+    /// The sum of the lines of `/metrics` that begin so.
     pub(crate) async fn metric(&self, line_start: &str) -> f64 {
         let request = Request::builder().uri("/metrics").body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let page = String::from_utf8(body.to_vec()).unwrap();
-        let line = page.lines().find(|line| line.starts_with(line_start));
-        line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        let lines = page.lines().filter(|line| line.starts_with(line_start));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// Does behind the service's back what no service does.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::clock::Clock;
-use aggregator::metrics::Metrics;
+use aggregator::metrics::{Exposition, Metrics};
 use aggregator::publish::{Relay, RelayOptions};
 use results::Timestamp;
 use tokio::task::JoinHandle;
@@ -78,7 +78,7 @@ impl Running {
 
     /// One line of the metrics.
     pub(crate) fn metric(&self, line_start: &str) -> u64 {
-        let page = self.metrics.encode().unwrap();
+        let page = self.metrics.encode(Exposition::Text).unwrap();
         let line = page.lines().find(|line| line.starts_with(line_start));
         line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }

@@ -261,7 +261,7 @@ async fn metrics_keep_their_names() {
         assert!(text.contains(part), "{part} in {text}");
     }
     let health: Value = service.client.get("/healthz").await.unwrap().json().await.unwrap();
-    assert_eq!(health["status"], "ok");
+    assert_eq!(health["status"], "healthy");
     let limit = Duration::from_secs(1);
     tokio::time::timeout(limit, service.client.get("/readyz")).await.unwrap().unwrap();
 }

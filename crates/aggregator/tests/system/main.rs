@@ -14,6 +14,7 @@ mod lifecycle;
 mod lives;
 mod load;
 mod malformed;
+mod metrics;
 mod outage;
 mod output;
 mod publish;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use testkit::{Process, Redis};
 
@@ -182,18 +182,27 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Response, reqwest::Error> {
+        self.send(Method::GET, path).await
+    }
+
+    /// A request without a body that is answered, whatever the answer is.
+    pub(crate) async fn request(&self, method: Method, path: &str) -> Response {
+        self.send(method, path).await.expect("an answer")
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Result<Response, reqwest::Error> {
         self.http
-            .get(format!("{}{path}", self.base))
+            .request(method, format!("{}{path}", self.base))
             .header("X-Internal-API-Key", KEY)
             .header("X-Service-ID", "bff-teacher-service")
             .send()
             .await
     }
 
-    /// The value of one line of `/metrics`, 0 if there is none.
+    /// The sum of the lines of `/metrics` that begin so.
     pub(crate) async fn metric(&self, line_start: &str) -> f64 {
         let text = self.get("/metrics").await.expect("metrics").text().await.expect("a text");
-        let line = text.lines().find(|line| line.starts_with(line_start));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        let lines = text.lines().filter(|line| line.starts_with(line_start));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }

@@ -6,15 +6,17 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
+use crate::health::Health;
 use crate::metrics::Metrics;
 
 pub(super) struct Context {
     metrics: Metrics,
+    health: Health,
 }
 
 impl Context {
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+    pub(super) fn new(metrics: Metrics, health: Health) -> Self {
+        Self { metrics, health }
     }
 }
 
@@ -42,7 +44,10 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Assign(list) => tracing::info!(partitions = list.count(), "assigned"),
+            Rebalance::Assign(list) => {
+                self.health.consumer_assigned();
+                tracing::info!(partitions = list.count(), "assigned");
+            }
             Rebalance::Revoke(list) => tracing::info!(partitions = list.count(), "revoked"),
             Rebalance::Error(error) => {
                 self.metrics.consumer_error();

@@ -90,11 +90,11 @@ impl KafkaConsumer {
         health: Health,
     ) -> Result<Self, KafkaError> {
         let topics: Vec<_> = EventKind::ALL.iter().map(|kind| kind.topic()).collect();
-        let context = Context::new(metrics.clone());
+        let context = Context::new(metrics.clone(), health.clone());
+        health.set_consumer(ConsumerState::Starting);
         let consumer: StreamConsumer<Context> =
             client_config(options).create_with_context(context)?;
         consumer.subscribe(&topics)?;
-        health.set_consumer(ConsumerState::Starting);
         Ok(Self {
             consumer: Arc::new(consumer),
             intake,

@@ -1,0 +1,112 @@
+//! Which series there are before anything is counted.
+//!
+//! A rate over a counter that appears with its first event misses that event, and an alert on a
+//! series that is not there never fires. So every series of a fixed set stands at 0 from the start.
+
+use results::{AnnouncementKind, EventKind, RefusalCode};
+
+use super::Instruments;
+use super::labels::{
+    BYPASS_REASONS, BypassLabels, CacheLabels, CacheType, Kept, KeptLabels, Outcome,
+    ProcessedLabels, RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels,
+    SEND_FAILURE_REASONS, SendFailureLabels, TopicLabels,
+};
+
+/// What records are counted under whose topic is not one of ours.
+pub const NO_TOPIC: &str = "unknown";
+/// What a request that met no route is counted as.
+pub const NO_ROUTE: &str = "unmatched";
+
+/// Every route with its methods, and the statuses that it commonly answers with.
+const ROUTES: [(&str, &[&str], &[u16]); 15] = [
+    ("/internal/v1/batches/{batch_id}/status", READ, INTERNAL),
+    ("/internal/v1/batches/user/{user_id}", READ, INTERNAL),
+    ("/internal/v1/events", &["POST"], &[200, 400, 401, 413, 415, 422, 500, 503, 507]),
+    ("/internal/v1/dead-letters", READ, INTERNAL),
+    ("/internal/v1/dead-letters/{id}", &["GET", "DELETE"], INTERNAL),
+    ("/internal/v1/dead-letters/{id}/replay", &["POST"], INTERNAL),
+    ("/internal/v1/outbox", READ, INTERNAL),
+    // Nothing is there; each takes what has no route of its own.
+    ("/internal/v1/batches//status", READ, &[400, 401]),
+    ("/internal/v1/batches/user/", READ, &[400, 401]),
+    ("/internal/v1", READ, &[401, 404]),
+    ("/internal/v1/", READ, &[401, 404]),
+    ("/internal/v1/{*rest}", READ, &[401, 404]),
+    ("/healthz", READ, &[200]),
+    ("/readyz", READ, &[200, 503]),
+    ("/metrics", READ, &[200, 500]),
+];
+const READ: &[&str] = &["GET"];
+const INTERNAL: &[u16] = &[200, 304, 400, 401, 404, 500, 503];
+
+/// Makes every series of a fixed set.
+pub(super) fn preset(instruments: &Instruments) {
+    requests(instruments);
+    records(instruments);
+    cache(instruments);
+    outbox(instruments);
+    for what in [Kept::Inbox, Kept::Outbox, Kept::DeadLetters] {
+        let _ = instruments.removed.get_or_create(&KeptLabels { what });
+    }
+}
+
+fn requests(instruments: &Instruments) {
+    let one = |endpoint: &str, method, statuses: &[u16]| {
+        let labels = RouteLabels { endpoint: endpoint.to_owned(), method };
+        let _ = instruments.api_request_duration.get_or_create(&labels);
+        for &status_code in statuses {
+            let labels = RequestLabels { endpoint: endpoint.to_owned(), method, status_code };
+            let _ = instruments.api_requests.get_or_create(&labels);
+        }
+    };
+    for (endpoint, methods, statuses) in ROUTES {
+        for method in methods {
+            one(endpoint, method, statuses);
+        }
+    }
+    one(NO_ROUTE, "GET", &[404]);
+}
+
+fn records(instruments: &Instruments) {
+    let topics = EventKind::ALL.iter().map(|kind| kind.topic());
+    for topic in topics.clone() {
+        for outcome in [Outcome::Applied, Outcome::Duplicate] {
+            let labels = ProcessedLabels { topic, outcome };
+            let _ = instruments.messages_processed.get_or_create(&labels);
+        }
+    }
+    for topic in topics.chain([NO_TOPIC]) {
+        for code in RefusalCode::ALL {
+            let labels = RefusedLabels { topic, error_type: code.as_str() };
+            let _ = instruments.invalid_messages.get_or_create(&labels);
+            let _ = instruments.dead_letters_total.get_or_create(&labels);
+        }
+    }
+    for outcome in ["applied", "duplicate", "refused"] {
+        let _ = instruments.dead_letters_replayed.get_or_create(&ReplayedLabels { outcome });
+    }
+}
+
+fn cache(instruments: &Instruments) {
+    for cache_type in [CacheType::BatchStatus, CacheType::UserBatches] {
+        let labels = CacheLabels { cache_type };
+        let _ = instruments.cache_hits.get_or_create(&labels);
+        let _ = instruments.cache_misses.get_or_create(&labels);
+        let _ = instruments.cache_refused_fills.get_or_create(&labels);
+        for reason in BYPASS_REASONS {
+            let labels = BypassLabels { cache_type, reason };
+            let _ = instruments.cache_bypasses.get_or_create(&labels);
+        }
+    }
+}
+
+fn outbox(instruments: &Instruments) {
+    for kind in AnnouncementKind::ALL {
+        let topic = kind.as_str();
+        let _ = instruments.outbox_published.get_or_create(&TopicLabels { topic: topic.into() });
+        for reason in SEND_FAILURE_REASONS {
+            let labels = SendFailureLabels { topic: topic.into(), reason };
+            let _ = instruments.outbox_send_failures.get_or_create(&labels);
+        }
+    }
+}
