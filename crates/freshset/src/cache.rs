@@ -143,7 +143,7 @@ pub struct InvalidateError(#[from] StoreError);
 impl InvalidateError {
     /// Whether the store itself seems to be away, so that no other drop would fare better.
     pub(crate) fn is_outage(&self) -> bool {
-        matches!(self.0, StoreError::Timeout { .. } | StoreError::Unreachable { .. })
+        self.0.is_outage()
     }
 }
 
@@ -263,9 +263,9 @@ impl Cache {
         self.core.pending.count()
     }
 
-    /// Whether the store answered lately. True before the first read.
+    /// Whether the store can be reached and has answered lately.
     pub fn is_connected(&self) -> bool {
-        self.core.breaker.is_closed()
+        self.core.breaker.is_closed() && self.core.store.is_connected()
     }
 }
 
@@ -359,6 +359,10 @@ impl Core {
         let mut bytes = [0; 4];
         let drawn = self.random.fill(&mut bytes);
         drawn.map_or(0, |()| u32::from_be_bytes(bytes))
+    }
+
+    pub(crate) fn random(&self) -> &dyn Random {
+        &*self.random
     }
 
     pub(crate) async fn invalidate(&self, owner: &Owner) -> Result<Dropped, InvalidateError> {

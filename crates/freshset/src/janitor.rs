@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use crate::backoff::Backoff;
 use crate::cache::Core;
 use crate::scope::Owner;
 use crate::store::{Store, Trimmed};
@@ -17,7 +18,7 @@ use crate::store::{Store, Trimmed};
 const CHORES_MAX: usize = 1024;
 /// Samples that one fill may cause to be trimmed, so that a busy owner does not hold up the others.
 const TRIM_ROUNDS_MAX: u32 = 16;
-/// Waits between two attempts to drop what could not be dropped: doubling, from and to.
+/// Waits between two attempts to repeat unconfirmed invalidations: doubling, from and to.
 const REDROP_WAIT_MIN: Duration = Duration::from_millis(50);
 const REDROP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Owners dropped again at a time.
@@ -103,12 +104,12 @@ async fn trim(store: &dyn Store, owner: &Owner) {
 
 /// Repeats the drops that were not confirmed until all are.
 pub(crate) async fn redrop(core: Weak<Core>) {
-    let mut wait = REDROP_WAIT_MIN;
+    let mut backoff = Backoff::between(REDROP_WAIT_MIN, REDROP_WAIT_MAX);
     loop {
         let Some(core) = core.upgrade() else { return };
         let owners = core.pending.some(REDROP_BATCH);
         if owners.is_empty() {
-            wait = REDROP_WAIT_MIN;
+            backoff.reset();
             // Waits on a part of the core, so that an idle janitor does not keep a cache alive.
             let pending = core.pending.clone();
             let closed = core.closed.clone();
@@ -127,10 +128,10 @@ pub(crate) async fn redrop(core: Weak<Core>) {
                 }
             }
         }
+        let wait = failed.then(|| backoff.next_wait(core.random()));
         drop(core);
-        if failed {
+        if let Some(wait) = wait {
             sleep(wait).await;
-            wait = (wait * 2).min(REDROP_WAIT_MAX);
         }
     }
 }

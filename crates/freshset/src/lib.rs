@@ -70,6 +70,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod backoff;
 mod breaker;
 mod cache;
 mod clock;

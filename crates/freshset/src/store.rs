@@ -85,6 +85,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Looks at a sample of the index and removes the members whose page is gone.
     async fn trim(&self, owner: &Owner) -> Result<Trimmed, StoreError>;
+
+    /// Whether the store can be reached, as far as it knows without asking.
+    fn is_connected(&self) -> bool {
+        true
+    }
 }
 
 /// What a look-up found.
@@ -177,7 +182,8 @@ pub struct Trimmed {
     pub dead: u64,
 }
 
-/// Why a store gave no answer, sorted by what the caller does next.
+/// Why a store gave no answer, sorted by what the caller does next: read past the cache, or repeat the
+/// invalidation. [`StoreError::is_outage`] tells whether another call would fare better.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -198,8 +204,42 @@ pub enum StoreError {
         /// The client's error.
         source: BoxError,
     },
-    /// The server answered with an error: a right is missing, memory is full, a slot is moving.
-    /// Repeating may help after an operator did something.
+    /// The server is a replica, or a node that does not own the key, so nothing may be read from it.
+    /// A new connection is being made.
+    #[error("{store} is not the primary of this key")]
+    NotPrimary {
+        /// Which store.
+        store: &'static str,
+        /// What the server said.
+        source: BoxError,
+    },
+    /// The server serves nobody now: it loads its data, or a script keeps it busy. That ends by
+    /// itself.
+    #[error("{store} does not serve commands now")]
+    NotReady {
+        /// Which store.
+        store: &'static str,
+        /// The server's answer.
+        source: BoxError,
+    },
+    /// The login was refused, or a right is missing. An operator must change something.
+    #[error("{store} refused the login or a right")]
+    Unauthorized {
+        /// Which store.
+        store: &'static str,
+        /// The server's answer.
+        source: BoxError,
+    },
+    /// The server has no memory left and may not evict anything: it stores nothing new. Reads of
+    /// what is there, and invalidations, go on.
+    #[error("{store} is out of memory")]
+    OutOfMemory {
+        /// Which store.
+        store: &'static str,
+        /// The server's answer.
+        source: BoxError,
+    },
+    /// The server answered with another error. It concerns this command.
     #[error("{store} refused the command")]
     Rejected {
         /// Which store.
@@ -207,7 +247,8 @@ pub enum StoreError {
         /// The server's answer.
         source: BoxError,
     },
-    /// The answer is not of the expected form: another program writes to these keys.
+    /// The answer, or a key, is not of the expected form: another program writes to these keys. It
+    /// concerns this owner.
     #[error("{store} answered something else than {expected}")]
     Unexpected {
         /// Which store.
@@ -218,4 +259,22 @@ pub enum StoreError {
     /// The source of randomness failed; nothing was sent.
     #[error("no random bytes")]
     Random(#[source] BoxError),
+}
+
+impl StoreError {
+    /// Whether the store as a whole gives no answers, so that another call would fare no better.
+    /// Else the store answered, and the error concerns this call or this owner.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::NotPrimary { .. }
+            | Self::NotReady { .. }
+            | Self::Unauthorized { .. } => true,
+            Self::OutOfMemory { .. }
+            | Self::Rejected { .. }
+            | Self::Unexpected { .. }
+            | Self::Random(_) => false,
+        }
+    }
 }

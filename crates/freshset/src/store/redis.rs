@@ -2,20 +2,22 @@
 //!
 //! Talks to the primary only: a page from a replica could be older than a drop. Sends no `KEYS`, no
 //! `SCAN` and nothing else that costs more than the owner it is about; [`ACL_COMMANDS`] is all its
-//! user needs. Retries nothing by itself, except loading a script that the server lost.
+//! user needs. Retries nothing by itself, except loading a script that the server lost; connects again
+//! by itself (`connection.rs`).
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
+use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation};
 
 use crate::entry;
 use crate::mutant::{Mutant, Planted};
+use crate::random::{OsRandom, Random};
 use crate::scope::{EntryKey, Namespace, Owner};
 use crate::store::{
     Dropped, FillOutcome, Filled, Lookup, Page, REAP_PAGES_MAX, Reaped, Store, StoreError,
@@ -24,9 +26,13 @@ use crate::store::{
 use crate::token::{Nonce, Token};
 use crate::ttl::Lifetimes;
 
+mod connection;
+mod error;
 mod keys;
 mod scripts;
 
+pub use connection::ROLE_CHECK_INTERVAL;
+use connection::{Connection, Dialer};
 use keys::Keys;
 use scripts::Scripts;
 
@@ -53,8 +59,10 @@ pub struct RedisOptions {
     pub command_timeout: Duration,
     /// Limit of a drop. Longer, since giving up a drop costs more than waiting for it.
     pub drop_timeout: Duration,
-    /// Limit of one attempt to connect.
+    /// Limit of one attempt to connect, handshake included.
     pub connect_timeout: Duration,
+    /// The source of the jitter in the waits between attempts to connect.
+    pub random: Arc<dyn Random>,
 }
 
 impl RedisOptions {
@@ -65,6 +73,7 @@ impl RedisOptions {
             command_timeout: Duration::from_millis(100),
             drop_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_millis(500),
+            random: Arc::new(OsRandom),
         }
     }
 }
@@ -76,7 +85,7 @@ pub struct RedisUrlError(#[source] RedisError);
 
 /// See the [module](self).
 pub struct RedisStore {
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
     scripts: Scripts,
     options: RedisOptions,
@@ -84,8 +93,8 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Prepares a connection; it is made when first needed, and again whenever it was lost. So a
-    /// server that is away does not keep a program from starting.
+    /// Begins to connect in the background, and connects again whenever the connection is lost or is
+    /// not the right one. So a server that is unavailable does not keep a program from starting.
     ///
     /// Must be called inside a tokio runtime.
     ///
@@ -100,16 +109,22 @@ impl RedisStore {
         let quiet = info.redis_settings().clone().set_skip_set_lib_name();
         let info = info.set_redis_settings(quiet);
         let client = Client::open(info).map_err(RedisUrlError)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(options.connect_timeout))
-            .set_response_timeout(Some(options.drop_timeout.max(options.command_timeout)))
-            .set_number_of_retries(1)
-            .set_pipeline_buffer_size(1024);
-        let connection =
-            ConnectionManager::new_lazy_with_config(client, config).map_err(RedisUrlError)?;
+        let connection = Connection::open(Dialer {
+            client,
+            connect_timeout: options.connect_timeout,
+            response_timeout: options.drop_timeout.max(options.command_timeout),
+            random: Arc::clone(&options.random),
+        });
         let planted = Planted::default();
         let keys = Keys::new(options.namespace.clone());
         Ok(Self { connection, keys, scripts: Scripts::new(planted), options, planted })
+    }
+
+    /// Waits for a connection other than the one of this number; gives its number. Connections are
+    /// counted from 1, so 0 waits for any. It may be to another
+    /// server than the one before.
+    pub async fn next_connection(&self, seen: u64) -> u64 {
+        self.connection.next_number(seen).await
     }
 
     /// The same store with a planted mistake.
@@ -121,17 +136,34 @@ impl RedisStore {
         self
     }
 
-    async fn command<T>(
+    /// Sends a command, and gives it the time of one.
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let limit = self.options.command_timeout;
+        within(limit, async {
+            let mut link = self.connection.link().await?;
+            let answer = command.query_async(&mut link.connection).await;
+            self.connection.settle(&link, answer, limit)
+        })
+        .await
+    }
+
+    /// Runs a script, and loads it first if the server does not have it.
+    async fn invoke<T: FromRedisValue>(
         &self,
-        call: impl Future<Output = RedisResult<T>>,
+        call: &ScriptInvocation<'_>,
+        limit: Duration,
     ) -> Result<T, StoreError> {
-        within(self.options.command_timeout, call).await
+        within(limit, async {
+            let mut link = self.connection.link().await?;
+            let answer = call.invoke_async(&mut link.connection).await;
+            self.connection.settle(&link, answer, limit)
+        })
+        .await
     }
 
     /// A sample of the members of a SET, each at most once.
     async fn sample(&self, set: &str, count: usize) -> Result<Vec<String>, StoreError> {
-        let command = redis::cmd("SRANDMEMBER").arg(set).arg(count).take();
-        self.command(command.query_async(&mut self.connection.clone())).await
+        self.query(redis::cmd("SRANDMEMBER").arg(set).arg(count)).await
     }
 
     fn page_keys<'a>(&'a self, owner: &'a Owner, members: &'a [String]) -> Vec<String> {
@@ -141,11 +173,9 @@ impl RedisStore {
     /// Mutant: what a cache does that has an index and no generation.
     async fn smembers_then_del(&self, owner: &Owner) -> Result<Dropped, StoreError> {
         let index = self.keys.index(owner);
-        let mut connection = self.connection.clone();
-        let list = redis::cmd("SMEMBERS").arg(&index).take();
-        let members: Vec<String> = self.command(list.query_async(&mut connection)).await?;
-        let delete = redis::cmd("DEL").arg(&index).arg(self.page_keys(owner, &members)).take();
-        let _: u64 = self.command(delete.query_async(&mut connection)).await?;
+        let members: Vec<String> = self.query(redis::cmd("SMEMBERS").arg(&index)).await?;
+        let pages = self.page_keys(owner, &members);
+        let _: u64 = self.query(redis::cmd("DEL").arg(&index).arg(pages)).await?;
         Ok(Dropped { pages: members.len() as u64 })
     }
 }
@@ -155,10 +185,8 @@ impl Store for RedisStore {
     async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, StoreError> {
         let page = self.keys.page(owner, key);
         let generation = self.keys.generation(owner);
-        let command = redis::cmd("MGET").arg(page).arg(generation).take();
-        let mut connection = self.connection.clone();
         let (stored, generation): (Option<Vec<u8>>, Option<Vec<u8>>) =
-            self.command(command.query_async(&mut connection)).await?;
+            self.query(redis::cmd("MGET").arg(page).arg(generation)).await?;
 
         let token = generation.map(|bytes| parse_token(&bytes)).transpose()?;
         let Some(stored) = stored else { return Ok(Lookup::Miss(token)) };
@@ -182,7 +210,7 @@ impl Store for RedisStore {
         call.key(self.keys.generation(owner))
             .arg(nonce.as_str())
             .arg(milliseconds(lifetimes.generation));
-        let token: Vec<u8> = self.command(call.invoke_async(&mut self.connection.clone())).await?;
+        let token: Vec<u8> = self.invoke(&call, self.options.command_timeout).await?;
         parse_token(&token)
     }
 
@@ -200,7 +228,7 @@ impl Store for RedisStore {
             .arg(milliseconds(page.lifetimes.generation))
             .arg(page.pages_max);
         let (outcome, members, garbage): (u8, u64, u8) =
-            self.command(call.invoke_async(&mut self.connection.clone())).await?;
+            self.invoke(&call, self.options.command_timeout).await?;
         let garbage = garbage == 1;
         match outcome {
             0 => Ok(Filled::refused()),
@@ -226,8 +254,7 @@ impl Store for RedisStore {
             .key(self.keys.heap(owner, heap.as_str()))
             .arg(heap.as_str())
             .arg(milliseconds(lifetimes.index));
-        let mut connection = self.connection.clone();
-        let pages = within(self.options.drop_timeout, call.invoke_async(&mut connection)).await?;
+        let pages = self.invoke(&call, self.options.drop_timeout).await?;
         Ok(Dropped { pages })
     }
 
@@ -236,16 +263,14 @@ impl Store for RedisStore {
         let Some(name) = self.sample(&heaps, 1).await?.pop() else { return Ok(Reaped::default()) };
         let heap = self.keys.heap(owner, &name);
         let members = self.sample(&heap, REAP_PAGES_MAX).await?;
-        let mut connection = self.connection.clone();
         if members.is_empty() {
-            let command = redis::cmd("SREM").arg(&heaps).arg(&name).take();
-            let _: u64 = self.command(command.query_async(&mut connection)).await?;
+            let _: u64 = self.query(redis::cmd("SREM").arg(&heaps).arg(&name)).await?;
             return Ok(Reaped { pages: 0, more: true });
         }
         let mut call = self.scripts.reap.prepare_invoke();
         call.key(self.keys.generation(owner)).key(&heap);
         call.key(self.page_keys(owner, &members)).arg(&members);
-        let pages = self.command(call.invoke_async(&mut connection)).await?;
+        let pages = self.invoke(&call, self.options.command_timeout).await?;
         Ok(Reaped { pages, more: true })
     }
 
@@ -257,8 +282,12 @@ impl Store for RedisStore {
         }
         let mut call = self.scripts.trim.prepare_invoke();
         call.key(&index).key(self.page_keys(owner, &members)).arg(&members);
-        let dead = self.command(call.invoke_async(&mut self.connection.clone())).await?;
+        let dead = self.invoke(&call, self.options.command_timeout).await?;
         Ok(Trimmed { sampled: members.len() as u64, dead })
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection.is_connected()
     }
 }
 
@@ -274,27 +303,10 @@ fn tcp_settings() -> TcpSettings {
 /// Waits for a command, and for the connection it may need first, at most this long.
 async fn within<T>(
     limit: Duration,
-    call: impl Future<Output = RedisResult<T>>,
+    call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(outcome) => outcome.map_err(|error| classify(error, limit)),
-        Err(_) => Err(StoreError::Timeout { store: NAME, waited: limit }),
-    }
-}
-
-fn classify(error: RedisError, limit: Duration) -> StoreError {
-    if error.is_timeout() {
-        return StoreError::Timeout { store: NAME, waited: limit };
-    }
-    match error.kind() {
-        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
-            StoreError::Rejected { store: NAME, source: error.into() }
-        }
-        ErrorKind::UnexpectedReturnType => {
-            StoreError::Unexpected { store: NAME, expected: "a value of another type" }
-        }
-        _ => StoreError::Unreachable { store: NAME, source: error.into() },
-    }
+    let outcome = tokio::time::timeout(limit, call).await;
+    outcome.unwrap_or(Err(StoreError::Timeout { store: NAME, waited: limit }))
 }
 
 fn parse_token(bytes: &[u8]) -> Result<Token, StoreError> {

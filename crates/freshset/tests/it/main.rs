@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod fixtures;
+mod healing;
 mod interleavings;
 mod mutants;
 mod outage;

@@ -12,16 +12,16 @@ use testkit::{FaultProxy, Mode, Redis, eventually};
 use crate::fixtures::start_redis;
 
 /// How long a condition may take to come true before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-struct World {
-    cache: Cache,
+pub(crate) struct World {
+    pub(crate) cache: Cache,
     database: AtomicU64,
-    owner: Owner,
+    pub(crate) owner: Owner,
 }
 
 impl World {
-    fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         let namespace = Namespace::new("t").unwrap();
         let store = RedisStore::new(url, RedisOptions::new(namespace)).unwrap();
         Self {
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    async fn read(&self) -> (u64, Source) {
+    pub(crate) async fn read(&self) -> (u64, Source) {
         let key = EntryKey::new(["list"]).unwrap();
         let load = || async {
             let number = self.database.load(Ordering::SeqCst);
@@ -41,7 +41,7 @@ impl World {
         (std::str::from_utf8(&answer.bytes).unwrap().parse().unwrap(), answer.source)
     }
 
-    async fn wait_for_hit(&self) -> u64 {
+    pub(crate) async fn wait_for_hit(&self) -> u64 {
         eventually(PATIENCE, "a hit", || async {
             let (number, source) = self.read().await;
             (source == Source::Hit).then_some(number)
@@ -49,11 +49,11 @@ impl World {
         .await
     }
 
-    fn write(&self) -> u64 {
+    pub(crate) fn write(&self) -> u64 {
         self.database.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    async fn wait_for_no_pending_drop(&self) {
+    pub(crate) async fn wait_for_no_pending_drop(&self) {
         eventually(PATIENCE, "no pending drop", || async {
             (self.cache.pending_drops() == 0).then_some(())
         })

@@ -1,0 +1,241 @@
+//! A server that answers with an error, or is not the right one: nothing is taken from it, and
+//! nobody has to restart anything once it is mended. All on a real Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshset::store::redis::ROLE_CHECK_INTERVAL;
+use freshset::{BypassReason, Source};
+use testkit::{Redis, eventually, free_port};
+use tokio::task::JoinHandle;
+
+use crate::fixtures::{acl_user, start_redis};
+use crate::outage::{PATIENCE, World};
+
+async fn wait_until_unavailable(world: &World) {
+    eventually(PATIENCE, "the server to count as unavailable", || async {
+        world.read().await;
+        (!world.cache.is_connected()).then_some(())
+    })
+    .await;
+}
+
+/// Changes what is read, and sees that it is read past the server and not confirmed.
+async fn assert_unavailable(world: &World) -> u64 {
+    let number = world.write();
+    assert!(world.cache.invalidate(&world.owner).await.is_err(), "confirmed");
+    let (read, source) = world.read().await;
+    assert_eq!(read, number, "{source:?}");
+    assert!(matches!(source, Source::Bypass(_)), "{source:?}");
+    number
+}
+
+async fn assert_heals(world: &World, number: u64) {
+    world.wait_for_no_pending_drop().await;
+    assert_eq!(world.wait_for_hit().await, number);
+    assert!(world.cache.is_connected());
+}
+
+async fn cut_connections(redis: &Redis) {
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+}
+
+#[tokio::test]
+async fn password_rotated_then_restored_reconnects() {
+    let redis = start_redis().await;
+    let world = World::new(&redis.url());
+    world.wait_for_hit().await;
+    redis.cli(&["ACL", "SETUSER", "fresh", "resetpass", ">another"]).await;
+    cut_connections(&redis).await;
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    redis.cli(&["ACL", "SETUSER", "fresh", ">secret"]).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn password_set_after_the_first_attempt_reconnects() {
+    let redis = start_redis().await;
+    let url = format!("redis://:later@{}", redis.address());
+    let world = World::new(&url);
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    redis.cli(&["CONFIG", "SET", "requirepass", "later"]).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn password_required_then_removed_reconnects() {
+    let redis = start_redis().await;
+    let world = World::new(&redis.admin_url());
+    world.wait_for_hit().await;
+    redis.cli(&["CONFIG", "SET", "requirepass", "new"]).await;
+    redis.cli(&["--no-auth-warning", "-a", "new", "CLIENT", "KILL", "TYPE", "normal"]).await;
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    redis.cli(&["--no-auth-warning", "-a", "new", "CONFIG", "SET", "requirepass", ""]).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn first_connection_while_a_script_keeps_the_server_busy_is_made_once_it_ends() {
+    let redis = Arc::new(start_redis().await);
+    let script = keep_busy(&redis).await;
+    // To choose a database is refused meanwhile.
+    let world = World::new(&format!("{}/1", redis.url()));
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    redis.cli(&["SCRIPT", "KILL"]).await;
+    script.abort();
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn open_connection_serves_again_after_a_script_kept_the_server_busy() {
+    let redis = Arc::new(start_redis().await);
+    let world = World::new(&redis.url());
+    world.wait_for_hit().await;
+    let script = keep_busy(&redis).await;
+    let number = assert_unavailable(&world).await;
+    redis.cli(&["SCRIPT", "KILL"]).await;
+    script.abort();
+    assert_heals(&world, number).await;
+}
+
+/// Runs a script without an end, and waits until the server says so.
+async fn keep_busy(redis: &Arc<Redis>) -> JoinHandle<()> {
+    redis.cli(&["CONFIG", "SET", "busy-reply-threshold", "1"]).await;
+    let server = Arc::clone(redis);
+    let script = tokio::spawn(async move {
+        let client = redis::Client::open(server.admin_url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let endless = redis::cmd("EVAL").arg("while true do end").arg(0).take();
+        let _: redis::RedisResult<()> = endless.query_async(&mut connection).await;
+    });
+    let client = redis::Client::open(redis.admin_url()).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    eventually(PATIENCE, "a busy server", || async {
+        let get = redis::cmd("GET").arg("x").take();
+        let answer: redis::RedisResult<Option<String>> =
+            get.query_async(&mut connection.clone()).await;
+        answer.is_err_and(|error| error.code() == Some("BUSY")).then_some(())
+    })
+    .await;
+    script
+}
+
+#[tokio::test]
+async fn server_that_loads_its_data_is_bypassed_until_it_has() {
+    let redis = Arc::new(start_redis().await);
+    let world = World::new(&redis.url());
+    world.wait_for_hit().await;
+    redis.cli(&["DEBUG", "POPULATE", "4000"]).await;
+    redis.cli(&["CONFIG", "SET", "loading-process-events-interval-bytes", "1024"]).await;
+    redis.cli(&["CONFIG", "SET", "key-load-delay", "500"]).await;
+    let server = Arc::clone(&redis);
+    let reload = tokio::spawn(async move { server.cli(&["DEBUG", "RELOAD"]).await });
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    reload.await.unwrap();
+    assert_heals(&world, number).await;
+}
+
+/// Its primary cannot be reached, so it keeps its data and goes on serving it.
+async fn demote(redis: &Redis) {
+    redis.cli(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]).await;
+}
+
+async fn promote(redis: &Redis) {
+    redis.cli(&["REPLICAOF", "NO", "ONE"]).await;
+}
+
+#[tokio::test]
+async fn demoted_server_is_noticed_by_an_invalidation_and_used_again_when_promoted() {
+    let redis = start_redis().await;
+    let world = World::new(&redis.url());
+    world.wait_for_hit().await;
+    demote(&redis).await;
+    let number = assert_unavailable(&world).await;
+    // The connection was given up, and the next one is to a replica.
+    wait_until_unavailable(&world).await;
+    assert!(matches!(world.read().await.1, Source::Bypass(_)));
+    promote(&redis).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn demoted_server_is_noticed_without_any_write() {
+    let redis = start_redis().await;
+    let world = World::new(&redis.url());
+    world.wait_for_hit().await;
+    demote(&redis).await;
+    let limit = ROLE_CHECK_INTERVAL + Duration::from_secs(5);
+    eventually(limit, "a bypass", || async { (world.read().await.1 != Source::Hit).then_some(()) })
+        .await;
+    for _ in 0..100 {
+        let (_, source) = world.read().await;
+        let is_bypass =
+            matches!(source, Source::Bypass(BypassReason::StoreFailed | BypassReason::StoreAway));
+        assert!(is_bypass, "{source:?} from a replica");
+    }
+    promote(&redis).await;
+    world.wait_for_hit().await;
+}
+
+/// A replica that accepts writes confirms what its primary never hears of.
+#[tokio::test]
+async fn writable_replica_confirms_no_invalidation() {
+    let redis = start_redis().await;
+    redis.cli(&["CONFIG", "SET", "replica-read-only", "no"]).await;
+    demote(&redis).await;
+    let world = World::new(&redis.url());
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    promote(&redis).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn replica_that_lost_its_primary_is_bypassed_until_promoted() {
+    let redis = start_redis().await;
+    let world = World::new(&redis.url());
+    world.wait_for_hit().await;
+    redis.cli(&["CONFIG", "SET", "replica-serve-stale-data", "no"]).await;
+    demote(&redis).await;
+    let number = assert_unavailable(&world).await;
+    promote(&redis).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn handshake_right_granted_later_reconnects() {
+    let redis = Redis::builder().acl_user("fresh on >secret ~t*:* -@all +hello").start().await;
+    let world = World::new(&redis.url());
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    let user = acl_user();
+    let rules: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(user.split_whitespace()).collect();
+    redis.cli(&rules).await;
+    assert_heals(&world, number).await;
+}
+
+#[tokio::test]
+async fn refused_login_is_retried_with_backoff_however_many_read() {
+    let redis = start_redis().await;
+    let world = World::new(&format!("redis://fresh:wrong@{}", redis.address()));
+    let admin = redis::Client::open(redis.admin_url()).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let end = seconds(&mut admin).await + 3;
+    while seconds(&mut admin).await < end {
+        world.read().await;
+    }
+    let stats = redis.cli(&["INFO", "stats"]).await;
+    let received = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+    let received: u32 = received.unwrap().trim().parse().unwrap();
+    assert!(received < 25, "{received} connections in three seconds");
+}
+
+async fn seconds(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
+    let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(connection).await.unwrap();
+    seconds
+}
