@@ -106,10 +106,11 @@ impl Client {
             let wait = match self.attempt(again).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(_, wait)) => wait.unwrap_or_else(|| backoff.next_wait()),
+                Err(Failure::Passing(_, wait)) => wait.unwrap_or_default(),
             };
             waiting();
-            sleep(wait).await;
+            // On top of what the server asks for, or its clients come back all at once.
+            sleep(wait + backoff.next_wait()).await;
         }
         let server = &self.target.server;
         let gave_up = || format!("no acknowledgement from {server} after {ATTEMPTS_MAX} attempts");

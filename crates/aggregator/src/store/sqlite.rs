@@ -34,7 +34,8 @@ const PING: &str = include_str!("queries/sqlite/ping.sql");
 
 /// How long an opening waits for another process that opens the same file, and how often it looks.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-const OPEN_RETRY_PAUSE: Duration = Duration::from_millis(20);
+const OPEN_RETRY_WAIT_MIN: Duration = Duration::from_millis(20);
+const OPEN_RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// Limits on connections to an SQLite file.
 #[derive(Debug, Clone, PartialEq, Eq)]

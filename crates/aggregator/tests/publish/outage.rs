@@ -9,7 +9,7 @@ use aggregator::publish::{CLAIM_RECORDS_MAX, WAIT_MAX, WAITING_MAX};
 
 use crate::broker::{FakeBroker, Mood, TAKES};
 use crate::outbox::FakeOutbox;
-use crate::world::{DELIVERY_TIMEOUT, Running, gaps_seconds, pass};
+use crate::world::{DELIVERY_TIMEOUT, Running, assert_waited, gaps_seconds, pass};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// The longest wait between two attempts, in seconds.
@@ -27,9 +27,8 @@ async fn a_broker_that_is_away_is_asked_for_as_long_as_it_takes() {
     let tried = broker.tried_at("a");
     let gaps = gaps_seconds(&tried);
     let delivery = DELIVERY_TIMEOUT.as_secs_f64();
-    assert!((gaps[0] - delivery - 0.1).abs() < 0.05, "{gaps:?}");
-    assert!(gaps.is_sorted(), "{gaps:?}");
-    assert!((gaps[gaps.len() - 1] - delivery - WAIT_MAX_SECONDS).abs() < 0.05, "{gaps:?}");
+    assert_waited(gaps[0] - delivery, 0.1);
+    assert_waited(gaps[gaps.len() - 1] - delivery, WAIT_MAX_SECONDS);
     assert_eq!(outbox.claims(), tried.len());
 
     for key in ["a", "b"] {
@@ -51,7 +50,7 @@ async fn an_outage_is_no_busy_loop() {
         pass(Duration::from_millis(100)).await;
     }
     let claims = outbox.claims();
-    assert!((10..25).contains(&claims), "{claims} claims in 100 seconds");
+    assert!((10..32).contains(&claims), "{claims} claims in 100 seconds");
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +61,7 @@ async fn what_cannot_be_marked_is_sent_again_and_not_all_the_time() {
     let _relay = Running::new(&outbox, &broker);
     pass(Duration::from_secs(100)).await;
     let sent = broker.received().len() / 2;
-    assert!((10..25).contains(&sent), "sent {sent} times in 100 seconds");
+    assert!((10..32).contains(&sent), "sent {sent} times in 100 seconds");
     assert_eq!(broker.first_received()["a"], [1, 2]);
     assert_eq!(outbox.unpublished(), [1, 2]);
 
@@ -79,7 +78,7 @@ async fn a_database_that_is_away_is_asked_less_and_less_often() {
     let _relay = Running::new(&outbox, &broker);
     pass(Duration::from_secs(100)).await;
     let claims = outbox.claims();
-    assert!((10..25).contains(&claims), "{claims} claims in 100 seconds");
+    assert!((10..32).contains(&claims), "{claims} claims in 100 seconds");
 
     outbox.fail_to_claim(false);
     pass(Duration::from_secs(11)).await;
@@ -171,7 +170,7 @@ async fn after_an_outage_all_that_waited_is_sent_soon() {
             let relay = Running::new(&outbox, &broker);
             pass(HOUR / 6).await;
             let claims = outbox.claims();
-            assert!((30..150).contains(&claims), "{claims} claims in ten minutes");
+            assert!((30..220).contains(&claims), "{claims} claims in ten minutes");
 
             is_mended.store(true, Ordering::Relaxed);
             pass(2 * DELIVERY_TIMEOUT + Duration::from_secs(2)).await;

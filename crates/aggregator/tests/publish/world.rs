@@ -93,3 +93,11 @@ pub(crate) async fn pass(time: Duration) {
 pub(crate) fn gaps_seconds(moments: &[Instant]) -> Vec<f64> {
     moments.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect()
 }
+
+/// That this was a wait of so much: at least half of it, as jitter may shorten it, and no more.
+#[track_caller]
+pub(crate) fn assert_waited(seconds: f64, nominal_seconds: f64) {
+    const SLACK_SECONDS: f64 = 0.1;
+    let allowed = nominal_seconds / 2.0 - SLACK_SECONDS..=nominal_seconds + SLACK_SECONDS;
+    assert!(allowed.contains(&seconds), "waited {seconds} s of {nominal_seconds} s");
+}

@@ -13,7 +13,8 @@ use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::{OPEN_RETRY_PAUSE, OPEN_TIMEOUT};
+use super::{OPEN_RETRY_WAIT_MAX, OPEN_RETRY_WAIT_MIN, OPEN_TIMEOUT};
+use crate::backoff::Backoff;
 use crate::store::{StoreError, begin::begin, error::is_disk_failure};
 
 /// Takes the file's write lock at once. A transaction that first reads and then wants to write is
@@ -51,9 +52,10 @@ impl Writer {
             .max_connections(1)
             .before_acquire(|connection, _| Box::pin(is_outside_a_transaction(connection)));
         let opened = tokio::time::timeout(OPEN_TIMEOUT, async {
+            let mut backoff = Backoff::between(OPEN_RETRY_WAIT_MIN, OPEN_RETRY_WAIT_MAX);
             loop {
                 match pool.clone().connect_with(file.clone()).await.map_err(StoreError::from) {
-                    Err(StoreError::Unavailable { .. }) => sleep(OPEN_RETRY_PAUSE).await,
+                    Err(StoreError::Unavailable { .. }) => sleep(backoff.next_wait()).await,
                     outcome => return outcome,
                 }
             }
