@@ -41,7 +41,7 @@ use crate::publish::http::OutboxState;
 use crate::publish::{
     self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
 };
-use crate::retention::{KeepOutbox, KeepTimes, Retention};
+use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention};
 use crate::store::{
     LogStarts, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
     StoreError,
@@ -358,6 +358,7 @@ fn retention(
         keep: keep_times(config),
         clock: Arc::clone(clock),
         metrics: metrics.clone(),
+        inbox_sweep: InboxSweep::default(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! work. Several processes may sweep at once; what one has removed the other does not find. Nothing
 //! here decides what an answer is: a sweep that does not happen costs room and nothing else.
 
+mod inbox;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +13,12 @@ use results::Timestamp;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+pub use self::inbox::InboxSweep;
 use crate::clock::Clock;
 use crate::metrics::{Kept, Metrics};
 use crate::store::{
-    DeadLetterRepository, InboxPosition, InboxRepository, LogStart, LogStarts, OutboxRepository,
-    StoreError, Stretch,
+    DeadLetterRepository, InboxRepository, LetterAge, LogStart, LogStarts, OldLetters,
+    OutboxRepository, StoreError,
 };
 
 /// How long after a sweep the next one begins. A sweep that finds nothing costs next to nothing.
@@ -61,6 +64,8 @@ pub struct Retention {
     pub clock: Arc<dyn Clock>,
     /// Counts what was removed.
     pub metrics: Metrics,
+    /// How far the inbox was looked through.
+    pub inbox_sweep: InboxSweep,
 }
 
 impl Retention {
@@ -96,17 +101,8 @@ impl Retention {
     async fn sweep_inbox(&self) -> Result<(), StoreError> {
         let log_starts = self.known_log_starts().await;
         let applied_before = self.kept_since(self.keep.inbox);
-        let mut after = InboxPosition::START;
-        loop {
-            let rows_max = STRETCH_ROWS;
-            let stretch = Stretch { after, rows_max, applied_before, log_starts: &log_starts };
-            let forgotten = self.inbox.forget_events(stretch).await?;
-            self.metrics.removed(Kept::Inbox, forgotten.events);
-            match forgotten.last {
-                Some(last) => after = last,
-                None => return Ok(()),
-            }
-        }
+        let removed = |events| self.metrics.removed(Kept::Inbox, events);
+        self.inbox_sweep.run(self.inbox.as_ref(), applied_before, log_starts, removed).await
     }
 
     async fn sweep_outbox(&self) -> Result<(), StoreError> {
@@ -127,17 +123,25 @@ impl Retention {
     }
 
     async fn sweep_dead_letters(&self) -> Result<(), StoreError> {
-        let before = self.kept_since(self.keep.dead_letters);
-        loop {
-            let letters = &self.dead_letters;
-            let removed = letters.remove_dead_letters_before(before, STRETCH_LETTERS).await?;
-            self.metrics.removed(Kept::DeadLetters, removed);
-            if removed == 0 {
-                return Ok(());
+        let refused_before = self.kept_since(self.keep.dead_letters);
+        let (mut after, mut all) = (LetterAge::START, 0);
+        let swept = loop {
+            let chunk = OldLetters { after, refused_before, limit: STRETCH_LETTERS };
+            match self.dead_letters.remove_old_dead_letters(chunk).await {
+                Ok(removed) => {
+                    all += removed.letters;
+                    self.metrics.removed(Kept::DeadLetters, removed.letters);
+                    let Some(last) = removed.last else { break Ok(()) };
+                    after = last;
+                }
+                Err(error) => break Err(error),
             }
+        };
+        if all > 0 {
             // Nobody looked at them in all that time; somebody should know that they are gone.
-            tracing::warn!(letters = removed, "old dead letters removed");
+            tracing::warn!(letters = all, "old dead letters removed");
         }
+        swept
     }
 
     async fn known_log_starts(&self) -> Vec<LogStart> {

@@ -23,7 +23,9 @@ use super::intake::{Intake, Taken};
 use super::places::Places;
 use crate::hexadecimal;
 use crate::problem::Problem;
-use crate::store::{DeadLetterId, DeadLetterRepository, KeptLetter, LetterSummary, StoreError};
+use crate::store::{
+    DeadLetterId, DeadLetterRepository, KeptLetter, LetterPage, LetterSummary, StoreError,
+};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -63,10 +65,12 @@ async fn list(
     // One more than is shown tells whether there are more.
     query.limit += 1;
     let found = state.dead_letters.dead_letters(&query).await;
-    let mut dead_letters = found.map_err(|error| store_problem(&error))?;
-    let is_more = dead_letters.len() > limit;
-    dead_letters.truncate(limit);
-    let next_after = dead_letters.last().filter(|_| is_more).map(|letter| letter.id);
+    let LetterPage { letters: mut dead_letters, mut next_after } =
+        found.map_err(|error| store_problem(&error))?;
+    if dead_letters.len() > limit {
+        dead_letters.truncate(limit);
+        next_after = dead_letters.last().map(|letter| letter.id);
+    }
     Ok(unkept(List { dead_letters, next_after }))
 }
 

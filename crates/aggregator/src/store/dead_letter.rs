@@ -17,15 +17,16 @@ use super::StoreError;
 ///
 /// - **R10** A dead letter is kept with its bytes, and once.
 /// - **R25** An id names one letter, and is never given again.
-/// - **R26** A list has exactly the letters that its query selects, by id; pages that begin after
-///   the last id of the one before show each once.
+/// - **R26** A list has exactly the letters that its query selects, by id; pages that begin where the
+///   one before says show each once. A page looks at no more than [`LETTERS_LOOKED_AT_MAX`].
 /// - **R27** A letter is read back as it was kept. One that was kept before it was known when it
 ///   came is taken to have come when it was refused.
 /// - **R28** Removing takes one letter, once; and none if it was refused again since it was seen.
 /// - **R29** A letter that is refused again keeps everything but its refusal. One that is gone stays
 ///   gone.
 /// - **R30** Removing old letters takes the oldest first, at most as many as asked for, and none that
-///   was refused at the given time or later.
+///   was refused at the given time or later; chunk by chunk it takes each once, also of those that
+///   share one time.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {
     /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
@@ -36,8 +37,9 @@ pub trait DeadLetterRepository: Send + Sync + 'static {
 
     /// The letters that `query` selects, without their bytes.
     ///
-    /// Costs a look at every letter behind `query.after` until there are enough.
-    async fn dead_letters(&self, query: &LetterQuery) -> Result<Vec<LetterSummary>, StoreError>;
+    /// Costs a look at every letter behind `query.after` until there are enough, or until it has
+    /// looked at [`LETTERS_LOOKED_AT_MAX`].
+    async fn dead_letters(&self, query: &LetterQuery) -> Result<LetterPage, StoreError>;
 
     /// One letter, whole. `None`: there is none, or none any more.
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError>;
@@ -58,12 +60,13 @@ pub trait DeadLetterRepository: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Removes at most `limit` letters that were last refused before `before`, and says how many.
-    async fn remove_dead_letters_before(
+    /// Removes one chunk of the letters that were last refused before a time.
+    ///
+    /// Costs as many as it removes, whatever was removed before it.
+    async fn remove_old_dead_letters(
         &self,
-        before: Timestamp,
-        limit: u32,
-    ) -> Result<u64, StoreError>;
+        chunk: OldLetters,
+    ) -> Result<RemovedLetters, StoreError>;
 }
 
 /// A record that was refused, with all that is needed to look into it or to take it again.
@@ -116,6 +119,10 @@ impl fmt::Display for DeadLetterId {
     }
 }
 
+/// Letters that one list looks at, at most. A filter that nothing passes would look at all of them,
+/// and there may be any number; so many take some milliseconds.
+pub const LETTERS_LOOKED_AT_MAX: u32 = 10_000;
+
 /// Which letters to list. What is `None` selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LetterQuery {
@@ -133,6 +140,57 @@ pub struct LetterQuery {
     pub after: Option<DeadLetterId>,
     /// How many at most.
     pub limit: u32,
+}
+
+impl LetterQuery {
+    /// Whether it passes over any letter.
+    pub(super) fn is_filtered(&self) -> bool {
+        let Self { source, topic, code, from, until, after: _, limit: _ } = self;
+        source.is_some() || topic.is_some() || code.is_some() || from.is_some() || until.is_some()
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LetterPage {
+    /// The letters, in the order of their ids.
+    pub letters: Vec<LetterSummary>,
+    /// The last id that was looked at, if there may be more letters behind it.
+    pub next_after: Option<DeadLetterId>,
+}
+
+/// A letter in the order of their last refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LetterAge {
+    /// When it was last refused.
+    pub refused_at: Timestamp,
+    /// Its id.
+    pub id: DeadLetterId,
+}
+
+impl LetterAge {
+    /// Before every letter.
+    pub const START: Self = Self { refused_at: Timestamp::MIN, id: DeadLetterId(0) };
+}
+
+/// Which letters to remove.
+#[derive(Debug, Clone, Copy)]
+pub struct OldLetters {
+    /// Where the chunk before ended.
+    pub after: LetterAge,
+    /// Only those that were last refused before this time.
+    pub refused_before: Timestamp,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// What became of one chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovedLetters {
+    /// How many letters were removed.
+    pub letters: u64,
+    /// The youngest of them; none if none was left.
+    pub last: Option<LetterAge>,
 }
 
 /// A letter as a list shows it.

@@ -55,7 +55,7 @@ impl InboxPosition {
 }
 
 /// Where a partition begins: the offset of the oldest record that can still be delivered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LogStart {
     /// Topic.
     pub topic: String,

@@ -18,6 +18,11 @@ const POSTGRES: &[File] = &[
     (3, "dead letters", include_str!("migrations/postgres/0003_dead_letters.sql")),
     (4, "inbox places", include_str!("migrations/postgres/0004_inbox_places.sql")),
     (5, "outbox indexes", include_str!("migrations/postgres/0005_outbox_indexes.sql")),
+    (
+        6,
+        "dead letters in order",
+        include_str!("migrations/postgres/0006_dead_letters_in_order.sql"),
+    ),
 ];
 
 const SQLITE: &[File] = &[
@@ -26,6 +31,7 @@ const SQLITE: &[File] = &[
     (3, "dead letters", include_str!("migrations/sqlite/0003_dead_letters.sql")),
     (4, "inbox places", include_str!("migrations/sqlite/0004_inbox_places.sql")),
     (5, "outbox indexes", include_str!("migrations/sqlite/0005_outbox_indexes.sql")),
+    (6, "dead letters in order", include_str!("migrations/sqlite/0006_dead_letters_in_order.sql")),
 ];
 
 /// Takes an advisory lock of the session, which ends with the connection at the latest: of several

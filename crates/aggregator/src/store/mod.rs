@@ -26,7 +26,8 @@ use results::{
 
 pub use self::{
     dead_letter::{
-        DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
+        DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX,
+        LetterAge, LetterPage, LetterQuery, LetterSummary, OldLetters, RemovedLetters,
     },
     error::{BoxError, StoreError},
     inbox::{

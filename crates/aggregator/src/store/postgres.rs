@@ -43,9 +43,12 @@ const ANSWER_SLACK: Duration = Duration::from_secs(1);
 /// Every statement has its index. A plan that was made for a small table, or from statistics of one,
 /// is used long after the table has grown: a prepared statement keeps it until the table is analysed.
 /// So the statements are written such that each row is looked up by itself, and a sequential scan,
-/// the best plan for a few blocks and the worst ever after, is no choice. Nor is compiling, which
-/// costs more than the longest of these statements, and which a wrong guess can set off.
-const PLANNER_SETTINGS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+/// the best plan for a few blocks and the worst ever after, is no choice. Nor is a bitmap scan, which
+/// reads all that an index finds before it gives the first row, where a limit needs only a few; nor
+/// compiling, which costs more than the longest of these statements, and which a wrong guess can set
+/// off.
+const PLANNER_SETTINGS: [(&str, &str); 3] =
+    [("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("jit", "off")];
 
 /// Limits on connections to PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aggregator::store::{
-    BatchRepository, Changes, ClaimRequest, DeadLetter, DeadLetterRepository, InboxPosition,
-    InboxRepository, LetterQuery, OutboxRepository, PageQuery, Place, Places, Position,
-    PostgresOptions, PostgresRepository, Stretch,
+    BatchRepository, Changes, ClaimRequest, DeadLetter, DeadLetterId, DeadLetterRepository,
+    InboxPosition, InboxRepository, LETTERS_LOOKED_AT_MAX, LetterAge, LetterQuery, OldLetters,
+    OutboxRepository, PageQuery, Place, Places, Position, PostgresOptions, PostgresRepository,
+    Stretch,
 };
 use results::{BatchStatus, Event, Refusal, RefusalCode, Timestamp};
 use sqlx::{Connection, PgConnection};
@@ -218,14 +219,19 @@ async fn keep_dead_letters(store: &PostgresRepository, name: &str) {
     let letters: Vec<_> = (1..=3).map(letter).collect();
     store.keep_dead_letters(&letters).await.unwrap();
     let query = LetterQuery { limit: 3, ..LetterQuery::default() };
-    let listed = store.dead_letters(&query).await.unwrap();
+    let listed = store.dead_letters(&query).await.unwrap().letters;
     assert_eq!(listed.len(), 3);
     let (first, second) = (listed[0].id, listed[1].id);
     let refusal = Refusal::new(RefusalCode::Unstorable, "again");
     store.dead_letter(first).await.unwrap().unwrap();
     store.dead_letter_refused_again(first, &refusal, NOW).await.unwrap();
     assert!(store.remove_dead_letter(second, None).await.unwrap());
-    store.remove_dead_letters_before(Timestamp::from_unix_micros(100), 1).await.unwrap();
+    let refused_before = Timestamp::from_unix_micros(100);
+    let old = OldLetters { after: LetterAge::START, refused_before, limit: 1 };
+    store.remove_old_dead_letters(old).await.unwrap();
+    let after = DeadLetterId::parse("9000000000");
+    let none = LetterQuery { source: Some("nobody".into()), after, ..query };
+    assert_eq!(store.dead_letters(&none).await.unwrap().letters, []);
 }
 
 async fn publish(store: &PostgresRepository) {
@@ -421,4 +427,61 @@ async fn ten_thousand_batches_are_filled_in_at_an_even_cost() {
     // An index grows by a level.
     let (blocks, at_last) = (total(first, |work| work.blocks), total(last, |work| work.blocks));
     assert!(at_last <= blocks * 3 / 2, "{blocks} blocks a batch at first, {at_last} in the end");
+}
+
+/// Each chunk costs what it removes, although all letters have the same place in time.
+#[tokio::test]
+async fn letters_that_share_one_time_are_removed_at_an_even_cost() {
+    const LETTERS: &str = "
+        insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
+        select n::text, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(1)
+        from generate_series(1, 20000) as n";
+    let database = Database::new().await;
+    database.execute(LETTERS).await;
+    let (mut chunk, mut removed) = (old_letters(), 0);
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            loop {
+                let outcome = store.remove_old_dead_letters(chunk).await.unwrap();
+                removed += outcome.letters;
+                let Some(last) = outcome.last else { break };
+                chunk.after = last;
+            }
+            store.close().await;
+        })
+        .await;
+    assert_eq!(removed, 20_000);
+    let read = work["dead_letters"];
+    assert_eq!(read.sequential_scans, 0, "{read:?}");
+    // To find it, to lock it, to remove it.
+    assert!(read.rows <= 3 * 20_000, "{read:?}");
+    assert!(read.blocks <= 20 * 20_000, "{read:?}");
+}
+
+fn old_letters() -> OldLetters {
+    OldLetters { after: LetterAge::START, refused_before: NOW, limit: 50 }
+}
+
+/// The largest list costs a part of all letters, whatever it selects.
+#[tokio::test]
+async fn a_filter_that_no_letter_passes_reads_a_limited_number_of_them() {
+    const LETTERS: &str = "
+        insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
+        select n::text, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(1)
+        from generate_series(1, 40000) as n";
+    let database = Database::new().await;
+    database.execute(LETTERS).await;
+    let query = LetterQuery { topic: Some("none".into()), limit: 5, ..LetterQuery::default() };
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            let page = store.dead_letters(&query).await.unwrap();
+            assert!(page.letters.is_empty() && page.next_after.is_some(), "{page:?}");
+            store.close().await;
+        })
+        .await;
+    // Once in the index, to find the end, and once in the table.
+    let (read, limit) = (work["dead_letters"], i64::from(LETTERS_LOOKED_AT_MAX));
+    assert!(read.rows <= 2 * limit + 1, "{read:?}");
 }

@@ -8,7 +8,7 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, ManualClock};
 use aggregator::ingest::kafka::{KafkaLogStarts, KafkaOptions};
 use aggregator::metrics::Metrics;
-use aggregator::retention::{KeepOutbox, KeepTimes, Retention};
+use aggregator::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention};
 use aggregator::store::{SqliteOptions, SqliteRepository};
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
@@ -102,6 +102,7 @@ impl World {
             },
             clock: self.clock.clone() as Arc<dyn Clock>,
             metrics: self.metrics.clone(),
+            inbox_sweep: InboxSweep::default(),
         }
     }
 

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use results::Timestamp;
 use serde_json::Value;
 
-use super::{DeadLetter, DeadLetterId, KeptLetter, LetterSummary};
+use super::{
+    DeadLetter, DeadLetterId, KeptLetter, LetterAge, LetterPage, LetterSummary, RemovedLetters,
+};
 use crate::hexadecimal;
 use crate::store::{BoxError, StoreError};
 
@@ -17,6 +19,10 @@ pub(in crate::store) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// came, code, detail, when it was refused.
 pub(in crate::store) type SummaryRow =
     (i64, String, Option<String>, Option<i32>, Option<i64>, i64, i64, String, String, i64);
+
+/// A row of `remove_old_dead_letters.sql`: how many were removed, and of the youngest of them when
+/// it was refused, and its id.
+pub(in crate::store) type RemovedRow = (i64, i64, i64);
 
 /// A row of `dead_letter.sql`: the same, then key, headers, record.
 #[rustfmt::skip]
@@ -73,6 +79,28 @@ pub(in crate::store) fn summary(row: SummaryRow) -> LetterSummary {
         detail,
         refused_at: Timestamp::from_unix_micros(at),
     }
+}
+
+/// Puts together a page of what `dead_letters.sql` found. `end` is the first letter that it did not
+/// look at, if any.
+pub(in crate::store) fn page(found: Vec<SummaryRow>, limit: u32, end: Option<i64>) -> LetterPage {
+    let letters: Vec<_> = found.into_iter().map(summary).collect();
+    let is_full = u32::try_from(letters.len()).is_ok_and(|len| len >= limit);
+    let next_after = match letters.last() {
+        Some(last) if is_full => Some(last.id),
+        _ => end.map(|end| DeadLetterId(end - 1)),
+    };
+    LetterPage { letters, next_after }
+}
+
+/// Reads what `remove_old_dead_letters.sql` gave.
+pub(in crate::store) fn removed(row: Option<RemovedRow>) -> RemovedLetters {
+    let Some((letters, refused_at, id)) = row else {
+        return RemovedLetters { letters: 0, last: None };
+    };
+    let refused_at = Timestamp::from_unix_micros(refused_at);
+    let last = Some(LetterAge { refused_at, id: DeadLetterId(id) });
+    RemovedLetters { letters: letters.unsigned_abs(), last }
 }
 
 /// Puts together a row of `dead_letter.sql`.

@@ -6,18 +6,19 @@ use sqlx::types::Json;
 
 use super::{PostgresRepository, column, moment};
 use crate::store::{
-    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
-    StoreError,
+    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterPage,
+    LetterQuery, OldLetters, RemovedLetters, StoreError,
     dead_letter::rows::{self, SummaryRow, storable},
 };
 
 const KEEP: &str = include_str!("../queries/postgres/keep_dead_letters.sql");
 const COUNT: &str = include_str!("../queries/postgres/dead_letter_count.sql");
 const LIST: &str = include_str!("../queries/postgres/dead_letters.sql");
+const LIST_END: &str = include_str!("../queries/postgres/dead_letters_end.sql");
 const READ: &str = include_str!("../queries/postgres/dead_letter.sql");
 const REMOVE: &str = include_str!("../queries/postgres/remove_dead_letter.sql");
 const REFUSED_AGAIN: &str = include_str!("../queries/postgres/dead_letter_refused_again.sql");
-const REMOVE_BEFORE: &str = include_str!("../queries/postgres/remove_dead_letters_before.sql");
+const REMOVE_OLD: &str = include_str!("../queries/postgres/remove_old_dead_letters.sql");
 
 #[async_trait]
 impl DeadLetterRepository for PostgresRepository {
@@ -36,7 +37,9 @@ impl DeadLetterRepository for PostgresRepository {
         Ok(count.unsigned_abs())
     }
 
-    async fn dead_letters(&self, query: &LetterQuery) -> Result<Vec<LetterSummary>, StoreError> {
+    async fn dead_letters(&self, query: &LetterQuery) -> Result<LetterPage, StoreError> {
+        let limit = query.limit;
+        let end = self.list_end(query).await?;
         let query = sqlx::query_as(LIST)
             .bind(query.source.as_deref().map(storable))
             .bind(query.topic.as_deref().map(storable))
@@ -44,9 +47,10 @@ impl DeadLetterRepository for PostgresRepository {
             .bind(query.from.map(|from| moment(from.unix_micros())))
             .bind(query.until.map(|until| moment(until.unix_micros())))
             .bind(query.after.map_or(0, |after| after.0))
-            .bind(i64::from(query.limit));
+            .bind(i64::from(query.limit))
+            .bind(end);
         let found: Vec<SummaryRow> = self.answer(query.fetch_all(&self.pool)).await?;
-        Ok(found.into_iter().map(rows::summary).collect())
+        Ok(rows::page(found, limit, end))
     }
 
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError> {
@@ -78,18 +82,31 @@ impl DeadLetterRepository for PostgresRepository {
         Ok(self.answer(query.execute(&self.pool)).await?.rows_affected() > 0)
     }
 
-    async fn remove_dead_letters_before(
+    async fn remove_old_dead_letters(
         &self,
-        before: Timestamp,
-        limit: u32,
-    ) -> Result<u64, StoreError> {
-        let query =
-            sqlx::query(REMOVE_BEFORE).bind(moment(before.unix_micros())).bind(i64::from(limit));
-        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected())
+        chunk: OldLetters,
+    ) -> Result<RemovedLetters, StoreError> {
+        let query = sqlx::query_as(REMOVE_OLD)
+            .bind(moment(chunk.after.refused_at.unix_micros()))
+            .bind(chunk.after.id.0)
+            .bind(moment(chunk.refused_before.unix_micros()))
+            .bind(i64::from(chunk.limit));
+        Ok(rows::removed(self.answer(query.fetch_optional(&self.pool)).await?))
     }
 }
 
 impl PostgresRepository {
+    /// The first letter that a list does not look at, if it passes over any at all.
+    async fn list_end(&self, query: &LetterQuery) -> Result<Option<i64>, StoreError> {
+        if !query.is_filtered() {
+            return Ok(None);
+        }
+        let query = sqlx::query_scalar(LIST_END)
+            .bind(query.after.map_or(0, |after| after.0))
+            .bind(i64::from(LETTERS_LOOKED_AT_MAX));
+        self.answer(query.fetch_optional(&self.pool)).await
+    }
+
     async fn keep(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let query = sqlx::query(KEEP)
             .bind(column(letters, |letter| storable(&letter.fingerprint)))

@@ -5,18 +5,20 @@ use results::{Refusal, Timestamp};
 
 use super::SqliteRepository;
 use crate::store::{
-    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
-    StoreError,
+    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterPage,
+    LetterQuery, OldLetters, RemovedLetters, StoreError,
     dead_letter::rows::{self, SummaryRow, storable},
 };
 
 const KEEP: &str = include_str!("../queries/sqlite/keep_dead_letter.sql");
 const COUNT: &str = include_str!("../queries/sqlite/dead_letter_count.sql");
 const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
+const LIST_END: &str = include_str!("../queries/sqlite/dead_letters_end.sql");
 const READ: &str = include_str!("../queries/sqlite/dead_letter.sql");
 const REMOVE: &str = include_str!("../queries/sqlite/remove_dead_letter.sql");
 const REFUSED_AGAIN: &str = include_str!("../queries/sqlite/dead_letter_refused_again.sql");
-const REMOVE_BEFORE: &str = include_str!("../queries/sqlite/remove_dead_letters_before.sql");
+const OLD_END: &str = include_str!("../queries/sqlite/old_dead_letters_end.sql");
+const REMOVE_OLD: &str = include_str!("../queries/sqlite/remove_old_dead_letters.sql");
 
 #[async_trait]
 impl DeadLetterRepository for SqliteRepository {
@@ -51,7 +53,9 @@ impl DeadLetterRepository for SqliteRepository {
         Ok(count.unsigned_abs())
     }
 
-    async fn dead_letters(&self, query: &LetterQuery) -> Result<Vec<LetterSummary>, StoreError> {
+    async fn dead_letters(&self, query: &LetterQuery) -> Result<LetterPage, StoreError> {
+        let limit = query.limit;
+        let end = self.list_end(query).await?;
         let query = sqlx::query_as(LIST)
             .bind(query.source.as_deref().map(storable))
             .bind(query.topic.as_deref().map(storable))
@@ -59,9 +63,10 @@ impl DeadLetterRepository for SqliteRepository {
             .bind(query.from.map(Timestamp::unix_micros))
             .bind(query.until.map(Timestamp::unix_micros))
             .bind(query.after.map_or(0, |after| after.0))
-            .bind(query.limit);
+            .bind(query.limit)
+            .bind(end);
         let found: Vec<SummaryRow> = query.fetch_all(&self.readers).await?;
-        Ok(found.into_iter().map(rows::summary).collect())
+        Ok(rows::page(found, limit, end))
     }
 
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError> {
@@ -92,12 +97,36 @@ impl DeadLetterRepository for SqliteRepository {
         Ok(self.writer.execute(query).await?.rows_affected() > 0)
     }
 
-    async fn remove_dead_letters_before(
+    /// Which they are is read before they are removed, because SQLite has no statement that does
+    /// both. What is refused again in between is not among them any more.
+    async fn remove_old_dead_letters(
         &self,
-        before: Timestamp,
-        limit: u32,
-    ) -> Result<u64, StoreError> {
-        let query = sqlx::query(REMOVE_BEFORE).bind(before.unix_micros()).bind(limit);
-        Ok(self.writer.execute(query).await?.rows_affected())
+        chunk: OldLetters,
+    ) -> Result<RemovedLetters, StoreError> {
+        let after = (chunk.after.refused_at.unix_micros(), chunk.after.id.0);
+        let last: Option<(i64, i64)> = sqlx::query_as(OLD_END)
+            .bind(after.0)
+            .bind(after.1)
+            .bind(chunk.refused_before.unix_micros())
+            .bind(chunk.limit)
+            .fetch_optional(&self.readers)
+            .await?;
+        let Some((refused_at, id)) = last else { return Ok(rows::removed(None)) };
+        let query = sqlx::query(REMOVE_OLD).bind(after.0).bind(after.1).bind(refused_at).bind(id);
+        let removed = self.writer.execute(query).await?.rows_affected();
+        Ok(rows::removed(Some((removed.cast_signed(), refused_at, id))))
+    }
+}
+
+impl SqliteRepository {
+    /// The first letter that a list does not look at, if it passes over any at all.
+    async fn list_end(&self, query: &LetterQuery) -> Result<Option<i64>, StoreError> {
+        if !query.is_filtered() {
+            return Ok(None);
+        }
+        let query = sqlx::query_scalar(LIST_END)
+            .bind(query.after.map_or(0, |after| after.0))
+            .bind(LETTERS_LOOKED_AT_MAX);
+        Ok(query.fetch_optional(&self.readers).await?)
     }
 }

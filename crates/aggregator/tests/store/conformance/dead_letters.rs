@@ -1,7 +1,8 @@
 //! Rules about dead letters: R10, R25 to R30.
 
 use aggregator::store::{
-    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LetterQuery, LetterSummary,
+    DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterAge,
+    LetterQuery, LetterSummary, OldLetters,
 };
 use results::{Refusal, RefusalCode, Timestamp};
 use tokio::task::JoinSet;
@@ -80,7 +81,7 @@ fn at(micros: i64) -> Timestamp {
 }
 
 async fn list(store: &dyn DeadLetterRepository, query: &LetterQuery) -> Vec<LetterSummary> {
-    let listed = store.dead_letters(query).await.unwrap();
+    let listed = store.dead_letters(query).await.unwrap().letters;
     assert!(listed.is_sorted_by_key(|letter| letter.id), "{listed:?}");
     listed
 }
@@ -331,8 +332,10 @@ pub(crate) async fn r30_the_oldest_letters_are_removed_first(backend: impl Backe
             .map(|letter| letter.detail)
             .collect::<Vec<_>>()
     };
-    let remove =
-        async |before, limit| store.remove_dead_letters_before(at(before), limit).await.unwrap();
+    let remove = async |before, limit| {
+        let chunk = OldLetters { after: LetterAge::START, refused_before: at(before), limit };
+        store.remove_old_dead_letters(chunk).await.unwrap().letters
+    };
     assert_eq!(remove(10, 9).await, 0, "the given time itself is not before it");
     assert_eq!(remove(41, 2).await, 2);
     assert_eq!(left().await, ["50", "40", "30"]);
@@ -340,4 +343,61 @@ pub(crate) async fn r30_the_oldest_letters_are_removed_first(backend: impl Backe
     assert_eq!(remove(41, 9).await, 2);
     assert_eq!(remove(41, 9).await, 0);
     assert_eq!(left().await, ["50"]);
+}
+
+pub(crate) async fn r30_letters_that_share_one_time_are_removed_chunk_by_chunk(
+    backend: impl Backend,
+) {
+    let store = backend.open().await;
+    let old = (0..25).map(|n| DeadLetter { at: at(7), ..letter(&n.to_string()) });
+    store.keep_dead_letters(&old.collect::<Vec<_>>()).await.unwrap();
+    store.keep_dead_letters(&[DeadLetter { at: at(8), ..letter("young") }]).await.unwrap();
+    let given = ids(store.as_ref()).await;
+
+    let (mut after, mut chunks) = (LetterAge::START, Vec::new());
+    loop {
+        let chunk = OldLetters { after, refused_before: at(8), limit: 10 };
+        let removed = store.remove_old_dead_letters(chunk).await.unwrap();
+        let Some(last) = removed.last else { break };
+        assert!(after < last, "{after:?}, then {last:?}");
+        after = last;
+        chunks.push(removed.letters);
+        let gone = usize::try_from(chunks.iter().sum::<u64>()).unwrap();
+        assert_eq!(ids(store.as_ref()).await, given[gone..], "the first ones first");
+    }
+    assert_eq!(chunks, [10, 10, 5]);
+    assert_eq!(ids(store.as_ref()).await, given[25..]);
+}
+
+pub(crate) async fn r26_a_filter_that_nothing_passes_looks_at_a_part_of_them(
+    backend: impl Backend,
+) {
+    /// Two and a half pages of them.
+    const MANY: &str = "
+        with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < 25000)
+        insert into dead_letters
+            (fingerprint, source, headers, bytes, received_at, code, detail, at)
+        select 'copy ' || n, source, headers, bytes, received_at, code, detail, at
+        from dead_letters, numbers
+        order by n";
+    let store = backend.open().await;
+    keep(store.as_ref(), &["first"]).await;
+    backend.execute(MANY).await;
+    let last = DeadLetter { source: "http".into(), detail: "last".into(), ..letter("last") };
+    store.keep_dead_letters(&[last]).await.unwrap();
+
+    let source = Some("http".to_owned());
+    let mut query = LetterQuery { source, limit: 5, ..LetterQuery::default() };
+    let mut pages = Vec::new();
+    loop {
+        let page = store.dead_letters(&query).await.unwrap();
+        pages.push(page.letters.len());
+        let Some(next_after) = page.next_after else { break };
+        assert!(query.after < Some(next_after), "it goes on");
+        query.after = Some(next_after);
+    }
+    assert_eq!(pages, [0, 0, 1], "{LETTERS_LOOKED_AT_MAX} letters a page");
+
+    let unfiltered = LetterQuery { limit: ALL, ..LetterQuery::default() };
+    assert_eq!(store.dead_letters(&unfiltered).await.unwrap().letters.len(), ALL as usize);
 }

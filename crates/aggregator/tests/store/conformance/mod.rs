@@ -96,12 +96,14 @@ macro_rules! conformance_tests {
             r25_an_id_is_never_given_again,
             r26_a_list_has_what_its_query_selects,
             r26_pages_show_each_letter_once,
+            r26_a_filter_that_nothing_passes_looks_at_a_part_of_them,
             r27_a_letter_is_read_back_as_it_was_kept,
             r27_a_letter_of_an_older_program_came_when_it_was_refused,
             r28_a_letter_is_removed_once,
             r28_a_letter_that_was_refused_again_is_not_removed,
             r29_a_refusal_is_all_that_changes,
             r30_the_oldest_letters_are_removed_first,
+            r30_letters_that_share_one_time_are_removed_chunk_by_chunk,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {

@@ -1,16 +1,17 @@
 -- The letters that a query selects, in the order of their ids, without their bytes.
 --
 -- $1 source  $2 topic  $3 code  $4 refused from  $5 refused until (null: any)  $6 after this id
--- $7 at most so many. Times come back in microseconds since the Unix epoch.
+-- $7 at most so many  $8 only below this id (null: any). Times come back in microseconds since the Unix epoch.
 --
--- Reads in the order of the primary key from $6 on, until it has enough. An index for each filter
--- would cost every refused record, to speed up what an operator does now and then.
+-- Reads in the order of the primary key from $6 on, until it has enough or is at $8. An index for
+-- each filter would cost every refused record, to speed up what an operator does now and then.
 select
     id, source, topic, partition, "offset", octet_length(bytes)::bigint,
     (extract(epoch from coalesce(received_at, at)) * 1000000)::bigint,
     code, detail, (extract(epoch from at) * 1000000)::bigint
 from dead_letters
 where id > $6
+  and id < coalesce($8::bigint, 9223372036854775807)
   and ($1::text is null or source = $1)
   and ($2::text is null or topic = $2)
   and ($3::text is null or code = $3)

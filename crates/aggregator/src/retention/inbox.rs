@@ -1,0 +1,180 @@
+//! The sweep of the inbox, which remembers where it was.
+//!
+//! Events that the broker can still deliver stay, however old they are, and there may be millions of
+//! them. A pass looks at each once; the next pass begins only when the broker has removed something
+//! since, because only then can more of them go. What has become old meanwhile is behind the place
+//! where the last pass ended.
+
+use results::Timestamp;
+use tokio::sync::Mutex;
+
+use super::STRETCH_ROWS;
+use crate::store::{InboxPosition, InboxRepository, LogStart, StoreError, Stretch};
+
+/// Events that one sweep looks at and leaves, at most: half a second of work. The next sweep goes on.
+const LEFT_PER_SWEEP_MAX: u64 = 100_000;
+
+/// How far the inbox was looked through.
+#[derive(Debug, Default)]
+pub struct InboxSweep(Mutex<Progress>);
+
+#[derive(Debug)]
+struct Progress {
+    /// The last row that was looked at.
+    after: InboxPosition,
+    /// Where the partitions began when the pass did.
+    log_starts: Vec<LogStart>,
+    /// Whether the pass has reached the rows that are too young.
+    is_complete: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { after: InboxPosition::START, log_starts: Vec::new(), is_complete: true }
+    }
+}
+
+impl Progress {
+    /// Begins a new pass if the last one is over and could not have removed what can go now.
+    fn begin(&mut self, log_starts: &[LogStart]) {
+        if self.is_complete && self.log_starts != log_starts {
+            self.after = InboxPosition::START;
+            self.log_starts = log_starts.to_vec();
+        }
+        self.is_complete = false;
+    }
+}
+
+impl InboxSweep {
+    /// Goes on with the pass, or begins the next one, and calls `removed` with each number of events
+    /// that were forgotten.
+    pub(super) async fn run(
+        &self,
+        inbox: &dyn InboxRepository,
+        applied_before: Timestamp,
+        mut log_starts: Vec<LogStart>,
+        removed: impl Fn(u64),
+    ) -> Result<(), StoreError> {
+        log_starts.sort();
+        let mut progress = self.0.lock().await;
+        progress.begin(&log_starts);
+        let mut left = 0;
+        while left < LEFT_PER_SWEEP_MAX {
+            let (after, rows_max) = (progress.after, STRETCH_ROWS);
+            let stretch = Stretch { after, rows_max, applied_before, log_starts: &log_starts };
+            let forgotten = inbox.forget_events(stretch).await?;
+            removed(forgotten.events);
+            let Some(last) = forgotten.last else {
+                progress.is_complete = true;
+                break;
+            };
+            progress.after = last;
+            left += u64::from(STRETCH_ROWS).saturating_sub(forgotten.events);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex as StdMutex;
+
+    use async_trait::async_trait;
+    use results::EventId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::Forgotten;
+
+    /// Events by the second in which they were applied, with their offsets.
+    #[derive(Default)]
+    struct Inbox {
+        events: StdMutex<BTreeMap<i64, i64>>,
+        looked_at: StdMutex<u64>,
+    }
+
+    impl Inbox {
+        fn add(&self, events: impl IntoIterator<Item = i64>) {
+            self.events.lock().unwrap().extend(events.into_iter().map(|number| (number, number)));
+        }
+
+        fn count(&self) -> usize {
+            self.events.lock().unwrap().len()
+        }
+
+        fn take_looked_at(&self) -> u64 {
+            std::mem::take(&mut self.looked_at.lock().unwrap())
+        }
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_unix_micros(second * 1_000_000)
+    }
+
+    #[async_trait]
+    impl InboxRepository for Inbox {
+        async fn forget_events(&self, stretch: Stretch<'_>) -> Result<Forgotten, StoreError> {
+            let start = stretch.log_starts.first().map_or(0, |log| log.start);
+            let mut events = self.events.lock().unwrap();
+            let is_asked = |at: i64| {
+                second(at) > stretch.after.applied_at && second(at) < stretch.applied_before
+            };
+            let asked = events.keys().copied().filter(|at| is_asked(*at));
+            let asked: Vec<_> = asked.take(stretch.rows_max as usize).collect();
+            *self.looked_at.lock().unwrap() += asked.len() as u64;
+            let before = events.len();
+            for at in &asked {
+                if events[at] < start {
+                    events.remove(at);
+                }
+            }
+            let last = asked
+                .last()
+                .map(|at| InboxPosition { applied_at: second(*at), event: EventId(Uuid::nil()) });
+            Ok(Forgotten { events: (before - events.len()) as u64, last })
+        }
+    }
+
+    async fn sweep(sweep: &InboxSweep, inbox: &Inbox, applied_before: i64, start: i64) {
+        let log = LogStart { topic: "t".into(), partition: 0, start };
+        sweep.run(inbox, second(applied_before), vec![log], |_| ()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_may_not_go_yet_is_looked_at_once_until_the_broker_removes_something() {
+        let (inbox, progress) = (Inbox::default(), InboxSweep::default());
+        inbox.add(1..=5_000);
+        sweep(&progress, &inbox, 4_001, 0).await;
+        assert_eq!((inbox.take_looked_at(), inbox.count()), (4_000, 5_000));
+        sweep(&progress, &inbox, 4_001, 0).await;
+        assert_eq!(inbox.take_looked_at(), 0, "nothing can go that could not before");
+        sweep(&progress, &inbox, 4_011, 0).await;
+        assert_eq!(inbox.take_looked_at(), 10, "what has become old meanwhile");
+        sweep(&progress, &inbox, 4_011, 3_001).await;
+        assert_eq!((inbox.take_looked_at(), inbox.count()), (4_010, 2_000));
+    }
+
+    #[tokio::test]
+    async fn a_sweep_that_leaves_much_is_gone_on_with_by_the_next_one() {
+        let (inbox, progress) = (Inbox::default(), InboxSweep::default());
+        let kept = i64::try_from(LEFT_PER_SWEEP_MAX).unwrap();
+        inbox.add(1..=kept + 5_000);
+        sweep(&progress, &inbox, i64::MAX / 1_000_000, 0).await;
+        assert_eq!(inbox.take_looked_at(), LEFT_PER_SWEEP_MAX);
+        // The broker removes something in between: of the rest at once, of the others in a new pass.
+        sweep(&progress, &inbox, i64::MAX / 1_000_000, kept + 2_001).await;
+        assert_eq!((inbox.take_looked_at(), inbox.count()), (5_000, 100_000 + 3_000));
+        sweep(&progress, &inbox, i64::MAX / 1_000_000, kept + 2_001).await;
+        assert_eq!(inbox.count(), 3_000);
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_does_not_end_a_sweep() {
+        let (inbox, progress) = (Inbox::default(), InboxSweep::default());
+        let many = i64::try_from(LEFT_PER_SWEEP_MAX).unwrap() + 5_000;
+        inbox.add(1..=many);
+        sweep(&progress, &inbox, i64::MAX / 1_000_000, many + 1).await;
+        assert_eq!(inbox.count(), 0);
+    }
+}

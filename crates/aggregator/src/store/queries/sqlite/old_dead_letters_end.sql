@@ -1,0 +1,13 @@
+-- The last letter of one chunk of those that were last refused before a time. Nothing at the end.
+--
+-- ?1, ?2 refused after this time, or at this time and beyond this id  ?3 before this time  ?4 letters
+select at, id
+from (
+    select at, id
+    from dead_letters
+    where (at, id) > (?1, ?2) and at < ?3
+    order by at, id
+    limit ?4
+)
+order by at desc, id desc
+limit 1

@@ -1,5 +1,0 @@
--- Removes letters that were last refused before a time, the oldest first.
---
--- ?1 before this time  ?2 at most so many
-delete from dead_letters
-where id in (select id from dead_letters where at < ?1 order by at, id limit ?2)
