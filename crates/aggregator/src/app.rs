@@ -280,7 +280,7 @@ fn plant(store: RedisStore) -> RedisStore {
 fn cache_builder(config: &CacheConfig, store: Arc<dyn Store>) -> freshset::CacheBuilder {
     Cache::builder(store)
         .entry_ttl(config.entry_ttl)
-        .jitter_percent(config.ttl_jitter_percent)
+        .jitter_percent(u8::try_from(config.ttl_jitter_percent).unwrap_or(u8::MAX))
         .pages_per_owner_max(config.pages_per_owner_max)
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use self::server::ServerArgs;
 use self::simulate::SimulateArgs;
 use crate::app::App;
-use crate::config::{Config, LogFormat, Overrides};
+use crate::config::{Config, LogFormat, Overrides, unread_variables};
 use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
 use crate::ingest::replay::replay;
@@ -62,7 +62,7 @@ enum Command {
     /// Show what it is about: an embedded server, hundreds of teachers, live events, fresh lists.
     Demo(DemoArgs),
     /// Print every setting with its default and its unit, as a file for --config.
-    Settings,
+    Settings(SettingsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +85,14 @@ struct ServeArgs {
     /// host:9092,host:9092 to consume events from and to publish announcements to
     #[arg(long)]
     kafka_brokers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// Instead, say what is wrong with the settings that `serve --config FILE` would have here, with
+    /// the RAS_ variables of this environment; the exit code is 1 if they cannot be used
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -134,9 +142,14 @@ impl Cli {
             }
             Command::Simulate(arguments) => simulate::run(arguments, stop_on_signals()?).await,
             Command::Demo(arguments) => show(arguments).await.map(|()| 0),
-            Command::Settings => {
+            Command::Settings(SettingsArgs { check: None }) => {
                 // Who closes the pipe has read enough.
                 let _ = io::stdout().write_all(crate::config::DEFAULTS.as_bytes());
+                Ok(0)
+            }
+            Command::Settings(SettingsArgs { check: Some(file) }) => {
+                Config::load(Overrides { file: Some(file.clone()), ..Overrides::default() })?;
+                print_line!("{}: these settings can be used", file.display());
                 Ok(0)
             }
         }
@@ -144,16 +157,32 @@ impl Cli {
 }
 
 async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
-    let config = Config::load(Overrides {
+    let unread = unread_variables(|name| std::env::var_os(name).is_some());
+    let loaded = Config::load(Overrides {
         file: arguments.config,
         listen: arguments.listen,
         data_dir: arguments.data_dir,
         database_url: arguments.database_url,
         redis_url: arguments.redis_url,
         kafka_brokers: arguments.kafka_brokers,
-    })?;
+    });
+    let config = match (loaded, &unread) {
+        // They may be why something is missing.
+        (Err(error), Some(unread)) => bail!("{error}\n  {unread}"),
+        (loaded, _) => loaded?,
+    };
     let log = start_logging(&config.log, config.log_format)?;
     let stdout = LineWriter::stdout().context("open standard output")?;
+    if config.is_embedded() {
+        tracing::info!(
+            data_dir = %config.data_dir.display(),
+            "embedded mode: SQLite in data_dir, a cache inside this process, events over HTTP; set \
+             RAS_DATABASE_URL, RAS_REDIS_URL and RAS_KAFKA_BROKERS for production"
+        );
+    }
+    if let Some(unread) = unread {
+        tracing::warn!("{unread}");
+    }
     // Before anything that takes time: a stop during the start is a stop.
     let stop = stop_on_signals()?;
     let outcome = build_and_run(&config, &stdout, stop).await;

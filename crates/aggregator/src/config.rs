@@ -3,35 +3,38 @@
 //! `config.default.toml` documents every key and is what the program starts from, so that the
 //! document and the defaults cannot differ.
 
+mod check;
+mod problem;
+mod reference;
+mod source;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
+
+pub use self::problem::ConfigError;
+use self::problem::Problems;
+pub use self::reference::unread_variables;
 
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
-/// More connections than any system gives a process.
-const CONNECTIONS_MAX: u64 = 1_000_000;
-/// Fewest connections with which no part of the service keeps the others waiting.
-const POSTGRES_CONNECTIONS_MIN: u32 = 3;
-/// Longest life of an answer: 30 days.
-const ENTRY_TTL_SECONDS_MAX: u64 = 30 * 24 * HOUR_SECONDS;
-/// Longest delivery of an announcement: a claim on the outbox is held for as long as two may take.
-const DELIVERY_TIMEOUT_SECONDS_MAX: u64 = 300;
-/// Where the type of a number is its limit.
-const UNLIMITED: u64 = u64::MAX;
 const HOUR_SECONDS: u64 = 3_600;
 /// What the variables begin with.
 const ENV_PREFIX: &str = "RAS";
+/// How the errors of the deserializers here begin; those of others may quote a value.
+const ALLOWED_IS: &str = "allowed is ";
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the server listens.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Where the embedded mode keeps its files.
     pub data_dir: PathBuf,
@@ -53,6 +56,7 @@ pub struct Config {
     /// Log filter.
     pub log: String,
     /// How log lines look.
+    #[serde(deserialize_with = "word")]
     pub log_format: LogFormat,
     /// The server's limits.
     pub http: HttpConfig,
@@ -105,7 +109,7 @@ pub struct CacheConfig {
     #[serde(rename = "entry_ttl_seconds", deserialize_with = "seconds")]
     pub entry_ttl: Duration,
     /// Share by which it may be shortened.
-    pub ttl_jitter_percent: u8,
+    pub ttl_jitter_percent: u32,
     /// Pages of one owner.
     pub pages_per_owner_max: u32,
     /// Capacity inside this process.
@@ -186,160 +190,24 @@ pub struct Overrides {
     pub kafka_brokers: Option<String>,
 }
 
-/// Settings that cannot be used. The text names the key and what is allowed.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A source cannot be read, or a value has the wrong form.
-    #[error("settings: {}", first_line(.0))]
-    Source(#[from] config::ConfigError),
-    /// A value, or two together, cannot work.
-    #[error("settings: {0}")]
-    Contradiction(String),
-}
-
 impl Config {
     /// Reads the settings from their sources.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an unknown key, a value that cannot be read, or values that contradict
-    /// each other.
+    /// [`ConfigError`] with everything that is wrong: unknown keys, values that cannot be read or are
+    /// out of range, and values that contradict each other. It quotes no value.
     pub fn load(overrides: Overrides) -> Result<Self, ConfigError> {
-        let mut sources =
-            config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(file) = &overrides.file {
-            sources = sources.add_source(File::from(file.as_path()).format(FileFormat::Toml));
-        }
-        let variables = Environment::with_prefix(ENV_PREFIX).prefix_separator("_").separator("__");
-        sources = sources
-            .add_source(variables)
-            .set_override_option("listen", overrides.listen.map(|address| address.to_string()))?
-            .set_override_option("data_dir", overrides.data_dir.as_deref().map(path_text))?
-            .set_override_option("database_url", overrides.database_url)?
-            .set_override_option("redis_url", overrides.redis_url)?
-            .set_override_option("kafka_brokers", overrides.kafka_brokers)?;
-        let config: Self = sources.build()?.try_deserialize()?;
-        config.check()?;
-        Ok(config)
+        let mut problems = Problems::default();
+        let config = source::read(overrides, &mut problems)?;
+        config.check(&mut problems);
+        problems.or(config)
     }
 
     /// Whether nothing outside this process is used.
     pub fn is_embedded(&self) -> bool {
         self.database_url.is_none() && self.redis_url.is_none() && self.kafka_brokers.is_none()
     }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |text: String| Err(ConfigError::Contradiction(text));
-        if self.internal_api_key.is_none() && !self.is_embedded() {
-            return wrong(
-                "internal_api_key (RAS_INTERNAL_API_KEY) is not set; it is required as soon as \
-                 database_url, redis_url or kafka_brokers is, because a key that every replica made \
-                 for itself would differ"
-                    .into(),
-            );
-        }
-        if self.internal_api_key.is_none() && !self.listen.ip().is_loopback() {
-            return wrong(format!(
-                "listen is {}, which others can reach; set internal_api_key \
-                 (RAS_INTERNAL_API_KEY), or listen on 127.0.0.1",
-                self.listen
-            ));
-        }
-        if self.redis_url.is_none() && !self.is_embedded() && !self.cache.single_process {
-            return wrong(
-                "redis_url (RAS_REDIS_URL) is not set; without it each process has a cache of its \
-                 own, which another process cannot drop. Set it, or cache.single_process = true \
-                 (RAS_CACHE__SINGLE_PROCESS) if there is only one"
-                    .into(),
-            );
-        }
-        if self.allowed_services.is_empty() {
-            return wrong("allowed_services is empty: nobody could call".into());
-        }
-        if self.cache.drop_timeout < self.cache.command_timeout {
-            return wrong(
-                "cache.drop_timeout_milliseconds is shorter than \
-                 cache.command_timeout_milliseconds"
-                    .into(),
-            );
-        }
-        if self.postgres.connections_max < POSTGRES_CONNECTIONS_MIN {
-            return wrong(format!(
-                "postgres.connections_max: allowed are numbers from {POSTGRES_CONNECTIONS_MIN}: one \
-                 for events, one for reads, one that is held while announcements are sent"
-            ));
-        }
-        self.check_ranges()
-    }
-
-    fn check_ranges(&self) -> Result<(), ConfigError> {
-        let Self { http, cache, postgres, kafka, .. } = self;
-        check_ranges(&[
-            ("http.connections_max", http.connections_max as u64, CONNECTIONS_MAX),
-            ("http.read_timeout_seconds", http.read_timeout.as_secs(), UNLIMITED),
-            ("http.events_wait_seconds", http.events_wait.as_secs(), UNLIMITED),
-            ("cache.entry_ttl_seconds", cache.entry_ttl.as_secs(), ENTRY_TTL_SECONDS_MAX),
-            ("cache.pages_per_owner_max", cache.pages_per_owner_max.into(), UNLIMITED),
-            ("cache.memory_megabytes", cache.memory_megabytes, UNLIMITED),
-            (
-                "cache.command_timeout_milliseconds",
-                milliseconds_of(cache.command_timeout),
-                UNLIMITED,
-            ),
-            (
-                "postgres.acquire_timeout_milliseconds",
-                milliseconds_of(postgres.acquire_timeout),
-                UNLIMITED,
-            ),
-            ("kafka.session_timeout_seconds", kafka.session_timeout.as_secs(), UNLIMITED),
-        ])?;
-        self.publish.check_ranges()?;
-        self.retention.check_ranges()
-    }
-}
-
-impl PublishConfig {
-    fn check_ranges(&self) -> Result<(), ConfigError> {
-        let (poll, delivery_timeout) = (self.poll.as_secs(), self.delivery_timeout.as_secs());
-        check_ranges(&[
-            ("publish.poll_seconds", poll, HOUR_SECONDS),
-            ("publish.delivery_timeout_seconds", delivery_timeout, DELIVERY_TIMEOUT_SECONDS_MAX),
-        ])
-    }
-}
-
-impl RetentionConfig {
-    fn check_ranges(&self) -> Result<(), ConfigError> {
-        // Ten years, so that no date is out of range.
-        const HOURS_MAX: u64 = 10 * 366 * 24;
-        let times = [
-            ("retention.inbox_hours", self.inbox),
-            ("retention.outbox_hours", self.outbox),
-            ("retention.dead_letter_hours", self.dead_letters),
-        ];
-        check_ranges(&times.map(|(key, time)| (key, time.as_secs() / HOUR_SECONDS, HOURS_MAX)))
-    }
-}
-
-/// Keys with their values and the largest ones allowed; the smallest is 1.
-fn check_ranges(ranges: &[(&str, u64, u64)]) -> Result<(), ConfigError> {
-    let wrong = ranges.iter().find(|(_, value, max)| !(1..=*max).contains(value));
-    wrong.map_or(Ok(()), |(key, _, max)| {
-        let allowed = match *max {
-            UNLIMITED => "numbers from 1".to_owned(),
-            max => format!("1 to {max}"),
-        };
-        Err(ConfigError::Contradiction(format!("{key}: allowed are {allowed}")))
-    })
-}
-
-fn milliseconds_of(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The rest of a syntax error quotes the file, which may hold a password.
-fn first_line(error: &config::ConfigError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn path_text(path: &Path) -> String {
@@ -370,17 +238,42 @@ fn milliseconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Err
     u64::deserialize(source).map(Duration::from_millis)
 }
 
-/// A list, or, as variables have no lists, a text with commas.
+fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
+    let wrong = |_| allowed_is("ADDRESS:PORT, such as 127.0.0.1:4003");
+    String::deserialize(source)?.parse().map_err(wrong)
+}
+
+/// One of the words of an enum. The error of the derived code would quote the value.
+fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(source: D) -> Result<T, D::Error> {
+    let word: StringDeserializer<serde::de::value::Error> =
+        String::deserialize(source)?.into_deserializer();
+    T::deserialize(word).map_err(|error| {
+        let error = error.to_string();
+        allowed_is(error.rsplit_once(", expected ").map_or("another word", |(_, words)| words))
+    })
+}
+
+/// An error that says what is allowed, and not what was there.
+fn allowed_is<E: serde::de::Error>(what: &str) -> E {
+    E::custom(format_args!("{ALLOWED_IS}{what}"))
+}
+
+/// A list, or, as variables have no lists, a text with commas or a JSON list.
 fn list<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "a list of texts, a text with commas, or a JSON list in a text")]
     enum Form {
         List(Vec<String>),
         Text(String),
     }
-    let items = match Form::deserialize(source)? {
-        Form::List(items) => items,
-        Form::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+    let text = match Form::deserialize(source)? {
+        Form::List(items) => return Ok(items),
+        Form::Text(text) => text,
     };
-    Ok(items.into_iter().filter(|item| !item.is_empty()).collect())
+    if text.trim_start().starts_with('[') {
+        let wrong = |_| allowed_is("a JSON list of texts");
+        return serde_json::from_str(&text).map_err(wrong);
+    }
+    let items = text.split(',').map(|item| item.trim().to_owned());
+    Ok(items.filter(|item| !item.is_empty()).collect())
 }

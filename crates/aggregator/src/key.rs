@@ -5,13 +5,26 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use secrecy::SecretString;
 
 use crate::hexadecimal;
 
 /// Random bytes in a key: 192 bits.
 const KEY_BYTES: usize = 24;
+
+/// Shortest and longest key, in characters.
+const KEY_CHARS_MIN: usize = 16;
+const KEY_CHARS_MAX: usize = 512;
+/// What a key may be. Spaces and line ends come from a file or a shell, and no header carries them.
+pub const ALLOWED: &str = "allowed are 16 to 512 visible ASCII characters, without spaces; \
+                           `openssl rand -hex 24` makes a good one";
+
+/// Whether this may be a key.
+pub fn is_acceptable(key: &str) -> bool {
+    (KEY_CHARS_MIN..=KEY_CHARS_MAX).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
 
 /// A key from the data directory.
 #[derive(Debug)]
@@ -40,7 +53,13 @@ pub fn read_or_make(data_dir: &Path) -> anyhow::Result<StoredKey> {
     if let Ok(text) = fs::read_to_string(&path)
         && !text.trim().is_empty()
     {
-        let key = text.trim().into();
+        let key = text.trim();
+        ensure!(
+            is_acceptable(key),
+            "{}: {ALLOWED}; remove the file to have one made",
+            path.display()
+        );
+        let key = key.into();
         return Ok(StoredKey { key, is_new: false, path });
     }
     let mut bytes = [0; KEY_BYTES];

@@ -88,7 +88,7 @@ async fn settings_that_cannot_work_are_refused_with_their_name() {
     check("a key is required", no_key, "RAS_INTERNAL_API_KEY").await;
     let alone =
         program(&["serve", "--database-url", postgres_url]).env("RAS_INTERNAL_API_KEY", KEY);
-    check("a cache that others cannot drop", alone, "cache.single_process").await;
+    check("a cache that others cannot invalidate", alone, "cache.single_process").await;
     let open = program(&["serve", "--listen", "0.0.0.0:0"]);
     check("others could reach it", open, "RAS_INTERNAL_API_KEY").await;
     let unknown = program(&["serve"]).env("RAS_CACHE__ENTRY_TTL_SECOND", "3");

@@ -23,6 +23,7 @@ mod replicas;
 mod retention;
 mod servers;
 mod service;
+mod settings;
 mod simulate;
 mod tools;
 mod topics;

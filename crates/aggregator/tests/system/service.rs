@@ -10,7 +10,7 @@ use testkit::{Process, Redis};
 use crate::tools::PATIENCE;
 
 /// The key of all services here that are not embedded.
-pub(crate) const KEY: &str = "system-test-key";
+pub(crate) const KEY: &str = "system-test-key-0";
 
 /// The namespace of the service's Redis keys.
 pub(crate) const NAMESPACE: &str = "ras";

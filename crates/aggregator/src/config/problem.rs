@@ -1,0 +1,64 @@
+//! What is wrong with the settings: all of it at once, and never a value, which may be a secret.
+
+use std::fmt;
+
+use super::ENV_PREFIX;
+
+/// Settings that cannot be used. The text names each key and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("settings: {0}")]
+pub struct ConfigError(Problems);
+
+impl ConfigError {
+    pub(super) fn of(problems: Problems) -> Self {
+        Self(problems)
+    }
+}
+
+/// What is wrong, in the order of finding it.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    lines: Vec<String>,
+}
+
+impl Problems {
+    /// A source that cannot be read at all.
+    pub(super) fn source(&mut self, text: impl Into<String>) {
+        self.lines.push(text.into());
+    }
+
+    /// A key that has no value that can be used.
+    pub(super) fn key(&mut self, key: &str, text: impl fmt::Display) {
+        self.lines.push(format!("{key} ({}): {text}", variable(key)));
+    }
+
+    /// That a number is one of these.
+    pub(super) fn range(&mut self, key: &str, value: u64, allowed: std::ops::RangeInclusive<u64>) {
+        if !allowed.contains(&value) {
+            let (min, max) = allowed.into_inner();
+            self.key(key, format_args!("allowed are whole numbers from {min} to {max}"));
+        }
+    }
+
+    /// The result, unless something is wrong.
+    pub(super) fn or<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.lines.is_empty() { Ok(value) } else { Err(ConfigError(self)) }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.lines[..] {
+            [one] => f.write_str(one),
+            many => {
+                write!(f, "{} things are wrong:", many.len())?;
+                many.iter().try_for_each(|line| write!(f, "\n  {line}"))
+            }
+        }
+    }
+}
+
+/// The variable of a key: `cache.namespace` is `RAS_CACHE__NAMESPACE`.
+pub(super) fn variable(key: &str) -> String {
+    format!("{ENV_PREFIX}_{}", key.replace('.', "__").to_uppercase())
+}

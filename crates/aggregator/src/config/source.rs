@@ -1,0 +1,180 @@
+//! Reads the sources into one tree, and the tree into [`Config`].
+//!
+//! The errors of the parser and of serde quote the file or the value, which may be a secret. None of
+//! them is passed on as it is: what is told is the place, the key, and what is allowed.
+
+use config::{Environment, File, FileFormat, Value, ValueKind};
+use serde::Deserialize as _;
+
+use super::problem::{ConfigError, Problems};
+use super::{ALLOWED_IS, Config, DEFAULTS, ENV_PREFIX, Overrides, path_text};
+
+type Table = config::Map<String, Value>;
+
+/// How alike a word must be to a key to be taken for it, from 0 to 1.
+const NEAR_MISS: f64 = 0.8;
+/// How the message of a syntax error begins. The rest of it quotes the file.
+const SYNTAX_ERROR: &str = "TOML parse error at ";
+
+/// All settings as they were written, and what is wrong with their form. Where something is wrong the
+/// default stands, so that the rest can be looked at too.
+pub(super) fn read(overrides: Overrides, problems: &mut Problems) -> Result<Config, ConfigError> {
+    let merged = match merge(overrides) {
+        Ok(merged) => merged,
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let defaults = match defaults() {
+        Ok(defaults) => defaults,
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let mut tree = merged;
+    refuse_unknown_keys(&mut tree, &defaults, "", problems);
+    loop {
+        let error = match Config::deserialize(Value::new(None, tree.clone())) {
+            Ok(config) => return Ok(config),
+            Err(error) => error,
+        };
+        let key = key_of(&error).unwrap_or_default();
+        problems.key(&key, format_args!("{ALLOWED_IS}{}", allowed_by(&error)));
+        if !restore(&mut tree, &defaults, &key) {
+            return Err(std::mem::take(problems)
+                .or(())
+                .err()
+                .unwrap_or_else(|| unreadable(&error)));
+        }
+    }
+}
+
+fn merge(overrides: Overrides) -> Result<Table, config::ConfigError> {
+    let mut sources =
+        config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    if let Some(file) = &overrides.file {
+        sources = sources.add_source(File::from(file.as_path()).format(FileFormat::Toml));
+    }
+    let variables = Environment::with_prefix(ENV_PREFIX).prefix_separator("_").separator("__");
+    sources
+        .add_source(variables)
+        .set_override_option("listen", overrides.listen.map(|address| address.to_string()))?
+        .set_override_option("data_dir", overrides.data_dir.as_deref().map(path_text))?
+        .set_override_option("database_url", overrides.database_url)?
+        .set_override_option("redis_url", overrides.redis_url)?
+        .set_override_option("kafka_brokers", overrides.kafka_brokers)?
+        .build()?
+        .cache
+        .into_table()
+}
+
+fn defaults() -> Result<Table, config::ConfigError> {
+    let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+    config::Config::builder().add_source(defaults).build()?.cache.into_table()
+}
+
+/// A file that is not there, or is no TOML: where, and not what stands there.
+fn unreadable(error: &config::ConfigError) -> ConfigError {
+    let text = match error {
+        config::ConfigError::FileParse { uri, cause } => {
+            let cause = cause.to_string();
+            let place = cause.lines().next().and_then(|line| line.strip_prefix(SYNTAX_ERROR));
+            let file = uri.as_deref().unwrap_or("the file");
+            format!(
+                "{file} is not TOML: error at {}. The line is not shown, because it may hold a \
+                 secret; texts stand in quotes",
+                place.unwrap_or("a place that the parser does not tell")
+            )
+        }
+        config::ConfigError::Foreign(cause) => cause.to_string(),
+        _ => "the sources cannot be read".to_owned(),
+    };
+    let mut problems = Problems::default();
+    problems.source(text);
+    ConfigError::of(problems)
+}
+
+/// Takes out what no setting is called, and what is a section there and not here.
+fn refuse_unknown_keys(
+    table: &mut Table,
+    defaults: &Table,
+    section: &str,
+    problems: &mut Problems,
+) {
+    let mut names: Vec<String> = table.keys().cloned().collect();
+    names.sort_unstable();
+    for name in names {
+        let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        match (table.get_mut(&name).map(|value| &mut value.kind), defaults.get(&name)) {
+            (_, None) => {
+                problems.key(&key, unknown(&name, section, defaults));
+                table.remove(&name);
+            }
+            (
+                Some(ValueKind::Table(inner)),
+                Some(Value { kind: ValueKind::Table(defaults), .. }),
+            ) => {
+                refuse_unknown_keys(inner, defaults, &key, problems);
+            }
+            (Some(_), Some(default @ Value { kind: ValueKind::Table(_), .. })) => {
+                problems.key(&key, format_args!("is a section: [{key}] with keys below it"));
+                table.insert(name, default.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn unknown(name: &str, section: &str, defaults: &Table) -> String {
+    let likeness = |known: &&String| strsim::jaro_winkler(name, known);
+    let nearest = defaults.keys().max_by(|one, two| likeness(one).total_cmp(&likeness(two)));
+    let at = if section.is_empty() { String::new() } else { format!("{section}.") };
+    match nearest.filter(|known| likeness(known) > NEAR_MISS) {
+        Some(known) => format!("there is no such setting; did you mean {at}{known}?"),
+        None => "there is no such setting; `result-aggregator settings` prints all".to_owned(),
+    }
+}
+
+fn key_of(error: &config::ConfigError) -> Option<String> {
+    match error {
+        config::ConfigError::Type { key, .. } | config::ConfigError::At { key, .. } => key.clone(),
+        config::ConfigError::NotFound(key) => Some(key.clone()),
+        _ => None,
+    }
+}
+
+/// What the setting may be, without what it is.
+fn allowed_by(error: &config::ConfigError) -> String {
+    let expected = match error {
+        config::ConfigError::Type { expected, .. } => (*expected).to_owned(),
+        config::ConfigError::At { error, .. } => return allowed_by(error),
+        config::ConfigError::Message(text) => {
+            // Our own texts quote nothing. Of the others only what is behind the value is told.
+            let own = text.strip_prefix(ALLOWED_IS);
+            let expected = own.or_else(|| Some(text.rsplit_once(", expected ")?.1));
+            expected.unwrap_or("another value").to_owned()
+        }
+        _ => "another value".to_owned(),
+    };
+    match &*expected {
+        number if number.contains("integer") => "a whole number from 0".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a smaller whole number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "a text in quotes".to_owned(),
+        _ => expected,
+    }
+}
+
+/// Puts the default of a key back. False if there is none, or it was the default that is wrong.
+fn restore(tree: &mut Table, defaults: &Table, key: &str) -> bool {
+    let path = key.split_once('[').map_or(key, |(path, _)| path);
+    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    let Some(default) = defaults.get(first) else { return false };
+    match (rest, &default.kind) {
+        (Some(rest), ValueKind::Table(defaults)) => match tree.get_mut(first) {
+            Some(Value { kind: ValueKind::Table(inner), .. }) => restore(inner, defaults, rest),
+            _ => false,
+        },
+        (None, _) => {
+            let replaced = tree.insert(first.to_owned(), default.clone());
+            replaced.is_none_or(|replaced| replaced.kind != default.kind)
+        }
+        (Some(_), _) => false,
+    }
+}
