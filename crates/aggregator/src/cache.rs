@@ -59,8 +59,8 @@ pub enum ReadError {
     #[error("cannot name the answer")]
     Name(#[from] ScopeError),
 
-    /// What the cache had is no answer of ours. Somebody else wrote it.
-    #[error("the cached answer is cut short")]
+    /// The answer has no digest. A bug: a cached one without it is a miss.
+    #[error("the answer has no digest")]
     CutShort,
 }
 
@@ -123,7 +123,7 @@ impl CacheManager {
         let owner = user(&query.user_id)?;
         let key = page_key(query)?;
         let load = || async { load().await.map(|body| payload(&body)) };
-        let answer = self.cache.get_or_load(&owner, &key, load).await;
+        let answer = self.cache.get_or_load_if(&owner, &key, has_digest, load).await;
         self.count(CacheType::UserBatches, answer.as_ref().ok());
         CachedAnswer::read(answer?)
     }
@@ -151,7 +151,7 @@ impl CacheManager {
             let body = load().await?.ok_or(NoSuchBatch)?;
             Ok::<_, BoxError>(payload(&body))
         };
-        let answer = self.cache.get_or_load(&owner, &key, load).await;
+        let answer = self.cache.get_or_load_if(&owner, &key, has_digest, load).await;
         self.count(CacheType::BatchStatus, answer.as_ref().ok());
         match answer {
             Err(error) if error.downcast_ref::<NoSuchBatch>().is_some() => Ok(None),
@@ -248,6 +248,10 @@ fn payload(body: &[u8]) -> Bytes {
     [digest.as_slice(), body].concat().into()
 }
 
+fn has_digest(stored: &Bytes) -> bool {
+    stored.len() >= size_of::<Digest>()
+}
+
 fn user(id: &UserId) -> Result<Owner, ScopeError> {
     Owner::new("user", id.as_str())
 }
@@ -269,6 +273,9 @@ fn page_key(query: &PageQuery) -> Result<EntryKey, ScopeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use freshset::store::memory::MemoryStore;
     use results::BatchStatus;
 
     use super::*;
@@ -325,6 +332,23 @@ mod tests {
         let reasons =
             [BypassReason::PendingDrop, BypassReason::StoreAway, BypassReason::StoreFailed];
         assert_eq!(reasons.map(reason_name), crate::metrics::BYPASS_REASONS);
+    }
+
+    #[tokio::test]
+    async fn entry_without_a_digest_is_a_miss_and_replaced() {
+        let store = Arc::new(MemoryStore::new());
+        let other = Cache::builder(store.clone()).schema_version(PAYLOAD_VERSION).build();
+        let (owner, key) = (user(&query().user_id).unwrap(), page_key(&query()).unwrap());
+        let short = || async { Ok::<_, BoxError>(Bytes::from_static(b"short")) };
+        other.get_or_load(&owner, &key, short).await.unwrap();
+
+        let manager = CacheManager::new(Cache::builder(store), Metrics::new());
+        let load = || async { Ok(b"{}".to_vec()) };
+        let answer = manager.user_batches(&query(), load).await.unwrap();
+        let loaded = Source::Loaded { stored: Stored::Yes, shared: false };
+        assert_eq!((answer.source, &answer.body[..]), (loaded, &b"{}"[..]));
+        let answer = manager.user_batches(&query(), load).await.unwrap();
+        assert_eq!((answer.source, &answer.body[..]), (Source::Hit, &b"{}"[..]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::breaker::Breaker;
+use crate::breaker::CircuitBreaker;
 use crate::clock::{Clock, SystemClock};
 use crate::entry;
 use crate::flight::{Flights, Turn};
@@ -51,7 +51,7 @@ pub(crate) struct Core {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     flights: Flights,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     janitor: Janitor,
     pub(crate) pending: Arc<Pending>,
     pub(crate) closed: Arc<Notify>,
@@ -201,7 +201,11 @@ impl Cache {
     }
 
     /// As [`get_or_load`](Self::get_or_load); a stored page that `accepts` refuses is a miss.
-    pub(crate) async fn get_or_load_if<L, F, E>(
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_load`](Self::get_or_load).
+    pub async fn get_or_load_if<L, F, E>(
         &self,
         owner: &Owner,
         key: &EntryKey,
@@ -286,12 +290,18 @@ impl Core {
         }
         match self.ask_store(owner, key).await {
             Ok(found) => {
-                self.breaker.succeeded();
+                self.breaker.read_answered();
                 found
             }
             Err(error) => {
-                tracing::debug!(%error, "read past the cache");
-                self.breaker.failed(self.clock.now());
+                let is_outage = error.is_outage();
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "read bypasses the cache");
+                if is_outage {
+                    self.breaker.failed(self.clock.now());
+                } else {
+                    self.breaker.read_answered();
+                }
                 Found::NoWay(BypassReason::StoreFailed)
             }
         }
@@ -337,7 +347,8 @@ impl Core {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "page not stored");
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "entry not stored");
                 Stored::Failed
             }
         }
@@ -370,9 +381,8 @@ impl Core {
         let heap = Nonce::draw(&*self.random)?;
         let lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
         let dropped = self.store.drop_owner(owner, &heap, &lifetimes).await;
-        match &dropped {
-            Ok(_) => self.breaker.succeeded(),
-            Err(_) => self.breaker.failed(self.clock.now()),
+        if dropped.as_ref().is_err_and(StoreError::is_outage) {
+            self.breaker.failed(self.clock.now());
         }
         let dropped = dropped?;
         attempt.confirm();
@@ -454,7 +464,7 @@ impl CacheBuilder {
             clock: self.clock,
             random: self.random,
             flights: Flights::default(),
-            breaker: Breaker::default(),
+            breaker: CircuitBreaker::default(),
             pending: Arc::default(),
             closed: Arc::default(),
         });

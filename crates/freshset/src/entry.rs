@@ -5,23 +5,29 @@
 //!      0    48  stamp: the token under which the page was loaded
 //!     48     2  magic "FS"
 //!     50     1  format version of this layout
-//!     51     2  schema version of the payload, the caller's, big endian
-//!     53     2  length of the name, big endian
-//!     55     n  name: owner, a space, entry key
-//!   55+n        payload
+//!     51     8  checksum of everything that follows: XXH3 of 64 bits, big endian
+//!     59     2  schema version of the payload, the caller's, big endian
+//!     61     2  length of the name, big endian
+//!     63     4  length of the payload, big endian
+//!     67     n  name: owner, a space, entry key
+//!   67+n        payload
 //! ```
 //!
-//! The stamp has a fixed length and the name is repeated, so that a page that ended up under a wrong
-//! key, or was written by other code, is not mistaken for an answer. What does not decode is a miss.
+//! The stamp has a fixed length and the name is repeated, so that an entry that ended up under a wrong
+//! key, or was written by other code, is not mistaken for an answer. Length and checksum tell an entry
+//! that was cut short, lengthened or altered. What does not decode is a miss.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::scope::{EntryKey, Owner};
 use crate::token::{TOKEN_BYTES, Token};
 
 const MAGIC: &[u8; 2] = b"FS";
-const FORMAT_VERSION: u8 = 1;
-const HEADER_BYTES: usize = TOKEN_BYTES + 2 + 1 + 2 + 2;
+const FORMAT_VERSION: u8 = 2;
+/// Where the checksum ends and what it covers begins.
+const CHECKED_FROM: usize = TOKEN_BYTES + 2 + 1 + 8;
+const HEADER_BYTES: usize = CHECKED_FROM + 2 + 2 + 4;
 
 /// The stamp at the head of a stored page; none if it is too short to have one.
 pub fn stamp(stored: &[u8]) -> Option<Token> {
@@ -41,17 +47,21 @@ pub(crate) fn encode(
     stored.put_slice(token.as_bytes());
     stored.put_slice(MAGIC);
     stored.put_u8(FORMAT_VERSION);
+    stored.put_u64(0);
     stored.put_u16(schema_version);
-    // The limits of `scope` keep a name below 4 KiB.
+    // The limits of `scope` keep a name below 4 KiB, and `PAGE_BYTES_MAX` keeps a payload below 4 GiB.
     stored.put_u16(name_bytes as u16);
+    stored.put_u32(payload.len() as u32);
     stored.put_slice(owner.as_str().as_bytes());
     stored.put_u8(b' ');
     stored.put_slice(key.as_str().as_bytes());
     stored.put_slice(payload);
+    let checksum = xxh3_64(&stored[CHECKED_FROM..]);
+    stored[CHECKED_FROM - 8..CHECKED_FROM].copy_from_slice(&checksum.to_be_bytes());
     stored.freeze()
 }
 
-/// The payload of a stored page, if it is a page of this name in this format. Copies nothing.
+/// The payload of a stored page, if it is a whole page of this name in this format. Copies nothing.
 pub(crate) fn decode(
     stored: &Bytes,
     schema_version: u16,
@@ -61,13 +71,18 @@ pub(crate) fn decode(
     let rest = stored.get(TOKEN_BYTES..)?;
     let rest = rest.strip_prefix(MAGIC)?;
     let rest = rest.strip_prefix(&[FORMAT_VERSION])?;
-    let rest = rest.strip_prefix(&schema_version.to_be_bytes())?;
-    let (length, rest) = rest.split_at_checked(2)?;
-    let name_bytes = usize::from(u16::from_be_bytes(length.try_into().ok()?));
-    let name = rest.get(..name_bytes)?;
+    let (checksum, checked) = rest.split_first_chunk()?;
+    let rest = checked.strip_prefix(&schema_version.to_be_bytes())?;
+    let (name_bytes, rest) = rest.split_first_chunk()?;
+    let (payload_bytes, rest) = rest.split_first_chunk()?;
+    let name_bytes = usize::from(u16::from_be_bytes(*name_bytes));
+    let (name, payload) = rest.split_at_checked(name_bytes)?;
     let name = name.strip_prefix(owner.as_str().as_bytes())?;
     let name = name.strip_prefix(b" ")?;
-    (name == key.as_str().as_bytes()).then(|| stored.slice(HEADER_BYTES + name_bytes..))
+    let is_whole = name == key.as_str().as_bytes()
+        && u64::from(u32::from_be_bytes(*payload_bytes)) == payload.len() as u64
+        && xxh3_64(checked) == u64::from_be_bytes(*checksum);
+    is_whole.then(|| stored.slice(HEADER_BYTES + name_bytes..))
 }
 
 #[cfg(test)]
@@ -101,16 +116,32 @@ mod tests {
         assert_eq!(decode(&stored, 3, &other_owner, &key), None, "owner");
         assert_eq!(decode(&stored, 3, &owner, &longer_key), None, "key");
         let mut format = stored.to_vec();
-        format[50] = 2;
+        format[50] = 1;
         assert_eq!(decode(&format.into(), 3, &owner, &key), None, "format");
     }
 
     #[test]
     fn every_truncation_is_a_miss_and_never_a_panic() {
         let (owner, key) = names();
-        let stored = encode(&token(), 3, &owner, &key, b"");
-        for length in 0..stored.len() {
-            assert_eq!(decode(&stored.slice(..length), 3, &owner, &key), None, "{length} bytes");
+        for payload in [b"".as_slice(), b"some body"] {
+            let stored = encode(&token(), 3, &owner, &key, payload);
+            for length in 0..stored.len() {
+                let cut = stored.slice(..length);
+                assert_eq!(decode(&cut, 3, &owner, &key), None, "{length} bytes");
+            }
         }
+    }
+
+    #[test]
+    fn every_flipped_bit_after_the_stamp_and_every_appended_byte_is_a_miss() {
+        let (owner, key) = names();
+        let stored = encode(&token(), 3, &owner, &key, b"some body").to_vec();
+        for bit in TOKEN_BYTES * 8..stored.len() * 8 {
+            let mut altered = stored.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&altered.into(), 3, &owner, &key), None, "bit {bit}");
+        }
+        let longer = [&stored[..], &[0]].concat();
+        assert_eq!(decode(&longer.into(), 3, &owner, &key), None);
     }
 }

@@ -11,11 +11,23 @@
 -- Returns       number of members the index had; 0 if there was none
 -- Cost          O(1): no member is read, no page is touched
 -- Safe twice    yes: a repeat drops what was stored since
+-- Wrong type    of any key: it is deleted, and the rest is done as if it had not been there
 redis.call('DEL', KEYS[1])
 -- Everything is unreadable after that line. The rest only lets somebody free the memory.
-if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+local members = redis.pcall('SCARD', KEYS[2])
+if type(members) == 'table' then
+  if not string.find(members.err, 'WRONGTYPE', 1, true) then return members end
+  redis.call('DEL', KEYS[2])
+  members = 0
+end
+if members == 0 then return 0 end
 redis.call('RENAME', KEYS[2], KEYS[4])
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
-redis.call('SADD', KEYS[3], ARGV[1])
+local added = redis.pcall('SADD', KEYS[3], ARGV[1])
+if type(added) == 'table' then
+  if not string.find(added.err, 'WRONGTYPE', 1, true) then return added end
+  redis.call('DEL', KEYS[3])
+  redis.call('SADD', KEYS[3], ARGV[1])
+end
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
-return redis.call('SCARD', KEYS[4])
+return members

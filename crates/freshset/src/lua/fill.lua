@@ -17,9 +17,20 @@
 --               | {2, members, garbage} full; garbage is 1 if a heap waits to be reaped
 -- Cost          O(1) and the size of the page
 -- Safe twice    yes: a repeat stores the same bytes, or is refused
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, 0, 0} end
+-- Wrong type    of the generation: refused; of the index: it is lost, and made anew; of the page:
+--               overwritten
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) == 'table' and not string.find(generation.err, 'WRONGTYPE', 1, true) then
+  return generation
+end
+if generation ~= ARGV[1] then return {0, 0, 0} end
 local garbage = redis.call('EXISTS', KEYS[4])
-local members = redis.call('SCARD', KEYS[2])
+local members = redis.pcall('SCARD', KEYS[2])
+if type(members) == 'table' then
+  if not string.find(members.err, 'WRONGTYPE', 1, true) then return members end
+  redis.call('DEL', KEYS[2])
+  members = 0
+end
 if members >= tonumber(ARGV[7]) and redis.call('SISMEMBER', KEYS[2], ARGV[4]) == 0 then
   return {2, members, garbage}
 end

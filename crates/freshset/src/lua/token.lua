@@ -9,8 +9,12 @@
 -- Returns       the generation, 48 bytes
 -- Cost          O(1)
 -- Safe twice    yes: the second call gives what the first made, or makes another one
-local generation = redis.call('GET', KEYS[1])
-if generation then return generation end
+-- Wrong type    as a wrong length: the key was overwritten by somebody else, so the generation is lost
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) == 'string' and #generation == 48 then return generation end
+if type(generation) == 'table' and not string.find(generation.err, 'WRONGTYPE', 1, true) then
+  return generation
+end
 local now = redis.call('TIME')
 generation = ARGV[1] .. string.format('%010d%06d', now[1], now[2])
 redis.call('SET', KEYS[1], generation, 'PX', ARGV[2])

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache as Shelf;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use crate::clock::{Clock, SystemClock};
 use crate::entry;
@@ -32,13 +32,16 @@ pub const OWNERS_MAX: usize = 100_000;
 const DEAD_MEMBERS_SLACK: usize = 64;
 /// Size of a typical page, only used to size tables beforehand.
 const PAGE_BYTES_TYPICAL: u64 = 16 * 1024;
-/// What the bookkeeping of one page costs beside its bytes, roughly.
-const PAGE_OVERHEAD_BYTES: u64 = 200;
+/// What the bookkeeping of one entry costs beside its bytes, its member of the index included, roughly.
+const PAGE_OVERHEAD_BYTES: u64 = 300;
+/// Indexes that invalidations of one owner may leave behind before the oldest is forgotten. Its
+/// entries cannot be read; they leave by eviction then.
+const GARBAGE_INDEXES_MAX: usize = 8;
 
 /// See the [module](self).
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
-    pages: Shelf<PageName, StoredPage, PageWeight>,
+    pages: Shelf<PageName, StoredPage, PageWeight, DefaultHashBuilder, Evictions>,
     owners: Shelf<Owner, Arc<Mutex<OwnerState>>>,
     tokens_made: AtomicU64,
     planted: Planted,
@@ -83,6 +86,18 @@ impl Weighter<PageName, StoredPage> for PageWeight {
     }
 }
 
+/// Collects the names of what an insertion evicts, so that they leave their indexes too.
+#[derive(Debug, Clone)]
+struct Evictions;
+
+impl Lifecycle<PageName, StoredPage> for Evictions {
+    type RequestState = Vec<PageName>;
+
+    fn on_evict(&self, evicted: &mut Vec<PageName>, name: PageName, _page: StoredPage) {
+        evicted.push(name);
+    }
+}
+
 impl MemoryStore {
     /// An empty store of [`CAPACITY_BYTES_DEFAULT`].
     pub fn new() -> Self {
@@ -94,7 +109,13 @@ impl MemoryStore {
         let pages_typical = (capacity_bytes / PAGE_BYTES_TYPICAL).max(16) as usize;
         Self {
             clock,
-            pages: Shelf::with_weighter(pages_typical, capacity_bytes, PageWeight),
+            pages: Shelf::with(
+                pages_typical,
+                capacity_bytes,
+                PageWeight,
+                DefaultHashBuilder::default(),
+                Evictions,
+            ),
             owners: Shelf::new(OWNERS_MAX),
             tokens_made: AtomicU64::new(0),
             planted: Planted::default(),
@@ -144,6 +165,18 @@ impl MemoryStore {
         });
         let Ok(state) = made;
         state
+    }
+
+    /// Removes evicted entries from the indexes of their owners. The caller holds no owner's lock.
+    fn forget_evicted(&self, evicted: Vec<PageName>) {
+        for name in evicted {
+            let Some(state) = self.owners.get(&name.0) else { continue };
+            let mut state = lock(&state);
+            // Under the owner's lock nobody stores it again meanwhile.
+            if !self.pages.contains_key(&name) {
+                state.index.remove(&name.1);
+            }
+        }
     }
 
     fn make_token(&self, nonce: &Nonce, state: &OwnerState) -> Token {
@@ -256,9 +289,12 @@ impl Store for MemoryStore {
         }
         state.record(&page, now, self.planted);
         let name = (page.owner.clone(), page.key.clone());
-        let expires_at = now + page.lifetimes.entry;
-        self.pages.insert(name, StoredPage { stored: page.stored, expires_at });
+        let stored = StoredPage { stored: page.stored, expires_at: now + page.lifetimes.entry };
+        let mut evicted = Vec::new();
+        self.pages.insert_with_lifecycle(name, stored, &mut evicted);
         let members = state.index.len() as u64;
+        drop(state);
+        self.forget_evicted(evicted);
         Ok(Filled { outcome: FillOutcome::Stored, members, garbage })
     }
 
@@ -284,6 +320,9 @@ impl Store for MemoryStore {
         let pages = index.len() as u64;
         if pages > 0 {
             state.garbage.push_back(index.into_iter());
+        }
+        if state.garbage.len() > GARBAGE_INDEXES_MAX {
+            state.garbage.pop_front();
         }
         Ok(Dropped { pages })
     }
@@ -327,5 +366,27 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("pages", &self.pages.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn indexes_left_by_invalidations_are_bounded_in_number() {
+        let store = MemoryStore::new();
+        let owner = Owner::new("user", "u").unwrap();
+        let (key, nonce) = (EntryKey::new(["list"]).unwrap(), Nonce::from_bits(1));
+        let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
+        for _ in 0..3 * GARBAGE_INDEXES_MAX {
+            let token = store.token(&owner, &nonce, &lifetimes).await.unwrap();
+            let stored = Bytes::copy_from_slice(token.as_bytes());
+            let (owner, key) = (&owner, &key);
+            let page = Page { owner, key, token, stored, lifetimes, pages_max: 1 };
+            assert_eq!(store.fill(page).await.unwrap().outcome, FillOutcome::Stored);
+            store.drop_owner(owner, &nonce, &lifetimes).await.unwrap();
+        }
+        assert_eq!(lock(&store.state(&owner)).garbage.len(), GARBAGE_INDEXES_MAX);
     }
 }

@@ -188,7 +188,8 @@ impl Store for RedisStore {
         let (stored, generation): (Option<Vec<u8>>, Option<Vec<u8>>) =
             self.query(redis::cmd("MGET").arg(page).arg(generation)).await?;
 
-        let token = generation.map(|bytes| parse_token(&bytes)).transpose()?;
+        // One of another length was written by somebody else: the generation is lost (rule S5).
+        let token = generation.and_then(|bytes| Token::from_bytes(&bytes));
         let Some(stored) = stored else { return Ok(Lookup::Miss(token)) };
         let stamp = entry::stamp(&stored);
         let lost_is_fresh = token.is_none() && self.planted.is(Mutant::LostGenerationIsFresh);
@@ -211,7 +212,8 @@ impl Store for RedisStore {
             .arg(nonce.as_str())
             .arg(milliseconds(lifetimes.generation));
         let token: Vec<u8> = self.invoke(&call, self.options.command_timeout).await?;
-        parse_token(&token)
+        Token::from_bytes(&token)
+            .ok_or(StoreError::Unexpected { store: NAME, expected: "a generation of 48 bytes" })
     }
 
     async fn fill(&self, page: Page<'_>) -> Result<Filled, StoreError> {
@@ -307,11 +309,6 @@ async fn within<T>(
 ) -> Result<T, StoreError> {
     let outcome = tokio::time::timeout(limit, call).await;
     outcome.unwrap_or(Err(StoreError::Timeout { store: NAME, waited: limit }))
-}
-
-fn parse_token(bytes: &[u8]) -> Result<Token, StoreError> {
-    Token::from_bytes(bytes)
-        .ok_or(StoreError::Unexpected { store: NAME, expected: "a generation of 48 bytes" })
 }
 
 /// Redis counts lives in whole milliseconds and refuses 0.

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod fixtures;
+mod foreign_keys;
 mod healing;
 mod interleavings;
+mod memory;
 mod mutants;
 mod outage;
 mod reading;

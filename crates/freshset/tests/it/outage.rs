@@ -113,6 +113,31 @@ async fn a_read_waits_for_a_silent_redis_only_a_few_times() {
     assert!(world.cache.is_connected());
 }
 
+/// A read has less time than an invalidation: what is too slow for the one may do for the other.
+#[tokio::test]
+async fn slow_server_stays_bypassed_while_it_confirms_invalidations() {
+    let redis = start_redis().await;
+    let proxy = FaultProxy::start(redis.address()).await;
+    let world = World::new(&redis.url_at(proxy.addr()));
+    world.wait_for_hit().await;
+    proxy.delay(Duration::from_millis(75));
+    let bypass = Source::Bypass(BypassReason::StoreAway);
+    eventually(PATIENCE, "an open circuit breaker", || async {
+        (world.read().await.1 == bypass).then_some(())
+    })
+    .await;
+    let mut number = 0;
+    for _ in 0..5 {
+        number = world.write();
+        world.cache.invalidate(&world.owner).await.expect("confirmed, though slowly");
+        assert!(!world.cache.is_connected(), "an invalidation closed the circuit breaker");
+        assert_eq!(world.read().await.0, number);
+    }
+    proxy.delay(Duration::ZERO);
+    assert_eq!(world.wait_for_hit().await, number);
+    assert!(world.cache.is_connected());
+}
+
 /// The command arrives, its answer does not: the effect is unknown, so it is an error.
 #[tokio::test]
 async fn a_drop_whose_answer_is_lost_is_not_confirmed() {

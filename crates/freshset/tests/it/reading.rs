@@ -201,6 +201,29 @@ async fn bytes_of_another_page_or_another_schema_are_a_miss() {
     assert_eq!(read(&newer, "a", "page").await.source, STORED, "another schema");
 }
 
+/// What a broken server, a full disk or another program may leave of an entry.
+#[tokio::test]
+async fn entry_cut_short_lengthened_or_altered_is_a_miss() {
+    let (store, namespace) = redis_store().await;
+    let cache = Cache::builder(Arc::new(store)).build();
+    let admin = redis::Client::open(redis().await.admin_url()).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let name = format!("{}:e:{{user:u}}:a", namespace.as_str());
+    assert_eq!(read(&cache, "a", "page").await.source, STORED);
+    let whole: Vec<u8> = redis::cmd("GET").arg(&name).query_async(&mut admin).await.unwrap();
+    let mut altered = whole.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    let lengthened = [&whole[..], b"e"].concat();
+    let cut = [0, 48, 60, whole.len() - 1].map(|bytes| whole[..bytes].to_vec());
+    for broken in cut.into_iter().chain([altered, lengthened]) {
+        let overwrite = redis::cmd("SET").arg(&name).arg(&broken).arg("KEEPTTL").take();
+        let _: () = overwrite.query_async(&mut admin).await.unwrap();
+        let answer = read(&cache, "a", "page").await;
+        assert_eq!((answer.source, &answer.bytes[..]), (STORED, &b"page"[..]), "{broken:?}");
+        assert_eq!(read(&cache, "a", "page").await.source, Source::Hit, "after {broken:?}");
+    }
+}
+
 #[tokio::test]
 async fn values_are_read_as_they_were_written_and_other_json_is_a_miss() {
     let cache = cache();

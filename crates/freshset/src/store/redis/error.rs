@@ -39,9 +39,6 @@ impl Failure {
             Self::NotPrimary(role) => StoreError::NotPrimary { store: NAME, source: role.into() },
             Self::Answered(error) => match of_command(error, Duration::ZERO) {
                 // Whatever the server says to a handshake concerns every command.
-                StoreError::Rejected { store, source } if names_a_right(&*source) => {
-                    StoreError::Unauthorized { store, source }
-                }
                 StoreError::Rejected { store, source } => StoreError::Unreachable { store, source },
                 error => error,
             },
@@ -69,6 +66,9 @@ pub(super) fn of_command(error: RedisError, limit: Duration) -> StoreError {
         }
         (ErrorKind::UnexpectedReturnType, _) => {
             StoreError::Unexpected { store: NAME, expected: "a value of the type it asked for" }
+        }
+        _ if names_a_right(&error) => {
+            StoreError::Unauthorized { store: NAME, source: error.into() }
         }
         (ErrorKind::Server(_) | ErrorKind::Extension, _) => {
             StoreError::Rejected { store: NAME, source: error.into() }
@@ -102,8 +102,12 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
     }
 }
 
-/// Handshakes name a missing right in the text alone.
-fn names_a_right(error: &(dyn std::error::Error + 'static)) -> bool {
-    let detail = error.downcast_ref::<RedisError>().and_then(RedisError::detail);
-    detail.is_some_and(|detail| detail.contains("no permissions"))
+/// What a refused `SELECT` of a handshake says, scripts of Redis 7.0, and scripts of later versions.
+/// None of them has a code of its own.
+const RIGHT_IS_MISSING: [&str; 3] =
+    ["no permissions", "The user executing the script can't", "ACL failure in script"];
+
+fn names_a_right(error: &RedisError) -> bool {
+    let names_one = |detail: &str| RIGHT_IS_MISSING.iter().any(|text| detail.contains(text));
+    error.detail().is_some_and(names_one)
 }
