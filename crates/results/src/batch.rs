@@ -10,19 +10,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::registration::Registration;
-use crate::document::FormatVersion;
+use crate::document::{FormatVersion, Unused};
 use crate::event::{
-    AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, PipelineOutcome, Ranking,
+    AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
+    PipelineOutcome, Ranking,
 };
 use crate::ids::{BatchId, CorrelationId, EssayId, UserId};
-use crate::join::{Latest, Stamp, earliest};
+use crate::join::{Earliest, Latest, Source, Stamp, earliest};
+use crate::number::Finite;
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
 use crate::time::Timestamp;
 
 /// Most assessments that a batch holds for its registration; the latest ones are kept. One is
-/// usual, a few are repetitions, and each may be as large as a record.
+/// usual, and each may be as large as a record.
 pub const HELD_ASSESSMENTS_MAX: usize = 16;
+
+/// Most pipeline runs of one batch. A batch goes through a few; without a limit its row could grow
+/// until no database takes it.
+pub const RUNS_PER_BATCH_MAX: usize = 256;
+
+/// Most assessment jobs of one batch, for the same reason.
+pub const JOBS_PER_BATCH_MAX: usize = 256;
 
 /// One batch. Its serde form is the state document that the stores keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +40,14 @@ pub struct Batch {
     v: FormatVersion,
     /// The batch.
     pub id: BatchId,
-    last_updated: Timestamp,
+    /// Written by builds that did not know facts; no later build raises it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_updated: Option<Timestamp>,
     /// None: other events named the batch, but nobody registered it yet.
     registration: Option<Registration>,
-    /// What the latest of these events was caused by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cause: Option<Latest<CorrelationId>>,
+    /// Written by earlier builds, of no use any more.
+    #[serde(default, skip_serializing, rename = "cause")]
+    _cause: Unused,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     assignment_id: Option<Latest<String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -47,11 +58,21 @@ pub struct Batch {
     /// The job of the latest assessment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     assessment_job_id: Option<Latest<String>>,
-    /// Assessments that wait for the registration to be announced. A registered batch holds none.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    held_assessments: BTreeSet<Latest<Assessed>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pipeline: Option<Latest<PipelineOutcome>>,
+    /// Every assessment job, and when the first event told of it. Each is announced once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    jobs: BTreeMap<String, Timestamp>,
+    /// Every pipeline run that ended, and when the first event told of it. Each is announced once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    runs: BTreeMap<CorrelationId, Timestamp>,
+    /// Assessments that wait for the registration to be announced, one for each job, the earliest
+    /// first. A registered batch holds none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held_assessments: Vec<Earliest<Assessed>>,
+    /// Runs that wait for the registration, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held_runs: Vec<Earliest<RunEnd>>,
 }
 
 /// How a phase left the batch.
@@ -68,8 +89,21 @@ struct PhaseReport {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Assessed {
     pub(crate) job_id: String,
+    /// The envelope's.
     pub(crate) correlation_id: CorrelationId,
     pub(crate) rankings: Vec<Ranking>,
+}
+
+/// What is to be announced of a pipeline run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunEnd {
+    pub(crate) run_id: CorrelationId,
+    /// The envelope's.
+    pub(crate) correlation_id: CorrelationId,
+    pub(crate) successful_essay_count: u32,
+    pub(crate) failed_essay_count: u32,
+    pub(crate) duration_seconds: Finite,
 }
 
 impl Batch {
@@ -83,9 +117,16 @@ impl Batch {
         self.registration.as_ref().map(|registration| registration.created_at)
     }
 
-    /// The largest event time of the facts that this row holds.
+    /// The time of the latest fact that this row shows. A fact that is sent again does not move it.
     pub fn last_updated(&self) -> Timestamp {
-        self.last_updated
+        let registration = self.registration.as_ref().map(Registration::stamp);
+        let phases = self.phases.values().map(Latest::stamp);
+        let assessment = self.assessment_job_id.as_ref().map(Latest::stamp);
+        let pipeline = self.pipeline.as_ref().map(Latest::stamp);
+        let facts = registration.into_iter().chain(phases).chain(assessment).chain(pipeline);
+        let latest = facts.map(|stamp| stamp.at).chain(self.last_updated).max();
+        // There is no row without a fact.
+        latest.unwrap_or(Timestamp::MIN)
     }
 
     pub(crate) fn registration(&self) -> Option<&Registration> {
@@ -117,35 +158,60 @@ impl Batch {
         self.phases.keys().copied().chain(assessed)
     }
 
-    pub(crate) fn cause(&self) -> Option<&Latest<CorrelationId>> {
-        self.cause.as_ref()
-    }
-
-    pub(crate) fn held_assessments(&self) -> &BTreeSet<Latest<Assessed>> {
+    pub(crate) fn held_assessments(&self) -> &[Earliest<Assessed>] {
         &self.held_assessments
     }
 
-    /// A batch that a fact of that time is the first to name.
-    pub(crate) fn named_at(id: BatchId, at: Timestamp) -> Self {
+    pub(crate) fn held_runs(&self) -> &[Earliest<RunEnd>] {
+        &self.held_runs
+    }
+
+    /// The outcomes of pipelines of which an earlier build kept no run.
+    pub(crate) fn outcomes_without_run(&self) -> impl Iterator<Item = (&PipelineOutcome, Stamp)> {
+        self.pipeline.iter().flat_map(Latest::without_fact)
+    }
+
+    /// Whether an event told of this run before.
+    pub(crate) fn knows_run(&self, run_id: CorrelationId, outcome: &PipelineOutcome) -> bool {
+        self.runs.contains_key(&run_id)
+            || self.outcomes_without_run().any(|(known, _)| known == outcome)
+    }
+
+    /// Whether an event told of this assessment job before.
+    pub(crate) fn knows_job(&self, job_id: &str) -> bool {
+        // Earlier builds kept the last one only.
+        let mut last = self.assessment_job_id.iter().flat_map(Latest::without_fact);
+        self.jobs.contains_key(job_id) || last.any(|(known, _)| known == job_id)
+    }
+
+    /// A batch that an event is the first to name.
+    pub(crate) fn named(id: BatchId) -> Self {
         Self {
             v: FormatVersion,
             id,
-            last_updated: at,
+            last_updated: None,
             registration: None,
-            cause: None,
+            _cause: Unused,
             assignment_id: None,
             phases: BTreeMap::new(),
             processing_started_at: None,
             assessment_job_id: None,
-            held_assessments: BTreeSet::new(),
             pipeline: None,
+            jobs: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            held_assessments: Vec::new(),
+            held_runs: Vec::new(),
         }
     }
 
-    /// Takes note of an event about this batch, before what the event says.
-    pub(crate) fn touch(&mut self, correlation_id: CorrelationId, stamp: Stamp) {
-        self.last_updated = self.last_updated.max(stamp.at);
-        Latest::join_option(&mut self.cause, Some(Latest::new(correlation_id, stamp)));
+    /// How many assessment jobs there are, with this one.
+    pub(crate) fn jobs_with(&self, job_id: &str) -> usize {
+        self.jobs.len() + usize::from(!self.jobs.contains_key(job_id))
+    }
+
+    /// How many pipeline runs there are, with this one.
+    pub(crate) fn runs_with(&self, run_id: CorrelationId) -> usize {
+        self.runs.len() + usize::from(!self.runs.contains_key(&run_id))
     }
 
     /// How many essays the registrations list, with these.
@@ -156,51 +222,65 @@ impl Batch {
     }
 
     /// Takes in a registration of this batch. The owner is the caller's to check.
-    pub(crate) fn register(&mut self, fact: &BatchEssaysRegistered, stamp: Stamp) {
-        let said = Registration::said_by(fact, stamp);
+    pub(crate) fn register(&mut self, fact: &BatchEssaysRegistered, source: Source) {
+        let said = Registration::said_by(fact, source);
         match &mut self.registration {
             Some(registration) => registration.join(said),
             None => self.registration = Some(said),
         }
         // From now on each is announced when its event is applied, those held with this one.
         self.held_assessments.clear();
+        self.held_runs.clear();
     }
 
-    pub(crate) fn end_phase(&mut self, fact: &BatchPhaseOutcome, stamp: Stamp) {
+    pub(crate) fn end_phase(&mut self, fact: &BatchPhaseOutcome, source: Source) {
         let report = PhaseReport {
             status: fact.status,
             processed_essay_count: count(fact.processed_essay_ids.len()),
             failed_essay_count: count(fact.failed_essay_ids.len()),
         };
-        let report = Latest::new(report, stamp);
+        let report = Latest::new(report, source);
         match self.phases.get_mut(&fact.phase) {
             Some(known) => known.join(report),
             None => drop(self.phases.insert(fact.phase, report)),
         }
-        self.processing_started_at = earliest(self.processing_started_at, Some(stamp.at));
+        self.processing_started_at = earliest(self.processing_started_at, Some(source.stamp.at));
     }
 
     pub(crate) fn assess(
         &mut self,
         fact: &AssessmentResult,
         correlation_id: CorrelationId,
-        stamp: Stamp,
+        source: Source,
     ) {
-        let latest = |text: &String| Some(Latest::new(text.clone(), stamp));
+        let latest = |text: &String| Some(Latest::new(text.clone(), source));
         let assignment_id = fact.assignment_id.as_ref().and_then(latest);
         Latest::join_option(&mut self.assignment_id, assignment_id);
         Latest::join_option(&mut self.assessment_job_id, latest(&fact.job_id));
+        note_earliest(&mut self.jobs, fact.job_id.clone(), source.stamp.at);
         if self.registration.is_none() {
-            self.held_assessments.insert(Assessed::said_by(fact, correlation_id, stamp));
+            let said = Assessed::said_by(fact, correlation_id, source.stamp);
+            Earliest::join_list(&mut self.held_assessments, said, |assessed| &assessed.job_id);
             if self.held_assessments.len() > HELD_ASSESSMENTS_MAX {
-                self.held_assessments.pop_first();
+                self.held_assessments.remove(0);
             }
         }
     }
 
-    pub(crate) fn complete(&mut self, outcome: &PipelineOutcome, stamp: Stamp) {
-        let said = Latest::new(outcome.clone(), stamp);
+    pub(crate) fn complete(
+        &mut self,
+        fact: &BatchPipelineCompleted,
+        correlation_id: CorrelationId,
+        source: Source,
+    ) {
+        let said = Latest::new(fact.outcome.clone(), source);
         Latest::join_option(&mut self.pipeline, Some(said));
+        note_earliest(&mut self.runs, fact.run_id, source.stamp.at);
+        if self.registration.is_none() {
+            // There are no more of them than of runs.
+            let said = RunEnd::said_by(fact, correlation_id, source.stamp);
+            Earliest::join_list(&mut self.held_runs, said, |run| &run.run_id);
+        }
     }
 }
 
@@ -209,10 +289,41 @@ impl Assessed {
         fact: &AssessmentResult,
         correlation_id: CorrelationId,
         stamp: Stamp,
-    ) -> Latest<Self> {
+    ) -> Earliest<Self> {
         let rankings = fact.rankings.clone();
-        Latest::new(Self { job_id: fact.job_id.clone(), correlation_id, rankings }, stamp)
+        Earliest::new(Self { job_id: fact.job_id.clone(), correlation_id, rankings }, stamp)
     }
+}
+
+impl RunEnd {
+    pub(crate) fn said_by(
+        fact: &BatchPipelineCompleted,
+        correlation_id: CorrelationId,
+        stamp: Stamp,
+    ) -> Earliest<Self> {
+        Self::of(fact.run_id, &fact.outcome, correlation_id, stamp)
+    }
+
+    pub(crate) fn of(
+        run_id: CorrelationId,
+        outcome: &PipelineOutcome,
+        correlation_id: CorrelationId,
+        stamp: Stamp,
+    ) -> Earliest<Self> {
+        let end = Self {
+            run_id,
+            correlation_id,
+            successful_essay_count: outcome.successful_essay_count,
+            failed_essay_count: outcome.failed_essay_count,
+            duration_seconds: outcome.processing_duration_seconds,
+        };
+        Earliest::new(end, stamp)
+    }
+}
+
+fn note_earliest<K: Ord>(times: &mut BTreeMap<K, Timestamp>, key: K, at: Timestamp) {
+    let known = times.entry(key).or_insert(at);
+    *known = at.min(*known);
 }
 
 /// The number of something that an event lists, which is limited.

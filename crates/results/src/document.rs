@@ -2,7 +2,7 @@
 //!
 //! The documents' fields stand where their rows are declared, in `batch` and `essay`.
 
-use serde::de::{Error, Unexpected};
+use serde::de::{Error, IgnoredAny, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of a document. Any other one is an error, never a guess.
@@ -32,5 +32,15 @@ impl<'de> Deserialize<'de> for FormatVersion {
                 &"format version 1 of a state document",
             )),
         }
+    }
+}
+
+/// A field that earlier builds wrote and that nothing needs any more. It is read and not written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unused;
+
+impl<'de> Deserialize<'de> for Unused {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
     }
 }

@@ -16,8 +16,8 @@ pub(crate) use self::findings::{Assessment, Spellcheck};
 use crate::document::FormatVersion;
 use crate::error_detail::ErrorDetail;
 use crate::event::{EssaySlotAssigned, Ranking, SpellcheckEnd, SpellcheckResult};
-use crate::ids::{BatchId, CorrelationId, EssayId, EventId};
-use crate::join::{Latest, Stamp};
+use crate::ids::{BatchId, EssayId, EventId};
+use crate::join::{Latest, Source};
 use crate::phase::{End, PhaseName, PhaseRecord};
 use crate::time::Timestamp;
 
@@ -28,7 +28,9 @@ pub struct Essay {
     v: FormatVersion,
     /// The essay.
     pub id: EssayId,
-    last_updated: Timestamp,
+    /// Written by builds that did not know facts; no later build raises it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_updated: Option<Timestamp>,
     home: Home,
     /// Every batch that an event named for this essay, if there were several; else empty, and the
     /// home is the only one. A repeated event must reach the answers of a batch that the essay left,
@@ -100,9 +102,14 @@ impl Essay {
         if self.claimants.is_empty() { self.claimants() } else { self.claimants.clone() }
     }
 
-    /// The largest event time of the facts that this row holds.
+    /// The time of the latest fact that this row shows. A fact that is sent again does not move it.
     pub fn last_updated(&self) -> Timestamp {
-        self.last_updated
+        let slot = self.slot.as_ref().map(|slot| slot.stamp().at);
+        let phases = self.phases.values().filter_map(PhaseRecord::last_updated);
+        let spellcheck = self.spellcheck.as_ref().map(|found| found.stamp().at);
+        let assessment = self.cj_assessment.as_ref().map(|found| found.stamp().at);
+        let facts = slot.into_iter().chain(phases).chain(spellcheck).chain(assessment);
+        facts.chain(self.last_updated).fold(self.home.at, Timestamp::max)
     }
 
     pub(crate) fn slot(&self) -> Option<&Slot> {
@@ -140,12 +147,13 @@ impl Essay {
     }
 
     /// An essay that this claim is the first to name.
-    pub(crate) fn claimed(id: EssayId, claim: Claim, batch_id: BatchId, stamp: Stamp) -> Self {
+    pub(crate) fn claimed(id: EssayId, claim: Claim, batch_id: BatchId, source: Source) -> Self {
+        let stamp = source.stamp;
         let home = Home { claim, at: stamp.at, by: stamp.by, batch_id };
         Self {
             v: FormatVersion,
             id,
-            last_updated: stamp.at,
+            last_updated: None,
             home,
             claimants: BTreeSet::new(),
             slot: None,
@@ -176,37 +184,32 @@ impl Essay {
     }
 
     /// This essay with the file that an event took for it.
-    pub(crate) fn with_slot(mut self, fact: &EssaySlotAssigned, stamp: Stamp) -> Self {
+    pub(crate) fn with_slot(mut self, fact: &EssaySlotAssigned, source: Source) -> Self {
         let slot = Slot {
             file_upload_id: fact.file_upload_id.clone(),
             text_storage_id: fact.text_storage_id.clone(),
             original_file_name: fact.original_file_name.clone(),
         };
-        self.slot = Some(Latest::new(slot, stamp));
+        self.slot = Some(Latest::new(slot, source));
         self
     }
 
     /// This essay in a phase, which has ended like this or, with None, has begun.
-    pub(crate) fn with_phase(mut self, phase: PhaseName, end: Option<End>, stamp: Stamp) -> Self {
-        self.phases.entry(phase).or_default().join(PhaseRecord::said(end, stamp));
+    pub(crate) fn with_phase(mut self, phase: PhaseName, end: Option<End>, source: Source) -> Self {
+        self.phases.entry(phase).or_default().join(PhaseRecord::said(end, source));
         self
     }
 
     /// This essay with the result of its spellcheck.
-    pub(crate) fn with_spellcheck(
-        mut self,
-        fact: &SpellcheckResult,
-        correlation_id: CorrelationId,
-        stamp: Stamp,
-    ) -> Self {
+    pub(crate) fn with_spellcheck(mut self, fact: &SpellcheckResult, source: Source) -> Self {
         let end = match fact.end {
             SpellcheckEnd::Open => None,
             SpellcheckEnd::Completed => Some(End::Completed),
             SpellcheckEnd::Failed { .. } => Some(End::Failed),
         };
         // What is not at its end has found nothing yet.
-        self.spellcheck = end.map(|_| Spellcheck::said_by(fact, correlation_id, stamp));
-        self.with_phase(PhaseName::Spellcheck, end, stamp)
+        self.spellcheck = end.map(|_| Spellcheck::said_by(fact, source));
+        self.with_phase(PhaseName::Spellcheck, end, source)
     }
 
     /// This essay with its place in an assessment.
@@ -214,9 +217,9 @@ impl Essay {
         mut self,
         ranking: &Ranking,
         comparison_count: Option<u32>,
-        stamp: Stamp,
+        source: Source,
     ) -> Self {
-        self.cj_assessment = Some(Assessment::said_by(ranking, comparison_count, stamp));
-        self.with_phase(PhaseName::CjAssessment, Some(End::Completed), stamp)
+        self.cj_assessment = Some(Assessment::said_by(ranking, comparison_count, source));
+        self.with_phase(PhaseName::CjAssessment, Some(End::Completed), source)
     }
 }

@@ -4,6 +4,7 @@
 
 mod decode;
 mod fact;
+mod fact_id;
 mod locate;
 mod numbers;
 mod strict;
@@ -19,6 +20,7 @@ pub use self::fact::{
     AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
     EssaySlotAssigned, Fact, SpellcheckEnd, SpellcheckResult,
 };
+pub use self::fact_id::FactId;
 pub use self::locate::locate;
 pub use self::strict::TEXT_BYTES_MAX;
 pub use self::values::{
@@ -41,7 +43,7 @@ pub struct Event {
     pub kind: EventKind,
     /// The other known kind that `event_type` names, if it contradicts the topic. The topic counts.
     pub contradicting_type: Option<EventKind>,
-    /// When it happened.
+    /// When it happened, as its envelope says. A fact that is sent again may say another time.
     pub at: Timestamp,
     /// What it was caused by; derived from the record's bytes if the sender gave none.
     pub correlation_id: CorrelationId,
@@ -49,6 +51,8 @@ pub struct Event {
     pub source_service: String,
     /// What it says.
     pub fact: Fact,
+    /// The id of what it says: the same in every envelope.
+    pub fact_id: FactId,
 }
 
 /// The kinds of event, each with its own topic.

@@ -1,5 +1,5 @@
 //! A registered batch with its essays, and what follows from both together: its state, its counts,
-//! the phase it is in, whether its results are ready.
+//! the phase it is in.
 //!
 //! Everything here is a pure function of the rows. Nothing of it is kept in them.
 
@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use crate::batch::{Batch, Registration};
 use crate::essay::Essay;
-use crate::ids::CorrelationId;
 use crate::join::Latest;
 use crate::phase::{End, PhaseName};
 use crate::status::BatchStatus;
@@ -68,20 +67,19 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Whether nothing more is to be waited for.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.batch.pipeline().is_some() || self.is_finished()
-    }
-
     /// The counts that a client sees: together never more than the batch has essays.
     pub(crate) fn counts(&self) -> Counts {
-        let counts = match self.batch.pipeline().map(Latest::value) {
+        self.limited(match self.batch.pipeline().map(Latest::value) {
             Some(outcome) => Counts {
                 completed: outcome.successful_essay_count,
                 failed: outcome.failed_essay_count,
             },
             None => self.counts_so_far(),
-        };
+        })
+    }
+
+    /// Counts that somebody told, so that together they are never more than the batch has essays.
+    pub(crate) fn limited(&self, counts: Counts) -> Counts {
         let essay_count = *self.registration.essay_count.value();
         // A failure is not to be hidden by a success, so it has the first place.
         let failed = counts.failed.min(essay_count);
@@ -112,16 +110,6 @@ impl<'a> Folder<'a> {
             return None;
         }
         DECISIVE_PHASES.into_iter().find(|phase| self.has_open(*phase))
-    }
-
-    /// What the latest fact that these answers rest on was caused by.
-    pub(crate) fn cause(&self) -> Latest<CorrelationId> {
-        let spellchecks = self.expected.iter().filter_map(|essay| essay.spellcheck());
-        let causes = spellchecks.map(|spellcheck| spellcheck.cause());
-        let latest = causes.chain(self.batch.cause().cloned()).max();
-        // Documents of earlier builds do not tell; then the registration is its own cause.
-        let registered = self.registration.essay_count.stamp();
-        latest.unwrap_or_else(|| Latest::new(CorrelationId(registered.by.0), registered))
     }
 
     /// Whether every expected essay has come to an end in the decisive phases. A batch without

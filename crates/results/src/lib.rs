@@ -70,18 +70,19 @@ mod rows;
 mod publish;
 mod view;
 
-pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX};
+pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX, RUNS_PER_BATCH_MAX};
 pub use self::error_detail::{Detail, ErrorDetail};
 pub use self::essay::{CLAIMANTS_MAX, Essay};
 pub use self::essay_status::EssayStatus;
 pub use self::event::{
     ASSIGNMENT_ID_CHARS_MAX, AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome,
     BatchPipelineCompleted, ConfidenceLabel, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX,
-    EssaySlotAssigned, Event, EventKind, Fact, Needs, PHASES_PER_EVENT_MAX, PipelineOutcome,
-    RECORD_BYTES_MAX, Ranking, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd, SpellcheckMetrics,
-    SpellcheckResult, StorageReferences, TEXT_BYTES_MAX, decode, locate,
+    EssaySlotAssigned, Event, EventKind, Fact, FactId, Needs, PHASES_PER_EVENT_MAX,
+    PipelineOutcome, RECORD_BYTES_MAX, Ranking, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd,
+    SpellcheckMetrics, SpellcheckResult, StorageReferences, TEXT_BYTES_MAX, decode, locate,
 };
 pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
+pub use self::join::OLDER_FACTS_MAX;
 pub use self::number::Finite;
 pub use self::phase::PhaseName;
 pub use self::publish::{

@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::join::Stamp;
+use crate::join::{Latest, Said, Source, Stamp, earliest};
 use crate::names::named_values;
 use crate::status::ProcessingStage;
+use crate::time::Timestamp;
 
 named_values! {
     /// The phases that a batch may go through.
@@ -45,33 +46,41 @@ impl End {
 ///
 /// The latest of either end is kept, and not only the later of the two: whether a success came
 /// after an error is to be known even after the next failure. With neither, the phase has begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PhaseRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    completed: Option<Stamp>,
+    completed: Option<Latest<Said>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    failed: Option<Stamp>,
+    failed: Option<Latest<Said>>,
+    /// When the first fact said that the phase is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun_at: Option<Timestamp>,
 }
 
 impl PhaseRecord {
     /// What one event says. None: that the phase has begun.
-    pub(crate) fn said(end: Option<End>, stamp: Stamp) -> Self {
-        let when = |wanted| (end == Some(wanted)).then_some(stamp);
-        Self { completed: when(End::Completed), failed: when(End::Failed) }
+    pub(crate) fn said(end: Option<End>, source: Source) -> Self {
+        let when = |wanted| (end == Some(wanted)).then(|| Latest::new(Said, source));
+        Self {
+            completed: when(End::Completed),
+            failed: when(End::Failed),
+            begun_at: end.is_none().then_some(source.stamp.at),
+        }
     }
 
     pub(crate) fn join(&mut self, other: Self) {
-        // No stamp is less than any stamp.
-        self.completed = self.completed.max(other.completed);
-        self.failed = self.failed.max(other.failed);
+        Latest::join_option(&mut self.completed, other.completed);
+        Latest::join_option(&mut self.failed, other.failed);
+        self.begun_at = earliest(self.begun_at, other.begun_at);
     }
 
     /// How the phase ended, if it has. The later fact counts; of one event that says both, the
     /// failure, because somebody should look at it.
     pub(crate) fn end(&self) -> Option<End> {
-        match (self.completed, self.failed) {
+        match (self.completed_at(), self.failed_at()) {
             (None, None) => None,
+            // No stamp is less than any stamp.
             (completed, failed) if completed > failed => Some(End::Completed),
             _ => Some(End::Failed),
         }
@@ -79,6 +88,20 @@ impl PhaseRecord {
 
     /// Whether what was said then still holds as a failure: no success came later.
     pub(crate) fn is_failed_since(&self, stamp: Stamp) -> bool {
-        self.end() == Some(End::Failed) && self.completed < Some(stamp)
+        self.end() == Some(End::Failed) && self.completed_at() < Some(stamp)
+    }
+
+    /// The latest time of any of these facts.
+    pub(crate) fn last_updated(&self) -> Option<Timestamp> {
+        let ends = [self.completed_at(), self.failed_at()].into_iter().flatten();
+        ends.map(|stamp| stamp.at).chain(self.begun_at).max()
+    }
+
+    fn completed_at(&self) -> Option<Stamp> {
+        self.completed.as_ref().map(Latest::stamp)
+    }
+
+    fn failed_at(&self) -> Option<Stamp> {
+        self.failed.as_ref().map(Latest::stamp)
     }
 }

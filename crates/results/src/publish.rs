@@ -1,30 +1,28 @@
 //! What the service has to tell others: which announcements a change of rows makes due.
 //!
-//! An announcement is due in the change that brings it about, and in no other: in the first one
-//! after which the results of a batch are ready, and in the one after which a batch is both assessed
-//! and registered. Written to an outbox in the transaction of that change, it is sent once, even
-//! when the outbox has long forgotten it.
+//! Two things are announced of a registered batch: that a pipeline run has ended, once for each run,
+//! and that it was assessed, once for each job, however many events tell of either. An announcement
+//! is due in the change after which the batch is registered and knows the run or the job, if it was
+//! not so before. Written to an outbox in the transaction of that change, it is sent once, even when
+//! the outbox has long forgotten it.
 //!
-//! Nothing takes readiness back, unless senders contradict themselves: by registering a batch again
-//! with more essays, or one essay in two batches. An id rests on what is announced alone, so an
-//! outbox whose key is the id catches these too, while it remembers. Sending is not here.
+//! The id of an announcement rests on the batch and the run or job alone, so an outbox whose key is
+//! the id takes none twice. Sending is not here.
 
 mod assessment;
 mod letter;
 mod ready;
-
-use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use self::assessment::AssessmentCompleted;
 use self::letter::{Letter, Message};
 use self::ready::ResultsReady;
-use crate::batch::Assessed;
+use crate::batch::{Assessed, Batch, RunEnd};
 use crate::event::{Event, Fact};
 use crate::folder::Folder;
 use crate::ids::{BatchId, CorrelationId, EventId};
-use crate::join::{Latest, Stamp};
+use crate::join::{Earliest, Stamp};
 use crate::names::named_values;
 use crate::rows::Rows;
 use crate::time::Timestamp;
@@ -40,7 +38,7 @@ named_values! {
     pub enum AnnouncementKind {
         /// An assessment of a batch was taken in.
         BatchAssessmentCompleted = "huleedu.ras.batch.assessment.completed.v1",
-        /// All results of a batch are there.
+        /// A pipeline run of a batch has ended.
         BatchResultsReady = "huleedu.ras.batch.results.ready.v1",
         /// A teacher is to be told about one of the others.
         TeacherNotificationRequested = "huleedu.notification.teacher.requested.v1",
@@ -93,9 +91,7 @@ pub fn announcement_headers(
 /// What the change from `before` to `after` has made due, in the order in which to send it.
 ///
 /// Both are the rows of one transaction: as loaded, with all essays of each batch, and with
-/// `applied` folded in. `applied` are the events that had not been applied before; a redelivered one
-/// among them would be announced again. `now` becomes the time of the announcements; it is no part
-/// of their ids.
+/// `applied` folded in. `now` becomes the time of the announcements; it is no part of their ids.
 ///
 /// Facts about a batch that is not registered announce nothing until it is.
 pub fn announcements<'a>(
@@ -105,56 +101,93 @@ pub fn announcements<'a>(
     now: Timestamp,
 ) -> Vec<Announcement> {
     let applied: Vec<_> = applied.into_iter().collect();
-    let folders_before = before.folders();
     let mut all = Vec::new();
     for (id, folder) in after.folders() {
+        let before = before.batches.get(id);
         for assessed in new_assessments(before, id, &applied) {
-            announce_assessment(&folder, &assessed, now, &mut all);
+            announce_assessment(&folder, &assessed.value, now, &mut all);
         }
-        let was_ready = || folders_before.get(id).is_some_and(Folder::is_ready);
-        if folder.is_ready() && !was_ready() {
-            announce_results(&folder, now, &mut all);
+        for run in new_runs(before, id, &applied) {
+            announce_run(&folder, &run.value, now, &mut all);
         }
     }
     all
 }
 
-/// The assessments of a batch that nobody was told of, oldest first: those held for its
-/// registration, and those just applied.
-fn new_assessments(before: &Rows, id: &BatchId, applied: &[&Event]) -> BTreeSet<Latest<Assessed>> {
-    let held = before.batches.get(id).into_iter().flat_map(|batch| batch.held_assessments());
-    let just_applied = applied.iter().filter_map(|event| match &event.fact {
-        Fact::AssessmentResult(fact) if fact.batch_id == *id => {
-            let stamp = Stamp { at: event.at, by: event.id };
-            Some(Assessed::said_by(fact, event.correlation_id, stamp))
+/// The assessments of a batch that nobody was told of, one for each job, the earliest first: those
+/// held for its registration, and those just applied.
+fn new_assessments(
+    before: Option<&Batch>,
+    id: &BatchId,
+    applied: &[&Event],
+) -> Vec<Earliest<Assessed>> {
+    let registered = before.filter(|batch| batch.user_id().is_some());
+    let mut all = Vec::new();
+    for held in before.into_iter().flat_map(Batch::held_assessments) {
+        // Earlier builds held every event of a job.
+        Earliest::join_list(&mut all, held.clone(), |assessed| &assessed.job_id);
+    }
+    for event in applied {
+        let Fact::AssessmentResult(fact) = &event.fact else { continue };
+        if fact.batch_id == *id && !registered.is_some_and(|batch| batch.knows_job(&fact.job_id)) {
+            let said = Assessed::said_by(fact, event.correlation_id, stamp_of(event));
+            Earliest::join_list(&mut all, said, |assessed| &assessed.job_id);
         }
+    }
+    all
+}
+
+/// The pipeline runs of a batch that nobody was told of, likewise.
+fn new_runs(before: Option<&Batch>, id: &BatchId, applied: &[&Event]) -> Vec<Earliest<RunEnd>> {
+    let registered = before.filter(|batch| batch.user_id().is_some());
+    let mut all = before.map(|batch| batch.held_runs().to_vec()).unwrap_or_default();
+    let completed = applied.iter().filter_map(|event| match &event.fact {
+        Fact::BatchPipelineCompleted(fact) if fact.batch_id == *id => Some((*event, fact)),
         _ => None,
     });
-    held.cloned().chain(just_applied).collect()
+    for (event, fact) in completed.clone() {
+        if !registered.is_some_and(|batch| batch.knows_run(fact.run_id, &fact.outcome)) {
+            let said = RunEnd::said_by(fact, event.correlation_id, stamp_of(event));
+            Earliest::join_list(&mut all, said, |run| &run.run_id);
+        }
+    }
+    // An earlier build held the outcome for the registration, but not its run: the event stands for
+    // it, unless the fact was sent again.
+    let unregistered = before.filter(|_| registered.is_none());
+    for (outcome, stamp) in unregistered.into_iter().flat_map(Batch::outcomes_without_run) {
+        if completed.clone().all(|(_, fact)| fact.outcome != *outcome) {
+            let event = CorrelationId(stamp.by.0);
+            Earliest::join_list(&mut all, RunEnd::of(event, outcome, event, stamp), |run| {
+                &run.run_id
+            });
+        }
+    }
+    all
+}
+
+fn stamp_of(event: &Event) -> Stamp {
+    Stamp { at: event.at, by: event.id }
 }
 
 fn announce_assessment(
     folder: &Folder<'_>,
-    assessed: &Latest<Assessed>,
+    assessed: &Assessed,
     now: Timestamp,
     all: &mut Vec<Announcement>,
 ) {
-    let Assessed { correlation_id, job_id, rankings } = assessed.value();
+    let Assessed { correlation_id, job_id, rankings } = assessed;
     let said = AssessmentCompleted { job_id, rankings };
-    // Each assessment is announced for itself.
-    let subject = assessed.stamp().by.to_string();
     let letter = Letter::new(folder, *correlation_id, now);
-    all.push(letter.announcement(AnnouncementKind::BatchAssessmentCompleted, &said, &subject));
-    all.push(letter.notification(&said, &subject));
+    all.push(letter.announcement(AnnouncementKind::BatchAssessmentCompleted, &said, job_id));
+    all.push(letter.notification(&said, job_id));
 }
 
-fn announce_results(folder: &Folder<'_>, now: Timestamp, all: &mut Vec<Announcement>) {
-    let cause = folder.cause();
-    let said = ResultsReady::of(folder, cause.stamp().at);
-    let subject = folder.batch.id.as_str();
-    let letter = Letter::new(folder, *cause.value(), now);
-    all.push(letter.announcement(AnnouncementKind::BatchResultsReady, &said, subject));
-    all.push(letter.notification(&said, subject));
+fn announce_run(folder: &Folder<'_>, run: &RunEnd, now: Timestamp, all: &mut Vec<Announcement>) {
+    let said = ResultsReady::of(folder, run);
+    let subject = run.run_id.to_string();
+    let letter = Letter::new(folder, run.correlation_id, now);
+    all.push(letter.announcement(AnnouncementKind::BatchResultsReady, &said, &subject));
+    all.push(letter.notification(&said, &subject));
 }
 
 impl Letter<'_> {
@@ -165,14 +198,14 @@ impl Letter<'_> {
         said: &impl Message,
         subject: &str,
     ) -> Announcement {
-        let id = id_of(kind, said, subject);
+        let id = id_of(kind, said, self.batch_id, subject);
         self.sealed(id, kind, self.batch_id.as_str(), self.batch_record(id, kind, said))
     }
 
     /// The same, to the teacher.
     fn notification(&self, said: &impl Message, subject: &str) -> Announcement {
         let kind = AnnouncementKind::TeacherNotificationRequested;
-        let id = id_of(kind, said, subject);
+        let id = id_of(kind, said, self.batch_id, subject);
         self.sealed(id, kind, self.user_id.as_str(), self.teacher_record(id, kind, said))
     }
 
@@ -188,9 +221,16 @@ impl Letter<'_> {
     }
 }
 
-/// The subject is what is announced: the batch, or the event that assessed it.
-fn id_of(kind: AnnouncementKind, said: &impl Message, subject: &str) -> EventId {
-    // The first two parts hold no `/`, so no two announcements share a name.
-    let name = format!("{}/{kind}/{subject}", said.notification_type());
+/// The subject is the run or the job that is announced.
+fn id_of(
+    kind: AnnouncementKind,
+    said: &impl Message,
+    batch_id: &BatchId,
+    subject: &str,
+) -> EventId {
+    // Neither of the first two parts holds a `/`, and the length tells where the batch ends: no two
+    // announcements share a name.
+    let batch_bytes = batch_id.as_str().len();
+    let name = format!("{}/{kind}/{batch_bytes}/{batch_id}/{subject}", said.notification_type());
     EventId(Uuid::new_v5(&ANNOUNCEMENT_NAMESPACE, name.as_bytes()))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, JOBS_PER_BATCH_MAX, RUNS_PER_BATCH_MAX};
 use crate::essay::{Claim, Essay};
 use crate::event::{
     AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
@@ -14,7 +14,7 @@ use crate::event::{
 use crate::excerpt::excerpt;
 use crate::folder::Folder;
 use crate::ids::{BatchId, CorrelationId, EssayId};
-use crate::join::Stamp;
+use crate::join::{Source, Stamp};
 use crate::phase::End;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::status::BatchStatus;
@@ -25,21 +25,15 @@ pub const ESSAYS_PER_BATCH_MAX: usize = 10_000;
 
 /// Rows in memory: what was loaded, plus what the fold made of it.
 ///
-/// The fold is a join: any order and any repetition of the same events gives the same rows. The one
-/// exception is a batch that two owners claim: the first one to be folded in keeps it.
+/// The fold is a join: any order and any repetition of the same events gives the same rows, and so
+/// does a fact that is sent again in a new envelope with a later time. The exceptions are a batch
+/// that two owners claim, which the first one to be folded in keeps, and what is beyond the limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Batches, registered or not.
     pub batches: BTreeMap<BatchId, Batch>,
     /// Essays, wherever they belong.
     pub essays: BTreeMap<EssayId, Essay>,
-}
-
-/// What is said of every event besides its fact.
-#[derive(Clone, Copy)]
-struct Source {
-    stamp: Stamp,
-    correlation_id: CorrelationId,
 }
 
 impl Rows {
@@ -83,19 +77,23 @@ impl Rows {
     /// # Errors
     ///
     /// `ConflictingOwner` for a registration of a batch that is registered for another user, and
-    /// `TooLarge` for one that would leave the batch with more than [`ESSAYS_PER_BATCH_MAX`] essays.
-    /// Then nothing changed.
+    /// `TooLarge` for an event that would leave the batch with more than [`ESSAYS_PER_BATCH_MAX`]
+    /// essays, [`RUNS_PER_BATCH_MAX`] pipeline runs or [`JOBS_PER_BATCH_MAX`] assessment jobs. Then
+    /// nothing changed.
     pub fn apply(&mut self, event: &Event) -> Result<BTreeSet<BatchId>, Refusal> {
         let stamp = Stamp { at: event.at, by: event.id };
-        let source = Source { stamp, correlation_id: event.correlation_id };
+        let source = Source { stamp, fact: event.fact_id };
+        let correlation_id = event.correlation_id;
         let mut touched = BTreeSet::from([event.fact.batch_id().clone()]);
         match &event.fact {
             Fact::BatchEssaysRegistered(fact) => self.register(fact, source, &mut touched)?,
             Fact::EssaySlotAssigned(fact) => self.assign_slot(fact, source, &mut touched),
             Fact::BatchPhaseOutcome(fact) => self.end_phase(fact, source, &mut touched),
             Fact::SpellcheckResult(fact) => self.check_spelling(fact, source, &mut touched),
-            Fact::AssessmentResult(fact) => self.assess(fact, source, &mut touched),
-            Fact::BatchPipelineCompleted(fact) => self.complete(fact, source),
+            Fact::AssessmentResult(fact) => {
+                self.assess(fact, correlation_id, source, &mut touched)?;
+            }
+            Fact::BatchPipelineCompleted(fact) => self.complete(fact, correlation_id, source)?,
         }
         Ok(touched)
     }
@@ -134,10 +132,10 @@ impl Rows {
             );
             return Err(Refusal::new(RefusalCode::TooLarge, detail));
         }
-        self.batch(&fact.batch_id, source).register(fact, source.stamp);
+        self.batch(&fact.batch_id).register(fact, source);
         for id in &fact.essay_ids {
             let batch_id = fact.batch_id.clone();
-            let said = Essay::claimed(id.clone(), Claim::Registered, batch_id, source.stamp);
+            let said = Essay::claimed(id.clone(), Claim::Registered, batch_id, source);
             self.join_essay(said, touched);
         }
         Ok(())
@@ -149,7 +147,7 @@ impl Rows {
         source: Source,
         touched: &mut BTreeSet<BatchId>,
     ) {
-        let said = named(&fact.essay_id, &fact.batch_id, source).with_slot(fact, source.stamp);
+        let said = named(&fact.essay_id, &fact.batch_id, source).with_slot(fact, source);
         self.join_essay(said, touched);
     }
 
@@ -159,12 +157,12 @@ impl Rows {
         source: Source,
         touched: &mut BTreeSet<BatchId>,
     ) {
-        self.batch(&fact.batch_id, source).end_phase(fact, source.stamp);
+        self.batch(&fact.batch_id).end_phase(fact, source);
         let processed = fact.processed_essay_ids.iter().map(|id| (id, End::Completed));
         let failed = fact.failed_essay_ids.iter().map(|id| (id, End::Failed));
         for (id, end) in processed.chain(failed) {
             let said = named(id, &fact.batch_id, source);
-            self.join_essay(said.with_phase(fact.phase, Some(end), source.stamp), touched);
+            self.join_essay(said.with_phase(fact.phase, Some(end), source), touched);
         }
     }
 
@@ -174,33 +172,55 @@ impl Rows {
         source: Source,
         touched: &mut BTreeSet<BatchId>,
     ) {
-        let Source { stamp, correlation_id } = source;
-        let said = named(&fact.essay_id, &fact.batch_id, source);
-        self.join_essay(said.with_spellcheck(fact, correlation_id, stamp), touched);
+        let said = named(&fact.essay_id, &fact.batch_id, source).with_spellcheck(fact, source);
+        self.join_essay(said, touched);
     }
 
-    fn assess(&mut self, fact: &AssessmentResult, source: Source, touched: &mut BTreeSet<BatchId>) {
-        let Source { stamp, correlation_id } = source;
-        self.batch(&fact.batch_id, source).assess(fact, correlation_id, stamp);
+    fn assess(
+        &mut self,
+        fact: &AssessmentResult,
+        correlation_id: CorrelationId,
+        source: Source,
+        touched: &mut BTreeSet<BatchId>,
+    ) -> Result<(), Refusal> {
+        let jobs =
+            self.batches.get(&fact.batch_id).map_or(1, |batch| batch.jobs_with(&fact.job_id));
+        if jobs > JOBS_PER_BATCH_MAX {
+            let detail = format!(
+                "data.cj_assessment_job_id: the batch would have {jobs} assessment jobs, allowed: up \
+                 to {JOBS_PER_BATCH_MAX}"
+            );
+            return Err(Refusal::new(RefusalCode::TooLarge, detail));
+        }
+        self.batch(&fact.batch_id).assess(fact, correlation_id, source);
         for ranking in &fact.rankings {
             let said = named(&ranking.essay_id, &fact.batch_id, source);
-            self.join_essay(said.with_ranking(ranking, fact.comparison_count, stamp), touched);
+            self.join_essay(said.with_ranking(ranking, fact.comparison_count, source), touched);
         }
+        Ok(())
     }
 
-    fn complete(&mut self, fact: &BatchPipelineCompleted, source: Source) {
-        self.batch(&fact.batch_id, source).complete(&fact.outcome, source.stamp);
+    fn complete(
+        &mut self,
+        fact: &BatchPipelineCompleted,
+        correlation_id: CorrelationId,
+        source: Source,
+    ) -> Result<(), Refusal> {
+        let runs = self.batches.get(&fact.batch_id).map_or(1, |batch| batch.runs_with(fact.run_id));
+        if runs > RUNS_PER_BATCH_MAX {
+            let detail = format!(
+                "data.correlation_id: the batch would have {runs} pipeline runs, allowed: up to \
+                 {RUNS_PER_BATCH_MAX}"
+            );
+            return Err(Refusal::new(RefusalCode::TooLarge, detail));
+        }
+        self.batch(&fact.batch_id).complete(fact, correlation_id, source);
+        Ok(())
     }
 
-    /// The row of a batch that an event is about, with a note of the event.
-    fn batch(&mut self, id: &BatchId, source: Source) -> &mut Batch {
-        let Source { stamp, correlation_id } = source;
-        let batch = self
-            .batches
-            .entry(id.clone())
-            .or_insert_with_key(|id| Batch::named_at(id.clone(), stamp.at));
-        batch.touch(correlation_id, stamp);
-        batch
+    /// The row of a batch that an event is about.
+    fn batch(&mut self, id: &BatchId) -> &mut Batch {
+        self.batches.entry(id.clone()).or_insert_with_key(|id| Batch::named(id.clone()))
     }
 
     /// Takes in what an event says about an essay, and notes the batch that showed it before.
@@ -220,5 +240,5 @@ impl Rows {
 
 /// An essay of which an event says something, for a batch that did not register it by that.
 fn named(id: &EssayId, batch_id: &BatchId, source: Source) -> Essay {
-    Essay::claimed(id.clone(), Claim::Named, batch_id.clone(), source.stamp)
+    Essay::claimed(id.clone(), Claim::Named, batch_id.clone(), source)
 }

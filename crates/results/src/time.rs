@@ -60,12 +60,6 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds from `earlier` to this moment; none if that is not earlier.
-    pub(crate) fn seconds_since(self, earlier: Self) -> f64 {
-        let micros = self.0.saturating_sub(earlier.0).max(0);
-        micros as f64 / MICROS_PER_SECOND as f64
-    }
-
     /// Reads RFC 3339. Offsets are converted, a missing one means UTC, and what is finer than a
     /// microsecond is cut off. A leap second is the first second of the next minute.
     ///

@@ -13,7 +13,7 @@ use freshset::store::{Dropped, Filled, Lookup, Reaped, Trimmed};
 use freshset::{EntryKey, Lifetimes, Nonce, Owner, Store, Token};
 use results::{
     BatchEssaysRegistered, BatchId, CorrelationId, CourseCode, EssayId, Event, EventId, EventKind,
-    Fact, Rows, Timestamp, UserId,
+    Fact, FactId, Rows, Timestamp, UserId,
 };
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -74,6 +74,7 @@ impl FakeRepository {
                 org_id: None,
                 class_id: None,
             }),
+            fact_id: FactId(serial as u64),
         };
         rows.apply(&event).unwrap();
     }

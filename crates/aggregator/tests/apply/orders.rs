@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::facts::{batch_id, user_id};
-use crate::random_events::{BATCHES, agreeing_events, grouped, redelivered};
+use crate::random_events::{BATCHES, agreeing_events, grouped, redelivered, sent_later};
 
 const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
 /// Each is some tens of transactions.
@@ -36,13 +36,19 @@ const SHRINK_MILLISECONDS_MAX: u32 = 30_000;
 /// What two processors are given: each its groups of deliveries.
 type Work = [Vec<Vec<Event>>; 2];
 
-/// Every event for one processor or the other, some for both.
+/// Every event for one processor or the other, some for both; and some of their facts in new
+/// envelopes, which must change nothing.
 fn work() -> impl Strategy<Value = (Vec<Event>, Work)> {
-    (agreeing_events(), prop::collection::vec(any::<Index>(), 0..8)).prop_flat_map(
-        |(events, twice)| {
+    let facts = agreeing_events().prop_flat_map(|events| {
+        let again = sent_later(events.clone());
+        (Just(events), again)
+    });
+    (facts, prop::collection::vec(any::<Index>(), 0..8)).prop_flat_map(
+        |((events, again), twice)| {
             let both = twice.iter().map(|index| index.get(&events).clone()).collect::<Vec<_>>();
             let halves: [Vec<_>; 2] = [0, 1].map(|half| {
-                let own = events.iter().enumerate().filter(|(number, _)| number % 2 == half);
+                let all = events.iter().chain(&again).enumerate();
+                let own = all.filter(|(number, _)| number % 2 == half);
                 own.map(|(_, event)| event.clone()).chain(both.iter().cloned()).collect()
             });
             (Just(events), halves.map(delivered))

@@ -8,7 +8,7 @@ use aggregator::store::{
 };
 use results::{
     Announcement, AnnouncementKind, BatchEssaysRegistered, BatchId, BatchStatus, CorrelationId,
-    CourseCode, EssayId, EssaySlotAssigned, Event, EventId, EventKind, Fact, Needs, Rows,
+    CourseCode, EssayId, EssaySlotAssigned, Event, EventId, EventKind, Fact, FactId, Needs, Rows,
     Timestamp, UserId,
 };
 use uuid::Uuid;
@@ -66,6 +66,7 @@ fn event(kind: EventKind, at: i64, fact: Fact) -> Event {
         correlation_id: CorrelationId(id),
         source_service: "store tests".into(),
         fact,
+        fact_id: FactId(id.as_u64_pair().0),
     }
 }
 

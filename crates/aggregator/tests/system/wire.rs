@@ -1,12 +1,12 @@
 //! A whole batch as the platform's own producers put it on Kafka: over Kafka and over HTTP, in the
-//! order of the file and shuffled.
+//! order of the file and shuffled, and all of it again in new envelopes.
 
 use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
-use results::EventKind;
+use results::{EventKind, Timestamp};
 use serde_json::{Value, json};
 use testkit::seed;
 use uuid::Uuid;
@@ -20,6 +20,9 @@ const RECORDS: &str = include_str!("../../../results/tests/records/wire_batch.js
 const TEACHER: &str = "teacher-maja";
 /// Assessment completed and results ready, each with the notification beside it.
 const PUBLISHED_EVENTS: usize = 4;
+
+/// How much later the relay sends a fact again.
+const RESENT_AFTER_MICROS: i64 = 3_600_000_000;
 
 /// One Kafka record of the batch.
 #[derive(Clone)]
@@ -54,6 +57,30 @@ impl WireBatch {
     fn shuffled(mut self, random: &mut StdRng) -> Self {
         self.records.shuffle(random);
         self
+    }
+
+    /// The same facts as the platform's relay sends them again: each with another event id and a
+    /// later time, and nothing else.
+    fn in_new_envelopes(&self) -> Self {
+        let records = self.records.iter().map(|record| {
+            let mut envelope: Value = serde_json::from_str(&record.value).unwrap();
+            let at = Timestamp::parse(envelope["event_timestamp"].as_str().unwrap()).unwrap();
+            let later = Timestamp::from_unix_micros(at.unix_micros() + RESENT_AFTER_MICROS);
+            envelope["event_id"] = json!(Uuid::new_v4());
+            envelope["event_timestamp"] = json!(later);
+            WireRecord { value: envelope.to_string(), ..record.clone() }
+        });
+        Self { batch_id: self.batch_id.clone(), records: records.collect() }
+    }
+
+    /// The end of the pipeline as that of another run.
+    fn next_run(&self) -> WireRecord {
+        let topic = EventKind::BatchPipelineCompleted.topic();
+        let last = self.records.iter().find(|record| record.topic == topic).unwrap();
+        let mut envelope: Value = serde_json::from_str(&last.value).unwrap();
+        envelope["event_id"] = json!(Uuid::new_v4());
+        envelope["data"]["correlation_id"] = json!(Uuid::new_v4());
+        WireRecord { value: envelope.to_string(), ..last.clone() }
     }
 
     async fn produce(&self, broker: &Broker) {
@@ -100,8 +127,8 @@ impl WireBatch {
         assert_eq!(shown, want, "{name}");
     }
 
-    /// Each of the events that follow from the batch is there once.
-    fn assert_published(&self, all: &[Published], name: &str) {
+    /// Each of the events that follow from the batch is there once; results are ready after each run.
+    fn assert_published(&self, all: &[Published], runs: usize, name: &str) {
         let mut kinds: Vec<_> = all
             .iter()
             .map(|record| serde_json::from_str::<Value>(&record.value).unwrap())
@@ -114,12 +141,12 @@ impl WireBatch {
             .collect();
         kinds.sort_unstable();
         let want = [
-            "batch.assessment.completed",
-            "batch.results.ready",
-            "batch_assessment_completed",
-            "batch_results_ready",
+            vec!["batch.assessment.completed"],
+            vec!["batch.results.ready"; runs],
+            vec!["batch_assessment_completed"],
+            vec!["batch_results_ready"; runs],
         ];
-        assert_eq!(kinds, want, "{name}");
+        assert_eq!(kinds, want.concat(), "{name}");
     }
 }
 
@@ -157,12 +184,21 @@ async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_ka
     for (batch, name) in [(&ordered, "in order"), (&shuffled, &*shuffled_name)] {
         batch.produce(&broker).await;
         batch.assert_status(&service.client, name).await;
+        let before = service.client.status(&batch.batch_id).await.body;
+        batch.in_new_envelopes().shuffled(&mut random).produce(&broker).await;
+        let after = service.client.status(&batch.batch_id).await.body;
+        assert_eq!(after, before, "{name}: nothing changed by new envelopes");
     }
+    let run = ordered.next_run();
+    broker.produce(run.topic, &run.key, run.value.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+
     let mut reader = Reader::new(&broker.kafka.brokers());
-    reader.read_until(2 * PUBLISHED_EVENTS).await;
-    assert_eq!(reader.end().await, 2 * PUBLISHED_EVENTS, "each once");
-    ordered.assert_published(&reader.seen, "in order");
-    shuffled.assert_published(&reader.seen, &shuffled_name);
+    let count = 2 * PUBLISHED_EVENTS + 2;
+    reader.read_until(count).await;
+    assert_eq!(reader.end().await, count, "each once");
+    ordered.assert_published(&reader.seen, 2, "in order");
+    shuffled.assert_published(&reader.seen, 1, &shuffled_name);
     assert_eq!(servers.count("dead_letters").await, 0);
 }
 
@@ -176,9 +212,21 @@ async fn check_over_http(client: &Client) {
     {
         batch.post(client).await;
         batch.assert_status(client, name).await;
+        let before = client.status(&batch.batch_id).await.body;
+        batch.in_new_envelopes().shuffled(&mut random).post(client).await;
+        assert_eq!(client.status(&batch.batch_id).await.body, before, "{name}: in new envelopes");
+        let run = WireBatch { records: vec![batch.next_run()], batch_id: batch.batch_id.clone() };
+        run.post(client).await;
         let all: Vec<_> = outbox(client).await.into_iter().map(|(record, _)| record).collect();
-        batch.assert_published(&all, name);
+        batch.assert_published(&all, 2, name);
     }
+    // The envelopes may also come in new ones first.
+    let batch = WireBatch::new();
+    batch.in_new_envelopes().post(client).await;
+    batch.post(client).await;
+    batch.assert_status(client, "the new envelopes first").await;
+    let all: Vec<_> = outbox(client).await.into_iter().map(|(record, _)| record).collect();
+    batch.assert_published(&all, 1, "the new envelopes first");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{BatchEssaysRegistered, CourseCode, StorageReferences};
 use crate::ids::{EssayId, UserId};
-use crate::join::{Latest, Stamp};
+use crate::join::{Latest, Source, Stamp};
 use crate::time::Timestamp;
 
 /// What the registrations of a batch say together.
@@ -28,21 +28,27 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn said_by(fact: &BatchEssaysRegistered, stamp: Stamp) -> Self {
-        let text = |text: &String| Latest::new(text.clone(), stamp);
+    pub(super) fn said_by(fact: &BatchEssaysRegistered, source: Source) -> Self {
+        let text = |text: &String| Latest::new(text.clone(), source);
         Self {
             user_id: fact.user_id.clone(),
-            created_at: stamp.at,
-            essay_count: Latest::new(fact.expected_essay_count, stamp),
-            course_code: Latest::new(fact.course_code, stamp),
+            created_at: source.stamp.at,
+            essay_count: Latest::new(fact.expected_essay_count, source),
+            course_code: Latest::new(fact.course_code, source),
             org_id: fact.org_id.as_ref().map(text),
             class_id: fact.class_id.as_ref().map(text),
             student_prompt_ref: fact
                 .student_prompt_ref
                 .as_ref()
-                .map(|references| Latest::new(references.clone(), stamp)),
+                .map(|references| Latest::new(references.clone(), source)),
             essay_ids: fact.essay_ids.iter().cloned().collect(),
         }
+    }
+
+    /// The largest stamp of a registration.
+    pub(super) fn stamp(&self) -> Stamp {
+        // Every registration says this.
+        self.essay_count.stamp()
     }
 
     pub(super) fn join(&mut self, said: Self) {

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::Unused;
 use crate::error_detail::ErrorDetail;
 use crate::event::{Ranking, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult};
-use crate::ids::CorrelationId;
-use crate::join::{Latest, Stamp};
+use crate::join::{Latest, Source, Stamp};
 use crate::number::Finite;
 
 /// What the ended spellchecks of an essay say together. A field that one of them leaves out is not
@@ -28,27 +28,27 @@ pub(crate) struct Spellcheck {
 pub(crate) struct Corrections {
     pub(crate) made: u32,
     pub(crate) metrics: SpellcheckMetrics,
-    /// The event's own: it may be what the batch waited for.
-    pub(crate) correlation_id: CorrelationId,
+    /// Written by earlier builds, of no use any more.
+    #[serde(default, skip_serializing, rename = "correlation_id")]
+    _correlation_id: Unused,
 }
 
 impl Spellcheck {
-    pub(super) fn said_by(
-        fact: &SpellcheckResult,
-        correlation_id: CorrelationId,
-        stamp: Stamp,
-    ) -> Self {
-        let corrections =
-            Corrections { made: fact.corrections_made, metrics: fact.metrics, correlation_id };
+    pub(super) fn said_by(fact: &SpellcheckResult, source: Source) -> Self {
+        let corrections = Corrections {
+            made: fact.corrections_made,
+            metrics: fact.metrics,
+            _correlation_id: Unused,
+        };
         let text = fact.corrected_text_storage_id.clone();
         let error = match &fact.end {
             SpellcheckEnd::Failed { error } => error.clone(),
             SpellcheckEnd::Open | SpellcheckEnd::Completed => None,
         };
         Self {
-            corrections: Latest::new(corrections, stamp),
-            corrected_text_storage_id: text.map(|text| Latest::new(text, stamp)),
-            error: error.map(|error| Latest::new(error, stamp)),
+            corrections: Latest::new(corrections, source),
+            corrected_text_storage_id: text.map(|text| Latest::new(text, source)),
+            error: error.map(|error| Latest::new(error, source)),
         }
     }
 
@@ -67,9 +67,9 @@ impl Spellcheck {
         }
     }
 
-    /// Which event caused what is known, and when.
-    pub(crate) fn cause(&self) -> Latest<CorrelationId> {
-        Latest::new(self.corrections.value().correlation_id, self.corrections.stamp())
+    /// The largest stamp of an ended spellcheck.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.corrections.stamp()
     }
 }
 
@@ -91,12 +91,21 @@ pub(crate) struct Place {
 }
 
 impl Assessment {
-    pub(super) fn said_by(ranking: &Ranking, comparison_count: Option<u32>, stamp: Stamp) -> Self {
+    pub(super) fn said_by(
+        ranking: &Ranking,
+        comparison_count: Option<u32>,
+        source: Source,
+    ) -> Self {
         let place = Place { rank: ranking.rank, score: ranking.score };
         Self {
-            place: Latest::new(place, stamp),
-            comparison_count: comparison_count.map(|count| Latest::new(count, stamp)),
+            place: Latest::new(place, source),
+            comparison_count: comparison_count.map(|count| Latest::new(count, source)),
         }
+    }
+
+    /// The largest stamp of an assessment.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.place.stamp()
     }
 
     pub(super) fn join_option(this: &mut Option<Self>, other: Option<Self>) {

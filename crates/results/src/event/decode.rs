@@ -1,7 +1,7 @@
 //! From the bytes of a record to an event, or to the most telling refusal.
 //!
-//! The record is read three times: whether it is JSON at all, what kind of event it says it is, and
-//! then as that kind. So a record of a future version is refused for its version, and not for a
+//! The record is read four times: whether it is JSON at all, what kind of event it says it is, then
+//! as that kind, and for the id of its fact. So a record of a future version is refused for its version, and not for a
 //! field that this version does not have. Nothing here decides what an event does.
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::locate::{Fault, Place, Stop};
 use super::strict::{AnyJson, Object};
 use super::wire::{self, Envelope, TopicHead, TypedHead};
-use super::{Event, EventKind, Fact};
+use super::{Event, EventKind, Fact, FactId};
 use crate::excerpt::shorten;
 use crate::ids::{CorrelationId, EventId};
 use crate::names::unknown_value;
@@ -156,6 +156,7 @@ where
             .unwrap_or_else(|| CorrelationId(derived(CORRELATION_ID_NAMESPACE))),
         source_service: envelope.source_service.into(),
         fact: envelope.data.0.into(),
+        fact_id: FactId::of(kind, text),
     })
 }
 

@@ -4,7 +4,7 @@
 
 use super::values::{CourseCode, PipelineOutcome, Ranking, SpellcheckMetrics, StorageReferences};
 use crate::error_detail::ErrorDetail;
-use crate::ids::{BatchId, EssayId, UserId};
+use crate::ids::{BatchId, CorrelationId, EssayId, UserId};
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
 
@@ -128,6 +128,8 @@ pub struct AssessmentResult {
 pub struct BatchPipelineCompleted {
     /// The batch.
     pub batch_id: BatchId,
+    /// The run that ended. A batch has several, one after another.
+    pub run_id: CorrelationId,
     /// How it ended.
     pub outcome: PipelineOutcome,
 }

@@ -1,15 +1,15 @@
-//! What is said when all results of a batch are there.
+//! What is said when a pipeline run of a batch has ended.
 
 use serde::Serialize;
 
 use super::letter::{Message, Null};
+use crate::batch::RunEnd;
 use crate::folder::{Counts, Folder};
 use crate::ids::BatchId;
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
-use crate::time::Timestamp;
 
-/// All results of the batch are there.
+/// A pipeline run of the batch has ended.
 pub(super) struct ResultsReady {
     status: BatchStatus,
     total_essays: u32,
@@ -62,27 +62,19 @@ struct Phase {
 }
 
 impl ResultsReady {
-    /// What the read API says of the batch, and how long it took until `ready_at`.
-    pub(super) fn of(folder: &Folder<'_>, ready_at: Timestamp) -> Self {
+    /// The state as the read API says, the counts and the duration as this run says.
+    pub(super) fn of(folder: &Folder<'_>, run: &RunEnd) -> Self {
+        let counts = folder.limited(Counts {
+            completed: run.successful_essay_count,
+            failed: run.failed_essay_count,
+        });
         Self {
             status: folder.status(),
             total_essays: *folder.registration.essay_count.value(),
-            completed_essays: folder.counts().completed,
+            completed_essays: counts.completed,
             spellcheck: folder.counts_of(PhaseName::Spellcheck),
             cj_assessment: folder.counts_of(PhaseName::CjAssessment),
-            seconds: seconds(folder, ready_at),
-        }
-    }
-}
-
-/// Who led the processing knows best how long it took. Else it began with the first outcome of a
-/// phase or, without one, with the registration.
-fn seconds(folder: &Folder<'_>, ready_at: Timestamp) -> f64 {
-    match folder.batch.pipeline() {
-        Some(pipeline) => pipeline.value().processing_duration_seconds.get(),
-        None => {
-            let started_at = folder.batch.processing_started_at();
-            ready_at.seconds_since(started_at.unwrap_or(folder.registration.created_at))
+            seconds: run.duration_seconds.get(),
         }
     }
 }

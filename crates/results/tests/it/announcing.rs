@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use results::{
-    Announcement, AnnouncementKind, BatchStatus, Event, EventId, HELD_ASSESSMENTS_MAX, PhaseName,
-    Rows, announcements,
+    Announcement, AnnouncementKind, BatchStatus, Event, EventId, Fact, HELD_ASSESSMENTS_MAX,
+    JOBS_PER_BATCH_MAX, PhaseName, RUNS_PER_BATCH_MAX, RefusalCode, Rows, announcements,
 };
 use serde_json::{Value, json};
 
 use crate::facts::{
-    assessed, batch_id, correlation_id, pipeline_completed, processed, registered, second,
-    spellchecked, user_id,
+    assessed, batch_id, correlation_id, pipeline_completed, processed, registered, run_id, second,
+    sent_again, user_id,
 };
-use crate::random_events::{agreeing_events, grouped, redelivered};
+use crate::random_events::{agreeing_events, grouped, redelivered, sent_later};
 
 const ASSESSED: AnnouncementKind = AnnouncementKind::BatchAssessmentCompleted;
 const READY: AnnouncementKind = AnnouncementKind::BatchResultsReady;
@@ -87,40 +87,115 @@ fn pipeline(event: u32, at: u32) -> Event {
     pipeline_completed(event, at, 1, BatchStatus::CompletedSuccessfully, [2, 0])
 }
 
+/// A completed pipeline that says something else of a run than the event of that run's number.
+fn pipeline_of_run(event: u32, at: u32, run: u32) -> Event {
+    let mut event = pipeline(event, at);
+    if let Fact::BatchPipelineCompleted(fact) = &mut event.fact {
+        fact.run_id = run_id(run);
+    }
+    event
+}
+
 #[test]
-fn results_are_ready_once() {
+fn results_are_ready_once_for_each_pipeline_run() {
+    /// `want`: how often it is announced after each event.
     #[track_caller]
     fn check(name: &str, events: &[Event], want: &[usize]) {
         let kinds = Processor::kinds_of(events);
-        let ready: Vec<_> = kinds
-            .iter()
-            .enumerate()
-            .filter(|(_, kinds)| kinds.contains(&READY))
-            .map(|(at, kinds)| {
-                assert_eq!(kinds.iter().filter(|kind| **kind == TEACHER).count(), 1, "{name}");
-                at
-            })
-            .collect();
+        let count = |kinds: &[AnnouncementKind], wanted| {
+            kinds.iter().filter(|kind| **kind == wanted).count()
+        };
+        let ready: Vec<_> = kinds.iter().map(|kinds| count(kinds, READY)).collect();
+        let teacher: Vec<_> = kinds.iter().map(|kinds| count(kinds, TEACHER)).collect();
         assert_eq!(ready, want, "{name}");
+        assert_eq!(teacher, want, "{name}: beside each");
     }
 
     let registration = || registered(0, 0, 1, &[1, 2]);
-    check("not yet", &[registration(), spellcheck(1, 1)], &[]);
-    check("at the end", &[registration(), spellcheck(1, 1), cj(2, 2)], &[2]);
-    check("in another order", &[registration(), cj(2, 2), spellcheck(1, 1)], &[2]);
-    check("held", &[cj(2, 2), spellcheck(1, 1), registration()], &[2]);
-    check("by the pipeline", &[registration(), pipeline(1, 1), spellcheck(2, 2), cj(3, 3)], &[1]);
-    check("held pipeline", &[pipeline(1, 1), registration()], &[1]);
-    let all =
-        [registration(), spellcheck(1, 1), cj(2, 2), pipeline(3, 3), cj(4, 4), pipeline(5, 5)];
-    check("and no more", &all, &[2]);
-    check("nor repeated", &[registration(), pipeline(1, 1), pipeline(1, 1), registration()], &[1]);
+    let finished = [registration(), spellcheck(1, 1), cj(2, 2)];
+    check("without its pipeline's end", &finished, &[0, 0, 0]);
+    check("a run", &[registration(), pipeline(1, 1)], &[0, 1]);
+    let all = [registration(), spellcheck(1, 1), pipeline(2, 2), cj(3, 3), pipeline(4, 4)];
+    check("two runs one after another", &all, &[0, 0, 1, 0, 1]);
+    check("a late run", &[registration(), pipeline(4, 4), pipeline(2, 2)], &[0, 1, 1]);
     check(
-        "registered again",
-        &[registration(), pipeline(1, 1), registered(9, 9, 1, &[1, 2])],
-        &[1],
+        "runs before the registration",
+        &[pipeline(1, 1), pipeline(2, 2), registration()],
+        &[0, 0, 2],
     );
-    check("never registered", &[spellcheck(1, 1), cj(2, 2), pipeline(3, 3)], &[]);
+    check(
+        "the same event",
+        &[registration(), pipeline(1, 1), pipeline(1, 1), registration()],
+        &[0, 1, 0, 0],
+    );
+    let again = [
+        registration(),
+        pipeline(1, 1),
+        sent_again(&pipeline(1, 1), 7, 9),
+        sent_again(&registration(), 8, 9),
+    ];
+    check("the same run in another envelope", &again, &[0, 1, 0, 0]);
+    let held = [pipeline(1, 1), sent_again(&pipeline(1, 1), 7, 9), registration()];
+    check("held, in two envelopes", &held, &[0, 0, 1]);
+    let other_outcome = pipeline_of_run(7, 9, 1);
+    check(
+        "another outcome of one run",
+        &[registration(), pipeline(1, 1), other_outcome],
+        &[0, 1, 0],
+    );
+    let more_essays = registered(9, 9, 1, &[1, 2, 3]);
+    check("registered again", &[registration(), pipeline(1, 1), more_essays], &[0, 1, 0]);
+    check("never registered", &[spellcheck(1, 1), cj(2, 2), pipeline(3, 3)], &[0, 0, 0]);
+}
+
+#[test]
+fn a_run_is_announced_with_its_own_counts_and_the_state_of_the_batch() {
+    let with_failures = |event, at, [successful, failed]: [u32; 2]| {
+        pipeline_completed(event, at, 1, BatchStatus::CompletedWithFailures, [successful, failed])
+    };
+    let early = pipeline(2, 2);
+    let late = with_failures(5, 5, [1, 1]);
+    let processor = Processor::of(&[vec![registered(0, 0, 1, &[1, 2])], vec![late], vec![early]]);
+    let ready = processor.announced.iter().filter(|one| one.kind == READY).map(value);
+    let said: Vec<_> = ready
+        .map(|value| {
+            let data = &value["data"];
+            let fields = ["overall_status", "completed_essays", "processing_duration_seconds"];
+            fields.map(|field| data[field].clone())
+        })
+        .collect();
+    // The later run decides the state, whichever is announced.
+    let want = [
+        [json!("completed_with_failures"), json!(1), json!(5.0)],
+        [json!("completed_with_failures"), json!(2), json!(2.0)],
+    ];
+    assert_eq!(said, want);
+    let more_than_there_are = with_failures(7, 7, [5, 1]);
+    let groups = [vec![registered(0, 0, 1, &[1, 2])], vec![more_than_there_are]];
+    let processor = Processor::of(&groups);
+    assert_eq!(value(&processor.announced[0])["data"]["completed_essays"], 1);
+}
+
+#[test]
+fn runs_and_jobs_of_a_batch_are_limited() {
+    let mut rows = Rows::default();
+    rows.apply(&registered(0, 0, 1, &[1])).unwrap();
+    let (runs, jobs) = (RUNS_PER_BATCH_MAX as u32, JOBS_PER_BATCH_MAX as u32);
+    (1..=runs).for_each(|number| drop(rows.apply(&pipeline(number, number)).unwrap()));
+    (1..=jobs).for_each(|number| drop(rows.apply(&assessed(number, 1, 1, &[1])).unwrap()));
+    let before = rows.clone();
+    for (event, detail) in [
+        (pipeline(runs + 1, 1), "data.correlation_id: the batch would have 257 pipeline runs"),
+        (assessed(jobs + 1, 1, 1, &[1]), "data.cj_assessment_job_id: the batch would have 257"),
+    ] {
+        let refusal = rows.apply(&event).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::TooLarge);
+        assert!(refusal.detail.starts_with(detail) && refusal.detail.ends_with("up to 256"));
+        assert!(rows == before);
+    }
+    rows.apply(&sent_again(&pipeline(runs, runs), 9_999, runs + 9)).unwrap();
+    rows.apply(&sent_again(&assessed(jobs, 1, 1, &[1]), 9_998, 9)).unwrap();
+    assert!(rows == before, "those that are known are taken");
 }
 
 #[test]
@@ -133,6 +208,18 @@ fn each_assessment_is_announced_once() {
     assert_eq!(kinds, [vec![], one(), vec![], one()]);
     let kinds = Processor::kinds_of(&[first(), second_one(), first(), registration(), first()]);
     assert_eq!(kinds, [vec![], vec![], vec![], [one(), one()].concat(), vec![]], "held");
+
+    let in_new_envelope = sent_again(&first(), 9, 9);
+    let kinds = Processor::kinds_of(&[registration(), first(), in_new_envelope.clone()]);
+    assert_eq!(kinds, [vec![], one(), vec![]], "in a new envelope");
+    let kinds = Processor::kinds_of(&[in_new_envelope, first(), registration()]);
+    assert_eq!(kinds, [vec![], vec![], one()], "held in two envelopes");
+    let mut of_same_job = second_one();
+    if let Fact::AssessmentResult(fact) = &mut of_same_job.fact {
+        fact.job_id = "job-1".to_owned();
+    }
+    let kinds = Processor::kinds_of(&[registration(), first(), of_same_job]);
+    assert_eq!(kinds, [vec![], one(), vec![]], "another result of the same job");
 
     let processor = Processor::of(&[vec![first(), second_one()], vec![registration()]]);
     let jobs: Vec<_> = processor
@@ -179,38 +266,11 @@ fn an_announcement_names_its_cause() {
     }
 
     let registration = |at| registered(9, at, 1, &[1, 2]);
-    let checked = |event, at, essay| spellchecked(event, at, 1, essay);
-    check("a phase", &[registration(0), spellcheck(1, 1), cj(2, 2)], 2);
-    check("the latest, not the last", &[registration(0), cj(2, 2), spellcheck(1, 1)], 2);
     check("a pipeline", &[registration(0), pipeline(1, 1)], 1);
-    check("a registration", &[pipeline(1, 1), registration(5)], 9);
-    let by_essay = [registration(0), cj(2, 2), checked(3, 3, 1), checked(4, 4, 2)];
-    check("a spellcheck", &by_essay, 4);
-    let assessment =
-        [registration(0), checked(3, 3, 1), checked(4, 4, 2), assessed(5, 5, 1, &[1, 2])];
-    check("an assessment", &assessment, 5);
-}
-
-#[test]
-fn a_duration_is_the_pipelines_or_counted_from_the_start() {
-    #[track_caller]
-    fn check(name: &str, events: &[Event], want: f64) {
-        let processor = Processor::of(&[events.to_vec()]);
-        let ready = processor.announced.iter().find(|one| one.kind == READY).unwrap();
-        assert_eq!(value(ready)["data"]["processing_duration_seconds"], json!(want), "{name}");
-    }
-
-    let registration = || registered(9, 10, 1, &[1, 2]);
-    check("pipeline", &[registration(), spellcheck(1, 20), pipeline(7, 30)], 7.0);
-    check("first outcome", &[registration(), spellcheck(1, 20), cj(2, 50)], 30.0);
-    let results = [
-        registration(),
-        spellchecked(1, 11, 1, 1),
-        spellchecked(2, 12, 1, 2),
-        assessed(3, 15, 1, &[1, 2]),
-    ];
-    check("registration", &results, 5.0);
-    check("registered late", &[spellcheck(1, 1), cj(2, 2), registration()], 9.0);
+    check("a pipeline before its registration", &[pipeline(1, 1), registration(5)], 1);
+    let again = sent_again(&pipeline(1, 1), 7, 9);
+    check("the earliest envelope", &[again.clone(), pipeline(1, 1), registration(5)], 1);
+    check("in one group", &[registration(0), again, pipeline(1, 1)], 1);
 }
 
 #[test]
@@ -235,10 +295,10 @@ fn ids_rest_on_what_is_announced() {
     assert_eq!(
         ids,
         [
-            "50ca33a0-34bb-5301-bce8-e5b16dbd4354",
-            "d45e9240-22b4-53b5-9c97-5a00ea118b01",
-            "3924c176-107a-5e65-9ce9-87ed174aa2f4",
-            "41555b17-a621-5ec4-9ab4-2ac5a18922f2",
+            "f53a6f4e-9d0f-584b-aacb-47ad5e4a65b5",
+            "71cd10fa-ca00-5cee-b8e2-43bf6e9ab8a1",
+            "fcc6b7d9-eb58-5ad3-9030-23760d28ac8b",
+            "7e96ef06-603e-5b4c-bbe2-514fee82983b",
         ]
     );
 }
@@ -259,11 +319,16 @@ fn teachers_hear_of_their_own_batches() {
     assert_eq!(processor.announced[2].batch_id, batch_id(2));
 }
 
-/// Events of agreeing senders, and two deliveries of them in groups.
+/// Events of agreeing senders in groups; and the same ones in others, some of their facts in new
+/// envelopes as well.
 fn two_deliveries() -> impl Strategy<Value = [Vec<Vec<Event>>; 2]> {
     agreeing_events().prop_flat_map(|events| {
         let delivered = |events| redelivered(events).prop_flat_map(grouped);
-        [delivered(events.clone()).boxed(), delivered(events).boxed()]
+        let with_more_envelopes = sent_later(events.clone()).prop_flat_map({
+            let events = events.clone();
+            move |again| delivered([&events[..], &again].concat())
+        });
+        [delivered(events).boxed(), with_more_envelopes.boxed()]
     })
 }
 

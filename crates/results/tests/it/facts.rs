@@ -3,7 +3,7 @@
 use results::{
     AssessmentResult, BatchEssaysRegistered, BatchId, BatchPhaseOutcome, BatchPipelineCompleted,
     BatchStatus, ConfidenceLabel, CorrelationId, CourseCode, ErrorDetail, EssayId,
-    EssaySlotAssigned, Event, EventId, EventKind, Fact, Finite, PhaseName, PipelineOutcome,
+    EssaySlotAssigned, Event, EventId, EventKind, Fact, FactId, Finite, PhaseName, PipelineOutcome,
     Ranking, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult, Timestamp, UserId,
 };
 use uuid::Uuid;
@@ -170,7 +170,8 @@ pub(crate) fn pipeline_completed(
         processing_duration_seconds: Finite::new(f64::from(event)).unwrap(),
         completed_phases: vec!["spellcheck".to_owned()],
     };
-    let fact = BatchPipelineCompleted { batch_id: batch_id(batch), outcome };
+    let run_id = run_id(event);
+    let fact = BatchPipelineCompleted { batch_id: batch_id(batch), run_id, outcome };
     an_event(event, at, Fact::BatchPipelineCompleted(fact))
 }
 
@@ -183,7 +184,7 @@ fn an_event(number: u32, at: u32, fact: Fact) -> Event {
         Fact::AssessmentResult(_) => EventKind::AssessmentResult,
         Fact::BatchPipelineCompleted(_) => EventKind::BatchPipelineCompleted,
     };
-    Event {
+    sealed(Event {
         id: EventId(Uuid::from_u128(u128::from(number))),
         kind,
         contradicting_type: None,
@@ -191,7 +192,31 @@ fn an_event(number: u32, at: u32, fact: Fact) -> Event {
         correlation_id: correlation_id(number),
         source_service: "test".to_owned(),
         fact,
+        fact_id: FactId(0),
+    })
+}
+
+/// An event whose fact is its own: no event of another number says the same.
+pub(crate) fn sealed(mut event: Event) -> Event {
+    let name = format!("{} {:?}", event.id, event.fact);
+    let (fact_id, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).as_u64_pair();
+    event.fact_id = FactId(fact_id);
+    event
+}
+
+/// The same fact in another envelope, sent at another second.
+pub(crate) fn sent_again(event: &Event, number: u32, at: u32) -> Event {
+    Event {
+        id: EventId(Uuid::from_u128(u128::from(number))),
+        at: second(at),
+        correlation_id: correlation_id(number),
+        ..event.clone()
     }
+}
+
+/// The pipeline run of that number.
+pub(crate) fn run_id(number: u32) -> CorrelationId {
+    CorrelationId(Uuid::from_u128(2_000_000 + u128::from(number)))
 }
 
 /// What the event of that number was caused by.

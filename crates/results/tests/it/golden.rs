@@ -6,11 +6,11 @@
 use std::fs;
 use std::path::Path;
 
-use results::{Batch, Essay, Pagination, Rows, page_json, status_json};
+use results::{Batch, Essay, Event, Pagination, Rows, announcements, page_json, status_json};
 
 use crate::records::{
     ASSESSED, PHASE_OUTCOME, PIPELINE_COMPLETED, RECORDS, REGISTERED, SLOT_ASSIGNED,
-    SPELLCHECK_FAILED, SPELLCHECKED, read,
+    SPELLCHECK_FAILED, SPELLCHECKED, read, received_at,
 };
 
 /// Set to write the golden files instead of comparing with them.
@@ -170,4 +170,91 @@ fn documents_of_unregistered_batches_are_read() {
     let page = Pagination { limit: 1, offset: 0, total: 0 };
     let list = page_json(&[(batch, Vec::new())], page, true);
     assert_eq!(list, br#"{"batches":[],"pagination":{"limit":1,"offset":0,"total":0}}"#);
+}
+
+/// The rows of these documents of the format before facts, and what that build answered of them.
+#[track_caller]
+fn before_facts(name: &str, essays: u32) -> (Batch, Vec<Essay>, Option<String>) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/before_facts");
+    let read = |part: &str| fs::read_to_string(directory.join(format!("{name}.{part}.json")));
+    let batch = serde_json::from_str(&read("batch").unwrap()).unwrap();
+    let essay = |number| serde_json::from_str(&read(&format!("essay-{number}")).unwrap()).unwrap();
+    (batch, (1..=essays).map(essay).collect(), read("status").ok())
+}
+
+#[test]
+fn documents_of_the_format_before_facts_answer_as_they_did() {
+    for (name, essays) in [
+        ("registered", 2),
+        ("registered_and_slot_assigned", 2),
+        ("phase_outcome", 2),
+        ("assessed", 2),
+        ("pipeline_completed", 0),
+        ("finished", 2),
+        ("all_kinds", 2),
+    ] {
+        let (batch, essays, status) = before_facts(name, essays);
+        let body = String::from_utf8(status_json(&batch, &essays)).unwrap();
+        assert_eq!(body, status.unwrap().trim_end(), "{name}");
+
+        // Written back they are the same rows, whatever is left out.
+        let document = serde_json::to_string(&batch).unwrap();
+        assert_eq!(serde_json::from_str::<Batch>(&document).unwrap(), batch, "{name}");
+        for essay in &essays {
+            let document = serde_json::to_string(essay).unwrap();
+            assert_eq!(serde_json::from_str::<Essay>(&document).unwrap(), *essay, "{name}");
+        }
+    }
+}
+
+/// The same facts come again after an upgrade: in their own envelopes, or in new ones.
+#[test]
+fn documents_of_the_format_before_facts_take_a_known_fact_for_known() {
+    let (batch, essays, _) = before_facts("all_kinds", 2);
+    let want = String::from_utf8(status_json(&batch, &essays)).unwrap();
+    let mut rows = Rows {
+        batches: [(batch.id.clone(), batch)].into(),
+        essays: essays.into_iter().map(|essay| (essay.id.clone(), essay)).collect(),
+    };
+
+    let before = rows.clone();
+    let known: Vec<_> = RECORDS.into_iter().map(|record| read(record).unwrap()).collect();
+    let sent_again: Vec<_> = (1..)
+        .zip(&known)
+        .map(|(number, event)| crate::facts::sent_again(event, number, 4_000_000_000))
+        .collect();
+    for event in known.iter().chain(&sent_again) {
+        rows.apply(event).unwrap();
+    }
+    let answer = |rows: &Rows| {
+        let essays: Vec<_> = rows.essays.values().cloned().collect();
+        String::from_utf8(status_json(rows.batches.values().next().unwrap(), &essays)).unwrap()
+    };
+    assert_eq!(answer(&rows), want);
+    let due = announcements(&before, &rows, known.iter().chain(&sent_again), received_at());
+    assert_eq!(due, [], "all of it was announced before");
+}
+
+#[test]
+fn what_was_held_before_facts_is_announced_with_the_registration() {
+    for (name, record) in [("assessed", ASSESSED), ("pipeline_completed", PIPELINE_COMPLETED)] {
+        let (batch, ..) = before_facts(name, 0);
+        let mut before = Rows::default();
+        before.batches.insert(batch.id.clone(), batch);
+        let registration = read(REGISTERED).unwrap();
+        let due_after = |events: &[Event]| {
+            let mut rows = before.clone();
+            events.iter().for_each(|event| drop(rows.apply(event).unwrap()));
+            let due = announcements(&before, &rows, events, received_at());
+            assert_eq!(due.len(), 2, "{name}: to the services and to the teacher");
+            rows
+        };
+        let rows = due_after(std::slice::from_ref(&registration));
+        let again = crate::facts::sent_again(&read(record).unwrap(), 1, 4_000_000_000);
+        due_after(&[registration, again.clone()]);
+
+        let mut after = rows.clone();
+        after.apply(&again).unwrap();
+        assert_eq!(announcements(&rows, &after, [&again], received_at()), [], "{name}: again");
+    }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use results::{Batch, BatchId, Essay, EssayId, Event, Needs, Rows, page_json, status_json};
 
 use crate::facts::batch_id;
-use crate::random_events::{BATCHES, an_event, redelivered, some_events};
+use crate::random_events::{BATCHES, an_event, redelivered, sent_later, some_events};
 
 /// Some events, and the same ones in another order, some of them more than once.
 fn two_deliveries() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
@@ -48,7 +48,26 @@ fn answer(rows: &Rows, id: &BatchId) -> (Option<Batch>, Vec<Essay>) {
     (rows.batches.get(id).cloned(), essays.cloned().collect())
 }
 
+/// Some events; and the same ones in another order, some of them more than once, some of their
+/// facts in new envelopes as well.
+fn facts_sent_again() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
+    some_events().prop_flat_map(|events| {
+        let all = sent_later(events.clone()).prop_flat_map({
+            let events = events.clone();
+            move |again| redelivered([&events[..], &again].concat())
+        });
+        (Just(events), all)
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_fact_in_a_new_envelope_changes_nothing((events, all) in facts_sent_again()) {
+        let (rows, with_more_envelopes) = (fold(&events), fold(&all));
+        prop_assert_eq!(documents(&rows), documents(&with_more_envelopes));
+        prop_assert_eq!(rows, with_more_envelopes);
+    }
+
     #[test]
     fn neither_order_nor_repetition_matters((events, other) in two_deliveries()) {
         let (rows, other_rows) = (fold(&events), fold(&other));

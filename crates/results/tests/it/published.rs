@@ -136,7 +136,8 @@ fn check_announcements(name: &str, records: &[&str], expected: &[(&str, &str)]) 
 
 #[test]
 fn golden_announcements_of_finished_essays() {
-    let records = [REGISTERED, PHASE_OUTCOME, SPELLCHECKED, SPELLCHECK_FAILED, ASSESSED];
+    let records =
+        [REGISTERED, PHASE_OUTCOME, SPELLCHECKED, SPELLCHECK_FAILED, ASSESSED, PIPELINE_COMPLETED];
     check_announcements("finished", &records, &EXPECTED);
 }
 

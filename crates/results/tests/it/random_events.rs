@@ -7,14 +7,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use results::{
-    BatchStatus, ContentType, CourseCode, ErrorDetail, Event, EventId, Fact, PhaseName,
-    SpellcheckEnd, StorageReferences,
+    BatchStatus, ContentType, CourseCode, ErrorDetail, Event, EventId, Fact, FactId,
+    OLDER_FACTS_MAX, PhaseName, SpellcheckEnd, StorageReferences, Timestamp,
 };
 use uuid::Uuid;
 
 use crate::facts::{
-    assessed, failure, phase_ended, pipeline_completed, registered, registration, slot_assigned,
-    spellcheck_ended, spellchecked, user_id,
+    assessed, failure, phase_ended, pipeline_completed, registered, registration, run_id, sealed,
+    sent_again, slot_assigned, spellcheck_ended, spellchecked, user_id,
 };
 
 /// So few of each that events meet: in time, in essays, and even in event ids.
@@ -22,6 +22,13 @@ pub(crate) const BATCHES: u32 = 4;
 const ESSAYS: u32 = 6;
 const SECONDS: u32 = 4;
 const EVENT_IDS: u32 = 12;
+
+/// So many envelopes of facts that were sent before.
+const SENT_AGAIN_MAX: usize = 8;
+/// Event ids of those begin here.
+const SENT_AGAIN_IDS: u32 = 10_000;
+/// So few runs and jobs that several events tell of one.
+const RUNS: u32 = 3;
 
 /// One event: its id, its second, its batch.
 fn source() -> impl Strategy<Value = (u32, u32, u32)> {
@@ -86,12 +93,13 @@ fn a_spellcheck() -> impl Strategy<Value = Event> {
 }
 
 fn an_assessment() -> impl Strategy<Value = Event> {
-    (source(), essays(), option::of(0_u32..3), any::<bool>()).prop_map(
-        |((id, at, batch), essays, count, has_assignment)| {
+    (source(), essays(), option::of(0_u32..3), any::<bool>(), 0..RUNS).prop_map(
+        |((id, at, batch), essays, count, has_assignment, job)| {
             let mut event = assessed(id, at, batch, &essays);
             if let Fact::AssessmentResult(fact) = &mut event.fact {
                 fact.comparison_count = count;
                 fact.assignment_id = fact.assignment_id.take().filter(|_| has_assignment);
+                fact.job_id = format!("job-{job}");
             }
             event
         },
@@ -99,9 +107,13 @@ fn an_assessment() -> impl Strategy<Value = Event> {
 }
 
 fn a_pipeline() -> impl Strategy<Value = Event> {
-    (source(), select(BatchStatus::ALL), 0_u32..5, 0_u32..5).prop_map(
-        |((id, at, batch), status, successful, failed)| {
-            pipeline_completed(id, at, batch, status, [successful, failed])
+    (source(), select(BatchStatus::ALL), 0_u32..5, 0_u32..5, 0..RUNS).prop_map(
+        |((id, at, batch), status, successful, failed, run)| {
+            let mut event = pipeline_completed(id, at, batch, status, [successful, failed]);
+            if let Fact::BatchPipelineCompleted(fact) = &mut event.fact {
+                fact.run_id = run_id(run);
+            }
+            event
         },
     )
 }
@@ -113,12 +125,54 @@ pub(crate) fn an_event() -> impl Strategy<Value = Event> {
         2 => a_phase_outcome(),
         2 => a_spellcheck(),
         2 => an_assessment(),
-        1 => a_pipeline(),
+        2 => a_pipeline(),
     ]
+    .prop_map(sealed)
 }
 
 pub(crate) fn some_events() -> impl Strategy<Value = Vec<Event>> {
-    vec(an_event(), 1..24)
+    vec(an_event(), 1..24).prop_map(within_limits)
+}
+
+/// The events without those that say more about one field than is remembered of it.
+fn within_limits(mut events: Vec<Event>) -> Vec<Event> {
+    let mut said: BTreeMap<_, BTreeSet<FactId>> = BTreeMap::new();
+    events.retain(|event| {
+        let phase = match &event.fact {
+            Fact::BatchPhaseOutcome(fact) => Some(fact.phase),
+            Fact::SpellcheckResult(_) => Some(PhaseName::Spellcheck),
+            Fact::AssessmentResult(_) => Some(PhaseName::CjAssessment),
+            _ => None,
+        };
+        let of_batch = (event.fact.batch_id().to_string(), Some(event.kind), None);
+        let of_essays = event.fact.essay_ids().into_iter().map(|id| {
+            let kind = phase.is_none().then_some(event.kind);
+            (id.to_string(), kind, phase)
+        });
+        let fields: Vec<_> = of_essays.chain([of_batch]).collect();
+        let mut is_within = |field| {
+            let facts = said.entry(field).or_default();
+            facts.insert(event.fact_id);
+            facts.len() <= OLDER_FACTS_MAX
+        };
+        fields.into_iter().all(&mut is_within)
+    });
+    events
+}
+
+/// Some of these facts again, each in a new envelope with a later time.
+pub(crate) fn sent_later(events: Vec<Event>) -> impl Strategy<Value = Vec<Event>> {
+    vec((any::<Index>(), 0..SECONDS), 0..SENT_AGAIN_MAX).prop_map(move |again| {
+        let again = (SENT_AGAIN_IDS..).zip(again);
+        let sent = again.map(|(number, (index, later))| {
+            let event = index.get(&events);
+            let at = Timestamp::from_unix_micros(
+                event.at.unix_micros() + i64::from(later) * 1_000_000 + 1,
+            );
+            Event { at, ..sent_again(event, number, 0) }
+        });
+        sent.collect()
+    })
 }
 
 /// The same events in another order, some of them more than once.
@@ -142,8 +196,9 @@ pub(crate) fn agreeing_events() -> impl Strategy<Value = Vec<Event>> {
                 let essays = if batch == Some(own) { vec![own * 2, own * 2 + 1] } else { vec![] };
                 fact.essay_ids = essays.into_iter().map(crate::facts::essay_id).collect();
             }
+            *event = sealed(event.clone());
         }
-        events
+        within_limits(events)
     })
 }
 

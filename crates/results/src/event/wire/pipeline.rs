@@ -23,8 +23,8 @@ pub(in crate::event) struct BatchPipelineCompleted {
     processing_duration_seconds: Seconds,
     successful_essay_count: Count,
     failed_essay_count: Count,
-    #[serde(rename = "correlation_id")]
-    _correlation_id: CorrelationId,
+    /// Its own, not the envelope's: the run has it from its beginning.
+    correlation_id: CorrelationId,
     #[serde(rename = "metadata")]
     _metadata: Object<SystemProcessingMetadata>,
 }
@@ -33,6 +33,7 @@ impl From<BatchPipelineCompleted> for Fact {
     fn from(data: BatchPipelineCompleted) -> Self {
         Self::BatchPipelineCompleted(event::BatchPipelineCompleted {
             batch_id: data.batch_id,
+            run_id: data.correlation_id,
             outcome: PipelineOutcome {
                 final_status: data.final_status,
                 successful_essay_count: data.successful_essay_count.0,
