@@ -94,7 +94,8 @@ impl App {
             cache.clone(),
             metrics.clone(),
             Arc::clone(&clock),
-        );
+        )
+        .reporting_to(health.clone());
         let intake =
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;

@@ -20,7 +20,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
-use results::{EventKind, RefusalCode};
+use results::{EventKind, RefusalCode, Timestamp};
 
 pub use self::exposition::Exposition;
 pub use self::labels::{BYPASS_REASONS, CacheType, Kept, Outcome, SEND_FAILURE_REASONS};
@@ -75,6 +75,7 @@ struct Instruments {
     dead_letters_total: Family<RefusedLabels, PlainCounter>,
     dead_letters_replayed: Family<ReplayedLabels, Counter>,
     apply: Histogram,
+    apply_stalled_since: Gauge<f64, AtomicU64>,
     group: Histogram,
     event_lag: Histogram,
     removed: Family<KeptLabels, Counter>,
@@ -196,6 +197,12 @@ impl Metrics {
         self.instruments.group.observe(events as f64);
     }
 
+    /// Shows since when events fail to be applied; none: they do not.
+    pub fn set_apply_stalled_since(&self, since: Option<Timestamp>) {
+        let seconds = since.map_or(0.0, |since| since.unix_micros() as f64 / 1e6);
+        self.instruments.apply_stalled_since.set(seconds);
+    }
+
     /// Records how old an event was, by its own timestamp, when its effect could be read.
     pub fn event_lag(&self, lag: Duration) {
         self.instruments.event_lag.observe(lag.as_secs_f64());
@@ -312,6 +319,11 @@ impl Instruments {
                 "Time to apply one group of events, drops included",
                 Histogram::new(APPLY_BOUNDS_SECONDS),
             ),
+            apply_stalled_since: add(
+                &mut registry,
+                "apply_stalled_since_timestamp_seconds",
+                "Unix time since which events fail to be applied; 0 while they do not",
+            ),
             group: add_as(
                 &mut registry,
                 "group_events",
@@ -409,6 +421,7 @@ mod tests {
         counting.cache_drop_failed();
         counting.set_cache_pending_drops(3);
         counting.applied_in(Duration::from_millis(4), 7);
+        counting.set_apply_stalled_since(Some(Timestamp::from_unix_micros(1_500_000)));
         counting.event_lag(Duration::from_secs(30));
         counting.removed(Kept::Inbox, 5);
         counting.outbox_published(outgoing, Duration::from_millis(3));
@@ -441,6 +454,7 @@ mod tests {
             "ras_cache_drop_failures_total 1",
             "ras_cache_pending_drops 3",
             "ras_apply_seconds_count 1",
+            "ras_apply_stalled_since_timestamp_seconds 1.5",
             "ras_group_events_sum 7.0",
             "ras_event_lag_seconds_count 1",
             r#"ras_removed_total{what="inbox"} 5"#,

@@ -52,6 +52,8 @@ named_values! {
         ConflictingOwner = "conflicting_owner",
         /// Well-formed, and still the store cannot take it, however often it is tried.
         Unstorable = "unstorable",
+        /// Well-formed, and the database takes longer over it than it is given.
+        TooSlow = "too_slow",
     }
 }
 

@@ -30,6 +30,11 @@ impl Owners {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.users.len() + self.batches.len()
+    }
+
     pub(super) fn extend(&mut self, more: Self) {
         self.users.extend(more.users);
         self.batches.extend(more.batches);

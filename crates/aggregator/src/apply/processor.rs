@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, UserId};
 use tokio::time::sleep;
@@ -9,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::fold::{Delivery, fold, needs};
 use super::owners::Owners;
+use super::stall::{Progress, Stalls};
 use crate::backoff::Backoff;
 use crate::cache::{CacheManager, DropError};
 use crate::clock::Clock;
 use crate::fault;
+use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::store::{
     BATCHES_PER_UNIT_MAX, BatchRepository, Changes, Loaded, StoreError, UnitOfWork,
@@ -26,6 +29,10 @@ pub const GROUP_EVENTS_MAX: usize = 256;
 /// a dead letter, so that it does not hold up all that comes after it. Together some seconds: 2.5
 /// for one that came alone.
 const ATTEMPTS_ALONE_MAX: u32 = 8;
+
+/// How much longer than usual the database may take over an event by itself, in one attempt after
+/// the other. If the last one is not enough, the event becomes a dead letter.
+const TIME_LIMIT_FACTORS: [u32; 3] = [1, 4, 16];
 
 /// How often a unit of work is opened anew because an essay belongs to a batch that was not locked.
 /// The second time knows all such batches, unless an essay moved in between; then it is as if another
@@ -82,6 +89,7 @@ pub struct EventProcessor {
     cache: CacheManager,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    stalls: Stalls,
 }
 
 impl EventProcessor {
@@ -92,7 +100,15 @@ impl EventProcessor {
         metrics: Metrics,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { repository, cache, metrics, clock }
+        let stalls = Stalls::new(Arc::clone(&clock), metrics.clone(), Health::default());
+        Self { repository, cache, metrics, clock, stalls }
+    }
+
+    /// Reports to `health` when events fail to be applied.
+    #[must_use]
+    pub fn reporting_to(mut self, health: Health) -> Self {
+        self.stalls = Stalls::new(Arc::clone(&self.clock), self.metrics.clone(), health);
+        self
     }
 
     /// Applies a group of at most [`GROUP_EVENTS_MAX`] events and drops its owners, trying again
@@ -112,10 +128,11 @@ impl EventProcessor {
         let started = self.clock.monotonic();
         let mut outcomes = Vec::with_capacity(group.len());
         let mut owners = Owners::default();
-        self.commit_patiently(group, stop, &mut outcomes, &mut owners).await?;
-        self.ask_for_users_patiently(&mut owners, stop).await?;
+        let mut progress = self.stalls.begin();
+        self.commit_patiently(group, stop, &mut outcomes, &mut owners, &mut progress).await?;
+        self.ask_for_users_patiently(&mut owners, stop, &progress).await?;
         fault::point("after-commit").await;
-        self.drop_patiently(owners, stop).await?;
+        self.drop_patiently(owners, stop, &progress).await?;
         fault::point("after-drop").await;
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.applied_in(took, group.len());
@@ -131,18 +148,21 @@ impl EventProcessor {
         stop: &CancellationToken,
         outcomes: &mut Vec<Outcome>,
         owners: &mut Owners,
+        progress: &mut Progress,
     ) -> Result<(), ProcessError> {
         let mut backoff = Backoff::new();
         let mut rest = deliveries;
         let mut group_events = rest.len();
         let mut attempts_alone = 0;
+        let mut timeouts_alone = 0;
         while !rest.is_empty() {
             let (group, later) = rest.split_at(group_events.min(rest.len()));
-            match self.commit_once(group, owners).await {
+            match self.commit_once(group, TIME_LIMIT_FACTORS[timeouts_alone], owners).await {
                 Ok(more) => {
                     outcomes.extend(more);
                     rest = later;
-                    attempts_alone = 0;
+                    (attempts_alone, timeouts_alone) = (0, 0);
+                    progress.made();
                 }
                 Err(CommitError::TooManyBatches) if group.len() == 1 => {
                     outcomes.push(Outcome::Refused(too_many_batches()));
@@ -150,13 +170,26 @@ impl EventProcessor {
                 }
                 Err(CommitError::TooManyBatches) => group_events = group.len().div_ceil(2),
                 Err(CommitError::Store(error)) => {
-                    log_store_error(&error);
+                    note_failure(&error, progress);
+                    if let StoreError::TimedOut { limit, .. } = &error
+                        && group.len() == 1
+                    {
+                        timeouts_alone += 1;
+                        if timeouts_alone == TIME_LIMIT_FACTORS.len() {
+                            outcomes.push(Outcome::Refused(too_slow(*limit)));
+                            rest = later;
+                            (attempts_alone, timeouts_alone) = (0, 0);
+                            progress.made();
+                            continue;
+                        }
+                    }
                     let is_alone = group.len() == 1 && error.is_about_data();
                     attempts_alone += u32::from(is_alone);
                     if attempts_alone == ATTEMPTS_ALONE_MAX {
                         outcomes.push(Outcome::Refused(unstorable()));
                         rest = later;
-                        attempts_alone = 0;
+                        (attempts_alone, timeouts_alone) = (0, 0);
+                        progress.made();
                         continue;
                     }
                     if !matches!(error, StoreError::Conflict) {
@@ -173,9 +206,10 @@ impl EventProcessor {
     async fn commit_once(
         &self,
         group: &[Delivery],
+        time_limit_factor: u32,
         owners: &mut Owners,
     ) -> Result<Vec<Outcome>, CommitError> {
-        let (mut unit, needs, loaded) = self.load(group).await?;
+        let (mut unit, needs, loaded) = self.load(group, time_limit_factor).await?;
         let now = self.clock.now();
         let mut folded = fold(group, &needs, loaded, now);
         // Before the commit: if its answer is lost, it may still have happened.
@@ -201,6 +235,7 @@ impl EventProcessor {
     async fn load(
         &self,
         group: &[Delivery],
+        time_limit_factor: u32,
     ) -> Result<(Box<dyn UnitOfWork>, Needs, Loaded), CommitError> {
         let ids: Vec<EventId> = group.iter().map(|delivery| delivery.event.id).collect();
         let mut needs = needs(group);
@@ -209,6 +244,9 @@ impl EventProcessor {
                 return Err(CommitError::TooManyBatches);
             }
             let mut unit = self.repository.begin().await?;
+            if time_limit_factor > 1 {
+                unit.extend_time_limit(time_limit_factor);
+            }
             let loaded = unit.load(&ids, &needs).await?;
             let missing = loaded.rows.homes_missing(&needs);
             if missing.is_empty() {
@@ -227,6 +265,7 @@ impl EventProcessor {
         &self,
         owners: &mut Owners,
         stop: &CancellationToken,
+        progress: &Progress,
     ) -> Result<(), ProcessError> {
         let mut backoff = Backoff::new();
         while let Some(batch_id) = owners.unlocked.first() {
@@ -239,7 +278,7 @@ impl EventProcessor {
                     owners.unlocked.pop_first();
                 }
                 Err(error) => {
-                    log_store_error(&error);
+                    note_failure(&error, progress);
                     wait(backoff.next_wait(), stop).await?;
                 }
             }
@@ -253,16 +292,13 @@ impl EventProcessor {
         &self,
         mut owners: Owners,
         stop: &CancellationToken,
+        progress: &Progress,
     ) -> Result<(), ProcessError> {
         let mut backoff = Backoff::new();
         loop {
             let (left, error) = self.drop_once(owners).await;
             let Some(error) = error else { return Ok(()) };
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                owners = left.users.len() + left.batches.len(),
-                "cached answers not dropped yet, events wait"
-            );
+            log_unconfirmed(&error, left.len(), progress.failed());
             owners = left;
             wait(backoff.next_wait(), stop).await?;
         }
@@ -319,6 +355,17 @@ fn unstorable() -> Refusal {
     Refusal::new(RefusalCode::Unstorable, detail)
 }
 
+/// The database takes longer over it than any event may hold up those behind it.
+fn too_slow(limit: Option<Duration>) -> Refusal {
+    let detail = match limit {
+        Some(limit) => {
+            format!("it took longer than {} s in the database, alone", limit.as_secs_f64())
+        }
+        None => "it took too long in the database, alone".to_owned(),
+    };
+    Refusal::new(RefusalCode::TooSlow, detail)
+}
+
 /// It names essays of so many batches that no transaction could hold them.
 fn too_many_batches() -> Refusal {
     let detail = format!(
@@ -334,13 +381,35 @@ async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(),
     }
 }
 
-fn log_store_error(error: &StoreError) {
+/// Another writer that was faster is no failure.
+fn note_failure(error: &StoreError, progress: &Progress) {
+    let is_first = !matches!(error, StoreError::Conflict) && progress.failed();
+    log_store_error(error, is_first);
+}
+
+fn log_unconfirmed(error: &DropError, owners: usize, is_first: bool) {
+    let error = error as &dyn std::error::Error;
+    if is_first {
+        tracing::warn!(error, owners, "invalidations not confirmed, retrying before other events");
+    } else {
+        tracing::debug!(error, owners, "invalidations failed again, retrying");
+    }
+}
+
+/// One line when events begin to fail; what is tried again and fails again is at debug.
+fn log_store_error(error: &StoreError, is_first: bool) {
     let cause = error as &dyn std::error::Error;
     match error {
         StoreError::Conflict => tracing::debug!("another writer was faster, trying again"),
-        StoreError::Unavailable { .. } => tracing::warn!(error = cause, "events wait"),
+        _ if !is_first => tracing::debug!(error = cause, "events failed again, retrying"),
+        StoreError::Unavailable { .. } => {
+            tracing::warn!(error = cause, "database unavailable, retrying events");
+        }
+        StoreError::TimedOut { .. } => {
+            tracing::warn!(error = cause, "database too slow, retrying fewer events");
+        }
         StoreError::Corrupt { .. } | StoreError::Rejected { .. } | StoreError::Internal { .. } => {
-            tracing::error!(error = cause, "events cannot be applied, trying again");
+            tracing::error!(error = cause, "events cannot be applied, retrying");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why the store did not do what was asked, sorted by what the caller should do next.
 
+use std::time::Duration;
+
 use sqlx::{error::DatabaseError, migrate::MigrateError, sqlite::SqliteError};
 
 /// A cause of any type.
@@ -11,6 +13,16 @@ pub enum StoreError {
     /// The database is away or overloaded. Retry later.
     #[error("the database is not available")]
     Unavailable {
+        /// What failed.
+        source: BoxError,
+    },
+
+    /// The database took longer over a statement than it was given. Later, or with more time, it may
+    /// succeed.
+    #[error("the database took too long over a statement")]
+    TimedOut {
+        /// How long it was given, where that is known.
+        limit: Option<Duration>,
         /// What failed.
         source: BoxError,
     },
@@ -50,7 +62,7 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             // No `_` arm: a new variant has to take a side here.
-            Self::Unavailable { .. } | Self::Conflict => true,
+            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Conflict => true,
             Self::Corrupt { .. } | Self::Rejected { .. } | Self::Internal { .. } => false,
         }
     }
@@ -60,7 +72,18 @@ impl StoreError {
     pub fn is_about_data(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::Rejected { .. } => true,
-            Self::Unavailable { .. } | Self::Conflict | Self::Internal { .. } => false,
+            Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Conflict
+            | Self::Internal { .. } => false,
+        }
+    }
+
+    /// The same, with the limit of the statement if it ran into that.
+    pub(super) fn with_limit(self, limit: Duration) -> Self {
+        match self {
+            Self::TimedOut { source, .. } => Self::TimedOut { limit: Some(limit), source },
+            other => other,
         }
     }
 
@@ -89,6 +112,7 @@ impl From<sqlx::Error> for StoreError {
         };
         match outcome {
             Outcome::Unavailable => Self::unavailable(error),
+            Outcome::TimedOut => Self::TimedOut { limit: None, source: error.into() },
             Outcome::Conflict => Self::Conflict,
             Outcome::Rejected => Self::rejected(error),
             Outcome::Internal => Self::internal(error),
@@ -109,6 +133,7 @@ impl From<MigrateError> for StoreError {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Unavailable,
+    TimedOut,
     Conflict,
     Rejected,
     Internal,
@@ -131,8 +156,10 @@ fn postgres_outcome(code: &str) -> Outcome {
     match code {
         // Serialization failure, deadlock detected.
         "40001" | "40P01" => Outcome::Conflict,
-        // A time limit of ours: statement, idle in transaction, whole transaction, lock.
-        "57014" | "25P03" | "25P04" | "55P03" => Outcome::Unavailable,
+        // The time limit of a statement, or somebody who cancelled it.
+        "57014" => Outcome::TimedOut,
+        // Another time limit of ours: idle in transaction, whole transaction, lock.
+        "25P03" | "25P04" | "55P03" => Outcome::Unavailable,
         // A standby, while the primary is being replaced.
         "25006" => Outcome::Unavailable,
         // Connection lost, resources exhausted, shutting down or starting up.
@@ -200,7 +227,7 @@ mod tests {
         check("serialization failure", "40001", Outcome::Conflict);
         check("deadlock", "40P01", Outcome::Conflict);
         check("rolled back for another reason", "40002", Outcome::Internal);
-        check("statement timeout", "57014", Outcome::Unavailable);
+        check("statement timeout", "57014", Outcome::TimedOut);
         check("lock timeout", "55P03", Outcome::Unavailable);
         check("idle in transaction", "25P03", Outcome::Unavailable);
         check("read-only server", "25006", Outcome::Unavailable);

@@ -110,6 +110,10 @@ pub trait BatchRepository: Send + Sync + 'static {
 /// nothing to write, and frees its locks and its connection. After an error, drop it.
 #[async_trait]
 pub trait UnitOfWork: Send {
+    /// Lets the database work longer than usual on each statement, by a factor. Asked for before
+    /// [`load`](Self::load). Nothing changes where statements have no time limit.
+    fn extend_time_limit(&mut self, _factor: u32) {}
+
     /// Locks the batches of `needs`, then loads its rows and which of `events` the inbox has.
     ///
     /// Of each batch it loads every essay. Also loads every batch that a loaded essay belongs to now,

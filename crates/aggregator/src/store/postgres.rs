@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use results::BatchId;
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    ConnectOptions as _, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -88,6 +88,7 @@ pub struct PostgresRepository {
     pool: PgPool,
     server: PgConnectOptions,
     acquire_timeout: Duration,
+    statement_timeout: Duration,
     answer_timeout: Duration,
 }
 
@@ -102,7 +103,8 @@ impl PostgresRepository {
     /// lock of the migrations for a minute. [`StoreError::Internal`] for a url that cannot be
     /// read, a login that is refused, or an applied migration that is not the one known here.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let server: PgConnectOptions = url.parse()?;
+        // The driver would log slow statements with their text, and the ids in it.
+        let server = url.parse::<PgConnectOptions>()?.disable_statement_logging();
         run_migrations(&server, options.acquire_timeout).await?;
 
         let limits = [
@@ -134,6 +136,7 @@ impl PostgresRepository {
             pool,
             server,
             acquire_timeout: options.acquire_timeout,
+            statement_timeout: options.statement_timeout,
             answer_timeout: options.statement_timeout + ANSWER_SLACK,
         })
     }
@@ -151,7 +154,7 @@ impl PostgresRepository {
 impl BatchRepository for PostgresRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let connection = self.answer(self.pool.acquire()).await?;
-        Ok(Box::new(PostgresUnit::new(connection, self.answer_timeout)))
+        Ok(Box::new(PostgresUnit::new(connection, self.statement_timeout)))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {

@@ -18,7 +18,7 @@ use std::{
 use async_trait::async_trait;
 use results::BatchId;
 use sqlx::{
-    SqlitePool,
+    ConnectOptions as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -88,6 +88,8 @@ impl SqliteRepository {
         let claim_path = outbox::claim_path(path.as_ref());
         let file = SqliteConnectOptions::new()
             .filename(path)
+            // The driver would log slow statements with their text.
+            .disable_statement_logging()
             .busy_timeout(options.busy_timeout)
             .journal_mode(SqliteJournalMode::Wal)
             // An acknowledged event must survive a power cut. In WAL mode only FULL syncs the log

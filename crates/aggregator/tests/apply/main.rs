@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+/// What a test has logged.
+#[path = "../api/log.rs"]
+mod log;
 mod orders;
 mod owners;
+mod slow;
 
 /// The random events that the fold itself is tested with.
 #[expect(dead_code, reason = "not all of it is of use here")]

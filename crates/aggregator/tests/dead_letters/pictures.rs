@@ -38,6 +38,14 @@ async fn refuse_what_is_well_formed(world: &World, code: RefusalCode) {
             world.execute("update batches set state = '{}'").await;
             world.take(SLOT).await;
         }
+        // This database is never slow.
+        RefusalCode::TooSlow => {
+            world.execute("update batches set state = '{}'").await;
+            world.take(SLOT).await;
+            let detail = "it took longer than 32 s in the database, alone";
+            let too_slow = format!("update dead_letters set code = '{code}', detail = '{detail}'");
+            world.execute(&too_slow).await;
+        }
         // Only an earlier build refused it.
         RefusalCode::UnexpectedEventType => {
             let earlier = format!("update dead_letters set code = '{code}'");

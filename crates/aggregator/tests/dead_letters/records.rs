@@ -45,6 +45,7 @@ pub(crate) fn refused_for(code: RefusalCode) -> Option<Vec<u8>> {
         RefusalCode::UnexpectedEventType
         | RefusalCode::ConflictingOwner
         | RefusalCode::Unstorable
+        | RefusalCode::TooSlow
         | _ => return None,
     };
     Some(bytes)

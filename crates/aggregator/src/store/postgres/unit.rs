@@ -16,7 +16,7 @@ use sqlx::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{column, moment, within};
+use super::{ANSWER_SLACK, column, milliseconds, moment, within};
 use crate::hexadecimal;
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
@@ -35,11 +35,16 @@ const LOCK_KEY_SEED: u64 = u64::from_be_bytes(*b"batchrow");
 /// hashes. Never changes, for the same reason.
 const OUTBOX_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxrw");
 
+/// The longest that the server ever works on one statement. Meanwhile its batches are locked.
+const STATEMENT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
 /// See [`UnitOfWork`]. The transaction begins with the load.
 pub(super) struct PostgresUnit {
     connection: Connection,
     held: Held,
-    answer_timeout: Duration,
+    /// How long the server works on one statement.
+    statement_timeout: Duration,
+    is_extended: bool,
 }
 
 /// A connection of the pool that returns to it only once its transaction is committed.
@@ -62,19 +67,35 @@ impl Drop for Connection {
 }
 
 impl PostgresUnit {
-    pub(super) fn new(connection: PoolConnection<Postgres>, answer_timeout: Duration) -> Self {
-        Self { connection: Connection(Some(connection)), held: Held::default(), answer_timeout }
+    pub(super) fn new(connection: PoolConnection<Postgres>, statement_timeout: Duration) -> Self {
+        let (connection, held) = (Connection(Some(connection)), Held::default());
+        Self { connection, held, statement_timeout, is_extended: false }
+    }
+
+    /// Waits for the answer to one statement.
+    async fn answer<T>(
+        statement_timeout: Duration,
+        call: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, StoreError> {
+        let answer = within(statement_timeout + ANSWER_SLACK, call).await;
+        answer.map_err(|error| error.with_limit(statement_timeout))
     }
 }
 
 #[async_trait]
 impl UnitOfWork for PostgresUnit {
+    fn extend_time_limit(&mut self, factor: u32) {
+        self.statement_timeout = (self.statement_timeout * factor).min(STATEMENT_TIMEOUT_MAX);
+        self.is_extended = true;
+    }
+
     async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<Loaded, StoreError> {
         self.held = Held::new(needs)?;
+        let extended = self.is_extended.then_some(self.statement_timeout);
         // Safe: see the statement's header for what may be in the lists.
-        let load = sqlx::raw_sql(AssertSqlSafe(load_statement(events, needs)));
+        let load = sqlx::raw_sql(AssertSqlSafe(load_statement(events, needs, extended)));
         let connection = self.connection.get()?;
-        let found = within(self.answer_timeout, load.fetch_all(connection)).await?;
+        let found = Self::answer(self.statement_timeout, load.fetch_all(connection)).await?;
         let found = found.iter().map(load_row).collect::<sqlx::Result<_>>()?;
         rows::loaded(found, &mut self.held)
     }
@@ -83,26 +104,31 @@ impl UnitOfWork for PostgresUnit {
         let new = NewRows::new(&changes, &self.held)?;
         let sent = [new.events.len(), new.seen_again.len(), new.batches.len(), new.essays.len()];
         let write = write_statement(&new, &changes).fetch_one(self.connection.get()?);
-        let (events, seen_again, batches, essays) = within(self.answer_timeout, write).await?;
+        let (events, seen_again, batches, essays) =
+            Self::answer(self.statement_timeout, write).await?;
         let written = [events, seen_again, batches, essays];
         if written == sent.map(|len| len as i64) { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
         let connection = self.connection.get()?;
-        within(self.answer_timeout, connection.execute("commit")).await?;
+        Self::answer(self.statement_timeout, connection.execute("commit")).await?;
         // Back to the pool.
         drop(self.connection.0.take());
         Ok(())
     }
 }
 
-fn load_statement(events: &[EventId], needs: &Needs) -> String {
+/// `time_limit` is that of each statement of the transaction, if it is not the usual one.
+fn load_statement(events: &[EventId], needs: &Needs, time_limit: Option<Duration>) -> String {
     // Ascending by key and not by id: two ids may share a key.
     let lock_keys: BTreeSet<_> = needs.batches.iter().map(lock_key).collect();
     let batches = needs.batches.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
     let essays = needs.essays.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
-    LOAD.replace("{lock_keys}", &array(lock_keys))
+    let time_limit =
+        time_limit.map(|limit| format!("set local statement_timeout = {};", milliseconds(limit)));
+    LOAD.replace("{time_limit}", &time_limit.unwrap_or_default())
+        .replace("{lock_keys}", &array(lock_keys))
         .replace("{events}", &array(events.iter().map(|event| event.0)))
         .replace("{batches}", &array(batches))
         .replace("{essays}", &array(essays))
@@ -170,7 +196,7 @@ mod tests {
             batches: batches.iter().map(|id| BatchId::parse(*id).unwrap()).collect(),
             ..Needs::default()
         };
-        let statement = load_statement(&[], &needs);
+        let statement = load_statement(&[], &needs, None);
         assert!(statement.contains(&hexadecimal::encode(batches[0].as_bytes())));
         assert!(!batches.iter().any(|id| statement.contains(id)), "{statement}");
     }

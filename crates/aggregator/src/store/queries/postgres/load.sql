@@ -9,6 +9,9 @@
 -- it, above all the one that loads what a lock was waited for.
 begin isolation level read committed;
 
+-- More time than usual, if an event needs it.
+{time_limit}
+
 -- In ascending order of their keys, as everybody takes them, so that no two wait for each other.
 -- Held until the transaction ends. Gives no rows: a lock that is taken is not null.
 select from unnest('{lock_keys}'::bigint[]) as lock_key
