@@ -3,7 +3,6 @@
 //! Built outwards first (database, cache), then the rooms in the order data flows through them. The
 //! port is bound here and not in `run`, so that a taken port fails the start.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +27,7 @@ use crate::backoff::Backoff;
 use crate::cache::CacheManager;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
+use crate::data_dir::{DataDir, DataDirLock};
 use crate::health::Health;
 use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
@@ -69,7 +69,7 @@ pub struct App {
     cache: CacheManager,
     metrics: Metrics,
     key: ApiKey,
-    _data_dir_lock: Option<File>,
+    _data_dir_lock: Option<DataDirLock>,
 }
 
 impl App {
@@ -83,10 +83,14 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new();
         let health = Health::default();
+        let data_dir = data_dir(config)?;
         let key = key(config)?;
-
-        let _data_dir_lock = lock_data_dir(config)?;
-        let repository = repository(config).await?;
+        let sqlite_dir = data_dir.as_ref().filter(|_| config.database_url.is_none());
+        let _data_dir_lock = sqlite_dir.map(DataDir::lock).transpose()?;
+        let repository = repository(config, sqlite_dir).await?;
+        if let Some(loose_modes) = data_dir.as_ref().and_then(DataDir::loose_modes) {
+            tracing::warn!("{loose_modes}");
+        }
         let cache =
             CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone());
         let processor = EventProcessor::new(
@@ -188,37 +192,23 @@ fn key(config: &Config) -> anyhow::Result<ApiKey> {
     if let Some(key) = &config.internal_api_key {
         return Ok(ApiKey { secret: key.clone(), made_at: None });
     }
-    make_data_dir(config)?;
     let stored = key::read_or_make(&config.data_dir)?;
     Ok(ApiKey { secret: stored.key, made_at: stored.is_new.then_some(stored.path) })
 }
 
-/// Keeps a second process from the same SQLite file: its cache would be another one, which this
-/// process cannot drop. The lock ends with the process, however that ends.
-fn lock_data_dir(config: &Config) -> anyhow::Result<Option<File>> {
-    if config.database_url.is_some() {
-        return Ok(None);
-    }
-    make_data_dir(config)?;
-    let path = config.data_dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
-    file.try_lock().with_context(|| {
-        format!(
-            "another process uses {}; choose another with --data-dir",
-            config.data_dir.display()
-        )
-    })?;
-    Ok(Some(file))
+/// The directory that the embedded mode keeps its files in; none if it has no files.
+fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
+    let is_used = config.database_url.is_none() || config.internal_api_key.is_none();
+    is_used.then(|| DataDir::make(&config.data_dir)).transpose()
 }
 
-fn make_data_dir(config: &Config) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("make {}", config.data_dir.display()))
-}
-
-async fn repository(config: &Config) -> anyhow::Result<Arc<dyn Repository>> {
+async fn repository(
+    config: &Config,
+    sqlite_dir: Option<&DataDir>,
+) -> anyhow::Result<Arc<dyn Repository>> {
     let Some(url) = &config.database_url else {
-        let path = config.data_dir.join("results.sqlite3");
+        let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
+        let path = sqlite_dir.file("results.sqlite3")?;
         let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
         return Ok(Arc::new(opened.with_context(|| format!("open {}", path.display()))?));
     };

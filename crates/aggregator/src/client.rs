@@ -3,9 +3,12 @@
 //! It knows who asks, how long to wait for a server that is away, and how to say what went wrong;
 //! not what is asked.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use indicatif::ProgressBar;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -13,16 +16,18 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
+use crate::clock::{Clock, SystemClock};
+use crate::output::write_line;
 use crate::printable::printable;
 
-/// Attempts for one request before giving up: about a minute of a server that is away.
-const ATTEMPTS_MAX: u32 = 40;
+/// How long a server may be unavailable, unless told otherwise, before a request is given up.
+pub const RETRY_SECONDS_DEFAULT: u64 = 60;
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest answer that is repeated in an error, in characters, if it is no problem that we know.
 const ANSWER_CHARS_MAX: usize = 300;
-/// What is said while a request is repeated.
-pub const AWAY: &str = "the server is away, trying again";
 
 /// Where to send, and as whom.
 #[derive(Clone, Debug)]
@@ -33,6 +38,36 @@ pub struct Target {
     pub api_key: String,
     /// The service to appear as.
     pub service_id: String,
+    /// How long a request that is safe to repeat is repeated while the server is unavailable.
+    pub retry_max: Duration,
+}
+
+/// An attempt that failed and is followed by another one.
+#[derive(Debug)]
+pub struct FailedAttempt<'a> {
+    /// Counted from 1, for each request.
+    pub number: u32,
+    /// Why it failed.
+    pub error: &'a anyhow::Error,
+    /// The wait before the next one.
+    pub wait: Duration,
+}
+
+impl FailedAttempt<'_> {
+    /// Says so on standard error: at once, and for each attempt where there is no progress line.
+    pub fn show(&self, progress: &ProgressBar) {
+        if self.number == 1 || progress.is_hidden() {
+            progress.suspend(|| write_line(std::io::stderr().lock(), format_args!("{self}")));
+        }
+        progress.set_message(format!("attempt {} failed, trying again", self.number));
+    }
+}
+
+impl fmt::Display for FailedAttempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, error, wait } = self;
+        write!(f, "attempt {number} failed, the next one in {:.1} s: {error:#}", wait.as_secs_f64())
+    }
 }
 
 /// Sends requests to one server.
@@ -40,6 +75,7 @@ pub struct Target {
 pub struct Client {
     http: reqwest::Client,
     target: Target,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why one attempt has no answer.
@@ -64,13 +100,17 @@ impl Client {
     ///
     /// If the system has no randomness or no certificates.
     pub fn new(target: Target) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build();
-        Ok(Self { http: http.context("build the client")?, target })
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .context("build the client")?;
+        Ok(Self { http, target, clock: Arc::new(SystemClock::new()) })
     }
 
     /// A request to a path below `/internal/v1`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let Target { server, api_key, service_id } = &self.target;
+        let Target { server, api_key, service_id, .. } = &self.target;
         self.http
             .request(method, format!("{server}/internal/v1{path}"))
             .header("X-Internal-API-Key", api_key)
@@ -89,32 +129,36 @@ impl Client {
         }
     }
 
-    /// Sends a request that is safe to repeat until it is answered; calls `waiting` before each
+    /// Sends a request that is safe to repeat until it is answered; calls `on_retry` before each
     /// wait.
     ///
     /// # Errors
     ///
-    /// As [`ask`](Self::ask), for a server that is away after about a minute.
-    pub async fn ask_patiently<T: DeserializeOwned>(
+    /// As [`ask`](Self::ask), for a server that is unavailable for longer than the target allows.
+    pub async fn ask_with_retry<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
-        waiting: impl Fn(),
+        on_retry: impl Fn(&FailedAttempt<'_>),
     ) -> anyhow::Result<T> {
+        let started = self.clock.monotonic();
         let mut backoff = Backoff::new();
-        for _ in 1..ATTEMPTS_MAX {
+        for number in 1.. {
             let again = request.try_clone().context("a request that streams is sent once")?;
-            let wait = match self.attempt(again).await {
+            let (error, asked_to_wait) = match self.attempt(again).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(_, wait)) => wait.unwrap_or_default(),
+                Err(Failure::Passing(error, wait)) => (error, wait.unwrap_or_default()),
             };
-            waiting();
             // On top of what the server asks for, or its clients come back all at once.
-            sleep(wait + backoff.next_wait()).await;
+            let wait = asked_to_wait + backoff.next_wait();
+            if self.clock.monotonic().saturating_sub(started) + wait > self.target.retry_max {
+                let server = &self.target.server;
+                return Err(error.context(format!("gave up on {server} at attempt {number}")));
+            }
+            on_retry(&FailedAttempt { number, error: &error, wait });
+            sleep(wait).await;
         }
-        let server = &self.target.server;
-        let gave_up = || format!("no acknowledgement from {server} after {ATTEMPTS_MAX} attempts");
-        self.ask(request).await.with_context(gave_up)
+        Err(anyhow!("more attempts than can be counted"))
     }
 
     async fn attempt<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
@@ -180,14 +224,16 @@ mod tests {
                 connection.write_all(answer.as_bytes()).await.unwrap();
             }
         });
-        Client::new(Target { server, api_key: "key".into(), service_id: "service".into() }).unwrap()
+        let (api_key, service_id) = ("key".into(), "service".into());
+        let retry_max = Duration::from_secs(RETRY_SECONDS_DEFAULT);
+        Client::new(Target { server, api_key, service_id, retry_max }).unwrap()
     }
 
     #[tokio::test]
     async fn an_answer_of_something_else_is_not_asked_for_again() {
         let client = client_of(&["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"]).await;
         let request = client.request(Method::GET, "");
-        let answer = client.ask_patiently::<Vec<u8>>(request, || panic!("waits")).await;
+        let answer = client.ask_with_retry::<Vec<u8>>(request, |_| panic!("waits")).await;
         let said = answer.unwrap_err().to_string();
         assert_eq!(said, "the answer is not that of this service");
     }
@@ -200,7 +246,33 @@ mod tests {
         ])
         .await;
         let request = client.request(Method::GET, "");
-        let answer = client.ask_patiently::<Vec<u8>>(request, || {}).await;
+        let answer = client.ask_with_retry::<Vec<u8>>(request, |_| {}).await;
         assert_eq!(answer.unwrap(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn server_that_is_down_is_told_at_once_and_given_up_after_the_limit() {
+        // Nobody listens there: the port is free again.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let (api_key, service_id) = ("key".into(), "service".into());
+        let retry_max = Duration::from_millis(200);
+        let client = Client::new(Target { server, api_key, service_id, retry_max }).unwrap();
+        let told = std::sync::Mutex::new(Vec::new());
+        let request = client.request(Method::GET, "");
+        let answer = client
+            .ask_with_retry::<Vec<u8>>(request, |failed| {
+                told.lock().unwrap().push(failed.to_string())
+            })
+            .await;
+        let error = format!("{:#}", answer.unwrap_err());
+        assert!(error.contains("gave up on http://127.0.0.1:"), "{error}");
+        let told = told.into_inner().unwrap();
+        assert!(
+            told[0].starts_with("attempt 1 failed, the next one in 0.0 s: no answer from"),
+            "{told:?}"
+        );
+        assert!((2..20).contains(&told.len()), "{told:?}");
     }
 }

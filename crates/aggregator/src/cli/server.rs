@@ -1,11 +1,12 @@
 //! Which running server a command speaks to, and as whom.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::client::Target;
+use crate::client::{RETRY_SECONDS_DEFAULT, Target};
 use crate::key;
 
 /// Which server a command talks to, and as whom. After a command's own command, too.
@@ -31,6 +32,9 @@ pub(super) struct KeyArgs {
     /// What to send as X-Service-ID
     #[arg(long, global = true, default_value = "admin-dashboard-service")]
     service_id: String,
+    /// How long a request is repeated while the server is unavailable, in seconds; 0: not at all
+    #[arg(long, global = true, default_value_t = RETRY_SECONDS_DEFAULT)]
+    retry_seconds: u64,
 }
 
 impl ServerArgs {
@@ -47,7 +51,8 @@ impl KeyArgs {
             None => read_key(&self.data_dir)?,
         };
         let server = server.trim_end_matches('/').to_owned();
-        Ok(Target { server, api_key, service_id: self.service_id })
+        let retry_max = Duration::from_secs(self.retry_seconds);
+        Ok(Target { server, api_key, service_id: self.service_id, retry_max })
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::letter::{Header, Letter, Place, Reason, Summary};
 pub use self::picture::picture;
 use self::selection::{pages, select};
 pub use self::show::{Look, show};
-use crate::client::{AWAY, Client, Target};
+use crate::client::{Client, Target};
 use crate::printable::{printable, printable_json};
 
 /// Does what was said. Gives the exit code: 1 if a letter was refused again, or if nothing was
@@ -86,7 +86,7 @@ async fn replay(client: &Client, which: &Which) -> anyhow::Result<u8> {
     for (id, _) in letters {
         let request = client.request(Method::POST, &format!("/dead-letters/{id}/replay"));
         let Replayed { outcome, reason } =
-            client.ask_patiently(request, || progress.set_message(AWAY)).await?;
+            client.ask_with_retry(request, |failed| failed.show(&progress)).await?;
         match outcome.as_str() {
             "applied" => applied += 1,
             "duplicate" => duplicates += 1,
@@ -124,7 +124,7 @@ async fn drop_letters(client: &Client, dropping: &Dropping) -> anyhow::Result<u8
             request = request.query(&[("refused_at", refused_at)]);
         }
         let Dropped { outcome } =
-            client.ask_patiently(request, || progress.set_message(AWAY)).await?;
+            client.ask_with_retry(request, |failed| failed.show(&progress)).await?;
         match outcome.as_str() {
             "dropped" => dropped += 1,
             "gone" => gone += 1,

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
-use crate::client::{self, Target};
+use crate::client::{self, RETRY_SECONDS_DEFAULT, Target};
 use crate::clock::{Clock as _, SystemClock};
 use crate::simulate::SimulatedRecord;
 
@@ -113,5 +113,10 @@ impl Client {
 
 /// The demo's server, as a service sees it.
 pub(super) fn target(base: &str, key: &str, service_id: &str) -> Target {
-    Target { server: base.to_owned(), api_key: key.to_owned(), service_id: service_id.to_owned() }
+    Target {
+        server: base.to_owned(),
+        api_key: key.to_owned(),
+        service_id: service_id.to_owned(),
+        retry_max: Duration::from_secs(RETRY_SECONDS_DEFAULT),
+    }
 }

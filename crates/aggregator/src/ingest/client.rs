@@ -8,7 +8,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use crate::client::{AWAY, Client, Target};
+use crate::client::{Client, Target};
 
 /// Lines in one request: enough that the round trip costs each little, few enough for progress.
 pub const REQUEST_LINES: usize = 500;
@@ -72,12 +72,12 @@ impl EventsClient {
         Ok(Self { client: Client::new(target)? })
     }
 
-    /// Sends lines, each with its end, and sends them again until they are acknowledged. `progress`
-    /// is told while the server is away.
+    /// Sends lines, each with its end, and sends them again until they are acknowledged. Attempts that
+    /// fail are shown on standard error.
     ///
     /// # Errors
     ///
-    /// If the server refuses the whole request, or stays away for about a minute. Some of it may
+    /// If the server refuses the whole request, or is unavailable for longer than the target allows. Some of it may
     /// have been applied; sending it again is safe.
     pub async fn send(&self, lines: &[u8], progress: &ProgressBar) -> anyhow::Result<Report> {
         let request = self
@@ -85,7 +85,6 @@ impl EventsClient {
             .request(Method::POST, "/events")
             .header(CONTENT_TYPE, "application/x-ndjson")
             .body(lines.to_vec());
-        let waiting = || progress.set_message(AWAY);
-        self.client.ask_patiently(request, waiting).await
+        self.client.ask_with_retry(request, |failed| failed.show(progress)).await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Lines go in order, in requests of many. How one is sent, and sent again, is in `client.rs`.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -16,6 +16,9 @@ use crate::client::Target;
 
 /// Refused lines that are listed one by one.
 const REFUSED_LISTED_MAX: usize = 20;
+
+/// Bytes read at once; a first line that is longer is not looked at before it is sent.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// What became of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +41,8 @@ pub async fn replay(path: &Path, target: Target) -> anyhow::Result<Summary> {
     let (input, bytes) = open(path)?;
     let progress = progress_bar(bytes);
     let client = EventsClient::new(target)?;
-    let mut lines = Lines { input: BufReader::new(input), number: 0 };
+    let mut lines = Lines { input: BufReader::with_capacity(BUFFER_BYTES, input), number: 0 };
+    lines.check_first(path)?;
     let mut summary = Summary::default();
     while let Some(request) = lines.next_request()? {
         let report = client.send(&request.body, &progress).await?;
@@ -92,6 +96,28 @@ struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
+    /// Refuses a file that has no envelope per line: each of its lines would be a dead letter. Only
+    /// what the buffer holds is looked at, so a longer first line is not judged.
+    fn check_first(&mut self, path: &Path) -> anyhow::Result<()> {
+        let buffered = self.input.fill_buf().context("read the file")?;
+        let mut lines = buffered.split_inclusive(|byte| *byte == b'\n');
+        let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) else { return Ok(()) };
+        let file = path.display();
+        match serde_json::from_slice::<serde_json::Value>(line) {
+            Ok(serde_json::Value::Object(_)) => Ok(()),
+            // There may be more of it than was read.
+            Err(_) if !line.ends_with(b"\n") => Ok(()),
+            Ok(_) => bail!(
+                "{file}: the first line is no JSON object. Each line is one envelope; of a list, \
+                 `jq -c '.[]' FILE` makes such lines"
+            ),
+            Err(_) => bail!(
+                "{file}: the first line is no whole JSON value. Each line is one envelope; \
+                 `jq -c . FILE` makes such lines of envelopes in any form. Nothing was sent"
+            ),
+        }
+    }
+
     fn next_request(&mut self) -> anyhow::Result<Option<Request>> {
         let mut body = Vec::new();
         let first_line = self.number + 1;

@@ -1,5 +1,7 @@
 //! Starting, stopping, and the commands beside `serve`.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -44,12 +46,34 @@ async fn an_embedded_key_is_made_once_and_printed_once() {
         process.wait_for_line("listening on ", PATIENCE).await;
         let said = process.lines().join("\n").contains("made an internal API key");
         assert_eq!(said, is_first);
+        assert_private(directory.path());
         keys.push(std::fs::read_to_string(directory.path().join("internal-api-key")).unwrap());
         process.interrupt().await;
         assert!(process.wait(PATIENCE).await.success(), "SIGINT is a graceful stop");
     }
     assert_eq!(keys[0], keys[1]);
     assert!(keys[0].trim().len() >= 32);
+}
+
+/// Nobody but its user reads what is in the data directory.
+#[track_caller]
+fn assert_private(data_dir: &Path) {
+    for entry in std::fs::read_dir(data_dir).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+}
+
+#[tokio::test]
+async fn data_directory_that_others_can_read_is_told_with_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let service = ServiceBuilder::embedded(&path).start().await;
+    let line = service.process.wait_for_line("others than its user", PATIENCE).await;
+    assert!(line.contains(&format!("chmod 700 '{}'", path.display())), "{line}");
 }
 
 /// What tells the server where its files are tells its clients where its key is.
@@ -173,6 +197,44 @@ async fn a_file_is_replayed_with_duplicates_and_refused_lines_told() {
 
     let (_, said) = run(replay()).await;
     assert!(said.contains("0 applied, 1202 duplicates, 2 refused"), "again: {said}");
+}
+
+/// Each of its lines would become a dead letter.
+#[tokio::test]
+async fn file_without_an_envelope_per_line_is_not_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    let file = directory.path().join("events.json");
+    let event = registered("teacher", "batch", 2, next_moment());
+    let pretty = serde_json::to_string_pretty(&event).unwrap();
+    for (text, hint) in [
+        (pretty.clone(), "jq -c . FILE"),
+        (format!("\n\n{pretty}\n"), "jq -c . FILE"),
+        (format!("[{event}, {event}]"), "jq -c '.[]' FILE"),
+        (format!("[{event},\n{event}]"), "jq -c . FILE"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let replay = program(&["replay", file.to_str().unwrap(), "--server", &service.client.base]);
+        let (code, said) = run(replay.env("RAS_INTERNAL_API_KEY", KEY)).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("the first line is no") && said.contains(hint), "{said}");
+    }
+    assert_eq!(service.client.metric("ras_invalid_messages_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn replay_to_a_server_that_is_down_shows_its_attempts_and_ends_after_its_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("events.ndjson");
+    std::fs::write(&file, registered("teacher", "batch", 2, next_moment()).to_string()).unwrap();
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (server, file) = (format!("http://{down}"), file.to_str().unwrap());
+    let arguments = ["replay", file, "--server", &server, "--retry-seconds", "1"];
+    let (code, said) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await;
+    assert_eq!(code, 1, "{said}");
+    for expected in ["attempt 1 failed", "attempt 2 failed", "refused", "gave up on http://"] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use results::Timestamp;
 use tokio::task::JoinSet;
 
 use super::{SqliteRepository, unit::json, writer::Writer};
+use crate::data_dir::open_private;
 use crate::store::{
     ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository, Position,
     READ_BYTES_MAX, StoreError, rows,
@@ -117,7 +118,7 @@ impl OutboxClaim for SqliteClaim {
 
 /// Takes the lock, which is freed when the file is closed; `None` if another claim has it.
 fn try_lock(path: &Path) -> std::io::Result<Option<File>> {
-    let file = File::options().create(true).append(true).open(path)?;
+    let file = open_private(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
