@@ -28,7 +28,7 @@ pub(crate) struct Need {
     macos: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
         what: "a C and a C++ compiler and make, for librdkafka and zlib",
         find: build_tools,
@@ -43,6 +43,13 @@ const NEEDS: [Need; 4] = [
         fedora: &["postgresql-server"],
         macos: "brew install postgresql@17; \
                 export TESTKIT_POSTGRES_BIN=$(brew --prefix postgresql@17)/bin",
+    },
+    Need {
+        what: "PgBouncer",
+        find: programs::pgbouncer,
+        debian: &["pgbouncer"],
+        fedora: &["pgbouncer"],
+        macos: "brew install pgbouncer",
     },
     Need {
         what: "Redis",
@@ -91,6 +98,7 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
     let jars = jars::ensure(report)?;
     Ok(Found(vec![
         (programs::POSTGRES_BIN, programs::postgres_bin()?),
+        (programs::PGBOUNCER, programs::pgbouncer()?),
         (programs::REDIS_SERVER, programs::redis_server()?),
         (programs::JAVA, programs::java()?),
         (programs::KAFKA_LIBS, jars),

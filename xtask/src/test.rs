@@ -27,7 +27,7 @@ const STRAY_NAMES: [&str; 2] = ["DATABASE_URL", "REDISCLI_AUTH"];
 ///   cargo x test -- -p freshset drop -- --nocapture  some tests of one crate, with their output
 ///
 /// To use other programs than those it finds, name them: TESTKIT_POSTGRES_BIN (directory),
-/// TESTKIT_REDIS_SERVER, TESTKIT_JAVA (programs), TESTKIT_KAFKA_LIBS (directory of jars).
+/// TESTKIT_PGBOUNCER, TESTKIT_REDIS_SERVER, TESTKIT_JAVA (programs), TESTKIT_KAFKA_LIBS (directory of jars).
 /// TESTKIT_SEED repeats a random test.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]

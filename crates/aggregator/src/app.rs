@@ -229,7 +229,7 @@ async fn connect_patiently(
     let mut backoff = Backoff::new();
     loop {
         match PostgresRepository::connect(url.expose_secret(), options.clone()).await {
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient() && !error.is_misconfigured() => {
                 let cause = &error as &dyn std::error::Error;
                 tracing::warn!(error = cause, "waiting for the database");
                 sleep(backoff.next_wait()).await;

@@ -23,6 +23,7 @@
 mod eventually;
 mod guard;
 mod kafka;
+mod pgbouncer;
 mod ports;
 mod postgres;
 mod process;
@@ -35,6 +36,7 @@ mod shared;
 
 pub use eventually::{Outcome, eventually};
 pub use kafka::{Kafka, KafkaBuilder};
+pub use pgbouncer::{PgBouncer, PoolMode};
 pub use ports::free_port;
 pub use postgres::{Postgres, PostgresBuilder};
 pub use process::{Process, ProcessBuilder};

@@ -243,7 +243,7 @@ fn program(programs: &Path, name: &str) -> Command {
 }
 
 /// PostgreSQL refuses to run as root; then its own user runs it, which its packages create.
-async fn unprivileged_user() -> anyhow::Result<Option<User>> {
+pub(crate) async fn unprivileged_user() -> anyhow::Result<Option<User>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

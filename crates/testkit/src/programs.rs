@@ -12,6 +12,8 @@ use anyhow::{Context, bail};
 pub const POSTGRES_BIN: &str = "TESTKIT_POSTGRES_BIN";
 /// Names the program `redis-server` (or `valkey-server`).
 pub const REDIS_SERVER: &str = "TESTKIT_REDIS_SERVER";
+/// Names the program `pgbouncer`.
+pub const PGBOUNCER: &str = "TESTKIT_PGBOUNCER";
 /// Names the directory with the jars of an Apache Kafka broker.
 pub const KAFKA_LIBS: &str = "TESTKIT_KAFKA_LIBS";
 /// Names the program `java`, 17 or later.
@@ -19,6 +21,8 @@ pub const JAVA: &str = "TESTKIT_JAVA";
 
 /// Where `cargo x test` puts the jars, below the target directory.
 pub const KAFKA_LIBS_IN_TARGET: &str = "testkit/kafka-libs";
+
+const DEBIAN_PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
 /// Where Debian keeps one directory for each major version of PostgreSQL.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
@@ -65,6 +69,20 @@ pub fn redis_cli() -> anyhow::Result<PathBuf> {
     let beside = redis_server()?.with_file_name("redis-cli");
     if beside.is_file() { Some(beside) } else { on_path(&["redis-cli", "valkey-cli"]) }
         .context("found no redis-cli; `cargo x test` installs it")
+}
+
+/// The program `pgbouncer`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn pgbouncer() -> anyhow::Result<PathBuf> {
+    // Debian keeps it where only root looks.
+    let debian = Path::new(DEBIAN_PGBOUNCER);
+    if env::var_os(PGBOUNCER).is_none() && debian.is_file() {
+        return Ok(debian.to_owned());
+    }
+    program(PGBOUNCER, &["pgbouncer"], "PgBouncer")
 }
 
 /// The program `java`.

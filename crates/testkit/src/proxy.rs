@@ -31,6 +31,9 @@ pub enum Mode {
     Pass,
     /// Open connections are reset, new ones refused: the server is gone.
     Refuse,
+    /// Connections are accepted and closed at once, open ones are reset: something listens in place
+    /// of the server.
+    Close,
     /// Connections are accepted and stay open, but nothing moves. What was sent meanwhile goes
     /// through after [`Mode::Pass`].
     Stall,
@@ -48,6 +51,7 @@ pub struct FaultProxy {
     fault: watch::Sender<Fault>,
     line: Mutex<Line>,
     turns: Arc<AtomicU64>,
+    accepted: Arc<AtomicU64>,
 }
 
 /// Whose turn it is on one connection, and how many turns all connections have had.
@@ -94,6 +98,7 @@ impl FaultProxy {
             fault: watch::Sender::default(),
             line: Mutex::new(Line { acceptor: None, cut: watch::Sender::default() }),
             turns: Arc::default(),
+            accepted: Arc::default(),
         };
         proxy.set(Mode::Pass).await;
         proxy
@@ -115,7 +120,12 @@ impl FaultProxy {
         if mode == Mode::Refuse {
             line.stop_accepting().await;
             line.cut_connections().await;
-        } else if line.acceptor.is_none() {
+            return;
+        }
+        if mode == Mode::Close {
+            line.cut_connections().await;
+        }
+        if line.acceptor.is_none() {
             let listener = must(TcpListener::bind(self.address).await.map_err(Into::into));
             let accepting = accept(
                 listener,
@@ -123,6 +133,7 @@ impl FaultProxy {
                 self.fault.clone(),
                 line.cut.clone(),
                 Arc::clone(&self.turns),
+                Arc::clone(&self.accepted),
             );
             line.acceptor = Some(tokio::spawn(accepting));
         }
@@ -137,6 +148,11 @@ impl FaultProxy {
     /// one side asks and the other answers.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were accepted, whatever became of them.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Resets (RST) the open connections. New ones are treated as the mode says.
@@ -178,8 +194,13 @@ async fn accept(
     fault: watch::Sender<Fault>,
     cut: watch::Sender<bool>,
     turns: Arc<AtomicU64>,
+    accepted: Arc<AtomicU64>,
 ) {
     while let Ok((client, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
+        if fault.borrow().mode == Mode::Close {
+            continue;
+        }
         let turns = Turns { all: Arc::clone(&turns), is_client: AtomicBool::new(false) };
         tokio::spawn(connection(client, upstream, fault.subscribe(), cut.subscribe(), turns));
     }

@@ -408,7 +408,10 @@ fn log_store_error(error: &StoreError, is_first: bool) {
         StoreError::TimedOut { .. } => {
             tracing::warn!(error = cause, "database too slow, retrying fewer events");
         }
-        StoreError::Corrupt { .. } | StoreError::Rejected { .. } | StoreError::Internal { .. } => {
+        StoreError::Misconfigured { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Rejected { .. }
+        | StoreError::Internal { .. } => {
             tracing::error!(error = cause, "events cannot be applied, retrying");
         }
     }

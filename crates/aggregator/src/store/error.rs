@@ -1,11 +1,27 @@
 //! Why the store did not do what was asked, sorted by what the caller should do next.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, sqlite::SqliteError};
+use tokio::time::error::Elapsed;
 
 /// A cause of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+const HINT_URL: &str = "database_url cannot be read; it looks like \
+                        postgres://user:password@host:5432/database";
+const HINT_LOGIN: &str = "the login of database_url is refused; check its user, its password, and \
+                          the server's pg_hba.conf";
+const HINT_DATABASE: &str = "the database of database_url does not exist; create it with: create \
+                             database NAME encoding 'UTF8' locale 'C' template template0";
+const HINT_RIGHTS: &str = "the user of database_url lacks rights; it must own the database, or may \
+                           create and use tables in its schema public";
+pub(super) const HINT_SESSIONS: &str = "a connection pooler in transaction or statement mode is not supported; set \
+     pool_mode = session for this database, or connect to PostgreSQL itself";
+const HINT_POOLER: &str = "the server, or a connection pooler before it, does not know a parameter \
+                           of database_url; remove it there";
 
 /// Why a store call did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +39,16 @@ pub enum StoreError {
     TimedOut {
         /// How long it was given, where that is known.
         limit: Option<Duration>,
+        /// What failed.
+        source: BoxError,
+    },
+
+    /// The database refuses this program as it is configured. An operator has to mend the settings,
+    /// the database, or what stands between; until then it is as if it were unavailable.
+    #[error("the database cannot be used as configured: {hint}")]
+    Misconfigured {
+        /// What to mend.
+        hint: Cow<'static, str>,
         /// What failed.
         source: BoxError,
     },
@@ -48,8 +74,7 @@ pub enum StoreError {
         source: BoxError,
     },
 
-    /// A bug, a schema that is not the one this program was built for, or a login that is refused.
-    /// Says nothing about what was to be written.
+    /// A bug, or a schema that is not the one this program was built for. Says nothing about what was to be written.
     #[error("the store failed")]
     Internal {
         /// What failed.
@@ -62,7 +87,10 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             // No `_` arm: a new variant has to take a side here.
-            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Conflict => true,
+            Self::Unavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::Misconfigured { .. }
+            | Self::Conflict => true,
             Self::Corrupt { .. } | Self::Rejected { .. } | Self::Internal { .. } => false,
         }
     }
@@ -74,6 +102,7 @@ impl StoreError {
             Self::Corrupt { .. } | Self::Rejected { .. } => true,
             Self::Unavailable { .. }
             | Self::TimedOut { .. }
+            | Self::Misconfigured { .. }
             | Self::Conflict
             | Self::Internal { .. } => false,
         }
@@ -85,6 +114,55 @@ impl StoreError {
             Self::TimedOut { source, .. } => Self::TimedOut { limit: Some(limit), source },
             other => other,
         }
+    }
+
+    /// Whether a start should end with it instead of waiting: nothing changes by itself.
+    pub fn is_misconfigured(&self) -> bool {
+        matches!(self, Self::Misconfigured { .. })
+    }
+
+    /// Whether no answer came, or no connection was made: a reason to ask whether the server is there.
+    pub(super) fn is_connection_failure(&self) -> bool {
+        let (Self::Unavailable { source } | Self::Misconfigured { source, .. }) = self else {
+            return false;
+        };
+        source.is::<Elapsed>()
+            || source.downcast_ref::<sqlx::Error>().is_some_and(|error| match error {
+                sqlx::Error::Database(reported) => {
+                    let code = reported.code().unwrap_or_default();
+                    ["08", "28", "3D", "57P"].iter().any(|class| code.starts_with(class))
+                }
+                _ => true,
+            })
+    }
+
+    /// Whether the connection was lost before an answer came; another one may do better at once.
+    pub(super) fn is_dead_connection(&self) -> bool {
+        let Self::Unavailable { source } = self else { return false };
+        match source.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => true,
+            Some(sqlx::Error::Database(reported)) => {
+                let code = reported.code().unwrap_or_default();
+                code.starts_with("08") || code == "57P01" || code == "57P02"
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the server is there and has no place for another connection.
+    pub(super) fn is_crowded(&self) -> bool {
+        let Self::Unavailable { source } = self else { return false };
+        let error = source.downcast_ref::<sqlx::Error>();
+        error.and_then(sqlx::Error::as_database_error).is_some_and(|reported| {
+            reported.code().is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+        })
+    }
+
+    pub(super) fn misconfigured(
+        hint: impl Into<Cow<'static, str>>,
+        source: impl Into<BoxError>,
+    ) -> Self {
+        Self::Misconfigured { hint: hint.into(), source: source.into() }
     }
 
     pub(super) fn internal(source: impl Into<BoxError>) -> Self {
@@ -102,17 +180,24 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error::{Database, Encode, Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
+        use sqlx::Error::{
+            Configuration, Database, Encode, Io, PoolClosed, PoolTimedOut, Protocol, Tls,
+            WorkerCrashed,
+        };
         let outcome = match &error {
             Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => Outcome::Unavailable,
+            // Something accepts connections for a server that is not there, or closed this one.
+            Protocol(_) => Outcome::Unavailable,
+            Configuration(_) => Outcome::Misconfigured(HINT_URL),
             Database(reported) => outcome(reported.as_ref()),
             Encode(_) => Outcome::Rejected,
-            // The others are mistakes in a query or in its types, or a protocol out of step.
+            // The others are mistakes in a query or in its types.
             _ => Outcome::Internal,
         };
         match outcome {
             Outcome::Unavailable => Self::unavailable(error),
             Outcome::TimedOut => Self::TimedOut { limit: None, source: error.into() },
+            Outcome::Misconfigured(hint) => Self::misconfigured(hint, error),
             Outcome::Conflict => Self::Conflict,
             Outcome::Rejected => Self::rejected(error),
             Outcome::Internal => Self::internal(error),
@@ -134,6 +219,7 @@ impl From<MigrateError> for StoreError {
 enum Outcome {
     Unavailable,
     TimedOut,
+    Misconfigured(&'static str),
     Conflict,
     Rejected,
     Internal,
@@ -148,11 +234,11 @@ fn outcome(reported: &dyn DatabaseError) -> Outcome {
     } else if reported.try_downcast_ref::<SqliteError>().is_some() {
         sqlite_outcome(&code)
     } else {
-        postgres_outcome(&code)
+        postgres_outcome(&code, reported.message())
     }
 }
 
-fn postgres_outcome(code: &str) -> Outcome {
+fn postgres_outcome(code: &str, message: &str) -> Outcome {
     match code {
         // Serialization failure, deadlock detected.
         "40001" | "40P01" => Outcome::Conflict,
@@ -162,14 +248,22 @@ fn postgres_outcome(code: &str) -> Outcome {
         "25P03" | "25P04" | "55P03" => Outcome::Unavailable,
         // A standby, while the primary is being replaced.
         "25006" => Outcome::Unavailable,
+        "08P01" if message.starts_with("unsupported startup parameter") => {
+            Outcome::Misconfigured(HINT_POOLER)
+        }
+        // A prepared statement that is there already, or is not: another client had this session.
+        "42P05" | "26000" => Outcome::Misconfigured(HINT_SESSIONS),
+        "42704" => Outcome::Misconfigured(HINT_POOLER),
+        "3D000" => Outcome::Misconfigured(HINT_DATABASE),
+        "42501" => Outcome::Misconfigured(HINT_RIGHTS),
+        _ if code.starts_with("28") => Outcome::Misconfigured(HINT_LOGIN),
         // Connection lost, resources exhausted, shutting down or starting up.
         _ if ["08", "53", "57P0"].iter().any(|class| code.starts_with(class)) => {
             Outcome::Unavailable
         }
         // A value out of range, a constraint broken, a limit of the server exceeded.
         _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Outcome::Rejected,
-        // Among them a password that was changed and a table that is not there yet: whoever runs the
-        // database will see to it, and the events wait.
+        // Among them a table that is not there yet: an operator will see to it, and events wait.
         _ => Outcome::Internal,
     }
 }
@@ -222,7 +316,7 @@ mod tests {
     fn a_postgres_code_says_what_to_do_next() {
         #[track_caller]
         fn check(name: &str, code: &str, want: Outcome) {
-            assert_eq!(postgres_outcome(code), want, "{name}: {code}");
+            assert_eq!(postgres_outcome(code, ""), want, "{name}: {code}");
         }
         check("serialization failure", "40001", Outcome::Conflict);
         check("deadlock", "40P01", Outcome::Conflict);
@@ -238,8 +332,19 @@ mod tests {
         check("shut down by its administrator", "57P01", Outcome::Unavailable);
         check("starting up", "57P03", Outcome::Unavailable);
         check("no such table", "42P01", Outcome::Internal);
-        check("wrong password", "28P01", Outcome::Internal);
-        check("no such database", "3D000", Outcome::Internal);
+        check("wrong password", "28P01", Outcome::Misconfigured(HINT_LOGIN));
+        check("no such user", "28000", Outcome::Misconfigured(HINT_LOGIN));
+        check("no such database", "3D000", Outcome::Misconfigured(HINT_DATABASE));
+        check("no right to a table", "42501", Outcome::Misconfigured(HINT_RIGHTS));
+        check(
+            "another session's prepared statement",
+            "42P05",
+            Outcome::Misconfigured(HINT_SESSIONS),
+        );
+        check("no such parameter", "42704", Outcome::Misconfigured(HINT_POOLER));
+        check("a pooler without a server", "08P01", Outcome::Unavailable);
+        let message = "unsupported startup parameter: options";
+        assert_eq!(postgres_outcome("08P01", message), Outcome::Misconfigured(HINT_POOLER));
         check("a character that no text has", "22021", Outcome::Rejected);
         check("a check constraint", "23514", Outcome::Rejected);
         check("an index row that is too long", "54000", Outcome::Rejected);
@@ -267,6 +372,7 @@ mod tests {
     fn only_the_outcomes_that_waiting_can_change_are_transient() {
         assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_transient());
         assert!(StoreError::Conflict.is_transient());
+        assert!(StoreError::from(sqlx::Error::Protocol("cut".into())).is_transient());
         assert!(!StoreError::from(sqlx::Error::RowNotFound).is_transient());
         let corrupt = StoreError::Corrupt { what: "batch `b`".into(), source: "cut short".into() };
         assert!(!corrupt.is_transient());

@@ -8,4 +8,5 @@ mod events;
 mod full_disk;
 mod plans;
 mod postgres;
+mod postgres_outage;
 mod sqlite;

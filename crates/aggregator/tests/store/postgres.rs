@@ -138,7 +138,7 @@ async fn a_statement_that_takes_too_long_is_ended() {
     let mut table = other.begin().await.unwrap();
     sqlx::query("lock table batches").execute(&mut *table).await.unwrap();
     let outcome = store.user_page(&whole_list("u")).await;
-    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(StoreError::TimedOut { .. })), "{outcome:?}");
     table.rollback().await.unwrap();
     store.user_page(&whole_list("u")).await.unwrap();
 }

@@ -32,9 +32,8 @@ impl DeadLetterRepository for PostgresRepository {
     }
 
     async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        let query = sqlx::query_scalar(COUNT);
-        let count: i64 = self.answer(query.fetch_one(&self.pool)).await?;
-        Ok(count.unsigned_abs())
+        let found: Option<(i64,)> = self.pool.read(sqlx::query_as(COUNT)).await?.into_iter().next();
+        Ok(found.map_or(0, |(count,)| count.unsigned_abs()))
     }
 
     async fn dead_letters(&self, query: &LetterQuery) -> Result<LetterPage, StoreError> {
@@ -49,13 +48,13 @@ impl DeadLetterRepository for PostgresRepository {
             .bind(query.after.map_or(0, |after| after.0))
             .bind(i64::from(query.limit))
             .bind(end);
-        let found: Vec<SummaryRow> = self.answer(query.fetch_all(&self.pool)).await?;
+        let found: Vec<SummaryRow> = self.pool.read(query).await?;
         Ok(rows::page(found, limit, end))
     }
 
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<KeptLetter>, StoreError> {
         let query = sqlx::query_as(READ).bind(id.0);
-        self.answer(query.fetch_optional(&self.pool)).await?.map(rows::whole).transpose()
+        self.pool.read(query).await?.into_iter().next().map(rows::whole).transpose()
     }
 
     async fn remove_dead_letter(
@@ -65,7 +64,7 @@ impl DeadLetterRepository for PostgresRepository {
     ) -> Result<bool, StoreError> {
         let query =
             sqlx::query(REMOVE).bind(id.0).bind(refused_at.map(|at| moment(at.unix_micros())));
-        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected() > 0)
+        Ok(self.pool.execute(query).await?.rows_affected() > 0)
     }
 
     async fn dead_letter_refused_again(
@@ -79,7 +78,7 @@ impl DeadLetterRepository for PostgresRepository {
             .bind(refusal.code.as_str())
             .bind(storable(&refusal.detail))
             .bind(moment(at.unix_micros()));
-        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected() > 0)
+        Ok(self.pool.execute(query).await?.rows_affected() > 0)
     }
 
     async fn remove_old_dead_letters(
@@ -91,7 +90,7 @@ impl DeadLetterRepository for PostgresRepository {
             .bind(chunk.after.id.0)
             .bind(moment(chunk.refused_before.unix_micros()))
             .bind(i64::from(chunk.limit));
-        Ok(rows::removed(self.answer(query.fetch_optional(&self.pool)).await?))
+        Ok(rows::removed(self.pool.fetch(query).await?.into_iter().next()))
     }
 }
 
@@ -101,10 +100,10 @@ impl PostgresRepository {
         if !query.is_filtered() {
             return Ok(None);
         }
-        let query = sqlx::query_scalar(LIST_END)
+        let query = sqlx::query_as(LIST_END)
             .bind(query.after.map_or(0, |after| after.0))
             .bind(i64::from(LETTERS_LOOKED_AT_MAX));
-        self.answer(query.fetch_optional(&self.pool)).await
+        Ok(self.pool.read(query).await?.into_iter().next().map(|(id,)| id))
     }
 
     async fn keep(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
@@ -121,7 +120,7 @@ impl PostgresRepository {
             .bind(column(letters, |letter| letter.code.as_str()))
             .bind(column(letters, |letter| storable(&letter.detail)))
             .bind(column(letters, |letter| moment(letter.at.unix_micros())));
-        self.answer(query.execute(&self.pool)).await?;
+        self.pool.execute(query).await?;
         Ok(())
     }
 }

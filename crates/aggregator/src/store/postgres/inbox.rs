@@ -22,7 +22,7 @@ impl InboxRepository for PostgresRepository {
             .bind(column(logs, |log| log.topic.as_str()))
             .bind(column(logs, |log| log.partition.to_string()))
             .bind(column(logs, |log| log.start));
-        let found = self.answer(query.fetch_optional(&self.pool)).await?;
+        let found = self.pool.fetch(query).await?.into_iter().next();
         let Some((events, applied_at, event)): Option<(i64, DateTime<Utc>, Uuid)> = found else {
             return Ok(Forgotten { events: 0, last: None });
         };

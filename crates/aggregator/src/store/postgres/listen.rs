@@ -23,6 +23,10 @@ const CHANNEL: &str = "outbox_written";
 /// and then it would never say anything again.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// The waits between attempts to connect.
+const CONNECT_WAIT_MIN: Duration = Duration::from_millis(250);
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Listens until the bell is dropped.
 pub(super) fn bell(server: PgConnectOptions, connect_timeout: Duration) -> OutboxBell {
     let (written, bell) = watch::channel(());
@@ -36,11 +40,11 @@ async fn listen_patiently(
     connect_timeout: Duration,
     written: watch::Sender<()>,
 ) {
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::between(CONNECT_WAIT_MIN, CONNECT_WAIT_MAX);
     loop {
         match connect(&server, connect_timeout).await {
             Ok(listener) => {
-                backoff = Backoff::new();
+                backoff = Backoff::between(CONNECT_WAIT_MIN, CONNECT_WAIT_MAX);
                 pass_on(listener, &written).await;
             }
             Err(error) => {

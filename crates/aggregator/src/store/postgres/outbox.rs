@@ -3,16 +3,14 @@
 //! A claim is a transaction that holds an advisory lock. It ends with its connection, hence with its
 //! process, whatever becomes of that. While it sends it has no snapshot and no row locked.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use results::Timestamp;
 use sqlx::{Postgres, Transaction};
 
-use super::{PostgresRepository, listen, milliseconds, moment, within};
+use super::{PostgresRepository, listen, milliseconds, moment, pool::ConnectionPool};
 use crate::store::{
     ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository, Position,
-    READ_BYTES_MAX, StoreError, begin::begin, rows,
+    READ_BYTES_MAX, StoreError, rows,
 };
 
 const CLAIM: &str = include_str!("../queries/postgres/claim_outbox.sql");
@@ -37,17 +35,15 @@ impl OutboxRepository for PostgresRepository {
         &self,
         request: ClaimRequest<'_>,
     ) -> Result<Option<Box<dyn OutboxClaim>>, StoreError> {
-        let limit = self.acquire_timeout + self.answer_timeout;
-        let opening = tokio::time::timeout(limit, begin(&self.pool, BEGIN));
-        let mut transaction = opening.await.map_err(StoreError::unavailable)??;
+        let pool = &self.pool;
+        let mut transaction = pool.open_transaction(BEGIN).await?;
 
         let query = sqlx::query_as(CLAIM)
             .bind(CLAIM_LOCK_KEY)
             .bind(milliseconds(request.hold_max).to_string());
-        let (is_ours, _): (bool, String) =
-            within(self.answer_timeout, query.fetch_one(&mut *transaction)).await?;
+        let (is_ours, _): (bool, String) = pool.answer(query.fetch_one(&mut *transaction)).await?;
         if !is_ours {
-            within(self.answer_timeout, transaction.rollback()).await?;
+            pool.answer(transaction.rollback()).await?;
             return Ok(None);
         }
 
@@ -56,10 +52,9 @@ impl OutboxRepository for PostgresRepository {
             .bind(request.topics_left_out.iter().collect::<Vec<_>>())
             .bind(i64::from(request.records_max))
             .bind(bytes(request.bytes_max));
-        let found = within(self.answer_timeout, query.fetch_all(&mut *transaction)).await?;
+        let found = pool.answer(query.fetch_all(&mut *transaction)).await?;
         let records = rows::outbox_records(found)?;
-        let answer_timeout = self.answer_timeout;
-        Ok(Some(Box::new(PostgresClaim { transaction, records, answer_timeout })))
+        Ok(Some(Box::new(PostgresClaim { transaction, records, pool: pool.clone() })))
     }
 
     async fn outbox_after(
@@ -71,12 +66,13 @@ impl OutboxRepository for PostgresRepository {
             .bind(position.0)
             .bind(i64::from(limit))
             .bind(bytes(READ_BYTES_MAX));
-        rows::outbox_records(self.answer(query.fetch_all(&self.pool)).await?)
+        rows::outbox_records(self.pool.read(query).await?)
     }
 
     async fn outbox_depth(&self) -> Result<OutboxDepth, StoreError> {
         let query = sqlx::query_as(DEPTH);
-        Ok(rows::outbox_depth(self.answer(query.fetch_one(&self.pool)).await?))
+        let found = self.pool.read(query).await?.into_iter().next();
+        Ok(rows::outbox_depth(found.ok_or(sqlx::Error::RowNotFound)?))
     }
 
     async fn remove_published(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -88,7 +84,7 @@ impl OutboxRepository for PostgresRepository {
     }
 
     fn outbox_bell(&self) -> OutboxBell {
-        listen::bell(self.server.clone(), self.acquire_timeout)
+        listen::bell(self.server.clone(), self.connect_timeout)
     }
 }
 
@@ -101,7 +97,7 @@ impl PostgresRepository {
     ) -> Result<u64, StoreError> {
         let query =
             sqlx::query(statement).bind(moment(before.unix_micros())).bind(i64::from(limit));
-        Ok(self.answer(query.execute(&self.pool)).await?.rows_affected())
+        Ok(self.pool.execute(query).await?.rows_affected())
     }
 }
 
@@ -109,7 +105,7 @@ impl PostgresRepository {
 struct PostgresClaim {
     transaction: Transaction<'static, Postgres>,
     records: Vec<OutboxRecord>,
-    answer_timeout: Duration,
+    pool: ConnectionPool,
 }
 
 #[async_trait]
@@ -126,8 +122,8 @@ impl OutboxClaim for PostgresClaim {
         let query = sqlx::query(MARK_PUBLISHED)
             .bind(positions.iter().map(|position| position.0).collect::<Vec<_>>())
             .bind(moment(at.unix_micros()));
-        within(self.answer_timeout, query.execute(&mut *self.transaction)).await?;
-        within(self.answer_timeout, self.transaction.commit()).await
+        self.pool.answer(query.execute(&mut *self.transaction)).await?;
+        self.pool.answer(self.transaction.commit()).await
     }
 }
 

@@ -8,15 +8,14 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use results::{BatchId, EventId, Needs};
 use sqlx::{
-    AssertSqlSafe, Executor as _, PgConnection, Postgres, Row as _,
-    pool::PoolConnection,
+    AssertSqlSafe, Executor as _, Postgres, Row as _,
     postgres::{PgArguments, PgRow},
     query::QueryAs,
     types::Json,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{ANSWER_SLACK, column, milliseconds, moment, within};
+use super::{column, milliseconds, moment, pool::Lent};
 use crate::hexadecimal;
 use crate::store::{
     Changes, Loaded, StoreError, UnitOfWork,
@@ -40,45 +39,16 @@ const STATEMENT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// See [`UnitOfWork`]. The transaction begins with the load.
 pub(super) struct PostgresUnit {
-    connection: Connection,
+    connection: Lent,
     held: Held,
     /// How long the server works on one statement.
     statement_timeout: Duration,
     is_extended: bool,
 }
 
-/// A connection of the pool that returns to it only once its transaction is committed.
-///
-/// Dropped before, it is closed, and the server rolls back: whatever was under way, on whichever
-/// side, nobody else gets a connection that is inside a transaction.
-struct Connection(Option<PoolConnection<Postgres>>);
-
-impl Connection {
-    fn get(&mut self) -> Result<&mut PgConnection, StoreError> {
-        let connection = self.0.as_deref_mut();
-        connection.ok_or_else(|| StoreError::internal("the unit of work has ended"))
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        drop(self.0.take().map(PoolConnection::detach));
-    }
-}
-
 impl PostgresUnit {
-    pub(super) fn new(connection: PoolConnection<Postgres>, statement_timeout: Duration) -> Self {
-        let (connection, held) = (Connection(Some(connection)), Held::default());
-        Self { connection, held, statement_timeout, is_extended: false }
-    }
-
-    /// Waits for the answer to one statement.
-    async fn answer<T>(
-        statement_timeout: Duration,
-        call: impl Future<Output = sqlx::Result<T>>,
-    ) -> Result<T, StoreError> {
-        let answer = within(statement_timeout + ANSWER_SLACK, call).await;
-        answer.map_err(|error| error.with_limit(statement_timeout))
+    pub(super) fn new(connection: Lent, statement_timeout: Duration) -> Self {
+        Self { connection, held: Held::default(), statement_timeout, is_extended: false }
     }
 }
 
@@ -94,8 +64,8 @@ impl UnitOfWork for PostgresUnit {
         let extended = self.is_extended.then_some(self.statement_timeout);
         // Safe: see the statement's header for what may be in the lists.
         let load = sqlx::raw_sql(AssertSqlSafe(load_statement(events, needs, extended)));
-        let connection = self.connection.get()?;
-        let found = Self::answer(self.statement_timeout, load.fetch_all(connection)).await?;
+        let limit = self.statement_timeout;
+        let found = self.connection.answer(limit, |connection| load.fetch_all(connection)).await?;
         let found = found.iter().map(load_row).collect::<sqlx::Result<_>>()?;
         rows::loaded(found, &mut self.held)
     }
@@ -103,18 +73,18 @@ impl UnitOfWork for PostgresUnit {
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
         let sent = [new.events.len(), new.seen_again.len(), new.batches.len(), new.essays.len()];
-        let write = write_statement(&new, &changes).fetch_one(self.connection.get()?);
+        let write = write_statement(&new, &changes);
+        let limit = self.statement_timeout;
         let (events, seen_again, batches, essays) =
-            Self::answer(self.statement_timeout, write).await?;
+            self.connection.answer(limit, |connection| write.fetch_one(connection)).await?;
         let written = [events, seen_again, batches, essays];
         if written == sent.map(|len| len as i64) { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        let connection = self.connection.get()?;
-        Self::answer(self.statement_timeout, connection.execute("commit")).await?;
-        // Back to the pool.
-        drop(self.connection.0.take());
+        let limit = self.statement_timeout;
+        self.connection.answer(limit, |connection| connection.execute("commit")).await?;
+        self.connection.give_back();
         Ok(())
     }
 }
