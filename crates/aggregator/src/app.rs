@@ -99,7 +99,11 @@ impl App {
             metrics.clone(),
             Arc::clone(&clock),
         )
-        .reporting_to(health.clone());
+        .reporting_to(health.clone())
+        .skipping_before(config.publish.skip_before);
+        if let Some(before) = config.publish.skip_before {
+            tracing::info!(%before, "not publishing what is older than publish.skip_before");
+        }
         let intake =
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use results::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::IntoDeserializer as _;
 use serde::de::value::StringDeserializer;
@@ -156,6 +157,9 @@ pub struct PublishConfig {
     /// Limit of the wait for an acknowledgement.
     #[serde(rename = "delivery_timeout_seconds", deserialize_with = "seconds")]
     pub delivery_timeout: Duration,
+    /// What happened before this is not published; none: everything is.
+    #[serde(deserialize_with = "moment")]
+    pub skip_before: Option<Timestamp>,
 }
 
 /// How long things are kept.
@@ -236,6 +240,13 @@ fn hours<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
 
 fn milliseconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     u64::deserialize(source).map(Duration::from_millis)
+}
+
+/// A time, or nothing.
+fn moment<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = non_empty(source)? else { return Ok(None) };
+    let wrong = |_| allowed_is("a time such as 2026-11-25T00:00:00Z, or nothing");
+    Timestamp::parse(&text).map(Some).map_err(wrong)
 }
 
 fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {

@@ -80,6 +80,7 @@ struct Instruments {
     event_lag: Histogram,
     removed: Family<KeptLabels, Counter>,
     outbox_published: Family<TopicLabels, Counter>,
+    publish_skipped: Counter,
     outbox_send_failures: Family<SendFailureLabels, Counter>,
     outbox_unpublished: Gauge,
     outbox_oldest_age: Gauge<f64, AtomicU64>,
@@ -220,6 +221,11 @@ impl Metrics {
         self.instruments.outbox_delay.observe(delay.as_secs_f64());
     }
 
+    /// Counts pipeline runs and assessment jobs that are not published, because they are old.
+    pub fn publish_skipped(&self, count: u64) {
+        self.instruments.publish_skipped.inc_by(count);
+    }
+
     /// Counts one attempt to send an announcement that failed, and why.
     pub fn outbox_send_failed(&self, topic: &str, reason: &'static str) {
         let labels = SendFailureLabels { topic: topic.to_owned(), reason };
@@ -337,6 +343,11 @@ impl Instruments {
                 Histogram::new(LAG_BOUNDS_SECONDS),
             ),
             removed: add(&mut registry, "removed", "Rows removed because they were old"),
+            publish_skipped: add(
+                &mut registry,
+                "publish_skipped",
+                "Pipeline runs and assessments from before publish.skip_before",
+            ),
             outbox_published: add(&mut registry, "outbox_published", "Announcements acknowledged"),
             outbox_send_failures: add(
                 &mut registry,
@@ -425,6 +436,7 @@ mod tests {
         counting.event_lag(Duration::from_secs(30));
         counting.removed(Kept::Inbox, 5);
         counting.outbox_published(outgoing, Duration::from_millis(3));
+        counting.publish_skipped(2);
         counting.outbox_send_failed(outgoing, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
         counting.log_lines_lost(2);
@@ -460,6 +472,7 @@ mod tests {
             r#"ras_removed_total{what="inbox"} 5"#,
             &format!(r#"ras_outbox_published_total{{topic="{outgoing}"}} 1"#),
             &format!(r#"ras_outbox_send_failures_total{{topic="{outgoing}",reason="refused"}} 1"#),
+            "ras_publish_skipped_total 2",
             "ras_outbox_unpublished 4",
             "ras_outbox_oldest_age_seconds 1.5",
             "ras_outbox_delay_seconds_count 1",

@@ -8,8 +8,8 @@
 //! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and says
 //!    which batches' answers may have changed. The rows depend on the *set* of events alone: order
 //!    and repetition do not matter.
-//! 3. [`status_json`] and [`page_json`] write what a client sees, and [`announcements`] says what
-//!    others are to be told.
+//! 3. [`status_json`] and [`page_json`] write what a client sees, and [`due`] says what is to be
+//!    published.
 //!
 //! [`Batch`] and [`Essay`] are serde types; their JSON is the document that a store keeps.
 //!
@@ -86,7 +86,7 @@ pub use self::join::OLDER_FACTS_MAX;
 pub use self::number::Finite;
 pub use self::phase::PhaseName;
 pub use self::publish::{
-    Announcement, AnnouncementKind, SOURCE_SERVICE, announcement_headers, announcements,
+    Announcement, AnnouncementKind, Due, SOURCE_SERVICE, announcement_headers, announcements, due,
 };
 pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
 pub use self::rows::{ESSAYS_PER_BATCH_MAX, Rows};

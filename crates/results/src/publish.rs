@@ -88,30 +88,60 @@ pub fn announcement_headers(
     ]
 }
 
-/// What the change from `before` to `after` has made due, in the order in which to send it.
+/// What a change of rows has made due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// What to send, in this order.
+    pub announcements: Vec<Announcement>,
+    /// Pipeline runs and assessment jobs that are not announced, because they are too old.
+    pub skipped: u64,
+}
+
+/// What the change from `before` to `after` has made due.
 ///
 /// Both are the rows of one transaction: as loaded, with all essays of each batch, and with
 /// `applied` folded in. `now` becomes the time of the announcements; it is no part of their ids.
 ///
-/// Facts about a batch that is not registered announce nothing until it is.
+/// Facts about a batch that is not registered announce nothing until it is. A run or a job whose
+/// earliest event is before `skip_before` is not announced, then or later.
+pub fn due<'a>(
+    before: &Rows,
+    after: &Rows,
+    applied: impl IntoIterator<Item = &'a Event>,
+    now: Timestamp,
+    skip_before: Option<Timestamp>,
+) -> Due {
+    let applied: Vec<_> = applied.into_iter().collect();
+    let mut due = Due::default();
+    let is_skipped = |at: Timestamp| skip_before.is_some_and(|skip_before| at < skip_before);
+    for (id, folder) in after.folders() {
+        let before = before.batches.get(id);
+        for assessed in new_assessments(before, id, &applied) {
+            if is_skipped(assessed.at) {
+                due.skipped += 1;
+            } else {
+                announce_assessment(&folder, &assessed.value, now, &mut due.announcements);
+            }
+        }
+        for run in new_runs(before, id, &applied) {
+            if is_skipped(run.at) {
+                due.skipped += 1;
+            } else {
+                announce_run(&folder, &run.value, now, &mut due.announcements);
+            }
+        }
+    }
+    due
+}
+
+/// What is [`due`] where nothing is skipped.
 pub fn announcements<'a>(
     before: &Rows,
     after: &Rows,
     applied: impl IntoIterator<Item = &'a Event>,
     now: Timestamp,
 ) -> Vec<Announcement> {
-    let applied: Vec<_> = applied.into_iter().collect();
-    let mut all = Vec::new();
-    for (id, folder) in after.folders() {
-        let before = before.batches.get(id);
-        for assessed in new_assessments(before, id, &applied) {
-            announce_assessment(&folder, &assessed.value, now, &mut all);
-        }
-        for run in new_runs(before, id, &applied) {
-            announce_run(&folder, &run.value, now, &mut all);
-        }
-    }
-    all
+    due(before, after, applied, now, None).announcements
 }
 
 /// The assessments of a batch that nobody was told of, one for each job, the earliest first: those

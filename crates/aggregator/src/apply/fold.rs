@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use results::{
-    Announcement, BatchId, BatchStatus, Event, EventId, Needs, Rows, Timestamp, announcements,
+    Announcement, BatchId, BatchStatus, Due, Event, EventId, Needs, Rows, Timestamp, due,
 };
 
 use super::owners::Owners;
@@ -40,6 +40,8 @@ pub(super) struct Folded {
     pub(super) statuses: BTreeMap<BatchId, BatchStatus>,
     /// What is to be told to others.
     pub(super) announcements: Vec<Announcement>,
+    /// Pipeline runs and assessment jobs that are too old to be published.
+    pub(super) skipped: u64,
     /// Whom to tell, for the events applied before as well.
     pub(super) owners: Owners,
 }
@@ -62,8 +64,14 @@ pub(super) fn needs(group: &[Delivery]) -> Needs {
 }
 
 /// Folds the events into the rows, in their order. `locked` is what the rows were loaded for; `now`
-/// is when what is announced is said.
-pub(super) fn fold(group: &[Delivery], locked: &Needs, loaded: Loaded, now: Timestamp) -> Folded {
+/// is when what is announced is said; what is from before `skip_before` is not announced.
+pub(super) fn fold(
+    group: &[Delivery],
+    locked: &Needs,
+    loaded: Loaded,
+    now: Timestamp,
+    skip_before: Option<Timestamp>,
+) -> Folded {
     let Loaded { mut known, rows: before } = loaded;
     let mut rows = before.clone();
     let mut folded = Folded::default();
@@ -74,7 +82,8 @@ pub(super) fn fold(group: &[Delivery], locked: &Needs, loaded: Loaded, now: Time
     let applied = group.iter().zip(&folded.outcomes);
     let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
     let applied = applied.map(|(delivery, _)| &delivery.event);
-    folded.announcements = announcements(&before, &rows, applied, now);
+    Due { announcements: folded.announcements, skipped: folded.skipped } =
+        due(&before, &rows, applied, now, skip_before);
     let statuses = rows.statuses();
     folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
     folded.changed = difference(&before, rows, &folded.statuses);

@@ -10,6 +10,7 @@
 mod fold;
 mod owners;
 mod processor;
+mod skipped;
 mod stall;
 
 pub use fold::Delivery;

@@ -4,12 +4,13 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, UserId};
+use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, Timestamp, UserId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::fold::{Delivery, fold, needs};
 use super::owners::Owners;
+use super::skipped::Skipped;
 use super::stall::{Progress, Stalls};
 use crate::backoff::Backoff;
 use crate::cache::{CacheManager, DropError};
@@ -90,6 +91,7 @@ pub struct EventProcessor {
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     stalls: Stalls,
+    skipped: Skipped,
 }
 
 impl EventProcessor {
@@ -101,13 +103,21 @@ impl EventProcessor {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let stalls = Stalls::new(Arc::clone(&clock), metrics.clone(), Health::default());
-        Self { repository, cache, metrics, clock, stalls }
+        let skipped = Skipped::new(metrics.clone(), None);
+        Self { repository, cache, metrics, clock, stalls, skipped }
     }
 
     /// Reports to `health` when events fail to be applied.
     #[must_use]
     pub fn reporting_to(mut self, health: Health) -> Self {
         self.stalls = Stalls::new(Arc::clone(&self.clock), self.metrics.clone(), health);
+        self
+    }
+
+    /// Publishes nothing of what happened before this moment. The rows are built all the same.
+    #[must_use]
+    pub fn skipping_before(mut self, moment: Option<Timestamp>) -> Self {
+        self.skipped = Skipped::new(self.metrics.clone(), moment);
         self
     }
 
@@ -211,7 +221,7 @@ impl EventProcessor {
     ) -> Result<Vec<Outcome>, CommitError> {
         let (mut unit, needs, loaded) = self.load(group, time_limit_factor).await?;
         let now = self.clock.now();
-        let mut folded = fold(group, &needs, loaded, now);
+        let mut folded = fold(group, &needs, loaded, now, self.skipped.before());
         // Before the commit: if its answer is lost, it may still have happened.
         owners.extend(mem::take(&mut folded.owners));
         if folded.is_news() {
@@ -228,6 +238,7 @@ impl EventProcessor {
         }
         // Also if nothing was written: it frees the locks, and the connection for others.
         unit.commit().await?;
+        self.skipped.note(folded.skipped);
         Ok(folded.outcomes)
     }
 

@@ -7,6 +7,7 @@
 mod log;
 mod orders;
 mod owners;
+mod skipping;
 mod slow;
 
 /// The random events that the fold itself is tested with.

@@ -72,12 +72,14 @@ single_process = "perhaps"
 connections_max = 5000000000
 [kafka]
 group_id = ""
+[publish]
+skip_before = "yesterday"
 "#,
         )
         .await;
     assert_eq!(code, 1, "{said}");
     for expected in [
-        "18 things are wrong",
+        "19 things are wrong",
         "listen (RAS_LISTEN): allowed is ADDRESS:PORT",
         "log (RAS_LOG): allowed are off, error, warn",
         "log_format (RAS_LOG_FORMAT): allowed is `text` or `json`",
@@ -97,6 +99,7 @@ group_id = ""
         "cache.single_process (RAS_CACHE__SINGLE_PROCESS): allowed is true or false",
         "postgres.connections_max (RAS_POSTGRES__CONNECTIONS_MAX): allowed is a whole number",
         "kafka.group_id (RAS_KAFKA__GROUP_ID): allowed are 1 to 128 characters",
+        "publish.skip_before (RAS_PUBLISH__SKIP_BEFORE): allowed is a time such as 2026-11-25T",
     ] {
         assert!(said.contains(expected), "{expected:?} in {said}");
     }

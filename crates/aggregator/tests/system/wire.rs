@@ -62,10 +62,19 @@ impl WireBatch {
     /// The same facts as the platform's relay sends them again: each with another event id and a
     /// later time, and nothing else.
     fn in_new_envelopes(&self) -> Self {
+        self.sent_later(RESENT_AFTER_MICROS)
+    }
+
+    /// The same facts, sent so many days later.
+    fn later_by_days(&self, days: i64) -> Self {
+        self.sent_later(days * 24 * 3_600_000_000)
+    }
+
+    fn sent_later(&self, micros: i64) -> Self {
         let records = self.records.iter().map(|record| {
             let mut envelope: Value = serde_json::from_str(&record.value).unwrap();
             let at = Timestamp::parse(envelope["event_timestamp"].as_str().unwrap()).unwrap();
-            let later = Timestamp::from_unix_micros(at.unix_micros() + RESENT_AFTER_MICROS);
+            let later = Timestamp::from_unix_micros(at.unix_micros() + micros);
             envelope["event_id"] = json!(Uuid::new_v4());
             envelope["event_timestamp"] = json!(later);
             WireRecord { value: envelope.to_string(), ..record.clone() }
@@ -242,4 +251,31 @@ async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_embedde
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     check_over_http(&service.client).await;
+}
+
+/// A backfill: the whole past is read from Kafka, and nobody hears of it again.
+#[tokio::test]
+async fn what_is_older_than_skip_before_is_applied_and_not_published_over_kafka() {
+    let (servers, broker) = Servers::with_broker().await;
+    // The day after everything in the file.
+    let service = servers
+        .builder()
+        .variable("RAS_PUBLISH__SKIP_BEFORE", "2026-10-06T00:00:00Z")
+        .start()
+        .await;
+    let past = WireBatch::new();
+    past.produce(&broker).await;
+    past.assert_status(&service.client, "backfilled").await;
+    let is_told = |line: &String| line.contains("not publishing what is older");
+    assert!(service.process.lines().iter().filter(|line| is_told(line)).count() >= 2);
+    assert_eq!(service.client.metric("ras_publish_skipped_total").await, 2.0);
+    assert_eq!(servers.count("outbox").await, 0);
+
+    let present = WireBatch::new().later_by_days(1);
+    present.produce(&broker).await;
+    let mut reader = Reader::new(&broker.kafka.brokers());
+    reader.read_until(PUBLISHED_EVENTS).await;
+    present.assert_published(&reader.seen, 1, "the present");
+    assert_eq!(reader.end().await, PUBLISHED_EVENTS, "nothing of the past");
+    assert_eq!(service.client.metric("ras_publish_skipped_total").await, 2.0);
 }
