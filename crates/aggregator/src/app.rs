@@ -33,7 +33,7 @@ use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
-use crate::ingest::places::Places;
+use crate::ingest::write_limits::WriteLimits;
 use crate::key;
 use crate::metrics::Metrics;
 use crate::output;
@@ -364,17 +364,19 @@ fn routes(
     repository: &Arc<dyn Repository>,
     clock: &Arc<dyn Clock>,
 ) -> axum::Router {
-    let places = Places::new(config.http.events_wait);
+    let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);
+    let writes = WriteLimits::new(config.http.events_wait, body_memory_bytes);
     let letters = dead_letters::router(LettersState {
         intake: intake.clone(),
         dead_letters: repository.clone(),
-        places: places.clone(),
+        writes: writes.clone(),
+        read_timeout: config.http.read_timeout,
     });
     let outbox = publish::http::router(OutboxState {
         repository: repository.clone(),
         read_timeout: config.http.read_timeout,
     });
-    let events = http::router(EventsState { intake, clock: Arc::clone(clock), places });
+    let events = http::router(EventsState { intake, clock: Arc::clone(clock), writes });
     events.merge(letters).merge(outbox)
 }
 

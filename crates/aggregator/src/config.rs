@@ -92,9 +92,11 @@ pub struct HttpConfig {
     /// Limit of a read.
     #[serde(rename = "read_timeout_seconds", deserialize_with = "seconds")]
     pub read_timeout: Duration,
-    /// Limit of the wait of `POST events` and of replays of dead letters.
+    /// Limit of `POST events` and of replays of dead letters, from the head of the request on.
     #[serde(rename = "events_wait_seconds", deserialize_with = "seconds")]
     pub events_wait: Duration,
+    /// Bodies of `POST events` in memory.
+    pub body_memory_megabytes: usize,
     /// Limit of answers under way after a stop.
     #[serde(rename = "stop_grace_seconds", deserialize_with = "seconds")]
     pub stop_grace: Duration,

@@ -28,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod dead_letters;
+pub mod deadline;
 pub mod demo;
 pub mod fault;
 pub mod health;

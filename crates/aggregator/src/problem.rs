@@ -4,13 +4,19 @@
 //! and a `detail` about this request. It never holds the text of an internal error; a refused
 //! event's detail may quote a short piece of what was sent.
 
+mod codes;
+
 use std::borrow::Cow;
+use std::error::Error;
 use std::time::Duration;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use results::Refusal;
 use serde::Serialize;
+
+pub use self::codes::ProblemCode;
 
 /// The media type of every problem.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -27,6 +33,7 @@ pub struct Problem {
     sentence: &'static str,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    accept_encoding: Option<HeaderValue>,
 }
 
 /// The members in the order of RFC 9457, then ours.
@@ -42,15 +49,28 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// A problem of its own kind. `code` is snake_case and stable, `sentence` is what existing
-    /// clients show, `detail` says what about this request was wrong or what to do.
-    pub fn new(
-        status: StatusCode,
-        code: &'static str,
-        sentence: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { status, code, sentence, detail: detail.into(), retry_after: None }
+    /// A problem of this kind; `detail` says what about this request was wrong or what to do.
+    pub fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status: code.status(),
+            code: code.as_str(),
+            sentence: code.sentence(),
+            detail: detail.into(),
+            retry_after: None,
+            accept_encoding: None,
+        }
+    }
+
+    /// 422 for an event that was refused; the code is that of the refusal.
+    pub fn refused(Refusal { code, detail }: Refusal) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: code.as_str(),
+            sentence: "Event refused",
+            detail: detail.into(),
+            retry_after: None,
+            accept_encoding: None,
+        }
     }
 
     /// Asks the client to come back after `wait`, rounded up to whole seconds.
@@ -60,38 +80,45 @@ impl Problem {
         self
     }
 
+    /// Tells the client which content codings are read.
+    #[must_use]
+    pub fn with_accept_encoding(mut self, codings: &'static str) -> Self {
+        self.accept_encoding = Some(HeaderValue::from_static(codings));
+        self
+    }
+
     /// 400 for a value of the request: `name` is the parameter, `detail` what is allowed.
     pub fn invalid_parameter(name: &str, detail: impl std::fmt::Display) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_parameter",
-            "Invalid parameter",
-            format!("{name}: {detail}"),
-        )
+        Self::new(ProblemCode::InvalidParameter, format!("{name}: {detail}"))
     }
 
-    /// 503: the same request can succeed in a moment.
+    /// 503: what the request needs does not answer; the same request can succeed in a moment.
     pub fn unavailable(detail: &'static str) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Service temporarily unavailable",
-            detail,
-        )
-        .with_retry_after(RETRY_AFTER_UNAVAILABLE)
+        Self::new(ProblemCode::Unavailable, detail).with_retry_after(RETRY_AFTER_UNAVAILABLE)
     }
 
-    /// 503 while the database does not answer.
-    pub(crate) fn database_away() -> Self {
-        Self::unavailable("the database does not answer; the same request can succeed later")
+    /// 503: the request reached its time limit; the same request can succeed in a moment.
+    pub fn timed_out(detail: &'static str) -> Self {
+        Self::new(ProblemCode::TimedOut, detail).with_retry_after(RETRY_AFTER_UNAVAILABLE)
+    }
+
+    /// What a client is told when the database failed, and the one place where that is logged: 503 if
+    /// the same request can succeed later, else 500. `what` names the thing that was asked for.
+    pub fn of_failure(error: &dyn Error, is_transient: bool, what: &'static str) -> Self {
+        let error = chain(error);
+        if is_transient {
+            tracing::warn!(error, what, "database unavailable, client told to repeat the request");
+            Self::unavailable("the database does not answer; the same request can succeed later")
+        } else {
+            tracing::error!(error, what, "request failed");
+            Self::internal()
+        }
     }
 
     /// 500: a fault of this service. What it was is in the log, under the correlation id.
     pub fn internal() -> Self {
         Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Internal server error",
+            ProblemCode::Internal,
             "the log of the service has the cause, under the correlation id of this answer",
         )
     }
@@ -102,48 +129,29 @@ impl Problem {
     }
 
     pub(crate) fn missing_authentication() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "missing_authentication",
-            "Missing authentication",
-            "send X-Internal-API-Key and X-Service-ID",
-        )
+        Self::new(ProblemCode::MissingAuthentication, "send X-Internal-API-Key and X-Service-ID")
     }
 
     pub(crate) fn invalid_credentials() -> Self {
         Self::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_credentials",
-            "Invalid credentials",
+            ProblemCode::InvalidCredentials,
             "the key is wrong, or the service is not on the allow list",
         )
     }
 
     pub(crate) fn batch_not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "batch_not_found",
-            "Batch not found",
-            "no batch is registered under this id",
-        )
+        Self::new(ProblemCode::BatchNotFound, "no batch is registered under this id")
     }
 
     pub(crate) fn route_not_found() -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "route_not_found",
-            "Not found",
+            ProblemCode::RouteNotFound,
             "there is nothing at this path; ids in a path must be percent-encoded",
         )
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method not allowed",
-            "the header Allow lists the methods of this path",
-        )
+        Self::new(ProblemCode::MethodNotAllowed, "the header Allow lists the methods of this path")
     }
 }
 
@@ -167,8 +175,17 @@ impl IntoResponse for Problem {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
+        if let Some(codings) = self.accept_encoding {
+            headers.insert(ACCEPT_ENCODING, codings);
+        }
         response
     }
+}
+
+/// An error and its causes on one line, outermost first.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn whole_seconds(wait: Duration) -> u64 {

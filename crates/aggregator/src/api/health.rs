@@ -15,8 +15,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{ApiState, failure};
+use super::ApiState;
 use crate::health::{ConsumerState, Finding};
+use crate::problem;
 
 /// How long the database may take to answer `/readyz`. Under the second after which probes commonly
 /// give up by themselves, so that the body still tells why.
@@ -67,7 +68,7 @@ async fn database_answers(state: &ApiState) -> bool {
     match timeout(state.limits.ready_ping, state.repository.ping()).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            tracing::warn!(error = failure::chain(&error), "not ready: ping the database");
+            tracing::warn!(error = problem::chain(&error), "not ready: ping the database");
             false
         }
         Err(_) => {

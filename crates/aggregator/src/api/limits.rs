@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use tokio::time::timeout;
-
-use super::failure;
 use super::health::READY_PING_TIMEOUT;
 use crate::cache::ReadError;
-use crate::problem::{Problem, RETRY_AFTER_UNAVAILABLE};
+use crate::deadline::Deadline;
+use crate::problem::Problem;
 
 /// How long the cache and the database may take for a read together. Longer than the database may
 /// take for one statement and a connection together, so that it is the last resort; shorter than
@@ -32,21 +29,13 @@ impl Default for ApiLimits {
 
 impl ApiLimits {
     /// What `read` gives, or the problem that the client is told instead. A read that takes too
-    /// long is dropped; others who wait for the same load take it over.
+    /// long is given up; others who wait for the same load take it over.
     pub(super) async fn limit_read<T>(
         self,
         read: impl Future<Output = Result<T, ReadError>>,
     ) -> Result<T, Problem> {
-        if let Ok(ended) = timeout(self.read, read).await {
-            return ended.map_err(|error| failure::problem(&error));
-        }
-        tracing::warn!(limit_ms = self.read.as_millis(), "a read took too long");
-        let problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "timed_out",
-            "Service temporarily unavailable",
-            "the read took too long; the same request can succeed later",
-        );
-        Err(problem.with_retry_after(RETRY_AFTER_UNAVAILABLE))
+        const DETAIL: &str = "the read took too long; the same request can succeed later";
+        let ended = Deadline::after(self.read).limit(read, DETAIL).await?;
+        ended.map_err(|error| Problem::of_failure(&error, error.is_transient(), "batches"))
     }
 }

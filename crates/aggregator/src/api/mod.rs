@@ -8,7 +8,6 @@ mod cache_status;
 mod compression;
 mod conditional;
 mod context;
-mod failure;
 mod health;
 mod limits;
 mod lists;

@@ -24,6 +24,8 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 10_000;
 const ENTRY_TTL_SECONDS_MAX: u64 = 30 * 24 * HOUR_SECONDS;
 /// More entries than one owner can have in a cache of any size.
 const ENTRIES_PER_OWNER_MAX: u64 = 10_000_000;
+/// Least memory for bodies: the largest one.
+const BODY_MEMORY_MEGABYTES_MIN: u64 = 16;
 /// More memory than a machine has: 16 TiB.
 const MEMORY_MEGABYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Longest wait for a server that somebody waits for: a minute.
@@ -110,6 +112,11 @@ impl Config {
             ("http.connections_max", http.connections_max as u64, 1..=CONNECTIONS_MAX),
             ("http.read_timeout_seconds", seconds(http.read_timeout), 1..=HOUR_SECONDS),
             ("http.events_wait_seconds", seconds(http.events_wait), 1..=HOUR_SECONDS),
+            (
+                "http.body_memory_megabytes",
+                http.body_memory_megabytes as u64,
+                BODY_MEMORY_MEGABYTES_MIN..=MEMORY_MEGABYTES_MAX,
+            ),
             ("http.stop_grace_seconds", seconds(http.stop_grace), 0..=HOUR_SECONDS),
             ("cache.entry_ttl_seconds", seconds(cache.entry_ttl), 1..=ENTRY_TTL_SECONDS_MAX),
             ("cache.ttl_jitter_percent", cache.ttl_jitter_percent.into(), 0..=PERCENT_MAX.into()),

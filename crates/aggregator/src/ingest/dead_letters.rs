@@ -6,12 +6,12 @@
 mod parameters;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -20,9 +20,10 @@ use serde::Serialize;
 
 use super::http::Reason;
 use super::intake::{Intake, Taken};
-use super::places::Places;
+use super::write_limits::WriteLimits;
+use crate::deadline::Deadline;
 use crate::hexadecimal;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 use crate::store::{
     DeadLetterId, DeadLetterRepository, KeptLetter, LetterPage, LetterSummary, StoreError,
 };
@@ -34,8 +35,27 @@ pub struct LettersState {
     pub intake: Intake,
     /// Where letters are.
     pub dead_letters: Arc<dyn DeadLetterRepository>,
-    /// Where requests that write wait, those for events too.
-    pub places: Places,
+    /// Limits of requests that write, shared with those for events.
+    pub writes: WriteLimits,
+    /// How long any other request may take.
+    pub read_timeout: Duration,
+}
+
+impl LettersState {
+    /// What the database answers within the time limit of a request that does not write events.
+    async fn ask<T>(
+        &self,
+        deadline: Deadline,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Problem> {
+        const DETAIL: &str = "the database took too long; the same request can succeed later";
+        let answer = deadline.limit(question, DETAIL).await?;
+        answer.map_err(|error| store_problem(&error))
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.read_timeout)
+    }
 }
 
 /// The routes, relative to `/internal/v1`.
@@ -46,6 +66,9 @@ pub fn router(state: LettersState) -> Router {
         .route("/dead-letters/{id}/replay", post(replay))
         .with_state(state)
 }
+
+/// What a client is told whose replay did not come to its end in time.
+const NOT_REPLAYED: &str = "the dead letter may be applied and is still kept; replay it again";
 
 type Id = Result<Path<String>, PathRejection>;
 
@@ -64,9 +87,9 @@ async fn list(
     let limit = query.limit as usize;
     // One more than is shown tells whether there are more.
     query.limit += 1;
-    let found = state.dead_letters.dead_letters(&query).await;
+    let found = state.dead_letters.dead_letters(&query);
     let LetterPage { letters: mut dead_letters, mut next_after } =
-        found.map_err(|error| store_problem(&error))?;
+        state.ask(state.deadline(), found).await?;
     if dead_letters.len() > limit {
         dead_letters.truncate(limit);
         next_after = dead_letters.last().map(|letter| letter.id);
@@ -101,8 +124,8 @@ struct Place {
 }
 
 async fn show(State(state): State<LettersState>, id: Id) -> Result<Response, Problem> {
-    let found = state.dead_letters.dead_letter(letter_id(id)?).await;
-    let letter = found.map_err(|error| store_problem(&error))?.ok_or_else(not_found)?;
+    let found = state.dead_letters.dead_letter(letter_id(id)?);
+    let letter = state.ask(state.deadline(), found).await?.ok_or_else(not_found)?;
     Ok(unkept(whole(letter)))
 }
 
@@ -145,9 +168,10 @@ async fn replay(State(state): State<LettersState>, id: Id) -> Result<Json<Replay
     let id = letter_id(id)?;
     let intake = state.intake;
     let work = |stop| async move { intake.take_again(id, &stop).await };
-    let taken = state.places.run(work).await?.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, %id, "a dead letter stays");
-        Problem::unavailable("the letter may be applied and is still kept; replay it again")
+    let deadline = state.writes.deadline();
+    let taken = state.writes.run(deadline, work, NOT_REPLAYED).await?.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, %id, "dead letter kept");
+        Problem::unavailable(NOT_REPLAYED)
     })?;
     Ok(Json(match taken {
         None => Replayed { outcome: "gone", event_id: None, reason: None },
@@ -170,14 +194,13 @@ async fn drop_one(
 ) -> Result<Json<Dropped>, Problem> {
     let id = letter_id(id)?;
     let refused_at = parameters::refused_at(&sent.unwrap_or_default())?;
-    let problem = |error| store_problem(&error);
-    let is_dropped =
-        state.dead_letters.remove_dead_letter(id, refused_at).await.map_err(problem)?;
-    if is_dropped {
+    let deadline = state.deadline();
+    let removal = state.dead_letters.remove_dead_letter(id, refused_at);
+    if state.ask(deadline, removal).await? {
         return Ok(Json(Dropped { outcome: "dropped" }));
     }
     let is_there = refused_at.is_some()
-        && state.dead_letters.dead_letter(id).await.map_err(problem)?.is_some();
+        && state.ask(deadline, state.dead_letters.dead_letter(id)).await?.is_some();
     Ok(Json(Dropped { outcome: if is_there { "changed" } else { "gone" } }))
 }
 
@@ -188,20 +211,11 @@ fn letter_id(id: Id) -> Result<DeadLetterId, Problem> {
 
 fn not_found() -> Problem {
     Problem::new(
-        StatusCode::NOT_FOUND,
-        "dead_letter_not_found",
-        "Dead letter not found",
+        ProblemCode::DeadLetterNotFound,
         "there is none with this id; it may have been replayed or dropped",
     )
 }
 
 fn store_problem(error: &StoreError) -> Problem {
-    let cause = error as &dyn std::error::Error;
-    if error.is_transient() {
-        tracing::warn!(error = cause, "dead letters cannot be reached");
-        Problem::database_away()
-    } else {
-        tracing::error!(error = cause, "dead letters cannot be read");
-        Problem::internal()
-    }
+    Problem::of_failure(error, error.is_transient(), "dead letters")
 }

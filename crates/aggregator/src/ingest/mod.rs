@@ -4,11 +4,12 @@
 //! with its bytes, and only when all of that has happened is anything acknowledged. This room
 //! decides nothing about batches and reads no rows.
 
+mod body;
 pub mod client;
 pub mod dead_letters;
 pub mod http;
 pub mod intake;
 pub mod kafka;
-pub mod places;
 pub mod replay;
 mod type_mismatches;
+pub mod write_limits;

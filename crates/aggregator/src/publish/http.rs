@@ -15,17 +15,19 @@ use axum::routing::get;
 use results::{EventId, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 
+use crate::deadline::Deadline;
 use crate::parameters::{Parameters, Unknown};
 use crate::problem::Problem;
-use crate::store::{OutboxRecord, OutboxRepository, Position, StoreError};
+use crate::store::{OutboxRecord, OutboxRepository, Position};
 
 /// Records that a reader may ask for at once. Whatever it asks for, an answer ends once it has
 /// [`READ_BYTES_MAX`](crate::store::READ_BYTES_MAX) of values.
 pub const LIMIT_RANGE: RangeInclusive<u32> = 1..=500;
 /// Records in an answer unless the reader says otherwise.
 pub const LIMIT_DEFAULT: u32 = 100;
+/// What a reader is told whose read took too long.
+const TOO_SLOW: &str = "the read took too long; the same request can succeed later";
 
 /// What the route needs.
 #[derive(Clone)]
@@ -82,8 +84,10 @@ async fn read(
     let limit = sent.number("limit", LIMIT_RANGE, LIMIT_DEFAULT)?;
 
     let reading = state.repository.outbox_after(after, limit);
-    let records = timeout(state.read_timeout, reading).await.map_err(|_| too_slow())?;
-    let records = records.map_err(|error| problem(&error))?;
+    let deadline = Deadline::after(state.read_timeout);
+    let records = deadline.limit(reading, TOO_SLOW).await?;
+    let records =
+        records.map_err(|error| Problem::of_failure(&error, error.is_transient(), "outbox"))?;
     let body = body(&records, after).map_err(|error| {
         tracing::error!(%error, "an announcement is no JSON");
         Problem::internal()
@@ -109,20 +113,4 @@ fn shown(record: &OutboxRecord) -> serde_json::Result<Shown<'_>> {
         published_at: record.published_at,
         value: serde_json::from_slice(&record.value)?,
     })
-}
-
-fn too_slow() -> Problem {
-    tracing::warn!("a read of the outbox took too long");
-    Problem::unavailable("the read took too long; the same request can succeed later")
-}
-
-fn problem(error: &StoreError) -> Problem {
-    let cause = error as &dyn std::error::Error;
-    if error.is_transient() {
-        tracing::warn!(error = cause, "a read of the outbox has to be repeated by the client");
-        Problem::database_away()
-    } else {
-        tracing::error!(error = cause, "a read of the outbox failed");
-        Problem::internal()
-    }
 }

@@ -14,6 +14,7 @@ mod ids;
 mod lists;
 mod log;
 mod metrics;
+mod problems;
 mod routes;
 mod server;
 mod status;

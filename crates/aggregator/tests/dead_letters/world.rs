@@ -9,8 +9,9 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
 use aggregator::health::Health;
 use aggregator::ingest::dead_letters::{self, LettersState};
+use aggregator::ingest::http::{self, EventsState};
 use aggregator::ingest::intake::{Intake, KafkaAddress, Origin, Record, Taken};
-use aggregator::ingest::places::Places;
+use aggregator::ingest::write_limits::WriteLimits;
 use aggregator::metrics::Metrics;
 use aggregator::store::{Repository, SqliteOptions, SqliteRepository};
 use axum::Router;
@@ -32,6 +33,8 @@ const SERVICE: &str = "the service of the tests";
 
 /// Longer than eight attempts take, so that no request is told to come back.
 const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Four of the largest bodies.
+pub(crate) const BODY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 pub(crate) struct World {
     pub(crate) repository: Arc<dyn Repository>,
@@ -43,6 +46,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with_limits(WriteLimits::new(WAIT_MAX, BODY_MEMORY_BYTES)).await
+    }
+
+    pub(crate) async fn with_limits(writes: WriteLimits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("results.sqlite3");
         let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
@@ -58,8 +65,11 @@ impl World {
         let letters = dead_letters::router(LettersState {
             intake: intake.clone(),
             dead_letters: repository.clone(),
-            places: Places::new(WAIT_MAX),
+            writes: writes.clone(),
+            read_timeout: WAIT_MAX,
         });
+        let events =
+            http::router(EventsState { intake: intake.clone(), clock: clock.clone(), writes });
         let state = ApiState {
             repository: repository.clone(),
             cache,
@@ -70,7 +80,7 @@ impl World {
             clock: clock.clone(),
             correlation_ids: Uuid::nil,
         };
-        Self { repository, clock, router: router(state, letters), intake, directory }
+        Self { repository, clock, router: router(state, letters.merge(events)), intake, directory }
     }
 
     /// Takes a record as if a client had sent it.
@@ -109,6 +119,17 @@ impl World {
             .body(Body::empty())
             .unwrap();
         self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// An answer to authenticated `POST events` with these headers.
+    pub(crate) async fn post(&self, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+        let mut request = Request::post("/internal/v1/events")
+            .header("X-Internal-API-Key", KEY)
+            .header("X-Service-ID", SERVICE);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
     }
 
     /// The status of such an answer, and what it says.
