@@ -41,7 +41,7 @@ use crate::publish::http::OutboxState;
 use crate::publish::{
     self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
 };
-use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention};
+use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
 use crate::store::{
     LogStarts, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
     StoreError,
@@ -108,7 +108,7 @@ impl App {
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
         let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
-        let retention = retention(config, &repository, &clock, &metrics);
+        let retention = retention(config, &repository, &clock, &health, &metrics);
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
@@ -343,6 +343,7 @@ fn retention(
     config: &Config,
     repository: &Arc<dyn Repository>,
     clock: &Arc<dyn Clock>,
+    health: &Health,
     metrics: &Metrics,
 ) -> Retention {
     Retention {
@@ -351,7 +352,11 @@ fn retention(
         dead_letters: repository.clone(),
         log_starts: log_starts(config),
         keep: keep_times(config),
-        clock: Arc::clone(clock),
+        time: RetentionTime {
+            database: repository.clone(),
+            clock: Arc::clone(clock),
+            health: health.clone(),
+        },
         metrics: metrics.clone(),
         inbox_sweep: InboxSweep::default(),
     }

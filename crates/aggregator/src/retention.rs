@@ -5,6 +5,7 @@
 //! here decides what an answer is: a sweep that does not happen costs room and nothing else.
 
 mod inbox;
+mod time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,18 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use self::inbox::InboxSweep;
-use crate::clock::Clock;
+pub use self::time::{CLOCK_DIFFERENCE_MAX, RetentionTime};
 use crate::metrics::{Kept, Metrics};
 use crate::store::{
     DeadLetterRepository, InboxRepository, LetterAge, LogStart, LogStarts, OldLetters,
     OutboxRepository, StoreError,
 };
 
+/// How long after the start the first sweep begins. An operator who has started a process with a
+/// wrong clock or wrong settings has so long to notice.
+pub const FIRST_SWEEP_DELAY: Duration = Duration::from_secs(5 * 60);
+/// How often this process and the database compare their clocks.
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long after a sweep the next one begins. A sweep that finds nothing costs next to nothing.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Rows in one statement: gone in some milliseconds.
@@ -61,7 +67,7 @@ pub struct Retention {
     /// How long things are kept.
     pub keep: KeepTimes,
     /// Tells the time.
-    pub clock: Arc<dyn Clock>,
+    pub time: RetentionTime,
     /// Counts what was removed.
     pub metrics: Metrics,
     /// How far the inbox was looked through.
@@ -69,12 +75,20 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Sweeps now and then until `stop`.
+    /// Sweeps now and then until `stop`, and compares the clocks more often.
     pub async fn run(self, stop: CancellationToken) {
         let sweeping = async {
+            let mut wait = FIRST_SWEEP_DELAY;
             loop {
-                self.sweep().await;
-                sleep(SWEEP_INTERVAL).await;
+                let now = self.now().await;
+                if wait.is_zero()
+                    && let Some(now) = now
+                {
+                    self.sweep_at(now).await;
+                    wait = SWEEP_INTERVAL;
+                }
+                sleep(CLOCK_CHECK_INTERVAL).await;
+                wait = wait.saturating_sub(CLOCK_CHECK_INTERVAL);
             }
         };
         // A statement that is cut off has removed its rows, or none.
@@ -84,11 +98,26 @@ impl Retention {
         }
     }
 
-    /// Sweeps once. One part that cannot be swept now keeps nobody from sweeping the others.
+    /// Sweeps once, if the clocks agree.
     pub async fn sweep(&self) {
-        let inbox = self.sweep_inbox().await;
-        let outbox = self.sweep_outbox().await;
-        let dead_letters = self.sweep_dead_letters().await;
+        if let Some(now) = self.now().await {
+            self.sweep_at(now).await;
+        }
+    }
+
+    async fn now(&self) -> Option<Timestamp> {
+        self.time.now().await.unwrap_or_else(|error| {
+            let cause = &error as &dyn std::error::Error;
+            tracing::debug!(error = cause, "database time unknown, nothing old removed this time");
+            None
+        })
+    }
+
+    /// One part that cannot be swept now keeps nobody from sweeping the others.
+    async fn sweep_at(&self, now: Timestamp) {
+        let inbox = self.sweep_inbox(now).await;
+        let outbox = self.sweep_outbox(now).await;
+        let dead_letters = self.sweep_dead_letters(now).await;
         for (what, swept) in [("inbox", inbox), ("outbox", outbox), ("dead letters", dead_letters)]
         {
             if let Err(error) = swept {
@@ -98,21 +127,21 @@ impl Retention {
         }
     }
 
-    async fn sweep_inbox(&self) -> Result<(), StoreError> {
+    async fn sweep_inbox(&self, now: Timestamp) -> Result<(), StoreError> {
         let log_starts = self.known_log_starts().await;
-        let applied_before = self.kept_since(self.keep.inbox);
+        let applied_before = kept_since(now, self.keep.inbox);
         let removed = |events| self.metrics.removed(Kept::Inbox, events);
         self.inbox_sweep.run(self.inbox.as_ref(), applied_before, log_starts, removed).await
     }
 
-    async fn sweep_outbox(&self) -> Result<(), StoreError> {
+    async fn sweep_outbox(&self, now: Timestamp) -> Result<(), StoreError> {
         loop {
             let removed = match self.keep.outbox {
                 KeepOutbox::SincePublished(time) => {
-                    self.outbox.remove_published(self.kept_since(time), STRETCH_ROWS).await?
+                    self.outbox.remove_published(kept_since(now, time), STRETCH_ROWS).await?
                 }
                 KeepOutbox::SinceWritten(time) => {
-                    self.outbox.remove_written(self.kept_since(time), STRETCH_ROWS).await?
+                    self.outbox.remove_written(kept_since(now, time), STRETCH_ROWS).await?
                 }
             };
             self.metrics.removed(Kept::Outbox, removed);
@@ -122,8 +151,8 @@ impl Retention {
         }
     }
 
-    async fn sweep_dead_letters(&self) -> Result<(), StoreError> {
-        let refused_before = self.kept_since(self.keep.dead_letters);
+    async fn sweep_dead_letters(&self, now: Timestamp) -> Result<(), StoreError> {
+        let refused_before = kept_since(now, self.keep.dead_letters);
         let (mut after, mut all) = (LetterAge::START, 0);
         let swept = loop {
             let chunk = OldLetters { after, refused_before, limit: STRETCH_LETTERS };
@@ -155,9 +184,9 @@ impl Retention {
             Vec::new()
         })
     }
+}
 
-    fn kept_since(&self, time: Duration) -> Timestamp {
-        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_unix_micros(self.clock.now().unix_micros().saturating_sub(micros))
-    }
+fn kept_since(now: Timestamp, time: Duration) -> Timestamp {
+    let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_micros(now.unix_micros().saturating_sub(micros))
 }

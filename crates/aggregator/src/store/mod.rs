@@ -50,12 +50,12 @@ pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 
 /// Everything that a database keeps for this service. Rooms take the part that they need.
 pub trait Repository:
-    BatchRepository + DeadLetterRepository + InboxRepository + OutboxRepository
+    BatchRepository + DatabaseClock + DeadLetterRepository + InboxRepository + OutboxRepository
 {
 }
 
 impl<R> Repository for R where
-    R: BatchRepository + DeadLetterRepository + InboxRepository + OutboxRepository
+    R: BatchRepository + DatabaseClock + DeadLetterRepository + InboxRepository + OutboxRepository
 {
 }
 
@@ -102,6 +102,14 @@ pub trait BatchRepository: Send + Sync + 'static {
 
     /// Closes all connections, after the work on them has ended.
     async fn close(&self);
+}
+
+/// The clock that all processes with the same database share.
+#[async_trait]
+pub trait DatabaseClock: Send + Sync + 'static {
+    /// The time on the machine of the database. `None` if that is this machine: then it has no
+    /// other clock than this process.
+    async fn database_now(&self) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// One transaction at most. Dropped without [`commit`](Self::commit), it is rolled back.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use results::BatchId;
+use results::{BatchId, Timestamp};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
@@ -25,10 +25,12 @@ use self::{
     unit::PostgresUnit,
 };
 use super::{
-    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, migrate, rows,
+    BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, StoreError, UnitOfWork,
+    migrate, rows,
 };
 
 const BATCH: &str = include_str!("queries/postgres/batch.sql");
+const NOW: &str = include_str!("queries/postgres/now.sql");
 const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
 /// How long a start waits for another process that is bringing the schema up to date.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -104,6 +106,15 @@ impl PostgresRepository {
         prepare_database(&server, limits).await?;
         let pool = ConnectionPool::new(&server, options.connections_max, limits);
         Ok(Self { pool, server, connect_timeout, statement_timeout: options.statement_timeout })
+    }
+}
+
+#[async_trait]
+impl DatabaseClock for PostgresRepository {
+    async fn database_now(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now: Option<(DateTime<Utc>,)> =
+            self.pool.read(sqlx::query_as(NOW)).await?.into_iter().next();
+        Ok(now.map(|(now,)| Timestamp::from_unix_micros(now.timestamp_micros())))
     }
 }
 

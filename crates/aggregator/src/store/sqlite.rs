@@ -16,7 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use results::BatchId;
+use results::{BatchId, Timestamp};
 use sqlx::{
     ConnectOptions as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -25,7 +25,8 @@ use tokio::sync::watch;
 
 use self::{unit::SqliteUnit, writer::Writer};
 use super::{
-    BatchRepository, BatchWithEssays, Page, PageQuery, StoreError, UnitOfWork, migrate, rows,
+    BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, StoreError, UnitOfWork,
+    migrate, rows,
 };
 
 const BATCH: &str = include_str!("queries/sqlite/batch.sql");
@@ -116,6 +117,13 @@ impl SqliteRepository {
             .connect_with(file.pragma("query_only", "on"))
             .await?;
         Ok(Self { writer, readers, claim_path, announced: watch::Sender::new(()) })
+    }
+}
+
+#[async_trait]
+impl DatabaseClock for SqliteRepository {
+    async fn database_now(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
     }
 }
 

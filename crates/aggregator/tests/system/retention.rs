@@ -6,9 +6,10 @@ use std::time::Duration;
 use aggregator::apply::{Delivery, EventProcessor, Outcome};
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, ManualClock};
+use aggregator::health::Health;
 use aggregator::ingest::kafka::{KafkaLogStarts, KafkaOptions};
 use aggregator::metrics::Metrics;
-use aggregator::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention};
+use aggregator::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
 use aggregator::store::{SqliteOptions, SqliteRepository};
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
@@ -100,7 +101,11 @@ impl World {
                 outbox: KeepOutbox::SincePublished(KEPT),
                 dead_letters: KEPT,
             },
-            clock: self.clock.clone() as Arc<dyn Clock>,
+            time: RetentionTime {
+                database: self.repository.clone(),
+                clock: self.clock.clone() as Arc<dyn Clock>,
+                health: Health::default(),
+            },
             metrics: self.metrics.clone(),
             inbox_sweep: InboxSweep::default(),
         }
