@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use freshset::store::memory::MemoryStore;
 use freshset::store::redis::{RedisOptions, RedisStore};
 use freshset::{Cache, Namespace, Store};
+use rdkafka::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -24,15 +25,16 @@ use crate::api::server::{self, ServerLimits};
 use crate::api::{self, ApiLimits, ApiState};
 use crate::apply::EventProcessor;
 use crate::backoff::Backoff;
+use crate::brokers::{BrokerErrors, watch_brokers};
 use crate::cache::CacheManager;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::health::Health;
+use crate::health::{Component, Finding, Health};
 use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
-use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions};
+use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config};
 use crate::ingest::write_limits::WriteLimits;
 use crate::key;
 use crate::metrics::Metrics;
@@ -47,8 +49,6 @@ use crate::store::{
     StoreError,
 };
 
-/// How long a start waits for a database that is away: services of one machine start together.
-const DATABASE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long closing the database may take at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// How often what is pending is shown in the metrics.
@@ -56,8 +56,85 @@ const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often dead letters are counted for the metrics.
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The first part of a start: what needs no server, and the port.
+pub struct Start {
+    config: Config,
+    listener: std::net::TcpListener,
+    key: ApiKey,
+    sqlite_dir: Option<DataDir>,
+    lock: Option<DataDirLock>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    health: Health,
+}
+
+impl Start {
+    /// Takes the data directory, the key and the port.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the service from starting, with what was tried.
+    pub async fn new(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = data_dir(config)?;
+        let key = key(config)?;
+        let sqlite_dir = data_dir.filter(|_| config.database_url.is_none());
+        let lock = sqlite_dir.as_ref().map(DataDir::lock).transpose()?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("listen on {} (choose another with --listen)", config.listen)
+        })?;
+        Ok(Self {
+            config: config.clone(),
+            listener: listener.into_std().context("keep the port")?,
+            key,
+            sqlite_dir,
+            lock,
+            clock: Arc::new(SystemClock::new()),
+            metrics: Metrics::new(),
+            health: Health::default(),
+        })
+    }
+
+    /// Where the server listens, with the port that it got.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("ask for the port")
+    }
+
+    /// Waits for the database, and puts everything together. Meanwhile the server listens, is live,
+    /// and says that it is not ready. None: stopped before.
+    ///
+    /// # Errors
+    ///
+    /// What no wait mends, with what was tried. Redis or Kafka being unavailable is no such thing:
+    /// reads go past the one, and the other is waited for.
+    pub async fn connect(self, stop: &CancellationToken) -> anyhow::Result<Option<App>> {
+        let connected = stop.child_token();
+        // The same socket, so that no connection is refused in between.
+        let listener = self.listener.try_clone().and_then(TcpListener::from_std);
+        let router = api::starting_router(self.health.clone(), self.metrics.clone());
+        let mut starting = JoinSet::new();
+        starting.spawn(server::serve(
+            listener.context("listen during the start")?,
+            router,
+            server_limits(&self.config),
+            connected.clone(),
+        ));
+        let app = tokio::select! {
+            app = App::build(self) => app?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        connected.cancel();
+        Ok(Some(App { starting, ..app }))
+    }
+}
+
 /// The service, ready to run.
 pub struct App {
+    /// Connections that were taken before the database was there, and end by themselves.
+    starting: JoinSet<()>,
     listener: TcpListener,
     router: axum::Router,
     limits: ServerLimits,
@@ -68,27 +145,20 @@ pub struct App {
     repository: Arc<dyn Repository>,
     cache: CacheManager,
     metrics: Metrics,
+    health: Health,
+    errors: BrokerErrors,
+    brokers: Option<ClientConfig>,
     key: ApiKey,
     _data_dir_lock: Option<DataDirLock>,
 }
 
 impl App {
-    /// Connects, migrates, wires and binds.
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps the service from starting, with what was tried. Redis or Kafka being away is
-    /// no such thing: reads go past the one, and the other is waited for.
-    pub async fn build(config: &Config) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let metrics = Metrics::new();
-        let health = Health::default();
-        let data_dir = data_dir(config)?;
-        let key = key(config)?;
-        let sqlite_dir = data_dir.as_ref().filter(|_| config.database_url.is_none());
-        let _data_dir_lock = sqlite_dir.map(DataDir::lock).transpose()?;
-        let repository = repository(config, sqlite_dir).await?;
-        if let Some(loose_modes) = data_dir.as_ref().and_then(DataDir::loose_modes) {
+    /// Connects, migrates and wires.
+    async fn build(start: Start) -> anyhow::Result<Self> {
+        let Start { config, listener, key, sqlite_dir, lock, clock, metrics, health } = start;
+        let config = &config;
+        let repository = repository(config, sqlite_dir.as_ref(), &clock, &health).await?;
+        if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
         }
         let cache =
@@ -106,25 +176,28 @@ impl App {
         }
         let intake =
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
-        let consumer = consumer(config, &intake, &clock, &metrics, &health)?;
+        let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
+        let consumer = consumer(config, &intake, &clock, &errors, &health)?;
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
+        if relay.is_some() {
+            health.set_publishes();
+        }
+        let brokers = kafka_options(config).map(|options| client_config(&options));
         let retention = retention(config, &repository, &clock, &health, &metrics);
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
             auth: Auth::new(&key.secret, config.allowed_services.iter().cloned())?,
             metrics: metrics.clone(),
-            health,
+            health: health.clone(),
             limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
             clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
         };
         let router = api::router(state, routes(config, intake, &repository, &clock));
-        let listener = TcpListener::bind(config.listen).await.with_context(|| {
-            format!("listen on {} (choose another with --listen)", config.listen)
-        })?;
         Ok(Self {
-            listener,
+            starting: JoinSet::new(),
+            listener: TcpListener::from_std(listener).context("listen")?,
             router,
             limits: server_limits(config),
             consumer,
@@ -134,8 +207,11 @@ impl App {
             repository,
             cache,
             metrics,
+            health,
+            errors,
+            brokers,
             key,
-            _data_dir_lock,
+            _data_dir_lock: lock,
         })
     }
 
@@ -161,7 +237,10 @@ impl App {
     /// Runs until `stop` fires; then every part finishes what it has under way.
     pub async fn run(self, stop: CancellationToken) {
         let mut gauges = JoinSet::new();
-        gauges.spawn(show_gauges(self.cache, self.metrics.clone()));
+        gauges.spawn(show_gauges(self.cache, self.health.clone(), self.metrics.clone()));
+        if let Some(brokers) = self.brokers {
+            gauges.spawn(show_brokers(brokers, self.health, self.errors));
+        }
         gauges.spawn(show_dead_letters(self.repository.clone(), self.metrics.clone()));
         let publishes = self.relay.is_some();
         gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics, publishes));
@@ -178,8 +257,9 @@ impl App {
         };
         tokio::join!(serving, consuming, publishing, self.retention.run(stop.clone()));
         gauges.abort_all();
+        self.starting.join_all().await;
         if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
-            tracing::warn!("left the database without a goodbye");
+            tracing::warn!("timed out closing the database");
         }
         tracing::info!("stopped");
     }
@@ -209,6 +289,8 @@ fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
 async fn repository(
     config: &Config,
     sqlite_dir: Option<&DataDir>,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
 ) -> anyhow::Result<Arc<dyn Repository>> {
     let Some(url) = &config.database_url else {
         let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
@@ -221,25 +303,38 @@ async fn repository(
         acquire_timeout: config.postgres.acquire_timeout,
         ..PostgresOptions::default()
     };
-    let connected = timeout(DATABASE_WAIT_MAX, connect_patiently(url, options)).await;
-    let repository = connected.context("the database did not answer in time")?;
+    let repository = connect_with_retry(url, options, clock, health).await;
     Ok(Arc::new(repository.context("connect to postgres")?))
 }
 
-async fn connect_patiently(
+/// Connects, for as long as it takes: the service is live meanwhile, and says that it is not ready.
+async fn connect_with_retry(
     url: &SecretString,
     options: PostgresOptions,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
 ) -> Result<PostgresRepository, StoreError> {
+    const CODE: &str = "waiting";
+    let detail = "the database does not answer; the start goes on when it does";
     let mut backoff = Backoff::new();
     loop {
-        match PostgresRepository::connect(url.expose_secret(), options.clone()).await {
-            Err(error) if error.is_transient() && !error.is_misconfigured() => {
-                let cause = &error as &dyn std::error::Error;
-                tracing::warn!(error = cause, "waiting for the database");
-                sleep(backoff.next_wait()).await;
+        let error = match PostgresRepository::connect(url.expose_secret(), options.clone()).await {
+            Err(error) if error.is_transient() && !error.is_misconfigured() => error,
+            outcome => {
+                if health.clear(Component::Database, CODE) {
+                    tracing::info!("database available");
+                }
+                return outcome;
             }
-            outcome => return outcome,
+        };
+        let cause = &error as &dyn std::error::Error;
+        let finding = Finding::new(Component::Database, CODE, detail, clock.now()).blocking();
+        if health.report(finding) {
+            tracing::warn!(error = cause, "database unavailable, waiting for it");
+        } else {
+            tracing::debug!(error = cause, "database still unavailable");
         }
+        sleep(backoff.next_wait()).await;
     }
 }
 
@@ -283,7 +378,7 @@ fn consumer(
     config: &Config,
     intake: &Intake,
     clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
+    errors: &BrokerErrors,
     health: &Health,
 ) -> anyhow::Result<Option<KafkaConsumer>> {
     let Some(options) = kafka_options(config) else { return Ok(None) };
@@ -291,7 +386,7 @@ fn consumer(
         &options,
         intake.clone(),
         Arc::clone(clock),
-        metrics.clone(),
+        errors.clone(),
         health.clone(),
     );
     Ok(Some(consumer.context("prepare the kafka consumer")?))
@@ -406,8 +501,15 @@ async fn show_dead_letters(dead_letters: Arc<dyn Repository>, metrics: Metrics) 
     }
 }
 
-async fn show_gauges(cache: CacheManager, metrics: Metrics) {
+async fn show_brokers(config: ClientConfig, health: Health, errors: BrokerErrors) {
+    if let Err(error) = watch_brokers(config, health, errors).await {
+        tracing::error!(%error, "the kafka brokers cannot be watched");
+    }
+}
+
+async fn show_gauges(cache: CacheManager, health: Health, metrics: Metrics) {
     loop {
+        health.cache(cache.is_connected());
         metrics.set_cache_pending_drops(cache.pending_drops());
         metrics.log_lines_lost(output::take_lost_lines());
         sleep(GAUGE_INTERVAL).await;

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::server::ServerArgs;
 use self::simulate::SimulateArgs;
-use crate::app::App;
+use crate::app::Start;
 use crate::config::{Config, LogFormat, Overrides, unread_variables};
 use crate::dead_letters;
 use crate::demo::{self, DemoOptions};
@@ -196,10 +196,9 @@ async fn build_and_run(
     stdout: &LineWriter,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let app = tokio::select! {
-        app = App::build(config) => app?,
-        () = stop.cancelled() => return Ok(()),
-    };
+    let start = Start::new(config).await?;
+    tracing::info!(address = %start.address()?, "listening; not ready until everything is connected");
+    let Some(app) = start.connect(&stop).await? else { return Ok(()) };
     if let Some(path) = app.new_key_path() {
         stdout.line(format_args!("made an internal API key, kept in {}:", path.display()));
         stdout.line(format_args!("  {}", app.key().expose_secret()));
@@ -210,7 +209,7 @@ async fn build_and_run(
     let address = app.address()?;
     stdout.line(format_args!("listening on http://{address}"));
     stdout.line(format_args!("database: {database}, cache: {cache}, events from: {events}"));
-    tracing::info!(%address, "listening");
+    tracing::info!(%address, "ready");
     app.run(stop).await;
     Ok(())
 }

@@ -21,8 +21,34 @@ pub enum ConsumerState {
     Running,
     /// It holds an event that cannot be applied now and tries again.
     Waiting,
+    /// The brokers do not answer.
+    Unavailable,
     /// It has left its group.
     Stopped,
+}
+
+/// State of the outbox relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublisherState {
+    /// The brokers were not asked yet.
+    Starting,
+    /// The brokers answer.
+    Running,
+    /// The brokers do not answer.
+    Unavailable,
+}
+
+/// State of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheState {
+    /// No connection has been made since the start.
+    NeverReached,
+    /// It is used.
+    Connected,
+    /// It was reached, and is not now; reads go past it.
+    Unavailable,
 }
 
 /// What a finding is about.
@@ -79,6 +105,10 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Shared {
     consumer: Option<ConsumerState>,
+    publishes: bool,
+    /// Whether the brokers answered the last question; none if they were not asked yet.
+    brokers_answer: Option<bool>,
+    cache_was_reached: bool,
     findings: BTreeMap<(Component, &'static str), Finding>,
 }
 
@@ -98,7 +128,44 @@ impl Health {
 
     /// State of the consumer; none if this process has no consumer.
     pub fn consumer(&self) -> Option<ConsumerState> {
-        self.lock().consumer
+        let shared = self.lock();
+        match (shared.consumer?, shared.brokers_answer) {
+            (ConsumerState::Starting | ConsumerState::Running, Some(false)) => {
+                Some(ConsumerState::Unavailable)
+            }
+            (state, _) => Some(state),
+        }
+    }
+
+    /// This process sends what is in the outbox.
+    pub fn set_publishes(&self) {
+        self.lock().publishes = true;
+    }
+
+    /// State of the outbox relay; none if this process has none.
+    pub fn publisher(&self) -> Option<PublisherState> {
+        let shared = self.lock();
+        shared.publishes.then_some(match shared.brokers_answer {
+            None => PublisherState::Starting,
+            Some(true) => PublisherState::Running,
+            Some(false) => PublisherState::Unavailable,
+        })
+    }
+
+    /// Whether the Kafka brokers answered.
+    pub fn set_brokers_answer(&self, answer: bool) {
+        self.lock().brokers_answer = Some(answer);
+    }
+
+    /// State of the cache, by whether it is connected now.
+    pub fn cache(&self, is_connected: bool) -> CacheState {
+        let mut shared = self.lock();
+        shared.cache_was_reached |= is_connected;
+        match (is_connected, shared.cache_was_reached) {
+            (true, _) => CacheState::Connected,
+            (false, true) => CacheState::Unavailable,
+            (false, false) => CacheState::NeverReached,
+        }
     }
 
     /// Reports a finding. One of the same component and code is replaced, but for its `since`.
@@ -136,6 +203,30 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn brokers_that_do_not_answer_make_consumer_and_publisher_unavailable() {
+        let health = Health::default();
+        health.set_brokers_answer(false);
+        assert_eq!((health.consumer(), health.publisher()), (None, None), "neither is there");
+        health.set_publishes();
+        health.set_consumer(ConsumerState::Starting);
+        assert_eq!(health.consumer(), Some(ConsumerState::Unavailable));
+        assert_eq!(health.publisher(), Some(PublisherState::Unavailable));
+        health.consumer_assigned();
+        assert_eq!(health.consumer(), Some(ConsumerState::Unavailable));
+        health.set_brokers_answer(true);
+        assert_eq!(health.consumer(), Some(ConsumerState::Running));
+        assert_eq!(health.publisher(), Some(PublisherState::Running));
+    }
+
+    #[test]
+    fn cache_is_never_reached_until_it_is_connected_once() {
+        let health = Health::default();
+        assert_eq!(health.cache(false), CacheState::NeverReached);
+        assert_eq!(health.cache(true), CacheState::Connected);
+        assert_eq!(health.cache(false), CacheState::Unavailable);
+    }
 
     #[test]
     fn repeated_report_keeps_since_and_is_no_news() {

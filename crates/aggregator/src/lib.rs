@@ -22,6 +22,7 @@ pub mod publish;
 
 pub mod app;
 pub mod backoff;
+pub mod brokers;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use aggregator::app::App;
+use aggregator::app::Start;
 use aggregator::clock::{Clock as _, SystemClock};
 use aggregator::config::{Config, Overrides};
 use rdkafka::ClientConfig;
@@ -61,9 +61,10 @@ struct Servers {
 /// Runs the service until it has applied so many events; gives the time from the first to the last.
 async fn run(servers: &Servers, events: usize) -> Duration {
     let clock = SystemClock::new();
-    let app = App::build(&config(servers)).await.expect("the service starts");
-    let address = app.address().expect("an address");
+    let start = Start::new(&config(servers)).await.expect("the service starts");
+    let address = start.address().expect("an address");
     let stop = CancellationToken::new();
+    let app = start.connect(&stop).await.expect("the service connects").expect("no stop");
     let running = tokio::spawn(app.run(stop.clone()));
     eventually(PATIENCE, "the first event", || async move {
         if applied(address).await > 0 { Ok(()) } else { Err("none yet") }

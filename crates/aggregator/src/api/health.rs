@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::ApiState;
-use crate::health::{ConsumerState, Finding};
+use crate::health::{CacheState, ConsumerState, Finding, PublisherState};
 use crate::problem;
 
 /// How long the database may take to answer `/readyz`. Under the second after which probes commonly
@@ -47,17 +47,19 @@ pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
     struct Ready {
         status: &'static str,
         database: &'static str,
-        cache: &'static str,
+        cache: CacheState,
         consumer: Option<ConsumerState>,
+        publisher: Option<PublisherState>,
         findings: Vec<Finding>,
     }
     let database_answers = database_answers(&state).await;
     let is_ready = database_answers && !state.health.is_blocked();
     let body = Ready {
         status: if is_ready { "ready" } else { "unavailable" },
-        database: if database_answers { "connected" } else { "away" },
-        cache: if state.cache.is_connected() { "connected" } else { "away" },
+        database: if database_answers { "connected" } else { "unavailable" },
+        cache: state.health.cache(state.cache.is_connected()),
         consumer: state.health.consumer(),
+        publisher: state.health.publisher(),
         findings: state.health.findings(),
     };
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -80,7 +82,7 @@ async fn database_answers(state: &ApiState) -> bool {
 }
 
 /// Yesterday's health is of no use to anybody.
-fn uncached(answer: impl IntoResponse) -> Response {
+pub(super) fn uncached(answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
 use super::ApiState;
-use crate::metrics::Exposition;
+use crate::metrics::{Exposition, Metrics};
 use crate::problem::Problem;
 
 /// Answers with every metric.
@@ -17,11 +17,16 @@ pub(super) async fn read(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    let format = Exposition::negotiate(accept);
     // The cache repeats unconfirmed drops by itself, so only it knows the number of now.
     state.metrics.set_cache_pending_drops(state.cache.pending_drops());
-    let page = state.metrics.encode(format).map_err(|error| {
+    encode(&state.metrics, &headers)
+}
+
+/// All metrics, in the format that the headers prefer.
+pub(super) fn encode(metrics: &Metrics, headers: &HeaderMap) -> Result<Response, Problem> {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let format = Exposition::negotiate(accept);
+    let page = metrics.encode(format).map_err(|error| {
         tracing::error!(%error, "encode the metrics");
         Problem::internal()
     })?;

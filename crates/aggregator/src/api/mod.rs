@@ -15,6 +15,7 @@ mod metrics;
 mod path;
 mod query;
 pub mod server;
+mod starting;
 mod status;
 
 use std::any::Any;
@@ -35,6 +36,7 @@ pub use self::compression::COMPRESSED_BODY_BYTES_MIN;
 pub use self::context::CORRELATION_ID_CHARS_MAX;
 pub use self::health::READY_PING_TIMEOUT;
 pub use self::limits::{ApiLimits, READ_TIMEOUT};
+pub use self::starting::starting_router;
 use crate::cache::CacheManager;
 use crate::clock::Clock;
 use crate::health::Health;

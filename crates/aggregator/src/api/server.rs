@@ -84,7 +84,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    tracing::info!(open = connections.len(), "stopped listening");
+    tracing::debug!(open = connections.len(), "stopped listening");
     while connections.join_next().await.is_some() {}
 }
 

@@ -40,6 +40,8 @@ const RETENTION_HOURS_MAX: u64 = 10 * 366 * 24;
 const NAME_CHARS_MAX: usize = 128;
 /// Largest share.
 const PERCENT_MAX: u32 = 100;
+/// How an address of a Redis may begin. What comes behind is looked at by its client.
+const REDIS_SCHEMES: [&str; 5] = ["redis://", "rediss://", "redis+unix://", "unix://", "valkey://"];
 /// The levels of the log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -65,6 +67,11 @@ impl Config {
                             # are written as %40, %2F and %23";
                 problems.key("database_url", hint);
             }
+        }
+        if let Some(url) = &self.redis_url
+            && !REDIS_SCHEMES.iter().any(|scheme| url.expose_secret().starts_with(scheme))
+        {
+            problems.key("redis_url", "allowed is redis://user:password@host:6379, or nothing");
         }
         if let Some(brokers) = &self.kafka_brokers
             && !brokers.split(',').all(is_broker)

@@ -18,7 +18,7 @@ use results::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use self::client::{ADMIN, BFF, Client, target};
-use crate::app::App;
+use crate::app::Start;
 use crate::cli::exposed;
 use crate::config::{Config, Overrides};
 use crate::print_line;
@@ -69,7 +69,8 @@ async fn run_in(
     options: DemoOptions,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let app = build(directory, options.listen).await?;
+    let start = build(directory, options.listen).await?;
+    let Some(app) = start.connect(&stop).await? else { return Ok(()) };
     let base = format!("http://{}", app.address()?);
     let key = exposed(app.key()).to_owned();
     let running = tokio::spawn(app.run(stop.clone()));
@@ -124,7 +125,7 @@ fn a_day_after(moment: Timestamp) -> Timestamp {
     Timestamp::from_unix_micros(moment.unix_micros().saturating_add(micros))
 }
 
-async fn build(directory: &std::path::Path, listen: SocketAddr) -> anyhow::Result<App> {
+async fn build(directory: &std::path::Path, listen: SocketAddr) -> anyhow::Result<Start> {
     let mut config = Config::load(Overrides {
         listen: Some(listen),
         data_dir: Some(directory.to_owned()),
@@ -136,11 +137,11 @@ async fn build(directory: &std::path::Path, listen: SocketAddr) -> anyhow::Resul
     })?;
     // The real key is none of the demo's business, and it prints its own.
     config.internal_api_key = Some(uuid::Uuid::new_v4().simple().to_string().into());
-    if let Ok(app) = App::build(&config).await {
-        return Ok(app);
+    if let Ok(start) = Start::new(&config).await {
+        return Ok(start);
     }
     config.listen.set_port(0);
-    App::build(&config).await
+    Start::new(&config).await
 }
 
 /// Sends the whole lives of the first batches.

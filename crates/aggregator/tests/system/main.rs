@@ -19,6 +19,7 @@ mod outage;
 mod output;
 mod publish;
 mod published;
+mod readiness;
 mod replicas;
 mod retention;
 mod servers;

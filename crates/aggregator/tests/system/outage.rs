@@ -63,7 +63,7 @@ async fn assert_ready_with_cache(client: &Client, cache: &str) {
 async fn redis_paused_and_back_with_its_old_data() {
     let tally = run_through(async |redis, client| {
         redis.pause().await;
-        assert_ready_with_cache(client, "away").await;
+        assert_ready_with_cache(client, "unavailable").await;
         sleep(OUTAGE).await;
         redis.resume().await;
         assert_ready_with_cache(client, "connected").await;
@@ -76,7 +76,7 @@ async fn redis_paused_and_back_with_its_old_data() {
 async fn redis_killed_and_back_empty() {
     let tally = run_through(async |redis, client| {
         redis.kill().await;
-        assert_ready_with_cache(client, "away").await;
+        assert_ready_with_cache(client, "unavailable").await;
         sleep(OUTAGE).await;
         redis.restart_empty().await;
         assert_ready_with_cache(client, "connected").await;

@@ -6,23 +6,29 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
+use crate::brokers::BrokerErrors;
 use crate::health::Health;
-use crate::metrics::Metrics;
+
+/// What librdkafka says of attempts to connect. Each of them is also an error, which is told once.
+const CONNECTION_FACILITIES: [&str; 4] = ["FAIL", "ERROR", "REQTMOUT", "DISCONN"];
 
 pub(super) struct Context {
-    metrics: Metrics,
+    errors: BrokerErrors,
     health: Health,
 }
 
 impl Context {
-    pub(super) fn new(metrics: Metrics, health: Health) -> Self {
-        Self { metrics, health }
+    pub(super) fn new(errors: BrokerErrors, health: Health) -> Self {
+        Self { errors, health }
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            _ if CONNECTION_FACILITIES.contains(&facility) => {
+                tracing::debug!(facility, "librdkafka: {message}");
+            }
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
@@ -36,8 +42,8 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.metrics.consumer_error();
-        tracing::warn!(%error, reason, "kafka");
+        tracing::debug!(%error, reason, "librdkafka error");
+        self.errors.note(&error);
     }
 }
 
@@ -46,13 +52,12 @@ impl ConsumerContext for Context {
         match rebalance {
             Rebalance::Assign(list) => {
                 self.health.consumer_assigned();
-                tracing::info!(partitions = list.count(), "assigned");
+                tracing::info!(partitions = list.count(), "kafka partitions assigned");
             }
-            Rebalance::Revoke(list) => tracing::info!(partitions = list.count(), "revoked"),
-            Rebalance::Error(error) => {
-                self.metrics.consumer_error();
-                tracing::warn!(%error, "rebalance");
+            Rebalance::Revoke(list) => {
+                tracing::info!(partitions = list.count(), "kafka partitions revoked")
             }
+            Rebalance::Error(error) => self.errors.note(error),
         }
     }
 
@@ -63,8 +68,8 @@ impl ConsumerContext for Context {
             tracing::debug!(%error, "offsets not committed during a rebalance");
             return;
         }
-        self.metrics.consumer_error();
-        tracing::warn!(%error, "offsets not committed");
+        tracing::debug!(%error, "offsets not committed; their records come again");
+        self.errors.note(&error);
     }
 }
 

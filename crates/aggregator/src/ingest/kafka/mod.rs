@@ -28,9 +28,9 @@ use self::context::Context;
 use self::positions::Positions;
 use super::intake::{Intake, KafkaAddress, Origin, Record};
 use crate::apply::GROUP_EVENTS_MAX;
+use crate::brokers::BrokerErrors;
 use crate::clock::Clock;
 use crate::health::{ConsumerState, Health};
-use crate::metrics::Metrics;
 
 /// How long a group may take before the service says that it waits.
 const SILENT_MAX: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ pub struct KafkaConsumer {
     consumer: Arc<StreamConsumer<Context>>,
     intake: Intake,
     clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    errors: BrokerErrors,
     health: Health,
     /// Records that came while a group was under way.
     carried: VecDeque<Record>,
@@ -86,11 +86,11 @@ impl KafkaConsumer {
         options: &KafkaOptions,
         intake: Intake,
         clock: Arc<dyn Clock>,
-        metrics: Metrics,
+        errors: BrokerErrors,
         health: Health,
     ) -> Result<Self, KafkaError> {
         let topics: Vec<_> = EventKind::ALL.iter().map(|kind| kind.topic()).collect();
-        let context = Context::new(metrics.clone(), health.clone());
+        let context = Context::new(errors.clone(), health.clone());
         health.set_consumer(ConsumerState::Starting);
         let consumer: StreamConsumer<Context> =
             client_config(options).create_with_context(context)?;
@@ -99,7 +99,7 @@ impl KafkaConsumer {
             consumer: Arc::new(consumer),
             intake,
             clock,
-            metrics,
+            errors,
             health,
             carried: VecDeque::new(),
             positions: Positions::default(),
@@ -223,12 +223,12 @@ impl KafkaConsumer {
     }
 
     fn note(&self, error: &KafkaError) {
-        self.metrics.consumer_error();
-        tracing::warn!(%error, "kafka");
+        self.errors.note(error);
     }
 }
 
-fn client_config(options: &KafkaOptions) -> ClientConfig {
+/// How any client of the brokers connects, and whatever else a consumer needs.
+pub fn client_config(options: &KafkaOptions) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &options.brokers)

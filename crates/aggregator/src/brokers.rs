@@ -1,0 +1,244 @@
+//! Whether the Kafka brokers answer, asked every few seconds, and what is said about it.
+//!
+//! librdkafka tells of each failed attempt, tens of times a second, and never that it is over. Here an
+//! outage is one line when it begins and one when it ends, and counts once; the rest is at debug.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use results::EventKind;
+use tokio::time::sleep;
+
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::health::Health;
+use crate::metrics::Metrics;
+
+/// How long brokers may take to answer before they count as unavailable.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+/// How often they are asked while they answer.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// First and longest wait between questions while they do not.
+const PROBE_WAIT_MIN: Duration = Duration::from_millis(250);
+const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// An error that comes again within this time is no news. Errors of an outage that is over may be
+/// behind records in a queue for as long.
+const REPEATED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is known of errors of the brokers. Clones share it.
+#[derive(Clone, Debug)]
+pub struct BrokerErrors {
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outage: Option<Outage>,
+    ended_at: Option<Duration>,
+    /// By code: when it was logged.
+    logged: BTreeMap<i32, Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    last_error: Duration,
+    /// Whether no broker answers; else one of several may be down.
+    is_total: bool,
+}
+
+impl BrokerErrors {
+    /// Nothing is wrong yet.
+    pub fn new(clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self { clock, metrics, state: Arc::default() }
+    }
+
+    /// Notes an error that librdkafka tells of.
+    pub fn note(&self, error: &KafkaError) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let now = self.clock.monotonic();
+        if is_connection_failure(code) {
+            return self.connection_failed(error, now, code == RDKafkaErrorCode::AllBrokersDown);
+        }
+        let logged = self.lock().logged.insert(code as i32, now);
+        if logged.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN) {
+            tracing::debug!(%error, "kafka error, again");
+            return;
+        }
+        self.metrics.consumer_error();
+        tracing::warn!(%error, "kafka error; repeats within a minute are at debug");
+    }
+
+    /// Nobody answered a question in time.
+    fn unanswered(&self, error: &KafkaError) {
+        self.connection_failed(error, self.clock.monotonic(), true);
+    }
+
+    fn connection_failed(&self, error: &KafkaError, now: Duration, is_total: bool) {
+        let mut state = self.lock();
+        if let Some(outage) = &mut state.outage {
+            *outage = Outage { last_error: now, is_total: outage.is_total || is_total };
+            tracing::debug!(%error, "kafka unavailable");
+            return;
+        }
+        let is_late = state.ended_at.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN);
+        if is_late && !is_total {
+            tracing::debug!(%error, "kafka connection failed");
+            return;
+        }
+        state.outage = Some(Outage { last_error: now, is_total });
+        drop(state);
+        self.metrics.consumer_error();
+        tracing::warn!(%error, "kafka unavailable, retrying; one more line when it is back");
+    }
+
+    /// The brokers answered.
+    fn answered(&self) {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        let Some(outage) = state.outage else { return };
+        // Others answer for a broker that is down.
+        if !outage.is_total && now.saturating_sub(outage.last_error) < REPEATED_WITHIN {
+            return;
+        }
+        state.outage = None;
+        state.ended_at = Some(now);
+        tracing::info!("kafka available again");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held leaves whole values.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_connection_failure(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, NetworkException,
+        OperationTimedOut, Resolve,
+    };
+    matches!(
+        code,
+        AllBrokersDown
+            | BrokerNotAvailable
+            | BrokerTransportFailure
+            | NetworkException
+            | OperationTimedOut
+            | Resolve
+    )
+}
+
+/// Asks the brokers again and again, and tells `health` whether they answer. Ends when it is dropped.
+///
+/// # Errors
+///
+/// [`KafkaError`] for brokers that librdkafka does not take.
+pub async fn watch_brokers(
+    config: ClientConfig,
+    health: Health,
+    errors: BrokerErrors,
+) -> Result<(), KafkaError> {
+    let client: Arc<BaseConsumer> = Arc::new(config.create()?);
+    let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
+    loop {
+        let asked = Arc::clone(&client);
+        let topic = EventKind::ALL[0].topic();
+        // The call blocks.
+        let answer = tokio::task::spawn_blocking(move || {
+            asked.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop)
+        });
+        let wait = match answer.await {
+            Ok(Ok(())) => {
+                backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
+                health.set_brokers_answer(true);
+                errors.answered();
+                PROBE_INTERVAL
+            }
+            Ok(Err(error)) => {
+                health.set_brokers_answer(false);
+                errors.unanswered(&error);
+                backoff.next_wait()
+            }
+            // The runtime is ending.
+            Err(_) => return Ok(()),
+        };
+        sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use results::Timestamp;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::metrics::Exposition;
+
+    fn errors() -> (BrokerErrors, Arc<ManualClock>, Metrics) {
+        let clock = Arc::new(ManualClock::new(Timestamp::parse("2026-11-22T10:00:00Z").unwrap()));
+        let metrics = Metrics::new();
+        (BrokerErrors::new(clock.clone(), metrics.clone()), clock, metrics)
+    }
+
+    fn counted(metrics: &Metrics) -> String {
+        let page = metrics.encode(Exposition::Text).unwrap();
+        let line = page.lines().find(|line| line.starts_with("ras_consumer_errors_total"));
+        line.unwrap().rsplit(' ').next().unwrap().to_owned()
+    }
+
+    fn global(code: RDKafkaErrorCode) -> KafkaError {
+        KafkaError::Global(code)
+    }
+
+    #[test]
+    fn outage_counts_once_however_many_errors_it_has_and_the_next_one_again() {
+        let (errors, clock, metrics) = errors();
+        for outage in ["1", "2"] {
+            for _ in 0..1_000 {
+                errors.note(&global(RDKafkaErrorCode::BrokerTransportFailure));
+                errors.note(&global(RDKafkaErrorCode::AllBrokersDown));
+                errors.unanswered(&global(RDKafkaErrorCode::OperationTimedOut));
+                clock.advance(Duration::from_millis(25));
+            }
+            errors.answered();
+            // What was queued behind records.
+            errors.note(&global(RDKafkaErrorCode::BrokerTransportFailure));
+            errors.answered();
+            assert_eq!(counted(&metrics), outage);
+            clock.advance(REPEATED_WITHIN);
+        }
+    }
+
+    #[test]
+    fn broker_of_several_that_is_down_counts_once_while_the_others_answer() {
+        let (errors, clock, metrics) = errors();
+        for _ in 0..100 {
+            errors.note(&global(RDKafkaErrorCode::BrokerTransportFailure));
+            clock.advance(Duration::from_secs(30));
+            errors.answered();
+        }
+        assert_eq!(counted(&metrics), "1");
+        assert!(errors.lock().outage.is_some());
+        clock.advance(REPEATED_WITHIN);
+        errors.answered();
+        assert!(errors.lock().outage.is_none());
+    }
+
+    #[test]
+    fn other_errors_count_once_a_minute_for_each_code() {
+        let (errors, clock, metrics) = errors();
+        for _ in 0..100 {
+            errors.note(&global(RDKafkaErrorCode::UnknownTopicOrPartition));
+            errors.note(&global(RDKafkaErrorCode::TopicAuthorizationFailed));
+        }
+        assert_eq!(counted(&metrics), "2");
+        clock.advance(REPEATED_WITHIN);
+        errors.note(&global(RDKafkaErrorCode::TopicAuthorizationFailed));
+        assert_eq!(counted(&metrics), "3");
+    }
+}

@@ -1,0 +1,126 @@
+//! What `/readyz` says before, during and after outages, and how much of them is in the log.
+
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::Value;
+use testkit::{Postgres, Process, eventually};
+
+use crate::events::registered;
+use crate::servers::Servers;
+use crate::service::{Client, KEY, ServiceBuilder, redis};
+use crate::tools::{PATIENCE, next_moment};
+
+/// Status and body.
+async fn readyz(client: &Client) -> (u16, Value) {
+    let answer = client.get("/readyz").await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+async fn wait_until(client: &Client, field: &str, expected: &str) {
+    eventually(PATIENCE, expected, || async {
+        let (_, body) = readyz(client).await;
+        if body[field] == expected { Ok(()) } else { Err(body) }
+    })
+    .await;
+}
+
+/// An address where nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// It is not killed for being not alive, and gets no requests that it cannot answer.
+#[tokio::test]
+async fn database_that_is_not_there_yet_leaves_the_service_live_and_not_ready() {
+    let (postgres, redis) = tokio::join!(Postgres::start(), redis());
+    let database = postgres.create_database().await;
+    postgres.kill().await;
+    let process = Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("RAS_INTERNAL_API_KEY", KEY)
+        .env("RAS_DATABASE_URL", &database)
+        .env("RAS_REDIS_URL", redis.url())
+        .start()
+        .await;
+    let line = process.wait_for_line("listening; not ready", PATIENCE).await;
+    let address = line.split("address").nth(1).unwrap().trim_matches(|c: char| !c.is_ascii_digit());
+    let client = Client::new(format!("http://{address}"));
+
+    assert_eq!(client.get("/healthz").await.unwrap().status(), 200);
+    eventually(PATIENCE, "the reason in /readyz", || async {
+        let (status, body) = readyz(&client).await;
+        assert_eq!((status, &body["database"]), (503, &Value::from("connecting")), "{body}");
+        if body["findings"][0]["component"] == "database" { Ok(()) } else { Err(body) }
+    })
+    .await;
+    assert_eq!(client.get("/metrics").await.unwrap().status(), 200);
+    let answer = client.get("/internal/v1/batches/user/teacher").await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "2");
+    let refused = client.post(&[registered("teacher", "batch", 1, next_moment())]).await;
+    assert!(refused.unwrap_err().contains("is starting"));
+
+    postgres.restart().await;
+    process.wait_for_line("listening on ", PATIENCE).await;
+    assert_eq!(readyz(&client).await.0, 200);
+    assert_eq!(client.list("teacher", "").await.total(), 0);
+    let lines = process.lines();
+    let told = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(told("database unavailable, waiting"), 1, "{lines:?}");
+    assert_eq!(told("database available"), 1, "{lines:?}");
+}
+
+#[tokio::test]
+async fn stop_before_the_database_is_there_is_a_stop() {
+    let process = Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("RAS_INTERNAL_API_KEY", KEY)
+        .env("RAS_DATABASE_URL", format!("postgres://u:p@{}/x", nobody()))
+        .env("RAS_REDIS_URL", "redis://127.0.0.1:1")
+        .start()
+        .await;
+    process.wait_for_line("database unavailable, waiting", PATIENCE).await;
+    process.terminate().await;
+    assert!(process.wait(PATIENCE).await.success());
+}
+
+#[tokio::test]
+async fn servers_that_were_never_reached_are_not_called_connected() {
+    let servers = Servers::new().await;
+    let cache = format!("redis://{}", nobody());
+    let service =
+        ServiceBuilder::on(&servers.database, &cache).kafka(&nobody().to_string()).start().await;
+    assert_eq!(readyz(&service.client).await.1["cache"], "never_reached");
+    wait_until(&service.client, "consumer", "unavailable").await;
+    wait_until(&service.client, "publisher", "unavailable").await;
+    let (status, body) = readyz(&service.client).await;
+    assert_eq!((status, &body["cache"]), (200, &Value::from("never_reached")), "reads work");
+}
+
+/// librdkafka tells of each of its attempts, tens of times a second.
+#[tokio::test]
+async fn broker_outage_is_one_line_when_it_begins_one_when_it_ends_and_counts_once() {
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    wait_until(&service.client, "consumer", "running").await;
+    wait_until(&service.client, "publisher", "running").await;
+    broker.kafka.kill().await;
+    wait_until(&service.client, "consumer", "unavailable").await;
+    wait_until(&service.client, "publisher", "unavailable").await;
+    broker.kafka.restart().await;
+    wait_until(&service.client, "consumer", "running").await;
+    let event = registered("teacher", "batch", 1, next_moment()).to_string();
+    broker.produce(crate::events::REGISTERED, "batch", event.as_bytes()).await;
+    eventually(PATIENCE, "the event", || async {
+        service.client.list("teacher", "").await.total() == 1
+    })
+    .await;
+
+    service.process.wait_for_line("kafka available again", PATIENCE).await;
+    let lines = service.process.lines();
+    let told = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(told("kafka unavailable"), 1, "{lines:#?}");
+    assert_eq!(told("kafka available again"), 1, "{lines:#?}");
+    assert!(told("kafka") + told("librdkafka") < 12, "{lines:#?}");
+    assert_eq!(service.client.metric("ras_consumer_errors_total").await, 1.0, "{lines:#?}");
+}
