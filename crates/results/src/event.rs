@@ -6,6 +6,7 @@ mod decode;
 mod fact;
 mod fact_id;
 mod locate;
+mod moment;
 mod numbers;
 mod strict;
 mod values;

@@ -103,7 +103,7 @@ mod tests {
         check_names!(AnnouncementKind, 3);
         check_names!(CourseCode, 6);
         check_names!(ContentType, 12);
-        check_names!(RefusalCode, 9);
+        check_names!(RefusalCode, 10);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::locate::{Fault, Place, Stop};
+use super::numbers::Version;
 use super::strict::{AnyJson, Object};
 use super::wire::{self, Envelope, TopicHead, TypedHead};
 use super::{Event, EventKind, Fact, FactId};
@@ -23,7 +24,7 @@ use crate::time::Timestamp;
 pub const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The one version of the envelope that there is.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: Version = Version(1);
 
 /// Longest JSON path in a detail, in characters. Paths hold keys that the sender chose.
 const PATH_CHARS_MAX: usize = 80;
@@ -46,7 +47,8 @@ const CORRELATION_ID_NAMESPACE: Uuid = Uuid::from_u128(0xe227_0fd7_b404_4602_a8f
 /// Kafka: the record's own timestamp). A missing `event_id` or `correlation_id` is derived from the
 /// record's bytes. For these three, null counts as missing.
 ///
-/// Types and names are strict (`"2"` and `2.0` are no integers); unknown fields are ignored.
+/// Types and names are strict (`"2"` and `2.0` are no counts); unknown fields are ignored. Moments
+/// may be RFC 3339 or Unix time, and the version of the envelope may be a text.
 ///
 /// # Errors
 ///
@@ -125,7 +127,7 @@ fn kind_of(
     match schema_version {
         None | Some(SCHEMA_VERSION) => Ok((kind, named)),
         Some(other) => {
-            let detail = format!("schema_version: {other}, allowed: {SCHEMA_VERSION}");
+            let detail = format!("schema_version: {}, allowed: {}", other.0, SCHEMA_VERSION.0);
             let place = Place::field("schema_version");
             Err(fault(RefusalCode::UnsupportedSchemaVersion, detail, place))
         }
@@ -150,7 +152,7 @@ where
         id: envelope.event_id.unwrap_or_else(|| EventId(derived(EVENT_ID_NAMESPACE))),
         kind,
         contradicting_type: None,
-        at: envelope.event_timestamp.unwrap_or(received_at),
+        at: envelope.event_timestamp.map_or(received_at, Timestamp::from),
         correlation_id: envelope
             .correlation_id
             .unwrap_or_else(|| CorrelationId(derived(CORRELATION_ID_NAMESPACE))),

@@ -43,6 +43,49 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
     }
 }
 
+/// The version of an envelope. It may be written as a text or with a point: the version is the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version(pub(super) i64);
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VersionVisitor;
+
+        impl Visitor<'_> for VersionVisitor {
+            type Value = Version;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an integer")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Version, E> {
+                Ok(Version(number))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
+                // No version is so large, and none of these is the one that is read.
+                Ok(Version(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Version, E> {
+                /// Up to here every whole number is a float of its own.
+                const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+                if number.fract() != 0.0 || number.abs() > WHOLE_MAX {
+                    return Err(E::invalid_value(Unexpected::Float(number), &self));
+                }
+                Ok(Version(number as i64))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Version, E> {
+                let number = text.parse().map(Version);
+                number.map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(VersionVisitor)
+    }
+}
+
 /// A share of a whole.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "Finite")]

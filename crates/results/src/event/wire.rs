@@ -26,10 +26,11 @@ pub use self::assessment::ASSIGNMENT_ID_CHARS_MAX;
 pub use self::pipeline::PHASES_PER_EVENT_MAX;
 pub use self::registered::STORAGE_REFERENCE_FIELDS_MAX;
 
+use super::moment::Moment;
+use super::numbers::Version;
 use super::strict::{AnyObject, ForeignId, Object, StrictList, Text, not_null};
 use crate::ids::{CorrelationId, EssayId, EventId};
 use crate::status::ProcessingStage;
-use crate::time::Timestamp;
 
 /// Most essays in one event; a batch is a class or a few, so more is a mistake of the sender.
 pub const ESSAYS_PER_EVENT_MAX: usize = 10_000;
@@ -39,7 +40,7 @@ pub const ESSAYS_PER_EVENT_MAX: usize = 10_000;
 pub(super) struct TypedHead {
     pub(super) event_type: String,
     #[serde(default, deserialize_with = "not_null")]
-    pub(super) schema_version: Option<i64>,
+    pub(super) schema_version: Option<Version>,
 }
 
 /// What says how to read the rest of a record whose topic tells its kind.
@@ -49,7 +50,7 @@ pub(super) struct TopicHead {
     #[serde(default)]
     pub(super) event_type: Option<Value>,
     #[serde(default, deserialize_with = "not_null")]
-    pub(super) schema_version: Option<i64>,
+    pub(super) schema_version: Option<Version>,
 }
 
 /// The envelope around the data `D`; without the fields of the head, which were read before.
@@ -57,7 +58,7 @@ pub(super) struct TopicHead {
 #[serde(bound = "D: Deserialize<'de>")]
 pub(super) struct Envelope<D> {
     pub(super) event_id: Option<EventId>,
-    pub(super) event_timestamp: Option<Timestamp>,
+    pub(super) event_timestamp: Option<Moment>,
     pub(super) source_service: Text,
     pub(super) correlation_id: Option<CorrelationId>,
     #[serde(rename = "data_schema_uri")]
@@ -86,14 +87,14 @@ struct SystemProcessingMetadata<E = AnyObject> {
     _entity_type: Text,
     #[serde(rename = "parent_id")]
     _parent_id: Option<ForeignId>,
-    #[serde(default, rename = "timestamp", deserialize_with = "not_null")]
-    _timestamp: Option<Timestamp>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Moment>,
     #[serde(rename = "processing_stage")]
     _processing_stage: Option<ProcessingStage>,
     #[serde(rename = "started_at")]
-    _started_at: Option<Timestamp>,
+    _started_at: Option<Moment>,
     #[serde(rename = "completed_at")]
-    _completed_at: Option<Timestamp>,
+    _completed_at: Option<Moment>,
     #[serde(rename = "event")]
     _event: Option<Text>,
     #[serde(default, deserialize_with = "not_null")]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod accepted;
 mod announcing;
 mod decoding;
 mod decoding_results;

@@ -77,7 +77,7 @@ fn another_kind_or_version_is_told_first() {
         let want = format!("schema_version: {version}, allowed: 1");
         check(record.to_string().as_bytes(), UnsupportedSchemaVersion, &want);
     }
-    for version in [json!("1"), json!(1.0), json!(true), json!(null), json!([1])] {
+    for version in [json!(true), json!(null), json!([1])] {
         let record = with(REGISTERED, "/schema_version", Some(version));
         check(record.as_bytes(), InvalidField, "schema_version: invalid type: ");
     }
@@ -150,12 +150,10 @@ fn fields_with_a_default_may_be_missing_but_not_null() {
     for (record, pointer) in [
         (REGISTERED, "/data/event"),
         (REGISTERED, "/data/batch_id"),
-        (REGISTERED, "/data/metadata/timestamp"),
         (REGISTERED, "/data/metadata/error_info"),
         (REGISTERED, "/data/student_prompt_ref/references"),
         (SLOT_ASSIGNED, "/data/event"),
         (SLOT_ASSIGNED, "/data/correlation_id"),
-        (SLOT_ASSIGNED, "/data/timestamp"),
     ] {
         let record = with(record, pointer, Some(Value::Null));
         check(record.as_bytes(), RefusalCode::InvalidField, "invalid type: null");
@@ -178,7 +176,6 @@ fn the_envelope_is_checked() {
         wrong(REGISTERED, id, json!(7), "invalid type: integer `7`");
     }
     wrong(REGISTERED, "/event_timestamp", json!("yesterday"), "not an RFC 3339 date and time");
-    wrong(REGISTERED, "/event_timestamp", json!(1_763_811_535), "invalid type: integer");
     wrong(REGISTERED, "/event_type", json!(1), "invalid type: integer");
     wrong(REGISTERED, "/source_service", json!(false), "invalid type: boolean");
     wrong(REGISTERED, "/source_service", json!("a\0"), "a text has no U+0000, this one has");
@@ -250,7 +247,7 @@ fn lists_names_moments_and_texts_are_checked() {
     for moment in ["timestamp", "started_at", "completed_at"] {
         let pointer = format!("/data/metadata/{moment}");
         wrong(REGISTERED, &pointer, json!("2026-02-30T00:00:00Z"), "not an RFC 3339 date and time");
-        wrong(REGISTERED, &pointer, json!(0), "invalid type");
+        wrong(REGISTERED, &pointer, json!([]), "invalid type");
     }
     wrong(SLOT_ASSIGNED, "/data/timestamp", json!("0000-01-01T00:00:00Z"), "not an RFC 3339 date");
     wrong(SLOT_ASSIGNED, "/data/correlation_id", json!("x"), "UUID parsing failed");

@@ -70,13 +70,10 @@ fn required_fields_are_there_and_not_null() {
 fn fields_with_a_default_may_be_missing_but_not_null() {
     for (record, pointer) in [
         (PHASE_OUTCOME, "/data/correlation_id"),
-        (SPELLCHECKED, "/data/timestamp"),
         (SPELLCHECKED, "/data/processor_version"),
         (SPELLCHECKED, "/data/system_metadata/error_info"),
         (ASSESSED, "/data/event_name"),
-        (ASSESSED, "/data/timestamp"),
         (ASSESSED, "/data/assessment_metadata"),
-        (ASSESSED, "/data/assessed_at"),
         (ASSESSED, "/data/essay_results/0/is_anchor"),
         (PIPELINE_COMPLETED, "/data/event"),
     ] {
@@ -89,14 +86,12 @@ fn ids_are_checked() {
     for (record, pointer) in [
         (PHASE_OUTCOME, "/data/batch_id"),
         (PHASE_OUTCOME, "/data/processed_essays/0/essay_id"),
-        (PHASE_OUTCOME, "/data/processed_essays/0/text_storage_id"),
         (PHASE_OUTCOME, "/data/failed_essay_ids/0"),
         (SPELLCHECKED, "/data/entity_id"),
         (SPELLCHECKED, "/data/batch_id"),
         (SPELLCHECKED, "/data/user_id"),
         (SPELLCHECKED, "/data/correlation_id"),
         (SPELLCHECKED, "/data/parent_id"),
-        (SPELLCHECKED, "/data/original_text_storage_id"),
         (SPELLCHECKED, "/data/corrected_text_storage_id"),
         (ASSESSED, "/data/batch_id"),
         (ASSESSED, "/data/entity_id"),

@@ -4,12 +4,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::EssayList;
+use crate::event::moment::Moment;
 use crate::event::numbers::{Fraction, Rank};
 use crate::event::strict::{ForeignId, Object, Text, not_null};
 use crate::event::{self, ConfidenceLabel, Fact};
 use crate::ids::{BatchId, EssayId};
 use crate::number::Finite;
-use crate::time::Timestamp;
 
 /// Longest assignment id in characters: what its sender promises.
 pub const ASSIGNMENT_ID_CHARS_MAX: usize = 100;
@@ -26,8 +26,8 @@ pub(in crate::event) struct AssessmentResult {
     _entity_type: Option<Text>,
     #[serde(rename = "parent_id")]
     _parent_id: Option<ForeignId>,
-    #[serde(default, rename = "timestamp", deserialize_with = "not_null")]
-    _timestamp: Option<Timestamp>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Moment>,
     batch_id: BatchId,
     cj_assessment_job_id: ForeignId,
     assignment_id: Option<AssignmentId>,
@@ -42,8 +42,8 @@ pub(in crate::event) struct AssessmentResult {
     essay_results: EssayList<Object<EssayResult>>,
     #[serde(default, deserialize_with = "not_null")]
     assessment_metadata: Option<Object<AssessmentMetadata>>,
-    #[serde(default, rename = "assessed_at", deserialize_with = "not_null")]
-    _assessed_at: Option<Timestamp>,
+    #[serde(rename = "assessed_at")]
+    _assessed_at: Option<Moment>,
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{ESSAYS_PER_EVENT_MAX, EssayList, unique};
-use crate::event::strict::{AnyJson, ForeignId, Object, not_null};
+use crate::event::strict::{AnyJson, Object, Text, not_null};
 use crate::event::{self, Fact};
 use crate::ids::{BatchId, CorrelationId, EssayId};
 use crate::phase::PhaseName;
@@ -29,8 +29,9 @@ struct Fields {
 #[derive(Deserialize)]
 struct ProcessedEssay {
     essay_id: EssayId,
+    /// Not kept, so it may be any text, also an empty one.
     #[serde(rename = "text_storage_id")]
-    _text_storage_id: ForeignId,
+    _text_storage_id: Text,
     #[serde(rename = "spellcheck_metrics")]
     _spellcheck_metrics: Option<AnyJson>,
 }

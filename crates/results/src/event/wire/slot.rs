@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
+use crate::event::moment::Moment;
 use crate::event::strict::{ForeignId, Text, not_null};
 use crate::event::{self, Fact};
 use crate::ids::{BatchId, CorrelationId, EssayId};
-use crate::time::Timestamp;
 
 /// Data of a slot assignment.
 #[derive(Deserialize)]
@@ -19,8 +19,8 @@ pub(in crate::event) struct EssaySlotAssigned {
     original_file_name: Text,
     #[serde(default, rename = "correlation_id", deserialize_with = "not_null")]
     _correlation_id: Option<CorrelationId>,
-    #[serde(default, rename = "timestamp", deserialize_with = "not_null")]
-    _timestamp: Option<Timestamp>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Moment>,
 }
 
 impl From<EssaySlotAssigned> for Fact {

@@ -5,13 +5,13 @@ use serde::{Deserialize, Deserializer};
 use super::{ErrorInfo, SystemProcessingMetadata};
 use crate::error_detail::ErrorDetail;
 use crate::essay_status::{EssayStatus, ResultStatus};
+use crate::event::moment::Moment;
 use crate::event::numbers::Count;
 use crate::event::strict::{ForeignId, Object, Text, not_null};
 use crate::event::{self, Fact, SpellcheckEnd};
 use crate::ids::{BatchId, EssayId};
 use crate::names::unknown_value;
 use crate::number::Finite;
-use crate::time::Timestamp;
 
 /// Data of a spellcheck's result.
 #[derive(Deserialize)]
@@ -25,8 +25,8 @@ pub(in crate::event) struct SpellcheckResult {
     _entity_type: Option<Text>,
     #[serde(rename = "parent_id")]
     _parent_id: Option<ForeignId>,
-    #[serde(default, rename = "timestamp", deserialize_with = "not_null")]
-    _timestamp: Option<Timestamp>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<Moment>,
     #[serde(deserialize_with = "result_status")]
     status: ResultStatus,
     system_metadata: Object<SystemProcessingMetadata<ErrorInfo>>,
@@ -37,8 +37,9 @@ pub(in crate::event) struct SpellcheckResult {
     _user_id: Option<ForeignId>,
     corrections_made: Count,
     correction_metrics: Object<SpellcheckMetrics>,
+    /// Not kept, so it may be any text, also an empty one.
     #[serde(rename = "original_text_storage_id")]
-    _original_text_storage_id: ForeignId,
+    _original_text_storage_id: Text,
     corrected_text_storage_id: Option<ForeignId>,
     #[serde(rename = "processing_duration_ms")]
     _processing_duration_ms: u64,
