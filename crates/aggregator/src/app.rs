@@ -483,6 +483,7 @@ fn routes(
 fn server_limits(config: &Config) -> ServerLimits {
     ServerLimits {
         connections: config.http.connections_max,
+        first_head: config.http.head_timeout,
         grace: config.http.stop_grace,
         ..ServerLimits::default()
     }

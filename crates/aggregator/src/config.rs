@@ -89,6 +89,9 @@ pub enum LogFormat {
 pub struct HttpConfig {
     /// Connections at a time.
     pub connections_max: usize,
+    /// Limit of a new connection without a request.
+    #[serde(rename = "head_timeout_seconds", deserialize_with = "seconds")]
+    pub head_timeout: Duration,
     /// Limit of a read.
     #[serde(rename = "read_timeout_seconds", deserialize_with = "seconds")]
     pub read_timeout: Duration,

@@ -94,8 +94,18 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// Whether every `%` is followed by two hexadecimal digits.
+pub(crate) fn is_percent_encoded(text: &str) -> bool {
+    text.split('%')
+        .skip(1)
+        .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit()))
+}
+
 /// Undoes the encoding of a form: `+` is a space, `%` starts a byte.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !is_percent_encoded(text) {
+        return None;
+    }
     if !text.contains('+') {
         return percent_decode_str(text).decode_utf8().ok();
     }

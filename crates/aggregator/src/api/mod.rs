@@ -17,13 +17,14 @@ mod query;
 pub mod server;
 mod starting;
 mod status;
+mod well_formed;
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use tower::ServiceBuilder;
@@ -102,6 +103,7 @@ pub fn router(state: ApiState, extra: Router) -> Router {
             ServiceBuilder::new()
                 .layer(from_fn_with_state(Arc::clone(&state), context::surround))
                 .layer(CatchPanicLayer::custom(panicked))
+                .layer(from_fn(well_formed::require))
                 .layer(MapRequestLayer::new(compression::allow_plain))
                 .layer(compression::layer()),
         )

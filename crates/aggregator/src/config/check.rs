@@ -117,6 +117,7 @@ impl Config {
         let connections = u64::from(POSTGRES_CONNECTIONS_MIN)..=u64::from(POSTGRES_CONNECTIONS_MAX);
         for (key, value, allowed) in [
             ("http.connections_max", http.connections_max as u64, 1..=CONNECTIONS_MAX),
+            ("http.head_timeout_seconds", seconds(http.head_timeout), 1..=HOUR_SECONDS),
             ("http.read_timeout_seconds", seconds(http.read_timeout), 1..=HOUR_SECONDS),
             ("http.events_wait_seconds", seconds(http.events_wait), 1..=HOUR_SECONDS),
             (

@@ -38,6 +38,8 @@ macro_rules! problem_codes {
 problem_codes! {
     /// A value of the request is not allowed.
     InvalidParameter = "invalid_parameter", BAD_REQUEST, "Invalid parameter";
+    /// HTTP does not allow such a request.
+    MalformedRequest = "malformed_request", BAD_REQUEST, "Malformed request";
     /// The body ended early, or is not in the encoding that it claims.
     UnreadableBody = "unreadable_body", BAD_REQUEST, "Unreadable body";
     /// Key or service are missing.

@@ -16,6 +16,29 @@ fn paths(segment: &str) -> [String; 2] {
 }
 
 #[tokio::test]
+async fn percent_sign_that_encodes_nothing_is_refused() {
+    let app = App::new();
+    for wrong in ["%zz", "%4", "%", "a%", "%%41", "%4%41", "%g1", "%u0041"] {
+        for path in [
+            format!("/internal/v1/batches/{wrong}/status"),
+            format!("/internal/v1/batches/user/{wrong}"),
+            format!("/internal/v1/{wrong}"),
+            format!("/{wrong}"),
+        ] {
+            let answer = app.get(&path).await;
+            answer.assert_problem(400, "malformed_request", "Malformed request");
+        }
+        for name in ["limit", "status", "include"] {
+            let path = format!("/internal/v1/batches/user/teacher?{name}={wrong}");
+            let answer = app.get(&path).await;
+            let detail = answer.assert_problem(400, "invalid_parameter", "Invalid parameter");
+            assert_eq!(detail, format!("{name}: is not percent-encoded UTF-8"));
+        }
+    }
+    assert!(app.repository.asked().is_empty());
+}
+
+#[tokio::test]
 async fn odd_ids_arrive_unchanged_and_share_nothing() {
     let app = App::new();
     let longest = "ü/".repeat(85);

@@ -177,18 +177,157 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn connections_above_the_limit_wait_for_a_place() {
+async fn connection_above_the_limit_waits_while_all_others_are_busy() {
     let server = Server::start(ServerLimits { connections: 1, ..ServerLimits::default() }).await;
+    server.app.repository.set_mood(Mood::Waits);
     let mut first = server.connect().await;
-    first.get("/healthz").await;
-    first.answer().await;
+    first.get("/internal/v1/batches/user/teacher").await;
+    within(server.app.repository.entered.notified()).await;
     let mut second = server.connect().await;
     second.get("/healthz").await;
     let waits = timeout(SHORT, second.stream.readable()).await;
-    assert!(waits.is_err(), "the first one has the only place");
-    drop(first);
+    assert!(waits.is_err(), "the first one is busy");
+    server.app.repository.release.add_permits(1);
+    assert!(first.answer().await.starts_with("HTTP/1.1 200 OK"), "it is not cut short");
     assert!(second.answer().await.starts_with("HTTP/1.1 200 OK"));
+    assert!(first.rest().await.is_empty(), "it had to go once it was idle");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_and_those_without_a_request_first() {
+    let server = Server::start(ServerLimits { connections: 3, ..ServerLimits::default() }).await;
+    let mut kept = server.connect().await;
+    kept.get("/healthz").await;
+    kept.answer().await;
+    let mut silent = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.send("GET /healthz HTTP/1.1\r\nHost:").await;
+    let mut held = Vec::new();
+    for gone in [&mut silent, &mut slow] {
+        let mut new = server.connect().await;
+        new.get("/healthz").await;
+        assert!(new.answer().await.starts_with("HTTP/1.1 200 OK"));
+        assert!(gone.rest().await.is_empty());
+        kept.get("/healthz").await;
+        assert!(kept.answer().await.starts_with("HTTP/1.1 200 OK"), "it had a request");
+        held.push(new);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn many_idle_connections_keep_no_new_client_waiting() {
+    let server = Server::start(ServerLimits { connections: 20, ..ServerLimits::default() }).await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(server.connect().await);
+        let mut client = server.connect().await;
+        client.get("/healthz").await;
+        assert!(client.answer().await.starts_with("HTTP/1.1 200 OK"));
+        idle.push(client);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn new_connection_without_a_request_is_closed_soon() {
+    let limits = ServerLimits { first_head: SHORT, ..ServerLimits::default() };
+    let server = Server::start(limits).await;
+    let mut kept = server.connect().await;
+    kept.get("/healthz").await;
+    kept.answer().await;
+    let mut silent = server.connect().await;
+    let mut slow = server.connect().await;
+    slow.send("GET /healthz HTTP/1.1\r\nHost:").await;
+    assert!(silent.rest().await.is_empty());
+    assert!(slow.rest().await.is_empty());
+    kept.get("/healthz").await;
+    assert!(kept.answer().await.starts_with("HTTP/1.1 200 OK"), "the limit is for the first");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn host_is_required_once_and_must_be_one() {
+    let server = Server::start(ServerLimits::default()).await;
+    for (version, hosts, want) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.1", "Host: a\r\nhost: b\r\n", 400),
+        ("1.1", "Host: a b\r\n", 400),
+        ("1.1", "Host: user@a\r\n", 400),
+        ("1.0", "Host: a\r\nHost: a\r\n", 400),
+        ("1.0", "", 200),
+        ("1.1", "Host:\r\n", 200),
+        ("1.1", "Host: a:4003\r\n", 200),
+        ("1.1", "Host: [::1]:4003\r\n", 200),
+    ] {
+        let mut client = server.connect().await;
+        client.send(&format!("GET /healthz HTTP/{version}\r\n{hosts}\r\n")).await;
+        let answer = client.answer().await;
+        assert!(answer.starts_with(&format!("HTTP/{version} {want}")), "{hosts:?}: {answer}");
+        assert_eq!(answer.contains(r#""code":"malformed_request""#), want == 400, "{answer}");
+    }
+    server.stop().await;
+}
+
+/// What is refused before its body was read, and how the body is sent.
+#[tokio::test]
+async fn after_a_refusal_the_next_request_is_answered_or_the_end_announced() {
+    const SMALL: usize = 1_000;
+    const LARGE: usize = 2 * 1024 * 1024;
+    let server = Server::start(ServerLimits::default()).await;
+    let auth = format!("X-Internal-API-Key: {KEY}\r\nX-Service-ID: {SERVICE}\r\n");
+    for (target, auth, want) in [
+        ("POST /internal/v1/events", "", 401),
+        ("POST /nothing", "", 404),
+        ("POST /healthz", "", 405),
+        ("PUT /internal/v1/events", &*auth, 405),
+        ("POST /internal/v1/events", &*auth, 413),
+    ] {
+        for length in [SMALL, LARGE] {
+            let mut client = server.connect().await;
+            let head = format!("{target} HTTP/1.1\r\nHost: a\r\n{auth}");
+            client.send(&format!("{head}Content-Length: {length}\r\n\r\n")).await;
+            client.send(&"x".repeat(length)).await;
+            let answer = client.answer().await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {want}")), "{target}: {answer}");
+            assert_goes_on(&mut client, &answer, length == SMALL).await;
+        }
+        // Chunks, whose length is not known before.
+        let mut client = server.connect().await;
+        let head = format!("{target} HTTP/1.1\r\nHost: a\r\n{auth}");
+        client.send(&format!("{head}Transfer-Encoding: chunked\r\n\r\n")).await;
+        client.send(&format!("20\r\n{}\r\n0\r\n\r\n", "x".repeat(32))).await;
+        let answer = client.answer().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want}")), "{target}: {answer}");
+        assert_goes_on(&mut client, &answer, true).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn client_that_was_refused_before_it_was_told_to_go_on_sends_no_body() {
+    let server = Server::start(ServerLimits::default()).await;
+    let mut client = server.connect().await;
+    let head = "POST /internal/v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n";
+    client.send(&format!("{head}Expect: 100-continue\r\n\r\n")).await;
+    let answer = client.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_goes_on(&mut client, &answer, false).await;
+    server.stop().await;
+}
+
+/// Checks that the connection of an answer can be used again, or that the answer says it cannot.
+async fn assert_goes_on(client: &mut Client, answer: &str, can_go_on: bool) {
+    assert_eq!(answer.contains("connection: close"), !can_go_on, "{answer}");
+    if can_go_on {
+        client.get("/healthz").await;
+        let next = client.answer().await;
+        assert!(next.starts_with("HTTP/1.1 200 OK"), "after {answer}: {next}");
+    } else {
+        assert!(client.rest().await.is_empty());
+    }
 }
 
 #[tokio::test]

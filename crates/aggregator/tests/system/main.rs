@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod checker;
+mod connections;
 mod consistency;
 mod crash;
 mod database;

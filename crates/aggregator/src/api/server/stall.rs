@@ -7,6 +7,8 @@
 use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,11 +21,17 @@ pub(super) struct WriteStall<S> {
     limit: Duration,
     /// Runs while a write waits.
     timer: Option<Pin<Box<Sleep>>>,
+    is_waiting: Arc<AtomicBool>,
 }
 
 impl<S> WriteStall<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, timer: None }
+        Self { stream, limit, timer: None, is_waiting: Arc::default() }
+    }
+
+    /// Tells, also when the stream is somewhere else, whether a write waits.
+    pub(super) fn is_waiting(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_waiting)
     }
 
     /// Passes on what a write came to; a write that waits longer than the limit comes to an error.
@@ -32,6 +40,7 @@ impl<S> WriteStall<S> {
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        self.is_waiting.store(written.is_pending(), Ordering::Relaxed);
         if written.is_ready() {
             self.timer = None;
             return written;

@@ -1,0 +1,38 @@
+//! Clients that connect and say nothing.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::service::ServiceBuilder;
+
+/// More than twice as many as the service has room for.
+const IDLE: usize = 2_000;
+/// How long a new client may wait for its answer on a busy machine; idle ones are told to go after 5
+/// seconds, and served before that.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn two_thousand_idle_sockets_keep_no_new_client_waiting() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    let address = service.client.base.trim_start_matches("http://").to_owned();
+    let mut idle = Vec::with_capacity(IDLE);
+    for number in 0..IDLE {
+        idle.push(TcpStream::connect(&address).await.unwrap());
+        if number % 100 != 99 {
+            continue;
+        }
+        for path in ["/healthz", "/internal/v1/batches/user/teacher"] {
+            // A connection of its own, for one that is kept could have been there before.
+            let client = crate::service::Client::new(service.client.base.clone());
+            let answer = timeout(WAIT_MAX, client.get(path)).await;
+            let answer = answer.unwrap_or_else(|_| panic!("{path} after {number} sockets"));
+            assert_eq!(answer.unwrap().status(), 200, "{path} after {number} sockets");
+        }
+    }
+}
