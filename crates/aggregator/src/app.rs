@@ -45,8 +45,8 @@ use crate::publish::{
 };
 use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
 use crate::store::{
-    LogStarts, PostgresOptions, PostgresRepository, Repository, SqliteOptions, SqliteRepository,
-    StoreError,
+    LogStarts, NewerSchema, PostgresOptions, PostgresRepository, Repository, SqliteOptions,
+    SqliteRepository, StoreError,
 };
 
 /// How long closing the database may take at the end.
@@ -296,7 +296,9 @@ async fn repository(
         let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
         let path = sqlite_dir.file("results.sqlite3")?;
         let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
-        return Ok(Arc::new(opened.with_context(|| format!("open {}", path.display()))?));
+        let repository = opened.with_context(|| format!("open {}", path.display()))?;
+        report_newer_schema(repository.newer_schema(), clock, health);
+        return Ok(Arc::new(repository));
     };
     let options = PostgresOptions {
         connections_max: config.postgres.connections_max,
@@ -304,7 +306,20 @@ async fn repository(
         ..PostgresOptions::default()
     };
     let repository = connect_with_retry(url, options, clock, health).await;
-    Ok(Arc::new(repository.context("connect to postgres")?))
+    let repository = repository.context("connect to postgres")?;
+    report_newer_schema(repository.newer_schema(), clock, health);
+    Ok(Arc::new(repository))
+}
+
+/// Says that a newer build has changed the schema. This build works with it, but is to be replaced.
+fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, health: &Health) {
+    let Some(NewerSchema { applied, known }) = newer else { return };
+    let detail = format!(
+        "the schema is of a newer build: migration {applied} is applied, this build knows {known}; \
+         it works, and is to be replaced by that build"
+    );
+    tracing::warn!("{detail}");
+    health.report(Finding::new(Component::Database, "newer_schema", detail, clock.now()));
 }
 
 /// Connects, for as long as it takes: the service is live meanwhile, and says that it is not ready.

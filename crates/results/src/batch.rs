@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::registration::Registration;
-use crate::document::{FormatVersion, Unused};
+use crate::document::{FormatVersion, UnknownFields, Unused};
 use crate::event::{
     AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
     PipelineOutcome, Ranking,
@@ -35,7 +35,6 @@ pub const JOBS_PER_BATCH_MAX: usize = 256;
 
 /// One batch. Its serde form is the state document that the stores keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Batch {
     v: FormatVersion,
     /// The batch.
@@ -73,6 +72,8 @@ pub struct Batch {
     /// Runs that wait for the registration, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held_runs: Vec<Earliest<RunEnd>>,
+    #[serde(flatten)]
+    unknown: UnknownFields,
 }
 
 /// How a phase left the batch.
@@ -201,6 +202,7 @@ impl Batch {
             runs: BTreeMap::new(),
             held_assessments: Vec::new(),
             held_runs: Vec::new(),
+            unknown: UnknownFields::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::findings::{Assessment, Spellcheck};
-use crate::document::FormatVersion;
+use crate::document::{FormatVersion, UnknownFields};
 use crate::error_detail::ErrorDetail;
 use crate::event::{EssaySlotAssigned, Ranking, SpellcheckEnd, SpellcheckResult};
 use crate::ids::{BatchId, EssayId, EventId};
@@ -23,7 +23,6 @@ use crate::time::Timestamp;
 
 /// One essay. Its serde form is the state document that the stores keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Essay {
     v: FormatVersion,
     /// The essay.
@@ -45,6 +44,8 @@ pub struct Essay {
     spellcheck: Option<Spellcheck>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cj_assessment: Option<Assessment>,
+    #[serde(flatten)]
+    unknown: UnknownFields,
 }
 
 /// Batches remembered for one essay. It belongs to one; a second comes from a mistake that was
@@ -160,6 +161,7 @@ impl Essay {
             phases: BTreeMap::new(),
             spellcheck: None,
             cj_assessment: None,
+            unknown: UnknownFields::default(),
         }
     }
 
@@ -181,6 +183,7 @@ impl Essay {
         }
         Spellcheck::join_option(&mut self.spellcheck, other.spellcheck);
         Assessment::join_option(&mut self.cj_assessment, other.cj_assessment);
+        self.unknown.join(other.unknown);
     }
 
     /// This essay with the file that an event took for it.

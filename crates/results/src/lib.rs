@@ -71,6 +71,7 @@ mod publish;
 mod view;
 
 pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX, RUNS_PER_BATCH_MAX};
+pub use self::document::newer_format;
 pub use self::error_detail::{Detail, ErrorDetail};
 pub use self::essay::{CLAIMANTS_MAX, Essay};
 pub use self::essay_status::EssayStatus;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::UnknownFields;
 use crate::join::{Latest, Said, Source, Stamp, earliest};
 use crate::names::named_values;
 use crate::status::ProcessingStage;
@@ -47,7 +48,6 @@ impl End {
 /// The latest of either end is kept, and not only the later of the two: whether a success came
 /// after an error is to be known even after the next failure. With neither, the phase has begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct PhaseRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completed: Option<Latest<Said>>,
@@ -56,6 +56,8 @@ pub(crate) struct PhaseRecord {
     /// When the first fact said that the phase is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun_at: Option<Timestamp>,
+    #[serde(flatten)]
+    unknown: UnknownFields,
 }
 
 impl PhaseRecord {
@@ -66,6 +68,7 @@ impl PhaseRecord {
             completed: when(End::Completed),
             failed: when(End::Failed),
             begun_at: end.is_none().then_some(source.stamp.at),
+            unknown: UnknownFields::default(),
         }
     }
 
@@ -73,6 +76,7 @@ impl PhaseRecord {
         Latest::join_option(&mut self.completed, other.completed);
         Latest::join_option(&mut self.failed, other.failed);
         self.begun_at = earliest(self.begun_at, other.begun_at);
+        self.unknown.join(other.unknown);
     }
 
     /// How the phase ended, if it has. The later fact counts; of one event that says both, the

@@ -396,6 +396,9 @@ async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(),
 fn note_failure(error: &StoreError, progress: &Progress) {
     let is_first = !matches!(error, StoreError::Conflict) && progress.failed();
     log_store_error(error, is_first);
+    if matches!(error, StoreError::NewerDocument { .. }) {
+        progress.needs_newer_build();
+    }
 }
 
 fn log_unconfirmed(error: &DropError, owners: usize, is_first: bool) {
@@ -420,6 +423,7 @@ fn log_store_error(error: &StoreError, is_first: bool) {
             tracing::warn!(error = cause, "database too slow, retrying fewer events");
         }
         StoreError::Misconfigured { .. }
+        | StoreError::NewerDocument { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Rejected { .. }
         | StoreError::Internal { .. } => {

@@ -57,6 +57,18 @@ pub enum StoreError {
     #[error("another writer was faster")]
     Conflict,
 
+    /// A stored document is of a format that a later build wrote. This build cannot read it, and must
+    /// not write it: what waits for it waits for a later build, or for the document to be rewritten.
+    #[error("the stored {what} is of format version {version}, which a newer build wrote")]
+    NewerDocument {
+        /// Which document.
+        what: String,
+        /// Its version.
+        version: u64,
+        /// Why it was not read.
+        source: BoxError,
+    },
+
     /// A stored document cannot be read. Retrying cannot help; somebody has to look at the row.
     #[error("cannot read the stored {what}")]
     Corrupt {
@@ -90,6 +102,7 @@ impl StoreError {
             Self::Unavailable { .. }
             | Self::TimedOut { .. }
             | Self::Misconfigured { .. }
+            | Self::NewerDocument { .. }
             | Self::Conflict => true,
             Self::Corrupt { .. } | Self::Rejected { .. } | Self::Internal { .. } => false,
         }
@@ -103,6 +116,8 @@ impl StoreError {
             Self::Unavailable { .. }
             | Self::TimedOut { .. }
             | Self::Misconfigured { .. }
+            // It is, but no event is to blame, and it must not become a dead letter.
+            | Self::NewerDocument { .. }
             | Self::Conflict
             | Self::Internal { .. } => false,
         }

@@ -1,6 +1,10 @@
 //! The schema, brought up to date at start.
 //!
 //! Applied files never change: their checksums are kept beside the tables and compared.
+//!
+//! While processes are exchanged one by one, a build runs on the schema of the next one. So a migration
+//! only adds, and takes away what no running build uses. One that cannot be so has a description that
+//! begins with [`BREAKING`]: builds that do not know it refuse to start.
 
 use std::borrow::Cow;
 
@@ -8,6 +12,8 @@ use sqlx::{
     PgConnection, SqlSafeStr, SqliteConnection,
     migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
 };
+
+use super::StoreError;
 
 /// Version, description and statements of a migration.
 type File = (i64, &'static str, &'static str);
@@ -34,15 +40,54 @@ const SQLITE: &[File] = &[
     (6, "dead letters in order", include_str!("migrations/sqlite/0006_dead_letters_in_order.sql")),
 ];
 
+/// What the description of a migration begins with that builds before it cannot live with.
+const BREAKING: &str = "breaking:";
+
+/// The migrations that this build does not know.
+const UNKNOWN: &str = "select version, description from _sqlx_migrations \
+                       where version > $1 order by version";
+
+/// The schema of a newer build, with which this one works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewerSchema {
+    /// The newest version that is applied.
+    pub applied: i64,
+    /// The newest version that this build knows.
+    pub known: i64,
+}
+
 /// Takes an advisory lock of the session, which ends with the connection at the latest: of several
 /// processes one migrates, the others wait.
-pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    run(POSTGRES, connection).await
+pub(super) async fn postgres(
+    connection: &mut PgConnection,
+) -> Result<Option<NewerSchema>, StoreError> {
+    run(POSTGRES, connection).await?;
+    let known = newest(POSTGRES);
+    newer(known, sqlx::query_as(UNKNOWN).bind(known).fetch_all(connection).await?)
 }
 
 /// Takes no lock, so `connection` must be inside a transaction that has the file's write lock.
-pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
-    run(SQLITE, connection).await
+pub(super) async fn sqlite(
+    connection: &mut SqliteConnection,
+) -> Result<Option<NewerSchema>, StoreError> {
+    run(SQLITE, connection).await?;
+    let known = newest(SQLITE);
+    newer(known, sqlx::query_as(UNKNOWN).bind(known).fetch_all(connection).await?)
+}
+
+fn newest(files: &[File]) -> i64 {
+    files.iter().map(|(version, ..)| *version).max().unwrap_or_default()
+}
+
+/// What this build makes of the versions and descriptions that it does not know.
+fn newer(known: i64, unknown: Vec<(i64, String)>) -> Result<Option<NewerSchema>, StoreError> {
+    let is_breaking = |(_, description): &&(i64, String)| description.starts_with(BREAKING);
+    if let Some((version, _)) = unknown.iter().find(is_breaking) {
+        let hint = "its schema is of a newer build that this one cannot work with; start that one";
+        let source = format!("migration {version} is applied, this build knows {known}");
+        return Err(StoreError::misconfigured(hint, source));
+    }
+    Ok(unknown.last().map(|(applied, _)| NewerSchema { applied: *applied, known }))
 }
 
 async fn run(files: &[File], connection: &mut impl Migrate) -> Result<(), MigrateError> {

@@ -34,6 +34,7 @@ pub use self::{
         AppliedEvent, Forgotten, InboxPosition, InboxRepository, LogStart, LogStarts, Place,
         Places, Stretch,
     },
+    migrate::NewerSchema,
     outbox::{
         ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
         Position, READ_BYTES_MAX,
@@ -82,7 +83,9 @@ impl<R> Repository for R where
 /// - **R12** A caller dropped anywhere in a unit leaves no transaction behind, and its unit written
 ///   whole or not at all.
 /// - **R13** Several processes may start on one empty database at once.
-/// - **R14** A document that cannot be read is [`StoreError::Corrupt`].
+/// - **R14** A document that cannot be read is [`StoreError::Corrupt`], or
+///   [`StoreError::NewerDocument`] if a later build wrote it. Fields of a later build that this one
+///   does not know stay in a document that it writes.
 #[async_trait]
 pub trait BatchRepository: Send + Sync + 'static {
     /// Begins the work on one group of events. On SQLite this waits for the write lock of the file; on

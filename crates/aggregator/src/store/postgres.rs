@@ -26,7 +26,8 @@ use self::{
 };
 use super::{
     BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, StoreError, UnitOfWork,
-    migrate, rows,
+    migrate::{self, NewerSchema},
+    rows,
 };
 
 const BATCH: &str = include_str!("queries/postgres/batch.sql");
@@ -77,6 +78,7 @@ pub struct PostgresRepository {
     server: PgConnectOptions,
     connect_timeout: Duration,
     statement_timeout: Duration,
+    newer_schema: Option<NewerSchema>,
 }
 
 impl PostgresRepository {
@@ -103,9 +105,15 @@ impl PostgresRepository {
             lock_timeout: options.lock_timeout,
             idle_in_transaction_timeout: options.idle_in_transaction_timeout,
         };
-        prepare_database(&server, limits).await?;
+        let newer_schema = prepare_database(&server, limits).await?;
         let pool = ConnectionPool::new(&server, options.connections_max, limits);
-        Ok(Self { pool, server, connect_timeout, statement_timeout: options.statement_timeout })
+        let statement_timeout = options.statement_timeout;
+        Ok(Self { pool, server, connect_timeout, statement_timeout, newer_schema })
+    }
+
+    /// The schema of a newer build, if the database has one.
+    pub fn newer_schema(&self) -> Option<NewerSchema> {
+        self.newer_schema
     }
 }
 
@@ -154,7 +162,7 @@ impl BatchRepository for PostgresRepository {
 async fn prepare_database(
     server: &PgConnectOptions,
     limits: ConnectionLimits,
-) -> Result<(), StoreError> {
+) -> Result<Option<NewerSchema>, StoreError> {
     let migrating = ConnectionLimits {
         statement_timeout: MIGRATION_STATEMENT_TIMEOUT,
         lock_timeout: MIGRATION_LOCK_TIMEOUT,
@@ -163,8 +171,9 @@ async fn prepare_database(
     let mut connection = connect(server, migrating).await?;
     within(limits.connect_timeout, check_encoding(&mut connection)).await?;
     within(limits.connect_timeout, check_sessions(server, &mut connection, limits)).await?;
-    migrate::postgres(&mut connection).await?;
-    Ok(connection.close().await?)
+    let newer_schema = migrate::postgres(&mut connection).await?;
+    connection.close().await?;
+    Ok(newer_schema)
 }
 
 /// Waits for an answer, but not for ever.

@@ -226,8 +226,11 @@ fn with_essays(id: &str, batch: &str, essays: Option<&str>) -> Result<BatchWithE
 }
 
 fn read<T: DeserializeOwned>(what: &str, id: &str, json: &str) -> Result<T, StoreError> {
-    serde_json::from_str(json).map_err(|error| StoreError::Corrupt {
-        what: format!("{what} `{id}`"),
-        source: error.into(),
+    serde_json::from_str(json).map_err(|error| {
+        let (what, source) = (format!("{what} `{id}`"), error.into());
+        match results::newer_format(json) {
+            Some(version) => StoreError::NewerDocument { what, version, source },
+            None => StoreError::Corrupt { what, source },
+        }
     })
 }

@@ -26,7 +26,8 @@ use tokio::sync::watch;
 use self::{unit::SqliteUnit, writer::Writer};
 use super::{
     BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, StoreError, UnitOfWork,
-    migrate, rows,
+    migrate::{self, NewerSchema},
+    rows,
 };
 
 const BATCH: &str = include_str!("queries/sqlite/batch.sql");
@@ -71,6 +72,7 @@ pub struct SqliteRepository {
     writer: Writer,
     readers: SqlitePool,
     claim_path: PathBuf,
+    newer_schema: Option<NewerSchema>,
     /// Touched after each commit that wrote to the outbox.
     announced: watch::Sender<()>,
 }
@@ -109,14 +111,19 @@ impl SqliteRepository {
         }
         let writer = Writer::open(pool.clone(), writing).await?;
         let mut transaction = writer.begin().await?;
-        migrate::sqlite(&mut transaction).await?;
+        let newer_schema = migrate::sqlite(&mut transaction).await?;
         writer.commit(transaction).await?;
 
         let readers = pool
             .max_connections(options.readers_max)
             .connect_with(file.pragma("query_only", "on"))
             .await?;
-        Ok(Self { writer, readers, claim_path, announced: watch::Sender::new(()) })
+        Ok(Self { writer, readers, claim_path, newer_schema, announced: watch::Sender::new(()) })
+    }
+
+    /// The schema of a newer build, if the database has one.
+    pub fn newer_schema(&self) -> Option<NewerSchema> {
+        self.newer_schema
     }
 }
 

@@ -5,6 +5,7 @@
 /// What a test has logged.
 #[path = "../api/log.rs"]
 mod log;
+mod newer;
 mod orders;
 mod owners;
 mod skipping;

@@ -98,6 +98,20 @@ async fn a_file_that_is_no_database_is_not_opened() {
 }
 
 #[tokio::test]
+async fn schema_of_a_newer_build_is_told() {
+    let file = File::empty().await;
+    let open = async || SqliteRepository::open(file.path(), SqliteOptions::default()).await;
+    assert_eq!(open().await.unwrap().newer_schema(), None);
+    file.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         select 1000, 'one more table', success, checksum, execution_time
+         from _sqlx_migrations where version = 1",
+    )
+    .await;
+    assert_eq!(open().await.unwrap().newer_schema().unwrap().applied, 1000);
+}
+
+#[tokio::test]
 async fn lists_are_read_from_their_index() {
     let file = File::empty().await;
     apply(file.open().await.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();

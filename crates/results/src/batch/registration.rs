@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::UnknownFields;
 use crate::event::{BatchEssaysRegistered, CourseCode, StorageReferences};
 use crate::ids::{EssayId, UserId};
 use crate::join::{Latest, Source, Stamp};
@@ -13,7 +14,6 @@ use crate::time::Timestamp;
 
 /// What the registrations of a batch say together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Registration {
     pub(crate) user_id: UserId,
     /// The earliest registration.
@@ -25,6 +25,8 @@ pub(crate) struct Registration {
     pub(crate) student_prompt_ref: Option<Latest<StorageReferences>>,
     /// Every id that any registration of this batch listed.
     pub(crate) essay_ids: BTreeSet<EssayId>,
+    #[serde(flatten)]
+    unknown: UnknownFields,
 }
 
 impl Registration {
@@ -42,6 +44,7 @@ impl Registration {
                 .as_ref()
                 .map(|references| Latest::new(references.clone(), source)),
             essay_ids: fact.essay_ids.iter().cloned().collect(),
+            unknown: UnknownFields::default(),
         }
     }
 
@@ -59,5 +62,6 @@ impl Registration {
         Latest::join_option(&mut self.class_id, said.class_id);
         Latest::join_option(&mut self.student_prompt_ref, said.student_prompt_ref);
         self.essay_ids.extend(said.essay_ids);
+        self.unknown.join(said.unknown);
     }
 }

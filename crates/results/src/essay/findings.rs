@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::Unused;
+use crate::document::{UnknownFields, Unused};
 use crate::error_detail::ErrorDetail;
 use crate::event::{Ranking, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult};
 use crate::join::{Latest, Source, Stamp};
@@ -13,13 +13,14 @@ use crate::number::Finite;
 /// What the ended spellchecks of an essay say together. A field that one of them leaves out is not
 /// erased by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Spellcheck {
     pub(crate) corrections: Latest<Corrections>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) corrected_text_storage_id: Option<Latest<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Latest<ErrorDetail>>,
+    #[serde(flatten)]
+    unknown: UnknownFields,
 }
 
 /// What every ended spellcheck says.
@@ -49,6 +50,7 @@ impl Spellcheck {
             corrections: Latest::new(corrections, source),
             corrected_text_storage_id: text.map(|text| Latest::new(text, source)),
             error: error.map(|error| Latest::new(error, source)),
+            unknown: UnknownFields::default(),
         }
     }
 
@@ -61,6 +63,7 @@ impl Spellcheck {
                     other.corrected_text_storage_id,
                 );
                 Latest::join_option(&mut this.error, other.error);
+                this.unknown.join(other.unknown);
             }
             (None, other @ Some(_)) => *this = other,
             (_, None) => {}
@@ -75,11 +78,12 @@ impl Spellcheck {
 
 /// What the assessments of an essay say together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Assessment {
     pub(crate) place: Latest<Place>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comparison_count: Option<Latest<u32>>,
+    #[serde(flatten)]
+    unknown: UnknownFields,
 }
 
 /// What every assessment says.
@@ -100,6 +104,7 @@ impl Assessment {
         Self {
             place: Latest::new(place, source),
             comparison_count: comparison_count.map(|count| Latest::new(count, source)),
+            unknown: UnknownFields::default(),
         }
     }
 
@@ -113,6 +118,7 @@ impl Assessment {
             (Some(this), Some(other)) => {
                 this.place.join(other.place);
                 Latest::join_option(&mut this.comparison_count, other.comparison_count);
+                this.unknown.join(other.unknown);
             }
             (None, other @ Some(_)) => *this = other,
             (_, None) => {}

@@ -122,17 +122,6 @@ fn documents_of_another_format_are_not_read() {
     assert!(serde_json::from_str::<Essay>(&without(&essay)).is_err());
 }
 
-#[test]
-fn documents_with_fields_of_a_later_build_are_not_read() {
-    // Reading them without those fields would write them back without those facts.
-    let mut rows = Rows::default();
-    rows.apply(&read(SLOT_ASSIGNED).unwrap()).unwrap();
-    let essay = serde_json::to_string(rows.essays.values().next().unwrap()).unwrap();
-    let later = essay.replacen("\"v\":1,", "\"v\":1,\"later\":null,", 1);
-    assert!(serde_json::from_str::<Essay>(&essay).is_ok());
-    assert!(serde_json::from_str::<Essay>(&later).unwrap_err().to_string().contains("`later`"));
-}
-
 /// A batch as written by a build that knew registrations and slots only.
 const EARLIER_BATCH: &str = concat!(
     r#"{"v":1,"id":"b","last_updated":"2026-11-22T11:38:55Z","registration":{"user_id":"u","#,

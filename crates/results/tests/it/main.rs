@@ -13,6 +13,7 @@ mod golden;
 mod join_law;
 mod locating;
 mod never_panics;
+mod next_format;
 mod published;
 mod random_events;
 mod records;
