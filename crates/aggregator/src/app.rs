@@ -162,7 +162,8 @@ impl App {
             tracing::warn!("{loose_modes}");
         }
         let cache =
-            CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone());
+            CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone())
+                .with_status_values(config.api.status_values.into());
         let processor = EventProcessor::new(
             repository.clone(),
             cache.clone(),

@@ -5,6 +5,9 @@
 //! | one page of a user's batches | `user:{id}` | `list`, limit, offset, statuses, `full` or `summary` |
 //! | the status of one batch | `batch:{id}` | `status` |
 //!
+//! Answers with internal status values have `internal` behind their key: a process that shows those
+//! and one that does not may share a cache, and never an entry.
+//!
 //! A thin layer: that an answer is never stale is the work of the crate `freshset`, and what an
 //! answer says is the work of `results`. Nothing here waits, retries or decides what an event
 //! changes.
@@ -16,7 +19,7 @@ use freshset::{
     Answer, BoxError, BypassReason, Cache, CacheBuilder, Dropped, EntryKey, InvalidateError,
     LoadError, Owner, ScopeError, Source, Stored,
 };
-use results::{BatchId, UserId};
+use results::{BatchId, StatusValues, UserId};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::metrics::{CacheType, Metrics};
@@ -35,6 +38,7 @@ pub type Digest = [u8; 16];
 pub struct CacheManager {
     cache: Cache,
     metrics: Metrics,
+    status_values: StatusValues,
 }
 
 /// One answer and where it came from.
@@ -99,7 +103,20 @@ impl CacheManager {
     ///
     /// Outside a tokio runtime, as [`CacheBuilder::build`] does.
     pub fn new(builder: CacheBuilder, metrics: Metrics) -> Self {
-        Self { cache: builder.schema_version(PAYLOAD_VERSION).build(), metrics }
+        let cache = builder.schema_version(PAYLOAD_VERSION).build();
+        Self { cache, metrics, status_values: StatusValues::default() }
+    }
+
+    /// Keeps answers with these status values apart from those with others.
+    #[must_use]
+    pub fn with_status_values(mut self, values: StatusValues) -> Self {
+        self.status_values = values;
+        self
+    }
+
+    /// The status values that the answers must have.
+    pub fn status_values(&self) -> StatusValues {
+        self.status_values
     }
 
     /// One page of a user's batches: from the cache, or else from `load`, which is then stored.
@@ -121,7 +138,7 @@ impl CacheManager {
         F: Future<Output = Result<Vec<u8>, StoreError>>,
     {
         let owner = user(&query.user_id)?;
-        let key = page_key(query)?;
+        let key = page_key(query, self.status_values)?;
         let load = || async { load().await.map(|body| payload(&body)) };
         let answer = self.cache.get_or_load_if(&owner, &key, has_digest, load).await;
         self.count(CacheType::UserBatches, answer.as_ref().ok());
@@ -146,7 +163,7 @@ impl CacheManager {
         F: Future<Output = Result<Option<Vec<u8>>, StoreError>>,
     {
         let owner = batch(id)?;
-        let key = EntryKey::new(["status"])?;
+        let key = key_of(&["status"], self.status_values)?;
         let load = || async {
             let body = load().await?.ok_or(NoSuchBatch)?;
             Ok::<_, BoxError>(payload(&body))
@@ -262,13 +279,21 @@ fn batch(id: &BatchId) -> Result<Owner, ScopeError> {
 
 /// Two queries have one key if and only if they have one answer: statuses are sorted, so that two
 /// spellings of a filter share a page.
-fn page_key(query: &PageQuery) -> Result<EntryKey, ScopeError> {
+fn page_key(query: &PageQuery, values: StatusValues) -> Result<EntryKey, ScopeError> {
     let mut statuses: Vec<&str> = query.statuses.iter().map(|status| status.as_str()).collect();
     statuses.sort_unstable();
     statuses.dedup();
     let (limit, offset) = (query.limit.to_string(), query.offset.to_string());
     let form = if query.include_essays { "full" } else { "summary" };
-    EntryKey::new(["list", &limit, &offset, &statuses.join(","), form])
+    key_of(&["list", &limit, &offset, &statuses.join(","), form], values)
+}
+
+fn key_of(parts: &[&str], values: StatusValues) -> Result<EntryKey, ScopeError> {
+    let more: &[&str] = match values {
+        StatusValues::Client => &[],
+        StatusValues::Internal => &["internal"],
+    };
+    EntryKey::new(parts.iter().chain(more).copied())
 }
 
 #[cfg(test)]
@@ -279,6 +304,8 @@ mod tests {
     use results::BatchStatus;
 
     use super::*;
+
+    const CLIENT: StatusValues = StatusValues::Client;
 
     fn query() -> PageQuery {
         PageQuery {
@@ -296,17 +323,18 @@ mod tests {
         let mut reversed = failed.to_vec();
         reversed.reverse();
         let key = |statuses: &[BatchStatus]| {
-            page_key(&PageQuery { statuses: statuses.to_vec(), ..query() }).unwrap()
+            page_key(&PageQuery { statuses: statuses.to_vec(), ..query() }, CLIENT).unwrap()
         };
         assert_eq!(key(&failed), key(&reversed));
         assert_eq!(key(&failed), key(&[failed, failed].concat()));
 
         let different = [
-            page_key(&query()).unwrap(),
-            page_key(&PageQuery { limit: 0, offset: 20, ..query() }).unwrap(),
-            page_key(&PageQuery { limit: 21, ..query() }).unwrap(),
-            page_key(&PageQuery { offset: 1, ..query() }).unwrap(),
-            page_key(&PageQuery { include_essays: false, ..query() }).unwrap(),
+            page_key(&query(), CLIENT).unwrap(),
+            page_key(&query(), StatusValues::Internal).unwrap(),
+            page_key(&PageQuery { limit: 0, offset: 20, ..query() }, CLIENT).unwrap(),
+            page_key(&PageQuery { limit: 21, ..query() }, CLIENT).unwrap(),
+            page_key(&PageQuery { offset: 1, ..query() }, CLIENT).unwrap(),
+            page_key(&PageQuery { include_essays: false, ..query() }, CLIENT).unwrap(),
             key(&failed),
             key(&failed[..1]),
             key(&failed[1..]),
@@ -324,7 +352,7 @@ mod tests {
         assert!(batch(&BatchId::parse(long).unwrap()).is_ok());
         let statuses = BatchStatus::ALL.to_vec();
         let longest = PageQuery { statuses, limit: u32::MAX, offset: u32::MAX, ..query() };
-        assert!(page_key(&longest).is_ok());
+        assert!(page_key(&longest, CLIENT).is_ok());
     }
 
     #[test]
@@ -338,7 +366,7 @@ mod tests {
     async fn entry_without_a_digest_is_a_miss_and_replaced() {
         let store = Arc::new(MemoryStore::new());
         let other = Cache::builder(store.clone()).schema_version(PAYLOAD_VERSION).build();
-        let (owner, key) = (user(&query().user_id).unwrap(), page_key(&query()).unwrap());
+        let (owner, key) = (user(&query().user_id).unwrap(), page_key(&query(), CLIENT).unwrap());
         let short = || async { Ok::<_, BoxError>(Bytes::from_static(b"short")) };
         other.get_or_load(&owner, &key, short).await.unwrap();
 

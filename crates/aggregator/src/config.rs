@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use results::Timestamp;
+use results::{StatusValues, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::IntoDeserializer as _;
 use serde::de::value::StringDeserializer;
@@ -61,6 +61,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The server's limits.
     pub http: HttpConfig,
+    /// The answers.
+    pub api: ApiConfig,
     /// The cache.
     pub cache: CacheConfig,
     /// PostgreSQL's limits.
@@ -103,6 +105,34 @@ pub struct HttpConfig {
     /// Limit of answers under way after a stop.
     #[serde(rename = "stop_grace_seconds", deserialize_with = "seconds")]
     pub stop_grace: Duration,
+}
+
+/// The answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    /// In which words `overall_status` is.
+    #[serde(deserialize_with = "word")]
+    pub status_values: StatusWords,
+}
+
+/// In which words `overall_status` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusWords {
+    /// As the contract has it.
+    Client,
+    /// For clients that map the platform's own values.
+    Internal,
+}
+
+impl From<StatusWords> for StatusValues {
+    fn from(words: StatusWords) -> Self {
+        match words {
+            StatusWords::Client => Self::Client,
+            StatusWords::Internal => Self::Internal,
+        }
+    }
 }
 
 /// The cache.

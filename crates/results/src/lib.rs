@@ -91,6 +91,8 @@ pub use self::publish::{
 };
 pub use self::refusal::{DETAIL_CHARS_MAX, Refusal, RefusalCode};
 pub use self::rows::{ESSAYS_PER_BATCH_MAX, Rows};
-pub use self::status::{BatchStatus, ClientStatus, ProcessingStage, StatusFilter, UnknownStatus};
+pub use self::status::{
+    BatchStatus, ClientStatus, ProcessingStage, StatusFilter, StatusValues, UnknownStatus,
+};
 pub use self::time::{Timestamp, TimestampError};
 pub use self::view::{BatchView, Pagination, page_json, status_json};

@@ -103,6 +103,26 @@ impl BatchStatus {
     }
 }
 
+/// In which words the answers name the state of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StatusValues {
+    /// As a client sees it: [`BatchStatus::client`].
+    #[default]
+    Client,
+    /// As the platform names it, for clients that translate by themselves.
+    Internal,
+}
+
+impl StatusValues {
+    /// The word for a state.
+    pub const fn name(self, status: BatchStatus) -> &'static str {
+        match self {
+            Self::Client => status.client().as_str(),
+            Self::Internal => status.as_str(),
+        }
+    }
+}
+
 /// What the word in a list's `status` filter stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusFilter {
@@ -200,6 +220,15 @@ mod tests {
         for status in BatchStatus::ALL {
             check(status.as_str(), &[status.as_str()]);
         }
+    }
+
+    #[test]
+    fn internal_values_are_the_platforms_own() {
+        for status in BatchStatus::ALL.iter().copied() {
+            assert_eq!(StatusValues::Client.name(status), status.client().as_str());
+            assert_eq!(StatusValues::Internal.name(status), status.as_str());
+        }
+        assert_eq!(StatusValues::default(), StatusValues::Client, "the contract");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The order of fields is part of it, and every nullable field is always there. HTTP, caching and
 //! compression are not here.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::batch::Batch;
 use crate::error_detail::ErrorDetail;
@@ -14,7 +14,7 @@ use crate::ids::{BatchId, EssayId, UserId};
 use crate::join::Latest;
 use crate::number::Finite;
 use crate::phase::PhaseName;
-use crate::status::{ClientStatus, ProcessingStage};
+use crate::status::{BatchStatus, ProcessingStage, StatusValues};
 use crate::time::Timestamp;
 
 /// Which part of a list a page is.
@@ -34,7 +34,7 @@ pub struct BatchView<'a> {
     batch_id: &'a BatchId,
     user_id: &'a UserId,
     assignment_id: Option<&'a str>,
-    overall_status: ClientStatus,
+    overall_status: ShownStatus,
     essay_count: u32,
     completed_essay_count: u32,
     failed_essay_count: u32,
@@ -48,6 +48,19 @@ pub struct BatchView<'a> {
     processing_started_at: Option<Timestamp>,
     processing_completed_at: Option<Timestamp>,
     student_prompt_ref: Option<&'a StorageReferences>,
+}
+
+/// The state of a batch in one vocabulary or the other.
+#[derive(Clone, Copy, Debug)]
+struct ShownStatus {
+    status: BatchStatus,
+    values: StatusValues,
+}
+
+impl Serialize for ShownStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.values.name(self.status))
+    }
 }
 
 /// One essay as a client sees it.
@@ -94,7 +107,7 @@ impl<'a> BatchView<'a> {
             batch_id: &batch.id,
             user_id: &registration.user_id,
             assignment_id: batch.assignment_id(),
-            overall_status: folder.status().client(),
+            overall_status: ShownStatus { status: folder.status(), values: StatusValues::Client },
             essay_count: *registration.essay_count.value(),
             completed_essay_count: counts.completed,
             failed_essay_count: counts.failed,
@@ -107,6 +120,15 @@ impl<'a> BatchView<'a> {
             processing_completed_at: batch.pipeline().map(|outcome| outcome.stamp().at),
             student_prompt_ref: registration.student_prompt_ref.as_ref().map(Latest::value),
         })
+    }
+}
+
+impl BatchView<'_> {
+    /// This view with its state in these words.
+    #[must_use]
+    fn with(mut self, values: StatusValues) -> Self {
+        self.overall_status.values = values;
+        self
     }
 }
 
@@ -138,7 +160,7 @@ impl<'a> EssayView<'a> {
 ///
 /// A batch that is not registered has no view; its body is `null`. Answer 404 instead of asking.
 pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
-    to_json(&BatchView::new(batch, essays))
+    StatusValues::Client.status_json(batch, essays)
 }
 
 /// The body that answers for one page of a user's batches: compact JSON, batches in the given
@@ -151,14 +173,32 @@ pub fn page_json(
     page: Pagination,
     include_essays: bool,
 ) -> Vec<u8> {
-    let batches = batches.iter().filter_map(|(batch, essays)| {
-        if include_essays {
-            BatchView::new(batch, essays)
-        } else {
-            BatchView::summary(batch, essays)
-        }
-    });
-    to_json(&PageView { batches: batches.collect(), pagination: page })
+    StatusValues::Client.page_json(batches, page, include_essays)
+}
+
+impl StatusValues {
+    /// The body of [`status_json`] with the state in these words.
+    pub fn status_json(self, batch: &Batch, essays: &[Essay]) -> Vec<u8> {
+        to_json(&BatchView::new(batch, essays).map(|view| view.with(self)))
+    }
+
+    /// The body of [`page_json`] with the states in these words.
+    pub fn page_json(
+        self,
+        batches: &[(Batch, Vec<Essay>)],
+        page: Pagination,
+        include_essays: bool,
+    ) -> Vec<u8> {
+        let batches = batches.iter().filter_map(|(batch, essays)| {
+            let view = if include_essays {
+                BatchView::new(batch, essays)
+            } else {
+                BatchView::summary(batch, essays)
+            };
+            Some(view?.with(self))
+        });
+        to_json(&PageView { batches: batches.collect(), pagination: page })
+    }
 }
 
 #[expect(clippy::expect_used, reason = "writing views to memory has no way to fail")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use results::{Pagination, UserId, page_json};
+use results::{Pagination, StatusValues, UserId};
 
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
@@ -29,15 +29,21 @@ pub(super) async fn read(
         offset: asked.offset,
         include_essays: asked.include_essays,
     };
-    let answer = state.cache.user_batches(&query, || load(&*state.repository, &query));
+    let answer = state
+        .cache
+        .user_batches(&query, || load(&*state.repository, &query, state.cache.status_values()));
     let answer = state.limits.limit_read(answer).await?;
     Ok(if_none_match.answer(answer))
 }
 
-async fn load(repository: &dyn BatchRepository, query: &PageQuery) -> Result<Vec<u8>, StoreError> {
+async fn load(
+    repository: &dyn BatchRepository,
+    query: &PageQuery,
+    values: StatusValues,
+) -> Result<Vec<u8>, StoreError> {
     let page = repository.user_page(query).await?;
     let pagination = Pagination { limit: query.limit, offset: query.offset, total: page.total };
     let batches: Vec<_> =
         page.batches.into_iter().map(|found| (found.batch, found.essays)).collect();
-    Ok(page_json(&batches, pagination, query.include_essays))
+    Ok(values.page_json(&batches, pagination, query.include_essays))
 }

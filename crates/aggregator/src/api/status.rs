@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use results::{BatchId, status_json};
+use results::{BatchId, StatusValues};
 
 use super::ApiState;
 use super::conditional::IfNoneMatch;
@@ -19,7 +19,9 @@ pub(super) async fn read(
     if_none_match: IfNoneMatch,
 ) -> Result<Response, Problem> {
     let id = path::id("batch_id", segment, BatchId::parse)?;
-    let answer = state.cache.batch_status(&id, || load(&*state.repository, &id));
+    let answer = state
+        .cache
+        .batch_status(&id, || load(&*state.repository, &id, state.cache.status_values()));
     let answer = state.limits.limit_read(answer).await?;
     let answer = answer.ok_or_else(Problem::batch_not_found)?;
     Ok(if_none_match.answer(answer))
@@ -28,7 +30,8 @@ pub(super) async fn read(
 async fn load(
     repository: &dyn BatchRepository,
     id: &BatchId,
+    values: StatusValues,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let found = repository.batch(id).await?;
-    Ok(found.map(|found| status_json(&found.batch, &found.essays)))
+    Ok(found.map(|found| values.status_json(&found.batch, &found.essays)))
 }

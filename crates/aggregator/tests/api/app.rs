@@ -16,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Request, StatusCode, request};
 use axum::routing::post;
 use freshset::Cache;
-use results::Timestamp;
+use results::{StatusValues, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -43,11 +43,16 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new() -> Self {
+        Self::with(Arc::new(FakeStore::default()), StatusValues::Client)
+    }
+
+    /// On a cache backend that others may use too, with these status values.
+    pub(crate) fn with(store: Arc<FakeStore>, status_values: StatusValues) -> Self {
         log::keep();
         let repository = Arc::new(FakeRepository::new());
-        let store = Arc::new(FakeStore::default());
         let metrics = Metrics::new();
-        let cache = CacheManager::new(Cache::builder(store.clone()), metrics.clone());
+        let cache = CacheManager::new(Cache::builder(store.clone()), metrics.clone())
+            .with_status_values(status_values);
         let health = Health::default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_micros(0)));
         let state = ApiState {

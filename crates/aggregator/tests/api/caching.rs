@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use results::{BatchId, UserId};
+use results::{BatchId, StatusValues, UserId};
 
-use crate::app::{App, with_method};
+use crate::app::{Answer, App, with_method};
 use crate::fakes::Mood;
 
 const LIST: &str = "/internal/v1/batches/user/teacher";
@@ -241,5 +241,41 @@ async fn hits_misses_bypasses_and_drops_are_counted() {
         ("ras_cache_dropped_pages_total", Some(1.0)),
     ] {
         assert_eq!(app.metric(metric).await, want, "{metric}");
+    }
+}
+
+/// Two processes with one cache, of which one shows internal status values: neither ever serves what
+/// the other stored, and a change invalidates both.
+#[tokio::test]
+async fn answers_with_other_status_values_share_no_entry() {
+    let store = Arc::new(crate::fakes::FakeStore::default());
+    let client = App::with(store.clone(), StatusValues::Client);
+    let internal = App::with(store, StatusValues::Internal);
+    for app in [&client, &internal] {
+        app.repository.register("batch", "teacher", 2);
+    }
+    let summary = format!("{LIST}?include=summary");
+    for path in [LIST, STATUS, &summary] {
+        let status = |answer: &Answer| {
+            let body = answer.json();
+            body.get("batches").map_or(&body, |batches| &batches[0])["overall_status"].clone()
+        };
+        for (app, want) in
+            [(&client, "pending_content"), (&internal, "awaiting_content_validation")]
+        {
+            let first = app.get(path).await;
+            assert_eq!((first.cache_status(), status(&first)), (STORED, want.into()), "{path}");
+        }
+        for (app, want) in
+            [(&client, "pending_content"), (&internal, "awaiting_content_validation")]
+        {
+            let second = app.get(path).await;
+            assert_eq!((second.cache_status(), status(&second)), (HIT, want.into()), "{path}");
+        }
+    }
+    client.cache.invalidate_user_batches(&UserId::parse("teacher").unwrap()).await.unwrap();
+    client.cache.invalidate_batch_status(&BatchId::parse("batch").unwrap()).await.unwrap();
+    for path in [LIST, STATUS, &summary] {
+        assert_eq!(internal.get(path).await.cache_status(), STORED, "{path}");
     }
 }

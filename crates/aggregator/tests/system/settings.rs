@@ -74,12 +74,14 @@ connections_max = 5000000000
 group_id = ""
 [publish]
 skip_before = "yesterday"
+[api]
+status_values = "both"
 "#,
         )
         .await;
     assert_eq!(code, 1, "{said}");
     for expected in [
-        "19 things are wrong",
+        "20 things are wrong",
         "listen (RAS_LISTEN): allowed is ADDRESS:PORT",
         "log (RAS_LOG): allowed are off, error, warn",
         "log_format (RAS_LOG_FORMAT): allowed is `text` or `json`",
@@ -99,6 +101,7 @@ skip_before = "yesterday"
         "cache.single_process (RAS_CACHE__SINGLE_PROCESS): allowed is true or false",
         "postgres.connections_max (RAS_POSTGRES__CONNECTIONS_MAX): allowed is a whole number",
         "kafka.group_id (RAS_KAFKA__GROUP_ID): allowed are 1 to 128 characters",
+        "api.status_values (RAS_API__STATUS_VALUES): allowed is `client` or `internal`",
         "publish.skip_before (RAS_PUBLISH__SKIP_BEFORE): allowed is a time such as 2026-11-25T",
     ] {
         assert!(said.contains(expected), "{expected:?} in {said}");

@@ -246,6 +246,31 @@ async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_ht
     assert_eq!(servers.count("dead_letters").await, 0);
 }
 
+/// What the platform's own clients need, because they map the values themselves.
+#[tokio::test]
+async fn internal_status_values_are_shown_if_the_settings_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path())
+        .variable("RAS_API__STATUS_VALUES", "internal")
+        .start()
+        .await;
+    let mut batch = WireBatch::new();
+    let rest = batch.records.split_off(1);
+    batch.post(&service.client).await;
+    let shown = async || {
+        let list = service.client.list(TEACHER, "").await.body;
+        let status = service.client.status(&batch.batch_id).await.body;
+        assert_eq!(list["batches"][0]["overall_status"], status["overall_status"]);
+        status["overall_status"].clone()
+    };
+    assert_eq!(shown().await, "awaiting_content_validation");
+    let checked = WireBatch { records: rest[..4].to_vec(), batch_id: batch.batch_id.clone() };
+    checked.post(&service.client).await;
+    assert_eq!(shown().await, "processing_pipelines");
+    let filtered = service.client.list(TEACHER, "?status=processing").await;
+    assert_eq!(filtered.total(), 1, "a filter takes both");
+}
+
 #[tokio::test]
 async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_embedded() {
     let directory = tempfile::tempdir().unwrap();
