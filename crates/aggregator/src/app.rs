@@ -27,6 +27,7 @@ use crate::apply::EventProcessor;
 use crate::backoff::Backoff;
 use crate::brokers::{BrokerErrors, watch_brokers};
 use crate::cache::CacheManager;
+use crate::cache::check::CacheCheck;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
 use crate::data_dir::{DataDir, DataDirLock};
@@ -144,6 +145,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     repository: Arc<dyn Repository>,
     cache: CacheManager,
+    cache_check: Option<CacheCheck>,
     metrics: Metrics,
     health: Health,
     errors: BrokerErrors,
@@ -161,9 +163,10 @@ impl App {
         if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
         }
-        let cache =
-            CacheManager::new(cache_builder(&config.cache, store(config)?), metrics.clone())
-                .with_status_values(config.api.status_values.into());
+        let (cache, mut cache_check) = cache(config, &metrics, &health, &clock)?;
+        if let Some(check) = &mut cache_check {
+            check.before_first_event().await;
+        }
         let processor = EventProcessor::new(
             repository.clone(),
             cache.clone(),
@@ -207,6 +210,7 @@ impl App {
             clock,
             repository,
             cache,
+            cache_check,
             metrics,
             health,
             errors,
@@ -239,6 +243,9 @@ impl App {
     pub async fn run(self, stop: CancellationToken) {
         let mut gauges = JoinSet::new();
         gauges.spawn(show_gauges(self.cache, self.health.clone(), self.metrics.clone()));
+        if let Some(check) = self.cache_check {
+            gauges.spawn(check.run());
+        }
         if let Some(brokers) = self.brokers {
             gauges.spawn(show_brokers(brokers, self.health, self.errors));
         }
@@ -354,11 +361,33 @@ async fn connect_with_retry(
     }
 }
 
-fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+/// The cache, and the check of its Redis if it has one.
+fn cache(
+    config: &Config,
+    metrics: &Metrics,
+    health: &Health,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(CacheManager, Option<CacheCheck>)> {
+    let CacheBackend { store, redis } = cache_backend(config)?;
+    let cache = CacheManager::new(cache_builder(&config.cache, store), metrics.clone())
+        .with_status_values(config.api.status_values.into());
+    let check =
+        redis.map(|redis| CacheCheck::new(redis, cache.clone(), health.clone(), Arc::clone(clock)));
+    Ok((cache, check))
+}
+
+/// Where entries live; and the same once more if it is a Redis, which is checked.
+struct CacheBackend {
+    store: Arc<dyn Store>,
+    redis: Option<Arc<RedisStore>>,
+}
+
+fn cache_backend(config: &Config) -> anyhow::Result<CacheBackend> {
     let Some(url) = &config.redis_url else {
         let capacity_bytes = config.cache.memory_megabytes * 1024 * 1024;
         let clock = Arc::new(freshset::SystemClock::default());
-        return Ok(Arc::new(MemoryStore::with(capacity_bytes, clock)));
+        let store = Arc::new(MemoryStore::with(capacity_bytes, clock));
+        return Ok(CacheBackend { store, redis: None });
     };
     let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;
     let options = RedisOptions {
@@ -367,7 +396,8 @@ fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
         ..RedisOptions::new(namespace)
     };
     let store = RedisStore::new(url.expose_secret(), options).context("redis_url")?;
-    Ok(Arc::new(plant(store)))
+    let store = Arc::new(plant(store));
+    Ok(CacheBackend { store: store.clone(), redis: Some(store) })
 }
 
 #[cfg(not(feature = "fault-injection"))]

@@ -25,6 +25,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::metrics::{CacheType, Metrics};
 use crate::store::{PageQuery, StoreError};
 
+pub mod check;
+
 /// Version of what is stored: a digest, then the JSON that clients read. Raise it when either
 /// changes, so that a new version of the service does not serve what an old one stored.
 const PAYLOAD_VERSION: u16 = 2;
@@ -203,7 +205,12 @@ impl CacheManager {
         self.cache.pending_drops()
     }
 
-    /// Whether the cache answered lately.
+    /// Waits until a command was refused, as [`Cache::refused`] does.
+    pub async fn refused(&self) {
+        self.cache.refused().await;
+    }
+
+    /// Whether the cache can be reached and answered lately.
     pub fn is_connected(&self) -> bool {
         self.cache.is_connected()
     }

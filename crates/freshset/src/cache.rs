@@ -55,6 +55,8 @@ pub(crate) struct Core {
     janitor: Janitor,
     pub(crate) pending: Arc<Pending>,
     pub(crate) closed: Arc<Notify>,
+    /// Notified of each command that the store refused for want of a right or of memory.
+    refused: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -267,6 +269,12 @@ impl Cache {
         self.core.pending.count()
     }
 
+    /// Waits until the store has refused a command since the last call, for a reason that an operator
+    /// can mend: a right or memory is missing. For one task that then looks what is wrong.
+    pub async fn refused(&self) {
+        self.core.refused.notified().await;
+    }
+
     /// Whether the store can be reached and has answered lately.
     pub fn is_connected(&self) -> bool {
         self.core.breaker.is_closed() && self.core.store.is_connected()
@@ -294,6 +302,7 @@ impl Core {
                 found
             }
             Err(error) => {
+                self.note(&error);
                 let is_outage = error.is_outage();
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(error, "read bypasses the cache");
@@ -347,6 +356,7 @@ impl Core {
                 }
             }
             Err(error) => {
+                self.note(&error);
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(error, "entry not stored");
                 Stored::Failed
@@ -372,6 +382,18 @@ impl Core {
         drawn.map_or(0, |()| u32::from_be_bytes(bytes))
     }
 
+    fn note(&self, error: &StoreError) {
+        let needs_an_operator = matches!(
+            error,
+            StoreError::Unauthorized { .. }
+                | StoreError::OutOfMemory { .. }
+                | StoreError::Rejected { .. }
+        );
+        if needs_an_operator {
+            self.refused.notify_one();
+        }
+    }
+
     pub(crate) fn random(&self) -> &dyn Random {
         &*self.random
     }
@@ -381,8 +403,11 @@ impl Core {
         let heap = Nonce::draw(&*self.random)?;
         let lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
         let dropped = self.store.drop_owner(owner, &heap, &lifetimes).await;
-        if dropped.as_ref().is_err_and(StoreError::is_outage) {
-            self.breaker.failed(self.clock.now());
+        if let Err(error) = &dropped {
+            self.note(error);
+            if error.is_outage() {
+                self.breaker.failed(self.clock.now());
+            }
         }
         let dropped = dropped?;
         attempt.confirm();
@@ -467,6 +492,7 @@ impl CacheBuilder {
             breaker: CircuitBreaker::default(),
             pending: Arc::default(),
             closed: Arc::default(),
+            refused: Notify::new(),
         });
         tokio::spawn(redrop(Arc::downgrade(&core)));
         Cache { core }

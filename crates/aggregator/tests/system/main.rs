@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod cache_check;
 mod checker;
 mod connections;
 mod consistency;

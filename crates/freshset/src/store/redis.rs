@@ -13,7 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation};
+use redis::{
+    Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, Script, ScriptInvocation,
+};
 
 use crate::entry;
 use crate::mutant::{Mutant, Planted};
@@ -26,11 +28,13 @@ use crate::store::{
 use crate::token::{Nonce, Token};
 use crate::ttl::Lifetimes;
 
+mod check;
 mod connection;
 mod error;
 mod keys;
 mod scripts;
 
+pub use check::{CheckCode, CheckFinding, Severity};
 pub use connection::ROLE_CHECK_INTERVAL;
 use connection::{Connection, Dialer};
 use keys::Keys;
@@ -43,7 +47,7 @@ const NAME: &str = "redis";
 /// `ACL SETUSER ras on >secret ~ras:* ` and this.
 pub const ACL_COMMANDS: &str = "-@all +hello +auth +ping +mget +get +getrange +set \
 +del +unlink +exists +pttl +pexpire +rename +sadd +srem +scard +sismember +srandmember +time \
-+evalsha +script|load +select";
++evalsha +script|load +select +info";
 
 /// How long sent bytes may stay unconfirmed by the other machine before the connection counts as
 /// lost.
@@ -120,11 +124,15 @@ impl RedisStore {
         Ok(Self { connection, keys, scripts: Scripts::new(planted), options, planted })
     }
 
-    /// Waits for a connection other than the one of this number; gives its number. Connections are
-    /// counted from 1, so 0 waits for any. It may be to another
-    /// server than the one before.
-    pub async fn next_connection(&self, seen: u64) -> u64 {
-        self.connection.next_number(seen).await
+    /// Number of the present connection, counted from 1; none if there is no connection. What a
+    /// [`check`](Self::check) found need not hold for the next one, which may be to another server.
+    pub fn connection_number(&self) -> Option<u64> {
+        self.connection.number()
+    }
+
+    /// Waits until [`connection_number`](Self::connection_number) is another than `seen`.
+    pub async fn connection_changed(&self, seen: Option<u64>) {
+        self.connection.number_changed(seen).await;
     }
 
     /// The same store with a planted mistake.
@@ -159,6 +167,17 @@ impl RedisStore {
             self.connection.settle(&link, answer, limit)
         })
         .await
+    }
+
+    async fn load(&self, script: &Script) -> Result<(), StoreError> {
+        let limit = self.options.command_timeout;
+        within(limit, async {
+            let mut link = self.connection.link().await?;
+            let answer = script.load_async(&mut link.connection).await;
+            self.connection.settle(&link, answer, limit)
+        })
+        .await?;
+        Ok(())
     }
 
     /// A sample of the members of a SET, each at most once.
@@ -289,7 +308,7 @@ impl Store for RedisStore {
     }
 
     fn is_connected(&self) -> bool {
-        self.connection.is_connected()
+        self.connection.number().is_some()
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod checking;
 mod fixtures;
 mod foreign_keys;
 mod healing;

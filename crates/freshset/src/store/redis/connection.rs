@@ -119,18 +119,23 @@ impl Connection {
         }
     }
 
-    /// Whether there is a connection now.
-    pub(super) fn is_connected(&self) -> bool {
-        matches!(*self.state.borrow(), State::Connected(_))
+    /// Number of the present connection, if there is one.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.state.borrow().number()
     }
 
-    /// Waits for a connection other than the one of this number; gives its number.
-    pub(super) async fn next_number(&self, seen: u64) -> u64 {
-        let is_other =
-            |state: &State| matches!(state, State::Connected(link) if link.number != seen);
-        match self.state.subscribe().wait_for(is_other).await.as_deref() {
-            Ok(State::Connected(link)) => link.number,
-            _ => seen,
+    /// Waits until the number of the present connection is another one.
+    pub(super) async fn number_changed(&self, seen: Option<u64>) {
+        // An error means that the sender is gone, which `self` holds.
+        let _ = self.state.subscribe().wait_for(|state| state.number() != seen).await;
+    }
+}
+
+impl State {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Connected(link) => Some(link.number),
+            Self::Connecting | Self::Unavailable(_) => None,
         }
     }
 }
@@ -144,7 +149,7 @@ impl Drop for Connection {
 /// Gives up the connection of this number, unless it has been replaced already.
 fn give_up(state: &watch::Sender<State>, number: u64, failure: Failure) {
     state.send_if_modified(|state| {
-        let is_present = matches!(state, State::Connected(link) if link.number == number);
+        let is_present = state.number() == Some(number);
         if is_present {
             *state = State::Unavailable(failure);
         }

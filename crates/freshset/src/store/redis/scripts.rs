@@ -14,6 +14,10 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
+    pub(super) fn all(&self) -> [&Script; 5] {
+        [&self.token, &self.fill, &self.drop, &self.reap, &self.trim]
+    }
+
     pub(super) fn new(planted: Planted) -> Self {
         Self {
             token: Script::new(token(planted)),

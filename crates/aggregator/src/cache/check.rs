@@ -1,0 +1,149 @@
+//! Checks the Redis of the cache: before the first event, on every new connection, after a command
+//! was refused, and from time to time.
+//!
+//! What it finds is in `/readyz` and once in the log. It deliberately changes nothing: a cache that is
+//! unavailable or full is bypassed all the same, and an invalidation that is not confirmed is
+//! repeated by whoever asked for it.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshset::StoreError;
+use freshset::store::redis::{CheckCode, CheckFinding, RedisStore, Severity};
+use tokio::time::{sleep, timeout};
+
+use super::CacheManager;
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::health::{Component, Finding, Health};
+
+/// Longest wait of a start for the first check. A Redis that takes longer is checked meanwhile.
+const FIRST_CHECK_MAX: Duration = Duration::from_secs(3);
+/// Waits between checks that find something an operator must change: doubling, from and to.
+const RECHECK_WAIT_MIN: Duration = Duration::from_secs(1);
+const RECHECK_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Wait between checks that find nothing. Rights may be taken away.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// Code of the finding that Redis cannot be asked.
+const UNAVAILABLE: &str = "unavailable";
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct CacheCheck {
+    store: Arc<RedisStore>,
+    cache: CacheManager,
+    health: Health,
+    clock: Arc<dyn Clock>,
+    /// The connection that was checked last.
+    checked: Option<u64>,
+    hints_logged: BTreeSet<&'static str>,
+}
+
+impl CacheCheck {
+    /// A check of `store`, which is the store of `cache`.
+    pub fn new(
+        store: Arc<RedisStore>,
+        cache: CacheManager,
+        health: Health,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, cache, health, clock, checked: None, hints_logged: BTreeSet::new() }
+    }
+
+    /// Checks once, for a limited time: what is wrong with the rights is known before the first event.
+    pub async fn before_first_event(&mut self) {
+        if timeout(FIRST_CHECK_MAX, self.check()).await.is_err() {
+            let waited = FIRST_CHECK_MAX;
+            self.report_unavailable(&StoreError::Timeout { store: "redis", waited });
+        }
+    }
+
+    /// Checks again and again. Has no end.
+    pub async fn run(mut self) {
+        let mut recheck = Backoff::between(RECHECK_WAIT_MIN, RECHECK_WAIT_MAX);
+        loop {
+            let wait = if self.check().await {
+                recheck = Backoff::between(RECHECK_WAIT_MIN, RECHECK_WAIT_MAX);
+                CHECK_INTERVAL
+            } else {
+                recheck.next_wait()
+            };
+            // Refusals come with every read: they hasten a check, but not below this pause.
+            sleep(wait.min(RECHECK_WAIT_MIN)).await;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.cache.refused() => {}
+                () = self.store.connection_changed(self.checked) => {}
+            }
+        }
+    }
+
+    /// Whether nothing was found that an operator must change.
+    async fn check(&mut self) -> bool {
+        // Before the check: if the connection changes meanwhile, it is checked again.
+        self.checked = self.store.connection_number();
+        match self.store.check().await {
+            Ok(findings) => {
+                self.health.clear(Component::Cache, UNAVAILABLE);
+                self.report(&findings);
+                findings.iter().all(|finding| finding.code.severity() == Severity::Hint)
+            }
+            Err(error) => {
+                self.report_unavailable(&error);
+                false
+            }
+        }
+    }
+
+    fn report(&mut self, findings: &[CheckFinding]) {
+        for code in CheckCode::ALL {
+            match findings.iter().find(|finding| finding.code == code) {
+                Some(finding) => self.report_one(code.as_str(), finding),
+                None => self.clear(code.as_str()),
+            }
+        }
+    }
+
+    fn report_one(&mut self, code: &'static str, found: &CheckFinding) {
+        let detail = &found.detail;
+        let finding = Finding::new(Component::Cache, code, detail.clone(), self.clock.now());
+        match found.code.severity() {
+            Severity::Blocking => {
+                if self.health.report(finding.blocking()) {
+                    tracing::error!(
+                        code,
+                        detail,
+                        "redis cannot be used, not ready, checking again"
+                    );
+                }
+            }
+            Severity::Warning => {
+                if self.health.report(finding) {
+                    tracing::warn!(code, detail, "redis caches nothing new, or will not when full");
+                }
+            }
+            Severity::Hint => {
+                if self.hints_logged.insert(code) {
+                    tracing::info!(code, detail, "redis settings");
+                }
+            }
+        }
+    }
+
+    fn clear(&self, code: &'static str) {
+        if self.health.clear(Component::Cache, code) {
+            tracing::info!(code, "redis check passed, finding cleared");
+        }
+    }
+
+    /// Not logged here: the library logs when Redis becomes unavailable, and when it is back.
+    fn report_unavailable(&self, error: &StoreError) {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let detail =
+            format!("{error}{cause}; reads bypass the cache, and events wait for invalidations");
+        let now = self.clock.now();
+        self.health.report(Finding::new(Component::Cache, UNAVAILABLE, detail, now));
+    }
+}
