@@ -9,6 +9,7 @@ use crate::events::registered;
 use crate::servers::Servers;
 use crate::service::{Client, KEY, ServiceBuilder, redis};
 use crate::tools::{PATIENCE, next_moment};
+use crate::topics::PARTITIONS;
 
 /// Status and body.
 async fn readyz(client: &Client) -> (u16, Value) {
@@ -123,4 +124,31 @@ async fn broker_outage_is_one_line_when_it_begins_one_when_it_ends_and_counts_on
     assert_eq!(told("kafka available again"), 1, "{lines:#?}");
     assert!(told("kafka") + told("librdkafka") < 12, "{lines:#?}");
     assert_eq!(service.client.metric("ras_consumer_errors_total").await, 1.0, "{lines:#?}");
+}
+
+/// Its new log grows beyond the old position before anybody reads it: what is before that position
+/// would be skipped without a word.
+#[tokio::test]
+async fn topic_that_is_deleted_and_created_anew_is_read_from_its_start() {
+    let (servers, broker) = Servers::with_broker().await;
+    let builder = servers.builder().variable("RAS_LOG", "info,aggregator::ingest=debug");
+    let service = builder.start().await;
+    let records = |name: &str, count: usize| -> Vec<(&'static str, Vec<u8>)> {
+        let event = |n| registered("teacher", &format!("{name}-{n}"), 1, next_moment());
+        let bytes = (0..count).map(|n| event(n).to_string().into_bytes());
+        bytes.map(|bytes| (crate::events::REGISTERED, bytes)).collect()
+    };
+    broker.produce_all(&records("old", 80)).await;
+    broker.wait_until_acknowledged().await;
+    let seen = format!("committed offsets seen partitions={PARTITIONS}");
+    service.process.wait_for_line(&seen, PATIENCE).await;
+    broker.recreate(crate::events::REGISTERED).await;
+    broker.produce_all(&records("new", 400)).await;
+    eventually(PATIENCE, "all of the new log", || async {
+        let total = service.client.list("teacher", "?limit=0").await.total();
+        if total == 480 { Ok(()) } else { Err(total) }
+    })
+    .await;
+    let line = service.process.wait_for_line("was created anew", PATIENCE).await;
+    assert!(line.contains("WARN") && line.contains(crate::events::REGISTERED), "{line}");
 }

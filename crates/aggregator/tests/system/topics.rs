@@ -6,7 +6,7 @@ use std::time::Duration;
 use aggregator::simulate::SimulatedRecord;
 use aggregator::store::Place;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::producer::future_producer::Delivery;
@@ -49,6 +49,21 @@ impl Broker {
             .create()
             .expect("a producer");
         Self { kafka, producer, _turn: turn }
+    }
+
+    /// Deletes the topic, and makes an empty one of the same name.
+    pub(crate) async fn recreate(&self, topic: &str) {
+        let config = ClientConfig::new().set("bootstrap.servers", self.kafka.brokers()).to_owned();
+        let admin: AdminClient<_> = config.create().expect("an admin client");
+        let options = AdminOptions::new().operation_timeout(Some(ASK_LIMIT));
+        let deleted = admin.delete_topics(&[topic], &options).await.expect("an answer");
+        deleted[0].clone().expect("the topic is deleted");
+        // Deleting goes on in the background for a moment.
+        let new = NewTopic::new(topic, i32::from(PARTITIONS), TopicReplication::Fixed(1));
+        eventually(PATIENCE, "the topic made anew", || async {
+            admin.create_topics([&new], &options).await.expect("an answer")[0].clone()
+        })
+        .await;
     }
 
     /// Produces a record and waits until the broker has it.

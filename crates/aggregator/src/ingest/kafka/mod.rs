@@ -7,18 +7,20 @@
 mod context;
 mod log_starts;
 mod positions;
+mod topic_watch;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use results::{EventKind, RECORD_BYTES_MAX, Timestamp};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,7 @@ pub use self::log_starts::KafkaLogStarts;
 
 use self::context::Context;
 use self::positions::Positions;
+use self::topic_watch::{ANSWER_TIMEOUT, IDLE_CHECK_INTERVAL, Partition, TopicWatch};
 use super::intake::{Intake, KafkaAddress, Origin, Record};
 use crate::apply::GROUP_EVENTS_MAX;
 use crate::brokers::BrokerErrors;
@@ -74,6 +77,7 @@ pub struct KafkaConsumer {
     /// Records that came while a group was under way.
     carried: VecDeque<Record>,
     positions: Positions,
+    topic_watch: TopicWatch,
 }
 
 impl KafkaConsumer {
@@ -103,6 +107,7 @@ impl KafkaConsumer {
             health,
             carried: VecDeque::new(),
             positions: Positions::default(),
+            topic_watch: TopicWatch::default(),
         })
     }
 
@@ -110,10 +115,13 @@ impl KafkaConsumer {
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(group) = self.next_group(&stop).await {
             let positions = Positions::after(&group);
+            let committed = self.ask_for_committed();
             if !self.take(group, &stop).await {
                 break;
             }
-            self.acknowledge(positions);
+            let recreated = self.recreated(committed).await;
+            self.acknowledge(positions.without(&recreated));
+            self.start_over(&recreated).await;
         }
         self.leave().await;
     }
@@ -124,6 +132,10 @@ impl KafkaConsumer {
             let received = tokio::select! {
                 () = stop.cancelled() => return None,
                 received = self.consumer.recv() => received.map(|message| record(&message, &*self.clock)),
+                () = sleep(IDLE_CHECK_INTERVAL) => {
+                    self.check_topics().await;
+                    continue;
+                }
             };
             match received {
                 Ok(record) => self.carried.push_back(record),
@@ -185,6 +197,67 @@ impl KafkaConsumer {
         };
         if let Ok(record) = timeout(POLL_MAX, next_record).await {
             self.carried.push_back(record);
+        }
+    }
+
+    /// Looks for topics that were created anew, while nothing is under way.
+    async fn check_topics(&mut self) {
+        let committed = self.ask_for_committed();
+        let recreated = self.recreated(committed).await;
+        self.start_over(&recreated).await;
+    }
+
+    /// Asks for the committed offsets while a group is under way, if it is time.
+    fn ask_for_committed(&mut self) -> Option<JoinHandle<KafkaResult<TopicPartitionList>>> {
+        let consumer = Arc::clone(&self.consumer);
+        // The call blocks.
+        let ask = || tokio::task::spawn_blocking(move || consumer.committed(ANSWER_TIMEOUT));
+        self.topic_watch.is_due(self.clock.monotonic()).then(ask)
+    }
+
+    /// The partitions whose log is a new one, by the committed offsets if they were asked for.
+    async fn recreated(
+        &mut self,
+        committed: Option<JoinHandle<KafkaResult<TopicPartitionList>>>,
+    ) -> HashSet<Partition> {
+        let Some(committed) = committed else { return HashSet::new() };
+        match committed.await {
+            Ok(Ok(committed)) => self.topic_watch.recreated(&committed),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "committed offsets not known now");
+                HashSet::new()
+            }
+            // The runtime is ending.
+            Err(_) => HashSet::new(),
+        }
+    }
+
+    /// Reads these partitions from the beginning of their new log. What was read of it already comes
+    /// again, and is a duplicate.
+    async fn start_over(&mut self, recreated: &HashSet<Partition>) {
+        if recreated.is_empty() {
+            return;
+        }
+        self.positions.forget(recreated);
+        self.carried.retain(|record| match &record.origin {
+            Origin::Kafka(address) => {
+                !recreated.contains(&(address.topic.clone(), address.partition))
+            }
+            Origin::Http => true,
+        });
+        for (topic, partition) in recreated.clone() {
+            tracing::warn!(
+                topic,
+                partition,
+                "kafka topic was created anew, reading it from its start"
+            );
+            let consumer = Arc::clone(&self.consumer);
+            let sought = tokio::task::spawn_blocking(move || {
+                consumer.seek(&topic, partition, Offset::Beginning, ANSWER_TIMEOUT)
+            });
+            if let Ok(Err(error)) = sought.await {
+                self.note(&error);
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Where to go on reading: for each partition the offset after the last record that is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::topic_watch::Partition;
 use crate::ingest::intake::{Origin, Record};
 
 /// The next offset of each partition.
@@ -23,6 +24,17 @@ impl Positions {
             }
         }
         positions
+    }
+
+    /// The same without those of these partitions.
+    pub(super) fn without(mut self, partitions: &HashSet<Partition>) -> Self {
+        self.next.retain(|partition, _| !partitions.contains(partition));
+        self
+    }
+
+    /// Forgets the positions of these partitions.
+    pub(super) fn forget(&mut self, partitions: &HashSet<Partition>) {
+        self.next.retain(|partition, _| !partitions.contains(partition));
     }
 
     pub(super) fn advance(&mut self, later: Self) {
