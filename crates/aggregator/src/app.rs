@@ -36,6 +36,7 @@ use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config};
+use crate::ingest::memory::Memory;
 use crate::ingest::write_limits::WriteLimits;
 use crate::key;
 use crate::metrics::Metrics;
@@ -151,6 +152,7 @@ pub struct App {
     errors: BrokerErrors,
     brokers: Option<ClientConfig>,
     key: ApiKey,
+    dead_letter_bytes_max: u64,
     _data_dir_lock: Option<DataDirLock>,
 }
 
@@ -178,8 +180,11 @@ impl App {
         if let Some(before) = config.publish.skip_before {
             tracing::info!(%before, "not publishing what is older than publish.skip_before");
         }
+        let dead_letter_bytes_max =
+            config.retention.dead_letters_megabytes.saturating_mul(1024 * 1024);
         let intake =
-            Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock));
+            Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
+                .keeping_at_most(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
         let consumer = consumer(config, &intake, &clock, &errors, &health)?;
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
@@ -216,6 +221,7 @@ impl App {
             errors,
             brokers,
             key,
+            dead_letter_bytes_max,
             _data_dir_lock: lock,
         })
     }
@@ -247,9 +253,15 @@ impl App {
             gauges.spawn(check.run());
         }
         if let Some(brokers) = self.brokers {
-            gauges.spawn(show_brokers(brokers, self.health, self.errors));
+            gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
         }
-        gauges.spawn(show_dead_letters(self.repository.clone(), self.metrics.clone()));
+        gauges.spawn(watch_dead_letters(
+            self.repository.clone(),
+            self.dead_letter_bytes_max,
+            Arc::clone(&self.clock),
+            self.metrics.clone(),
+            self.health.clone(),
+        ));
         let publishes = self.relay.is_some();
         gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics, publishes));
         let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
@@ -516,6 +528,7 @@ fn routes(
         intake: intake.clone(),
         dead_letters: repository.clone(),
         writes: writes.clone(),
+        memory: Memory::new(body_memory_bytes),
         read_timeout: config.http.read_timeout,
     });
     let outbox = publish::http::router(OutboxState {
@@ -535,10 +548,31 @@ fn server_limits(config: &Config) -> ServerLimits {
     }
 }
 
-async fn show_dead_letters(dead_letters: Arc<dyn Repository>, metrics: Metrics) {
+/// Shows what dead letters take, and reports when that is nearly all that they may.
+async fn watch_dead_letters(
+    dead_letters: Arc<dyn Repository>,
+    bytes_max: u64,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    health: Health,
+) {
+    const CODE: &str = "dead_letters_full";
+    const DETAIL: &str = "dead letters take nearly all of retention.dead_letters_megabytes; at the limit \
+                          POST events is refused, and the oldest are removed for records from Kafka. \
+                          Replay or remove some, or raise the limit";
     loop {
-        match dead_letters.dead_letter_count().await {
-            Ok(count) => metrics.set_dead_letters(count),
+        match dead_letters.dead_letter_usage().await {
+            Ok(usage) => {
+                metrics.set_dead_letters(usage.letters, usage.bytes);
+                if usage.bytes > bytes_max / 10 * 9 {
+                    let finding = Finding::new(Component::Database, CODE, DETAIL, clock.now());
+                    if health.report(finding) {
+                        tracing::warn!(bytes = usage.bytes, bytes_max, "{DETAIL}");
+                    }
+                } else if health.clear(Component::Database, CODE) {
+                    tracing::info!(bytes = usage.bytes, "dead letters have room again");
+                }
+            }
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
                 tracing::debug!(error = cause, "number of dead letters not known, asking again");

@@ -210,6 +210,8 @@ pub struct RetentionConfig {
     /// Dead letters.
     #[serde(rename = "dead_letter_hours", deserialize_with = "hours")]
     pub dead_letters: Duration,
+    /// What dead letters may take.
+    pub dead_letters_megabytes: u64,
 }
 
 /// What was said on the command line. `None`: not said.

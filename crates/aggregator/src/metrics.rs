@@ -72,6 +72,7 @@ struct Instruments {
     cache_pending_drops: Gauge,
     cache_refused_fills: Family<CacheLabels, Counter>,
     dead_letters: Gauge,
+    dead_letters_bytes: Gauge,
     dead_letters_total: Family<RefusedLabels, PlainCounter>,
     dead_letters_replayed: Family<ReplayedLabels, Counter>,
     apply: Histogram,
@@ -138,9 +139,10 @@ impl Metrics {
         self.instruments.dead_letters_total.get_or_create(&labels).inc();
     }
 
-    /// Shows how many dead letters there are in the database.
-    pub fn set_dead_letters(&self, count: u64) {
+    /// Shows how many dead letters there are in the database, and how many bytes they take.
+    pub fn set_dead_letters(&self, count: u64, bytes: u64) {
         self.instruments.dead_letters.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.instruments.dead_letters_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Counts one dead letter that was taken again, by the name of its outcome. Refused again, it is
@@ -309,6 +311,11 @@ impl Instruments {
                 "Loaded answers not cached, because their owner was invalidated meanwhile",
             ),
             dead_letters: add(&mut registry, "dead_letters", "Dead letters in the database"),
+            dead_letters_bytes: add(
+                &mut registry,
+                "dead_letters_bytes",
+                "Bytes of dead letters in the database",
+            ),
             dead_letters_total: add(
                 &mut registry,
                 "dead_letters_total",
@@ -426,7 +433,7 @@ mod tests {
         counting.cache_miss(CacheType::UserBatches);
         counting.cache_bypass(CacheType::UserBatches, "store_away");
         counting.cache_fill_refused(CacheType::UserBatches);
-        counting.set_dead_letters(9);
+        counting.set_dead_letters(9, 512);
         counting.consumer_error();
         counting.cache_dropped(7);
         counting.cache_drop_failed();
@@ -455,6 +462,7 @@ mod tests {
             r#"ras_event_type_mismatches_total{topic="huleedu.batch.essays.registered.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 0"#,
             &format!(r#"ras_dead_letters_total{{topic="{topic}",error_type="not_json"}} 1"#),
             "ras_dead_letters 9",
+            "ras_dead_letters_bytes 512",
             r#"ras_cache_refused_fills_total{cache_type="user_batches"} 1"#,
             r#"ras_dead_letters_replayed_total{outcome="refused"} 1"#,
             r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,

@@ -68,6 +68,9 @@ pub enum ProcessError {
     /// The service is stopping.
     #[error("stopped before the events were applied")]
     Stopped,
+    /// A record was refused, and dead letters take all the bytes that they may.
+    #[error("dead letters are at their limit")]
+    NoRoom,
     /// Not every event has an outcome. A bug; what has none must not be acknowledged.
     #[error("an event has no outcome")]
     Incomplete,

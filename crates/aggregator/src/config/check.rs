@@ -24,6 +24,8 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 10_000;
 const ENTRY_TTL_SECONDS_MAX: u64 = 30 * 24 * HOUR_SECONDS;
 /// More entries than one owner can have in a cache of any size.
 const ENTRIES_PER_OWNER_MAX: u64 = 10_000_000;
+/// Least room for dead letters: what one request can make of them, several times.
+const DEAD_LETTERS_MEGABYTES_MIN: u64 = 64;
 /// Least memory for bodies: the largest one.
 const BODY_MEMORY_MEGABYTES_MIN: u64 = 16;
 /// More memory than a machine has: 16 TiB.
@@ -160,6 +162,11 @@ impl Config {
                 "publish.delivery_timeout_seconds",
                 seconds(publish.delivery_timeout),
                 1..=DELIVERY_TIMEOUT_SECONDS_MAX,
+            ),
+            (
+                "retention.dead_letters_megabytes",
+                retention.dead_letters_megabytes,
+                DEAD_LETTERS_MEGABYTES_MIN..=MEMORY_MEGABYTES_MAX,
             ),
             ("retention.inbox_hours", hours(retention.inbox), 1..=RETENTION_HOURS_MAX),
             ("retention.outbox_hours", hours(retention.outbox), 1..=RETENTION_HOURS_MAX),

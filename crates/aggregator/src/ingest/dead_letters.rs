@@ -4,6 +4,7 @@
 //! server. To take one again is the way that every record takes; see [`Intake::take_again`].
 
 mod parameters;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +16,17 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use results::{EventId, EventKind, RefusalCode, decode, locate};
+use results::EventId;
 use serde::Serialize;
 
 use super::http::Reason;
 use super::intake::{Intake, Taken};
+use super::memory::Memory;
 use super::write_limits::WriteLimits;
 use crate::deadline::Deadline;
-use crate::hexadecimal;
 use crate::problem::{Problem, ProblemCode};
 use crate::store::{
-    DeadLetterId, DeadLetterRepository, KeptLetter, LetterPage, LetterSummary, StoreError,
+    DeadLetterId, DeadLetterRepository, LetterPage, LetterQuery, LetterSummary, StoreError,
 };
 
 /// What the routes need.
@@ -37,6 +38,8 @@ pub struct LettersState {
     pub dead_letters: Arc<dyn DeadLetterRepository>,
     /// Limits of requests that write, shared with those for events.
     pub writes: WriteLimits,
+    /// Memory for letters that are shown.
+    pub memory: Memory,
     /// How long any other request may take.
     pub read_timeout: Duration,
 }
@@ -97,61 +100,22 @@ async fn list(
     Ok(unkept(List { dead_letters, next_after }))
 }
 
-#[derive(Serialize)]
-struct Whole {
-    #[serde(flatten)]
-    summary: LetterSummary,
-    key_hex: Option<String>,
-    headers: Vec<Header>,
-    /// Why its bytes alone are refused, today; null if they can be read.
-    refused_today: Option<Reason>,
-    /// What of the bytes its refusal is about, if there is such a place.
-    place: Option<Place>,
-    bytes_hex: String,
-}
-
-#[derive(Serialize)]
-struct Header {
-    name: String,
-    value_hex: String,
-}
-
-/// A range of bytes, counted from 0; `end` is not part of it.
-#[derive(Serialize)]
-struct Place {
-    start: usize,
-    end: usize,
-}
-
 async fn show(State(state): State<LettersState>, id: Id) -> Result<Response, Problem> {
-    let found = state.dead_letters.dead_letter(letter_id(id)?);
-    let letter = state.ask(state.deadline(), found).await?.ok_or_else(not_found)?;
-    Ok(unkept(whole(letter)))
+    let id = letter_id(id)?;
+    let deadline = state.deadline();
+    // How large it is, before it is in memory: as the database gives it, and as it is taken over.
+    let query = LetterQuery { after: id.previous(), limit: 1, ..LetterQuery::default() };
+    let page = state.ask(deadline, state.dead_letters.dead_letters(&query)).await?;
+    let summary = page.letters.into_iter().find(|letter| letter.id == id).ok_or_else(not_found)?;
+    let bytes = usize::try_from(summary.size_bytes).unwrap_or(usize::MAX);
+    let memory = state.memory.reserve(deadline, bytes.saturating_mul(2)).await?;
+    let found = state.ask(deadline, state.dead_letters.dead_letter(id)).await?;
+    whole::answer(found.ok_or_else(not_found)?, memory)
 }
 
 /// An answer that nobody on the way may keep: letters hold what was sent about persons.
 fn unkept(body: impl Serialize) -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
-}
-
-fn whole(letter: KeptLetter) -> Whole {
-    let KeptLetter { summary, key, headers, bytes } = letter;
-    let topic = summary.topic.as_deref().and_then(EventKind::from_topic);
-    // A code that this program does not know points nowhere, and neither does this one.
-    let code = RefusalCode::parse(&summary.code).unwrap_or(RefusalCode::Unstorable);
-    let place =
-        locate(&bytes, topic, code).map(|range| Place { start: range.start, end: range.end });
-    let refused_today = decode(&bytes, topic, summary.received_at).err().map(Reason::from);
-    let header =
-        |(name, value): (String, Vec<u8>)| Header { name, value_hex: hexadecimal::encode(&value) };
-    Whole {
-        key_hex: key.as_deref().map(hexadecimal::encode),
-        headers: headers.into_iter().map(header).collect(),
-        refused_today,
-        place,
-        bytes_hex: hexadecimal::encode(&bytes),
-        summary,
-    }
 }
 
 #[derive(Serialize)]

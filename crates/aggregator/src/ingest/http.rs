@@ -27,6 +27,11 @@ pub const LINES_MAX: usize = 10_000;
 const NOT_ACKNOWLEDGED: &str =
     "the events may be applied and are not acknowledged; send the same request again";
 
+/// What a client is told one of whose records is refused and cannot be kept.
+const NO_ROOM: &str = "a record was refused, and dead letters take all the room that they may; nothing \
+                       is acknowledged. Replay or remove dead letters, or raise \
+                       retention.dead_letters_megabytes; then send the same request again";
+
 /// What the route needs.
 #[derive(Clone)]
 pub struct EventsState {
@@ -152,6 +157,11 @@ fn cut(framing: Framing, body: &[u8]) -> Result<Vec<(usize, &[u8])>, Problem> {
 }
 
 fn not_acknowledged(error: &ProcessError) -> Problem {
+    if matches!(error, ProcessError::NoRoom) {
+        // /readyz and the log have it already, once.
+        tracing::debug!("events not acknowledged, dead letters at their limit");
+        return Problem::new(ProblemCode::DeadLettersFull, NO_ROOM);
+    }
     tracing::warn!(error = error as &dyn std::error::Error, "events not acknowledged");
     Problem::unavailable(NOT_ACKNOWLEDGED)
 }

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::letter_limit::LetterLimit;
 use super::type_mismatches::TypeMismatches;
 use crate::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
 use crate::backoff::Backoff;
@@ -80,6 +81,7 @@ pub struct Taken {
 pub struct Intake {
     processor: EventProcessor,
     dead_letters: Arc<dyn DeadLetterRepository>,
+    limit: LetterLimit,
     type_mismatches: TypeMismatches,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
@@ -94,7 +96,19 @@ impl Intake {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let type_mismatches = TypeMismatches::new(metrics.clone());
-        Self { processor, dead_letters, type_mismatches, metrics, clock }
+        let limit = LetterLimit {
+            dead_letters: Arc::clone(&dead_letters),
+            bytes_max: u64::MAX,
+            metrics: metrics.clone(),
+        };
+        Self { processor, dead_letters, limit, type_mismatches, metrics, clock }
+    }
+
+    /// Lets dead letters take so many bytes: the setting `retention.dead_letters_megabytes`.
+    #[must_use]
+    pub fn keeping_at_most(mut self, dead_letter_bytes_max: u64) -> Self {
+        self.limit.bytes_max = dead_letter_bytes_max;
+        self
     }
 
     /// Brings every record to its end, in order, in groups, trying again for as long as it takes.
@@ -199,6 +213,13 @@ impl Intake {
     ) -> Result<(), ProcessError> {
         if letters.is_empty() {
             return Ok(());
+        }
+        let bytes = letters.iter().map(DeadLetter::size_bytes).sum();
+        // Those of one group came the same way.
+        if letters.iter().all(|letter| letter.topic.is_some()) {
+            patiently(stop, || self.limit.make_room(bytes)).await?;
+        } else if !patiently(stop, || self.limit.has_room(bytes)).await? {
+            return Err(ProcessError::NoRoom);
         }
         patiently(stop, || self.dead_letters.keep_dead_letters(letters)).await?;
         for letter in letters {

@@ -10,6 +10,8 @@ pub mod dead_letters;
 pub mod http;
 pub mod intake;
 pub mod kafka;
+mod letter_limit;
+pub mod memory;
 pub mod replay;
 mod type_mismatches;
 pub mod write_limits;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::memory::Memory;
 use crate::apply::ProcessError;
 use crate::deadline::Deadline;
 use crate::problem::Problem;
@@ -21,8 +22,7 @@ const BUSY: &str = "too many requests that write at a time; send the same reques
 #[derive(Clone, Debug)]
 pub struct WriteLimits {
     requests: Arc<Semaphore>,
-    body_bytes: Arc<Semaphore>,
-    body_bytes_max: usize,
+    body_memory: Memory,
     time_max: Duration,
 }
 
@@ -31,11 +31,9 @@ impl WriteLimits {
     /// answer: the setting `http.events_wait_seconds`. `body_bytes_max` is how many bytes of bodies are
     /// held at a time: the setting `http.body_memory_megabytes`.
     pub fn new(time_max: Duration, body_bytes_max: usize) -> Self {
-        let body_bytes_max = body_bytes_max.min(Semaphore::MAX_PERMITS);
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            body_bytes: Arc::new(Semaphore::new(body_bytes_max)),
-            body_bytes_max,
+            body_memory: Memory::new(body_bytes_max),
             time_max,
         }
     }
@@ -45,17 +43,13 @@ impl WriteLimits {
         Deadline::after(self.time_max)
     }
 
-    /// Waits until a body of at most so many bytes may be held in memory. The bytes count until the
-    /// permit is released.
+    /// Waits until a body of at most so many bytes may be held in memory.
     pub(super) async fn body_memory(
         &self,
         deadline: Deadline,
         bytes_max: usize,
     ) -> Result<OwnedSemaphorePermit, Problem> {
-        // One that is larger than all there is may have all of it.
-        let bytes = u32::try_from(bytes_max.min(self.body_bytes_max)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.body_bytes).acquire_many_owned(bytes);
-        deadline.limit(permit, BUSY).await?.map_err(|_| Problem::internal())
+        self.body_memory.reserve(deadline, bytes_max).await
     }
 
     /// Does `work` once it is its turn, and tells it to stop at the deadline.
@@ -144,6 +138,6 @@ mod tests {
         let permit = limits.body_memory(limits.deadline(), MEMORY * 2).await.unwrap();
         assert_eq!(permit.num_permits(), MEMORY);
         let problem = limits.body_memory(limits.deadline(), 1).await.err().unwrap();
-        assert_eq!(problem, Problem::timed_out(BUSY));
+        assert_eq!(problem, Problem::timed_out(crate::ingest::memory::BUSY));
     }
 }

@@ -68,4 +68,6 @@ problem_codes! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Service temporarily unavailable";
     /// The request reached its time limit, whatever it waited for.
     TimedOut = "timed_out", SERVICE_UNAVAILABLE, "Service temporarily unavailable";
+    /// A record was refused, and there is no room to keep it.
+    DeadLettersFull = "dead_letters_full", INSUFFICIENT_STORAGE, "Dead letters at their limit";
 }

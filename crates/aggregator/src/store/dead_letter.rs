@@ -27,13 +27,14 @@ use super::StoreError;
 /// - **R30** Removing old letters takes the oldest first, at most as many as asked for, and none that
 ///   was refused at the given time or later; chunk by chunk it takes each once, also of those that
 ///   share one time.
+/// - **R31** What dead letters take is known after each is kept or removed.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {
     /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
     async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
 
-    /// How many dead letters there are.
-    async fn dead_letter_count(&self) -> Result<u64, StoreError>;
+    /// How many dead letters there are, and how many bytes they take. Costs the same however many.
+    async fn dead_letter_usage(&self) -> Result<LetterUsage, StoreError>;
 
     /// The letters that `query` selects, without their bytes.
     ///
@@ -99,6 +100,24 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
+impl DeadLetter {
+    /// The bytes that count for the limit of dead letters, roughly: headers are kept in hexadecimal.
+    pub fn size_bytes(&self) -> u64 {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + 2 * value.len());
+        let key = self.key.as_ref().map_or(0, Vec::len);
+        (self.bytes.len() + key + headers.sum::<usize>()) as u64
+    }
+}
+
+/// What dead letters take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LetterUsage {
+    /// How many there are.
+    pub letters: u64,
+    /// Their records, keys and headers, in bytes.
+    pub bytes: u64,
+}
+
 /// The id of a dead letter: 1 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -110,6 +129,13 @@ impl DeadLetterId {
         // `parse` alone would also take a leading plus sign.
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|id| is_digits && *id > 0).map(Self)
+    }
+}
+
+impl DeadLetterId {
+    /// The id before this one; none before the first.
+    pub fn previous(self) -> Option<Self> {
+        (self.0 > 1).then(|| Self(self.0 - 1))
     }
 }
 

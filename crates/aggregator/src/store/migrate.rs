@@ -29,6 +29,7 @@ const POSTGRES: &[File] = &[
         "dead letters in order",
         include_str!("migrations/postgres/0006_dead_letters_in_order.sql"),
     ),
+    (8, "dead letter usage", include_str!("migrations/postgres/0008_dead_letter_usage.sql")),
 ];
 
 const SQLITE: &[File] = &[
@@ -38,6 +39,7 @@ const SQLITE: &[File] = &[
     (4, "inbox places", include_str!("migrations/sqlite/0004_inbox_places.sql")),
     (5, "outbox indexes", include_str!("migrations/sqlite/0005_outbox_indexes.sql")),
     (6, "dead letters in order", include_str!("migrations/sqlite/0006_dead_letters_in_order.sql")),
+    (8, "dead letter usage", include_str!("migrations/sqlite/0008_dead_letter_usage.sql")),
 ];
 
 /// What the description of a migration begins with that builds before it cannot live with.

@@ -27,7 +27,7 @@ use results::{
 pub use self::{
     dead_letter::{
         DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX,
-        LetterAge, LetterPage, LetterQuery, LetterSummary, OldLetters, RemovedLetters,
+        LetterAge, LetterPage, LetterQuery, LetterSummary, LetterUsage, OldLetters, RemovedLetters,
     },
     error::{BoxError, StoreError},
     inbox::{

@@ -5,6 +5,7 @@
 
 mod asking;
 mod bodies;
+mod limit;
 mod pictures;
 mod records;
 mod replaying;

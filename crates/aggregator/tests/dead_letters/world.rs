@@ -11,6 +11,7 @@ use aggregator::health::Health;
 use aggregator::ingest::dead_letters::{self, LettersState};
 use aggregator::ingest::http::{self, EventsState};
 use aggregator::ingest::intake::{Intake, KafkaAddress, Origin, Record, Taken};
+use aggregator::ingest::memory::Memory;
 use aggregator::ingest::write_limits::WriteLimits;
 use aggregator::metrics::Metrics;
 use aggregator::store::{Repository, SqliteOptions, SqliteRepository};
@@ -50,6 +51,15 @@ impl World {
     }
 
     pub(crate) async fn with_limits(writes: WriteLimits) -> Self {
+        Self::with(writes, u64::MAX).await
+    }
+
+    /// One whose dead letters may take so many bytes.
+    pub(crate) async fn with_room_for(dead_letter_bytes: u64) -> Self {
+        Self::with(WriteLimits::new(WAIT_MAX, BODY_MEMORY_BYTES), dead_letter_bytes).await
+    }
+
+    async fn with(writes: WriteLimits, dead_letter_bytes_max: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("results.sqlite3");
         let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
@@ -61,11 +71,13 @@ impl World {
         let clock = Arc::new(ManualClock::new(now));
         let processor =
             EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone());
-        let intake = Intake::new(processor, repository.clone(), metrics.clone(), clock.clone());
+        let intake = Intake::new(processor, repository.clone(), metrics.clone(), clock.clone())
+            .keeping_at_most(dead_letter_bytes_max);
         let letters = dead_letters::router(LettersState {
             intake: intake.clone(),
             dead_letters: repository.clone(),
             writes: writes.clone(),
+            memory: Memory::new(BODY_MEMORY_BYTES),
             read_timeout: WAIT_MAX,
         });
         let events =

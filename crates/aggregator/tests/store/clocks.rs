@@ -64,7 +64,7 @@ async fn first_sweep_waits() {
     // It has asked the database for the time by then, and a sweep would have followed at once.
     let at_once = tokio::time::timeout(Duration::from_secs(1), running).await;
     assert!(at_once.is_err(), "it runs");
-    let count = world.store.dead_letter_count().await.unwrap();
+    let count = world.store.dead_letter_usage().await.unwrap().letters;
     assert_eq!(count, 1);
     stop.cancel();
 }
@@ -133,7 +133,7 @@ impl World {
     }
 
     async fn letters(&self) -> u64 {
-        self.store.dead_letter_count().await.unwrap()
+        self.store.dead_letter_usage().await.unwrap().letters
     }
 }
 

@@ -7,12 +7,12 @@ use sqlx::types::Json;
 use super::{PostgresRepository, column, moment};
 use crate::store::{
     DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterPage,
-    LetterQuery, OldLetters, RemovedLetters, StoreError,
+    LetterQuery, LetterUsage, OldLetters, RemovedLetters, StoreError,
     dead_letter::rows::{self, SummaryRow, storable},
 };
 
 const KEEP: &str = include_str!("../queries/postgres/keep_dead_letters.sql");
-const COUNT: &str = include_str!("../queries/postgres/dead_letter_count.sql");
+const USAGE: &str = include_str!("../queries/postgres/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/postgres/dead_letters.sql");
 const LIST_END: &str = include_str!("../queries/postgres/dead_letters_end.sql");
 const READ: &str = include_str!("../queries/postgres/dead_letter.sql");
@@ -31,9 +31,14 @@ impl DeadLetterRepository for PostgresRepository {
         Ok(())
     }
 
-    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        let found: Option<(i64,)> = self.pool.read(sqlx::query_as(COUNT)).await?.into_iter().next();
-        Ok(found.map_or(0, |(count,)| count.unsigned_abs()))
+    async fn dead_letter_usage(&self) -> Result<LetterUsage, StoreError> {
+        let found: Option<(i64, i64)> =
+            self.pool.read(sqlx::query_as(USAGE)).await?.into_iter().next();
+        let usage = |(letters, bytes): (i64, i64)| LetterUsage {
+            letters: letters.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
+        };
+        Ok(found.map_or_else(LetterUsage::default, usage))
     }
 
     async fn dead_letters(&self, query: &LetterQuery) -> Result<LetterPage, StoreError> {

@@ -6,12 +6,12 @@ use results::{Refusal, Timestamp};
 use super::SqliteRepository;
 use crate::store::{
     DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterPage,
-    LetterQuery, OldLetters, RemovedLetters, StoreError,
+    LetterQuery, LetterUsage, OldLetters, RemovedLetters, StoreError,
     dead_letter::rows::{self, SummaryRow, storable},
 };
 
 const KEEP: &str = include_str!("../queries/sqlite/keep_dead_letter.sql");
-const COUNT: &str = include_str!("../queries/sqlite/dead_letter_count.sql");
+const USAGE: &str = include_str!("../queries/sqlite/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
 const LIST_END: &str = include_str!("../queries/sqlite/dead_letters_end.sql");
 const READ: &str = include_str!("../queries/sqlite/dead_letter.sql");
@@ -48,9 +48,13 @@ impl DeadLetterRepository for SqliteRepository {
         self.writer.commit(transaction).await
     }
 
-    async fn dead_letter_count(&self) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(COUNT).fetch_one(&self.readers).await?;
-        Ok(count.unsigned_abs())
+    async fn dead_letter_usage(&self) -> Result<LetterUsage, StoreError> {
+        let found: Option<(i64, i64)> = sqlx::query_as(USAGE).fetch_optional(&self.readers).await?;
+        let usage = |(letters, bytes): (i64, i64)| LetterUsage {
+            letters: letters.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
+        };
+        Ok(found.map_or_else(LetterUsage::default, usage))
     }
 
     async fn dead_letters(&self, query: &LetterQuery) -> Result<LetterPage, StoreError> {

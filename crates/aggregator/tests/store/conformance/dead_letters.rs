@@ -2,7 +2,7 @@
 
 use aggregator::store::{
     DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterAge,
-    LetterQuery, LetterSummary, OldLetters,
+    LetterQuery, LetterSummary, LetterUsage, OldLetters,
 };
 use results::{Refusal, RefusalCode, Timestamp};
 use tokio::task::JoinSet;
@@ -35,12 +35,12 @@ fn letter(fingerprint: &str) -> DeadLetter {
 pub(crate) async fn r10_a_dead_letter_is_kept_once(backend: impl Backend) {
     let store = backend.open().await;
     store.keep_dead_letters(&[]).await.unwrap();
-    assert_eq!(store.dead_letter_count().await.unwrap(), 0);
+    assert_eq!(store.dead_letter_usage().await.unwrap().letters, 0);
 
     store.keep_dead_letters(&[letter("1"), letter("2")]).await.unwrap();
     let redelivered = DeadLetter { detail: "another reason".into(), ..letter("2") };
     store.keep_dead_letters(&[redelivered, letter("3"), letter("3")]).await.unwrap();
-    assert_eq!(store.dead_letter_count().await.unwrap(), 3);
+    assert_eq!(store.dead_letter_usage().await.unwrap().letters, 3);
 }
 
 pub(crate) async fn r10_a_dead_letter_is_kept_whatever_is_in_it(backend: impl Backend) {
@@ -306,7 +306,7 @@ pub(crate) async fn r29_a_refusal_is_all_that_changes(backend: impl Backend) {
     assert_eq!(whole(store.as_ref(), second).await, untouched);
 
     store.keep_dead_letters(&[letter("1")]).await.unwrap();
-    assert_eq!(store.dead_letter_count().await.unwrap(), 2, "it is still the same record");
+    assert_eq!(store.dead_letter_usage().await.unwrap().letters, 2, "it is still the same record");
 
     store.remove_dead_letter(before[0], None).await.unwrap();
     let updated = store.dead_letter_refused_again(before[0], &refusal, at(78)).await.unwrap();
@@ -400,4 +400,44 @@ pub(crate) async fn r26_a_filter_that_nothing_passes_looks_at_a_part_of_them(
 
     let unfiltered = LetterQuery { limit: ALL, ..LetterQuery::default() };
     assert_eq!(store.dead_letters(&unfiltered).await.unwrap().letters.len(), ALL as usize);
+}
+
+pub(crate) async fn r31_what_dead_letters_take_is_known_after_each_change(backend: impl Backend) {
+    let store = backend.open().await;
+    let usage = async || {
+        let LetterUsage { letters, bytes } = store.dead_letter_usage().await.unwrap();
+        (letters, bytes)
+    };
+    assert_eq!(usage().await, (0, 0));
+    let of = |name: &str, bytes: usize, refused_at| DeadLetter {
+        bytes: vec![7; bytes],
+        key: None,
+        headers: vec![],
+        at: at(refused_at),
+        ..letter(name)
+    };
+    // Without headers there is an empty list, of two bytes.
+    store.keep_dead_letters(&[of("1", 100, 1), of("2", 1_000_000, 2)]).await.unwrap();
+    assert_eq!(usage().await, (2, 1_000_104));
+    store.keep_dead_letters(&[of("2", 1_000_000, 2), of("3", 10, 3)]).await.unwrap();
+    assert_eq!(usage().await, (3, 1_000_116), "what was kept before does not count again");
+
+    let with_more = DeadLetter {
+        key: Some(vec![1, 2, 3]),
+        headers: vec![("name".into(), vec![255])],
+        ..of("4", 5, 4)
+    };
+    store.keep_dead_letters(&[with_more]).await.unwrap();
+    let (letters, bytes) = usage().await;
+    assert_eq!(letters, 4);
+    assert!(bytes > 1_000_116 + 5 + 3 + 4, "key and headers count too: {bytes}");
+
+    let chunk = OldLetters { after: LetterAge::START, refused_before: at(3), limit: 9 };
+    assert_eq!(store.remove_old_dead_letters(chunk).await.unwrap().letters, 2);
+    assert_eq!(usage().await.0, 2);
+    for letter in list(store.as_ref(), &all()).await {
+        assert!(store.remove_dead_letter(letter.id, None).await.unwrap());
+        assert!(!store.remove_dead_letter(letter.id, None).await.unwrap());
+    }
+    assert_eq!(usage().await, (0, 0));
 }

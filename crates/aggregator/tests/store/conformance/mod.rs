@@ -107,6 +107,7 @@ macro_rules! conformance_tests {
             r29_a_refusal_is_all_that_changes,
             r30_the_oldest_letters_are_removed_first,
             r30_letters_that_share_one_time_are_removed_chunk_by_chunk,
+            r31_what_dead_letters_take_is_known_after_each_change,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {

@@ -255,7 +255,7 @@ pub(crate) async fn r12_a_cancelled_unit_is_written_whole_or_not_at_all(backend:
 /// still inside a transaction is seen by nobody, and gone with that transaction.
 async fn check_all_letters_were_committed(backend: &impl Backend) {
     let other = backend.open().await;
-    assert_eq!(other.dead_letter_count().await.unwrap(), CANCELLED as u64);
+    assert_eq!(other.dead_letter_usage().await.unwrap().letters, CANCELLED as u64);
 }
 
 fn letter(number: usize) -> DeadLetter {

@@ -1,0 +1,57 @@
+//! The bytes that dead letters may take, and what happens when there is no room for more.
+//!
+//! Over HTTP a record that would have to be kept is refused, and nothing is acknowledged: the sender
+//! still has it. A record from Kafka would hold up all events behind it for as long as nobody looks, so
+//! the oldest dead letters are removed for it, as those are that nobody looked at for months.
+
+use std::sync::Arc;
+
+use results::Timestamp;
+
+use crate::metrics::{Kept, Metrics};
+use crate::store::{DeadLetterRepository, LetterAge, OldLetters, StoreError};
+
+/// Most dead letters that are removed by one statement.
+const CHUNK_LETTERS_MAX: u32 = 1_000;
+
+/// The limit of dead letters. Clones share what they count.
+#[derive(Clone)]
+pub(super) struct LetterLimit {
+    pub(super) dead_letters: Arc<dyn DeadLetterRepository>,
+    pub(super) bytes_max: u64,
+    pub(super) metrics: Metrics,
+}
+
+impl LetterLimit {
+    /// Whether so many bytes more are within the limit.
+    ///
+    /// Two processes that ask at the same time may both be told so; the limit is passed by what they
+    /// then keep, and holds again for the next.
+    pub(super) async fn has_room(&self, bytes: u64) -> Result<bool, StoreError> {
+        let usage = self.dead_letters.dead_letter_usage().await?;
+        Ok(usage.bytes.saturating_add(bytes) <= self.bytes_max)
+    }
+
+    /// Removes the oldest dead letters until there is room for so many bytes, or none is left. Takes
+    /// more at a time the longer it takes.
+    pub(super) async fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let mut limit = 1;
+        let mut removed = 0;
+        while !self.has_room(bytes).await? {
+            let (after, refused_before) = (LetterAge::START, Timestamp::MAX);
+            let chunk = OldLetters { after, refused_before, limit };
+            let gone = self.dead_letters.remove_old_dead_letters(chunk).await?.letters;
+            self.metrics.removed(Kept::DeadLetters, gone);
+            removed += gone;
+            if gone == 0 {
+                break;
+            }
+            limit = (limit * 2).min(CHUNK_LETTERS_MAX);
+        }
+        if removed > 0 {
+            // Each is a record that nobody took again: an operator should know.
+            tracing::warn!(letters = removed, "dead letters at their limit, oldest removed");
+        }
+        Ok(())
+    }
+}
