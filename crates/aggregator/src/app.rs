@@ -47,8 +47,8 @@ use crate::publish::{
 };
 use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
 use crate::store::{
-    LogStarts, NewerSchema, PostgresOptions, PostgresRepository, Repository, SqliteOptions,
-    SqliteRepository, StoreError,
+    LogStarts, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock, Repository, Sharing,
+    SqliteOptions, SqliteRepository, StoreError,
 };
 
 /// How long closing the database may take at the end.
@@ -145,6 +145,7 @@ pub struct App {
     relay: Option<Relay>,
     clock: Arc<dyn Clock>,
     repository: Arc<dyn Repository>,
+    process_lock: Option<ProcessLock>,
     cache: CacheManager,
     cache_check: Option<CacheCheck>,
     metrics: Metrics,
@@ -161,7 +162,8 @@ impl App {
     async fn build(start: Start) -> anyhow::Result<Self> {
         let Start { config, listener, key, sqlite_dir, lock, clock, metrics, health } = start;
         let config = &config;
-        let repository = repository(config, sqlite_dir.as_ref(), &clock, &health).await?;
+        let (repository, process_lock) =
+            repository(config, sqlite_dir.as_ref(), &clock, &health).await?;
         if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
         }
@@ -214,6 +216,7 @@ impl App {
             relay,
             clock,
             repository,
+            process_lock,
             cache,
             cache_check,
             metrics,
@@ -252,6 +255,9 @@ impl App {
         if let Some(check) = self.cache_check {
             gauges.spawn(check.run());
         }
+        if let Some(process_lock) = self.process_lock {
+            gauges.spawn(stop_if_taken(process_lock, stop.clone()));
+        }
         if let Some(brokers) = self.brokers {
             gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
         }
@@ -285,6 +291,15 @@ impl App {
     }
 }
 
+/// Holds the lock of this process. Without it, what is cached here may be older than an event that
+/// another process has acknowledged: so it stops.
+async fn stop_if_taken(process_lock: ProcessLock, stop: CancellationToken) {
+    let taken = process_lock.hold().await;
+    let cause = &taken as &dyn std::error::Error;
+    tracing::error!(error = cause, "another process has taken the database, stopping");
+    stop.cancel();
+}
+
 /// The key that callers must send.
 struct ApiKey {
     secret: SecretString,
@@ -311,24 +326,25 @@ async fn repository(
     sqlite_dir: Option<&DataDir>,
     clock: &Arc<dyn Clock>,
     health: &Health,
-) -> anyhow::Result<Arc<dyn Repository>> {
+) -> anyhow::Result<(Arc<dyn Repository>, Option<ProcessLock>)> {
     let Some(url) = &config.database_url else {
         let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
         let path = sqlite_dir.file("results.sqlite3")?;
         let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
         let repository = opened.with_context(|| format!("open {}", path.display()))?;
         report_newer_schema(repository.newer_schema(), clock, health);
-        return Ok(Arc::new(repository));
+        return Ok((Arc::new(repository), None));
     };
     let options = PostgresOptions {
         connections_max: config.postgres.connections_max,
         acquire_timeout: config.postgres.acquire_timeout,
         ..PostgresOptions::default()
     };
-    let repository = connect_with_retry(url, options, clock, health).await;
-    let repository = repository.context("connect to postgres")?;
+    let sharing = if config.cache.single_process { Sharing::Alone } else { Sharing::Shared };
+    let connected = connect_with_retry(url, options, sharing, clock, health).await;
+    let (repository, process_lock) = connected.context("connect to postgres")?;
     report_newer_schema(repository.newer_schema(), clock, health);
-    Ok(Arc::new(repository))
+    Ok((Arc::new(repository), Some(process_lock)))
 }
 
 /// Says that a newer build has changed the schema. This build works with it, but is to be replaced.
@@ -346,14 +362,21 @@ fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, healt
 async fn connect_with_retry(
     url: &SecretString,
     options: PostgresOptions,
+    sharing: Sharing,
     clock: &Arc<dyn Clock>,
     health: &Health,
-) -> Result<PostgresRepository, StoreError> {
+) -> Result<(PostgresRepository, ProcessLock), StoreError> {
     const CODE: &str = "waiting";
     let detail = "the database does not answer; the start goes on when it does";
     let mut backoff = Backoff::new();
     loop {
-        let error = match PostgresRepository::connect(url.expose_secret(), options.clone()).await {
+        let connecting = async {
+            let options = options.clone();
+            let repository = PostgresRepository::connect(url.expose_secret(), options).await?;
+            let process_lock = repository.lock_for_process(sharing).await?;
+            Ok::<_, StoreError>((repository, process_lock))
+        };
+        let error = match connecting.await {
             Err(error) if error.is_transient() && !error.is_misconfigured() => error,
             outcome => {
                 if health.clear(Component::Database, CODE) {

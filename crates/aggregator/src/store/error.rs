@@ -9,6 +9,7 @@ use tokio::time::error::Elapsed;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const TOO_MANY_CONNECTIONS: &str = "53300";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 const HINT_URL: &str = "database_url cannot be read; it looks like \
                         postgres://user:password@host:5432/database";
@@ -166,11 +167,19 @@ impl StoreError {
 
     /// Whether the server is there and has no place for another connection.
     pub(super) fn is_crowded(&self) -> bool {
+        self.has_code(TOO_MANY_CONNECTIONS)
+    }
+
+    /// Whether a lock was not to be had in time.
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        self.has_code(LOCK_NOT_AVAILABLE)
+    }
+
+    fn has_code(&self, code: &str) -> bool {
         let Self::Unavailable { source } = self else { return false };
         let error = source.downcast_ref::<sqlx::Error>();
-        error.and_then(sqlx::Error::as_database_error).is_some_and(|reported| {
-            reported.code().is_some_and(|code| code == TOO_MANY_CONNECTIONS)
-        })
+        let reported = error.and_then(sqlx::Error::as_database_error);
+        reported.and_then(DatabaseError::code).is_some_and(|reported| reported == code)
     }
 
     pub(super) fn misconfigured(

@@ -39,7 +39,7 @@ pub use self::{
         ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
         Position, READ_BYTES_MAX,
     },
-    postgres::{PostgresOptions, PostgresRepository},
+    postgres::{PostgresOptions, PostgresRepository, ProcessLock, Sharing},
     sqlite::{SqliteOptions, SqliteRepository},
 };
 

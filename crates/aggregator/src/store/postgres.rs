@@ -9,6 +9,7 @@ mod inbox;
 mod listen;
 mod outbox;
 mod pool;
+mod process_lock;
 mod unit;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use results::{BatchId, Timestamp};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
+pub use self::process_lock::{ProcessLock, Sharing};
 use self::{
     connect::{ConnectionLimits, check_encoding, check_sessions, connect},
     pool::ConnectionPool,

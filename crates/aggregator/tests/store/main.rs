@@ -10,4 +10,5 @@ mod full_disk;
 mod plans;
 mod postgres;
 mod postgres_outage;
+mod process_lock;
 mod sqlite;

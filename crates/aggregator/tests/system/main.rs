@@ -28,6 +28,7 @@ mod servers;
 mod service;
 mod settings;
 mod simulate;
+mod single;
 mod tools;
 mod topics;
 mod visible;
