@@ -51,6 +51,9 @@
 //! - Redis that comes back with *older* data than it had (a failover to a replica that lagged, a
 //!   restart from an old snapshot) may give a page that was dropped after that data was written,
 //!   until the page's TTL ends. Run it without persistence: empty is harmless.
+//! - A Redis that becomes a replica under an open connection is noticed by its first refused write, or
+//!   after [`ROLE_CHECK_INTERVAL`](store::redis::ROLE_CHECK_INTERVAL); until then reads may be answered
+//!   from it. A replica is not used.
 //! - A loader that reads a replica, or an old transaction, loads what it loads.
 //!
 //! # Why it works

@@ -73,6 +73,15 @@ async fn refused_login_is_a_finding_and_names_no_password() {
 }
 
 #[tokio::test]
+async fn missing_right_to_choose_the_database_is_a_finding() {
+    let redis = start_redis().await;
+    redis.cli(&["ACL", "SETUSER", "fresh", "-select"]).await;
+    let options = RedisOptions::new(Namespace::new("t").unwrap());
+    let store = RedisStore::new(&format!("{}/1", redis.url()), options).unwrap();
+    assert_eq!(codes(&found(&store).await), [CheckCode::Unauthorized]);
+}
+
+#[tokio::test]
 async fn server_without_scripts_is_found() {
     for command in ["EVALSHA", "SCRIPT"] {
         let builder = Redis::builder().acl_user("fresh on >secret ~t*:* +@all");

@@ -207,6 +207,18 @@ async fn replica_that_lost_its_primary_is_bypassed_until_promoted() {
     assert_heals(&world, number).await;
 }
 
+/// A node of a cluster that serves no slot yet.
+#[tokio::test]
+async fn cluster_node_without_slots_is_bypassed_until_it_has_them() {
+    let builder = Redis::builder().acl_user(&acl_user());
+    let redis = builder.argument("--cluster-enabled").argument("yes").start().await;
+    let world = World::new(&redis.url());
+    wait_until_unavailable(&world).await;
+    let number = assert_unavailable(&world).await;
+    redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    assert_heals(&world, number).await;
+}
+
 #[tokio::test]
 async fn handshake_right_granted_later_reconnects() {
     let redis = Redis::builder().acl_user("fresh on >secret ~t*:* -@all +hello").start().await;

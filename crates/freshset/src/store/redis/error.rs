@@ -111,3 +111,83 @@ fn names_a_right(error: &RedisError) -> bool {
     let names_one = |detail: &str| RIGHT_IS_MISSING.iter().any(|text| detail.contains(text));
     error.detail().is_some_and(names_one)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// The error of an answer, as the client makes it.
+    fn answer(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    fn class(error: &StoreError) -> &'static str {
+        match error {
+            StoreError::Timeout { .. } => "timeout",
+            StoreError::Unreachable { .. } => "unreachable",
+            StoreError::NotPrimary { .. } => "not primary",
+            StoreError::NotReady { .. } => "not ready",
+            StoreError::Unauthorized { .. } => "unauthorized",
+            StoreError::OutOfMemory { .. } => "out of memory",
+            StoreError::Unexpected { .. } => "unexpected",
+            StoreError::Rejected { .. } => "rejected",
+            StoreError::Random(_) => "random",
+        }
+    }
+
+    #[test]
+    fn every_answer_is_sorted_by_what_follows_from_it() {
+        for (line, expected, ends, is_outage) in [
+            ("READONLY You can't write against a read only replica.", "not primary", true, true),
+            ("MASTERDOWN Link with MASTER is down", "not primary", true, true),
+            ("MOVED 3999 127.0.0.1:6381", "not primary", true, true),
+            ("ASK 3999 127.0.0.1:6381", "not primary", true, true),
+            ("CLUSTERDOWN Hash slot not served", "not primary", true, true),
+            ("LOADING Redis is loading the dataset in memory", "not ready", true, true),
+            ("BUSY Redis is busy running a script.", "not ready", false, true),
+            ("NOAUTH Authentication required.", "unauthorized", true, true),
+            ("WRONGPASS invalid username-password pair", "unauthorized", true, true),
+            ("NOPERM this user has no permissions", "unauthorized", false, true),
+            ("ERR ACL failure in script: no", "unauthorized", false, true),
+            ("OOM command not allowed when used memory", "out of memory", false, false),
+            ("WRONGTYPE Operation against a key", "unexpected", false, false),
+            ("NOSCRIPT No matching script.", "rejected", false, false),
+            ("MISCONF Redis is configured to save", "rejected", false, false),
+            ("NOREPLICAS Not enough good replicas", "rejected", false, false),
+            ("ERR unknown command 'X'", "rejected", false, false),
+        ] {
+            let error = answer(line);
+            assert_eq!(ends_connection(&error), ends, "{line}");
+            let error = of_command(error, Duration::ZERO);
+            assert_eq!((class(&error), error.is_outage()), (expected, is_outage), "{line}");
+        }
+    }
+
+    #[test]
+    fn broken_connections_are_given_up_and_late_answers_are_not() {
+        for (kind, expected, ends) in [
+            (io::ErrorKind::ConnectionReset, "unreachable", true),
+            (io::ErrorKind::UnexpectedEof, "unreachable", true),
+            (io::ErrorKind::TimedOut, "timeout", false),
+        ] {
+            let error = RedisError::from(io::Error::from(kind));
+            assert_eq!(ends_connection(&error), ends, "{kind:?}");
+            assert_eq!(class(&of_command(error, Duration::ZERO)), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_answers_to_a_handshake_concerns_every_command() {
+        for (line, expected) in [
+            ("ERR max number of clients reached", "unreachable"),
+            ("DENIED Redis is running in protected mode", "unreachable"),
+            ("NOPERM this user has no permissions to run the 'hello' command", "unauthorized"),
+        ] {
+            let error = Failure::Answered(answer(line)).into_store_error();
+            assert_eq!(class(&error), expected, "{line}");
+        }
+    }
+}
