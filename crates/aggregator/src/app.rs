@@ -35,7 +35,9 @@ use crate::health::{Component, Finding, Health};
 use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
-use crate::ingest::kafka::{KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config};
+use crate::ingest::kafka::{
+    KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config, report_group_ahead,
+};
 use crate::ingest::memory::Memory;
 use crate::ingest::write_limits::WriteLimits;
 use crate::key;
@@ -166,6 +168,9 @@ impl App {
             repository(config, sqlite_dir.as_ref(), &clock, &health).await?;
         if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
+        }
+        if let Some(options) = kafka_options(config) {
+            report_group_ahead(&options, &*repository, &health, clock.now()).await?;
         }
         let (cache, mut cache_check) = cache(config, &metrics, &health, &clock)?;
         if let Some(check) = &mut cache_check {

@@ -114,6 +114,10 @@ mod tests {
 
     #[async_trait]
     impl InboxRepository for Inbox {
+        async fn inbox_is_empty(&self) -> Result<bool, StoreError> {
+            Ok(self.events.lock().unwrap().is_empty())
+        }
+
         async fn forget_events(&self, stretch: Stretch<'_>) -> Result<Forgotten, StoreError> {
             let start = stretch.log_starts.first().map_or(0, |log| log.start);
             let mut events = self.events.lock().unwrap();

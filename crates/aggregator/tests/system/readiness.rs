@@ -152,3 +152,29 @@ async fn topic_that_is_deleted_and_created_anew_is_read_from_its_start() {
     let line = service.process.wait_for_line("was created anew", PATIENCE).await;
     assert!(line.contains("WARN") && line.contains(crate::events::REGISTERED), "{line}");
 }
+
+/// It would show only what is new, and nobody would know what is missing.
+#[tokio::test]
+async fn consumer_group_that_has_read_what_an_empty_database_has_not_is_told_at_the_start() {
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    let findings = readyz(&service.client).await.1["findings"].clone();
+    assert_eq!(findings, serde_json::json!([]), "a new group");
+    let event = registered("teacher", "batch", 1, next_moment()).to_string();
+    broker.produce(crate::events::REGISTERED, "batch", event.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    service.process.terminate().await;
+    service.process.wait(PATIENCE).await;
+
+    let other = Servers::new().await;
+    let empty = ServiceBuilder::on(&other.database, &other.redis.url());
+    let service = empty.kafka(&broker.kafka.brokers()).start().await;
+    let (status, body) = readyz(&service.client).await;
+    assert_eq!((status, &body["findings"][0]["code"]), (200, &"group_ahead_of_database".into()));
+    let line = service.process.wait_for_line("the database is empty", PATIENCE).await;
+    assert!(line.contains("WARN") && line.contains("publish.skip_before"), "{line}");
+
+    let service = servers.replica().await;
+    let findings = readyz(&service.client).await.1["findings"].clone();
+    assert_eq!(findings, serde_json::json!([]), "the database that has them");
+}

@@ -5,6 +5,7 @@
 //! drops again.
 
 mod context;
+mod group_ahead;
 mod log_starts;
 mod positions;
 mod topic_watch;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use self::group_ahead::report_group_ahead;
 pub use self::log_starts::KafkaLogStarts;
 
 use self::context::Context;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{PostgresRepository, column, moment};
 use crate::store::{Forgotten, InboxPosition, InboxRepository, StoreError, Stretch};
 
+const INBOX_IS_EMPTY: &str = include_str!("../queries/postgres/inbox_is_empty.sql");
 const FORGET_EVENTS: &str = include_str!("../queries/postgres/forget_events.sql");
 
 #[async_trait]
@@ -29,5 +30,10 @@ impl InboxRepository for PostgresRepository {
         let applied_at = Timestamp::from_unix_micros(applied_at.timestamp_micros());
         let last = Some(InboxPosition { applied_at, event: EventId(event) });
         Ok(Forgotten { events: events.unsigned_abs(), last })
+    }
+
+    async fn inbox_is_empty(&self) -> Result<bool, StoreError> {
+        let rows: Vec<(i32,)> = self.pool.fetch(sqlx::query_as(INBOX_IS_EMPTY)).await?;
+        Ok(rows.first() == Some(&(1,)))
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{SqliteRepository, unit::json};
 use crate::store::{Forgotten, InboxPosition, InboxRepository, StoreError, Stretch};
 
+const INBOX_IS_EMPTY: &str = include_str!("../queries/sqlite/inbox_is_empty.sql");
 const INBOX_STRETCH: &str = include_str!("../queries/sqlite/inbox_stretch.sql");
 const FORGET_EVENTS: &str = include_str!("../queries/sqlite/forget_events.sql");
 
@@ -34,5 +35,10 @@ impl InboxRepository for SqliteRepository {
         let (applied_at, event) = (Timestamp::from_unix_micros(end.0), EventId(end.1));
         let last = Some(InboxPosition { applied_at, event });
         Ok(Forgotten { events: forgotten.rows_affected(), last })
+    }
+
+    async fn inbox_is_empty(&self) -> Result<bool, StoreError> {
+        let is_empty: i64 = sqlx::query_scalar(INBOX_IS_EMPTY).fetch_one(&self.readers).await?;
+        Ok(is_empty == 1)
     }
 }

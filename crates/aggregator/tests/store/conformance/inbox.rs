@@ -82,6 +82,7 @@ async fn known(store: &dyn Repository, count: usize) -> BTreeSet<usize> {
 
 pub(crate) async fn r23_only_what_cannot_come_again_is_forgotten(backend: impl Backend) {
     let store = backend.open().await;
+    assert!(store.inbox_is_empty().await.unwrap());
     let cases: [(&str, Timestamp, &[Place], bool); 9] = [
         ("not from kafka, old", EARLIER, &[], true),
         ("not from kafka, young", LATER, &[], false),
@@ -96,6 +97,7 @@ pub(crate) async fn r23_only_what_cannot_come_again_is_forgotten(backend: impl B
     for (number, (_, applied_at, places, _)) in cases.iter().enumerate() {
         note(store.as_ref(), &numbered(number), *applied_at, places).await;
     }
+    assert!(!store.inbox_is_empty().await.unwrap());
     let log_starts = [log(0, 10), log(1, 20)];
     let (forgotten, _) = sweep(store.as_ref(), LATER, &log_starts, 100).await;
 

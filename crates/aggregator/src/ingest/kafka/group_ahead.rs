@@ -1,0 +1,72 @@
+//! A consumer group that has read what this database has not.
+//!
+//! With the group of another service, or of an earlier database, only what is new is consumed, and
+//! everything before is missing without a word. It is said once, at the start.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use results::{EventKind, Timestamp};
+
+use super::{KafkaOptions, client_config};
+use crate::health::{Component, Finding, Health};
+use crate::store::{InboxRepository, StoreError};
+
+/// How long a broker may take for each answer. The start waits for it, if the database is empty.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const CODE: &str = "group_ahead_of_database";
+
+/// Reports to `health` and logs if the group has committed offsets and no event is in the inbox.
+/// Brokers that do not answer are no reason to wait: then nothing is said.
+pub async fn report_group_ahead(
+    options: &KafkaOptions,
+    inbox: &dyn InboxRepository,
+    health: &Health,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if !inbox.inbox_is_empty().await? {
+        return Ok(());
+    }
+    let config = client_config(options);
+    // The calls block.
+    let asked = tokio::task::spawn_blocking(move || committed_partitions(&config)).await;
+    let partitions = match asked {
+        Ok(Ok(partitions)) => partitions,
+        Ok(Err(error)) => {
+            tracing::info!(%error, "not known whether the consumer group has read before");
+            return Ok(());
+        }
+        // The runtime is ending.
+        Err(_) => return Ok(()),
+    };
+    if partitions == 0 {
+        return Ok(());
+    }
+    let detail = format!(
+        "the database is empty, and the consumer group {} has read {partitions} partitions: what it \
+         has read is not read again. To have it, use a new kafka.group_id, or stop all members and \
+         reset the group to the earliest offsets; with publish.skip_before nobody hears of the past \
+         again (docs/migration.md)",
+        options.group_id
+    );
+    tracing::warn!("{detail}");
+    health.report(Finding::new(Component::Consumer, CODE, detail, now));
+    Ok(())
+}
+
+/// Of how many partitions the group has read something.
+fn committed_partitions(config: &ClientConfig) -> Result<usize, KafkaError> {
+    let client: BaseConsumer = config.create()?;
+    let mut all = TopicPartitionList::new();
+    for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
+        let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            all.add_partition(topic, partition.id());
+        }
+    }
+    let committed = client.committed_offsets(all, ANSWER_TIMEOUT)?;
+    let has_read = |offset| matches!(offset, Offset::Offset(next) if next > 0);
+    Ok(committed.elements().iter().filter(|element| has_read(element.offset())).count())
+}
