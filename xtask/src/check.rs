@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::report::Report;
 use crate::shell::{self, cargo, run_shown};
 use crate::tools::{CARGO_DENY, CARGO_MACHETE, Tool};
-use crate::{house, paths};
+use crate::{house, needs, paths};
 
 /// Check form, lints, docs, licences, dependencies and house rules
 ///
@@ -67,6 +67,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 
 impl Check {
     fn run(self, report: &Report) -> anyhow::Result<()> {
+        if matches!(self, Self::Clippy | Self::Doc) {
+            needs::ensure_build_tools(report)?;
+        }
         match self {
             Self::Format => pass(cargo().args(["fmt", "--all", "--", "--check"])),
             Self::Clippy => pass(cargo().args([

@@ -28,14 +28,17 @@ pub(crate) struct Need {
     macos: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
-    Need {
-        what: "a C and a C++ compiler and make, for librdkafka and zlib",
-        find: build_tools,
-        debian: &["gcc", "g++", "make"],
-        fedora: &["gcc", "gcc-c++", "make"],
-        macos: "xcode-select --install",
-    },
+/// To compile the workspace at all.
+const BUILD_TOOLS: Need = Need {
+    what: "a C and a C++ compiler and make, for librdkafka and zlib",
+    find: build_tools,
+    debian: &["gcc", "g++", "make"],
+    fedora: &["gcc", "gcc-c++", "make"],
+    macos: "xcode-select --install",
+};
+
+/// To run the tests.
+const NEEDS: [Need; 4] = [
     Need {
         what: "PostgreSQL",
         find: programs::postgres_bin,
@@ -81,10 +84,28 @@ pub(crate) struct Found(pub(crate) Vec<(&'static str, PathBuf)>);
 
 /// Finds what the tests need, and installs what is missing if it can.
 pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
-    let mut needs: Vec<&Need> = NEEDS.iter().collect();
+    let mut needs: Vec<&Need> = vec![&BUILD_TOOLS];
+    needs.extend(&NEEDS);
     if !jars::are_there() {
         needs.push(&MAVEN);
     }
+    find_or_install(report, &needs)?;
+    let jars = jars::ensure(report)?;
+    Ok(Found(vec![
+        (programs::POSTGRES_BIN, programs::postgres_bin()?),
+        (programs::PGBOUNCER, programs::pgbouncer()?),
+        (programs::REDIS_SERVER, programs::redis_server()?),
+        (programs::JAVA, programs::java()?),
+        (programs::KAFKA_LIBS, jars),
+    ]))
+}
+
+/// Finds what it takes to compile the workspace, or installs it.
+pub(crate) fn ensure_build_tools(report: &Report) -> anyhow::Result<()> {
+    find_or_install(report, &[&BUILD_TOOLS])
+}
+
+fn find_or_install(report: &Report, needs: &[&Need]) -> anyhow::Result<()> {
     let missing: Vec<&Need> = needs.iter().copied().filter(|need| (need.find)().is_err()).collect();
     if !missing.is_empty() {
         install::packages(report, &missing)?;
@@ -95,14 +116,7 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
         })?;
         report.step(format_args!("{}: {}", need.what, place.display()));
     }
-    let jars = jars::ensure(report)?;
-    Ok(Found(vec![
-        (programs::POSTGRES_BIN, programs::postgres_bin()?),
-        (programs::PGBOUNCER, programs::pgbouncer()?),
-        (programs::REDIS_SERVER, programs::redis_server()?),
-        (programs::JAVA, programs::java()?),
-        (programs::KAFKA_LIBS, jars),
-    ]))
+    Ok(())
 }
 
 fn build_tools() -> anyhow::Result<PathBuf> {
