@@ -20,6 +20,7 @@ use crate::join::{Earliest, Latest, Source, Stamp, earliest};
 use crate::number::Finite;
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// Most assessments that a batch holds for its registration; the latest ones are kept. One is
@@ -44,6 +45,10 @@ pub struct Batch {
     last_updated: Option<Timestamp>,
     /// None: other events named the batch, but nobody registered it yet.
     registration: Option<Registration>,
+    /// Its essays, counted. None in documents of builds that did not count them: then all essays have
+    /// to be looked at, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tally: Option<Tally>,
     /// Written by earlier builds, of no use any more.
     #[serde(default, skip_serializing, rename = "cause")]
     _cause: Unused,
@@ -192,6 +197,7 @@ impl Batch {
             id,
             last_updated: None,
             registration: None,
+            tally: None,
             _cause: Unused,
             assignment_id: None,
             phases: BTreeMap::new(),
@@ -216,16 +222,34 @@ impl Batch {
         self.runs.len() + usize::from(!self.runs.contains_key(&run_id))
     }
 
-    /// How many essays the registrations list, with these.
-    pub(crate) fn essays_with(&self, more: &[EssayId]) -> usize {
-        let listed = self.registration.as_ref().map(|registration| &registration.essay_ids);
-        let is_new = |id: &&EssayId| listed.is_none_or(|listed| !listed.contains(*id));
-        listed.map_or(0, BTreeSet::len) + more.iter().filter(is_new).count()
+    /// Its essays, counted; None if an earlier build wrote it, which did not count them.
+    pub(crate) fn tally(&self) -> Option<&Tally> {
+        self.tally.as_ref()
     }
 
-    /// Takes in a registration of this batch. The owner is the caller's to check.
-    pub(crate) fn register(&mut self, fact: &BatchEssaysRegistered, source: Source) {
-        let said = Registration::said_by(fact, source);
+    /// Whether its essays are counted in its document.
+    pub fn has_tally(&self) -> bool {
+        self.tally.is_some()
+    }
+
+    pub(crate) fn tally_mut(&mut self) -> &mut Option<Tally> {
+        &mut self.tally
+    }
+
+    /// The essay ids that earlier builds kept in the document, if it is one of theirs.
+    pub(crate) fn listed_essays(&self) -> Option<&BTreeSet<EssayId>> {
+        self.registration.as_ref()?.listed_essays()
+    }
+
+    /// Takes out the essay ids that earlier builds kept in the document, if it is one of theirs.
+    pub fn take_listed_essays(&mut self) -> Option<BTreeSet<EssayId>> {
+        self.registration.as_mut()?.take_listed_essays()
+    }
+
+    /// Takes in a registration of this batch, and how many essays all of them list. The owner is the
+    /// caller's to check.
+    pub(crate) fn register(&mut self, fact: &BatchEssaysRegistered, listed: u32, source: Source) {
+        let said = Registration::said_by(fact, listed, source);
         match &mut self.registration {
             Some(registration) => registration.join(said),
             None => self.registration = Some(said),

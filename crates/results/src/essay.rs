@@ -19,6 +19,7 @@ use crate::event::{EssaySlotAssigned, Ranking, SpellcheckEnd, SpellcheckResult};
 use crate::ids::{BatchId, EssayId, EventId};
 use crate::join::{Latest, Source};
 use crate::phase::{End, PhaseName, PhaseRecord};
+use crate::tally::Standing;
 use crate::time::Timestamp;
 
 /// One essay. Its serde form is the state document that the stores keep.
@@ -117,19 +118,18 @@ impl Essay {
         self.slot.as_ref().map(Latest::value)
     }
 
-    /// The phases that any fact about this essay is from, ended or not.
-    pub(crate) fn begun_phases(&self) -> impl Iterator<Item = PhaseName> {
-        self.phases.keys().copied()
-    }
-
     /// How a phase ended for this essay, if it has.
     pub(crate) fn end_of(&self, phase: PhaseName) -> Option<End> {
         self.phases.get(&phase)?.end()
     }
 
-    /// Whether any phase ended badly.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.phases.values().any(|record| record.end() == Some(End::Failed))
+    /// Where it stands, as far as its batch is concerned.
+    pub(crate) fn standing(&self) -> Standing {
+        let step = |(phase, record): (&PhaseName, &PhaseRecord)| (*phase, record.end().into());
+        Standing {
+            is_registered: self.home.claim == Claim::Registered,
+            phases: self.phases.iter().map(step).collect(),
+        }
     }
 
     pub(crate) fn spellcheck(&self) -> Option<&Spellcheck> {

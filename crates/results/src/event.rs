@@ -136,24 +136,30 @@ impl fmt::Display for EventKind {
 
 /// The rows that events read and may write.
 ///
-/// To be loaded: of each of `batches` its row and **every** essay that belongs to it, because what
-/// a batch answers rests on all its essays; and each of `essays`, wherever it belongs. An essay may
+/// To be loaded: the row of each of `batches`, and each of `essays`, wherever it belongs. An essay may
 /// belong to a batch that is not among `batches`, and then that batch changes too:
 /// [`Rows::homes_missing`](crate::Rows::homes_missing) names those. Add them to `batches` and load
-/// again.
+/// again. Of a batch that has no row, or whose row was written by a build that did not count the
+/// essays in it ([`Batch::has_tally`](crate::Batch::has_tally)), **every** essay is needed;
+/// [`Rows::add_missing_tallies`](crate::Rows::add_missing_tallies) then counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Batches with all their essays.
+    /// Batches.
     pub batches: BTreeSet<BatchId>,
     /// Essays by themselves.
     pub essays: BTreeSet<EssayId>,
+    /// Those of the batches of which it has to be known which essays their registrations list.
+    pub listed: BTreeSet<BatchId>,
 }
 
 impl Event {
     /// The rows that this event reads and may write.
     pub fn needs(&self) -> Needs {
+        let batches = BTreeSet::from([self.fact.batch_id().clone()]);
+        let is_registration = matches!(self.fact, Fact::BatchEssaysRegistered(_));
         Needs {
-            batches: BTreeSet::from([self.fact.batch_id().clone()]),
+            listed: if is_registration { batches.clone() } else { BTreeSet::new() },
+            batches,
             essays: self.fact.essay_ids().into_iter().cloned().collect(),
         }
     }

@@ -1,15 +1,16 @@
 //! A registered batch with its essays, and what follows from both together: its state, its counts,
 //! the phase it is in.
 //!
-//! Everything here is a pure function of the rows. Nothing of it is kept in them.
+//! Everything here is a pure function of the batch's row, in which its essays are counted.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::batch::{Batch, Registration};
-use crate::essay::Essay;
 use crate::join::Latest;
 use crate::phase::{End, PhaseName};
 use crate::status::BatchStatus;
+use crate::tally::{Standing, Tally};
 
 /// The phases without whose end no batch is finished, in the order in which they run.
 pub(crate) const DECISIVE_PHASES: [PhaseName; 2] = [PhaseName::Spellcheck, PhaseName::CjAssessment];
@@ -19,10 +20,8 @@ pub(crate) const DECISIVE_PHASES: [PhaseName; 2] = [PhaseName::Spellcheck, Phase
 pub(crate) struct Folder<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) registration: &'a Registration,
-    /// Every essay that belongs to the batch.
-    essays: Vec<&'a Essay>,
-    /// Those of them that the batch was registered with. Only these are counted.
-    expected: Vec<&'a Essay>,
+    /// Every essay that belongs to the batch, counted.
+    tally: Cow<'a, Tally>,
 }
 
 /// How many essays came to which end.
@@ -33,13 +32,11 @@ pub(crate) struct Counts {
 }
 
 impl<'a> Folder<'a> {
-    /// A batch with **all** its essays, each once, in any order. None: it is not registered, so
-    /// there is nothing to say.
-    pub(crate) fn new(batch: &'a Batch, essays: Vec<&'a Essay>) -> Option<Self> {
+    /// A batch with the tally of **all** its essays. None: it is not registered, so there is nothing
+    /// to say.
+    pub(crate) fn new(batch: &'a Batch, tally: Cow<'a, Tally>) -> Option<Self> {
         let registration = batch.registration()?;
-        let is_expected = |essay: &&Essay| registration.essay_ids.contains(&essay.id);
-        let expected = essays.iter().copied().filter(is_expected).collect();
-        Some(Self { batch, registration, essays, expected })
+        Some(Self { batch, registration, tally })
     }
 
     /// The state of the batch: the first rule that holds.
@@ -60,7 +57,7 @@ impl<'a> Folder<'a> {
     }
 
     fn status_when_finished(&self) -> BatchStatus {
-        if self.expected.iter().any(|essay| essay.has_failed()) {
+        if self.tally.count(Standing::has_failed) > 0 {
             BatchStatus::CompletedWithFailures
         } else {
             BatchStatus::CompletedSuccessfully
@@ -88,19 +85,19 @@ impl<'a> Folder<'a> {
 
     fn counts_so_far(&self) -> Counts {
         let phases = self.reported_phases();
-        let is_completed = |essay: &Essay| {
+        let is_completed = |essay: &Standing| {
             !phases.is_empty()
                 && phases.iter().all(|phase| essay.end_of(*phase) == Some(End::Completed))
         };
         Counts {
-            completed: self.count(|essay| !essay.has_failed() && is_completed(essay)),
-            failed: self.count(Essay::has_failed),
+            completed: self.tally.count(|essay| !essay.has_failed() && is_completed(essay)),
+            failed: self.tally.count(Standing::has_failed),
         }
     }
 
     /// How many essays a phase has ended for.
     pub(crate) fn counts_of(&self, phase: PhaseName) -> Counts {
-        let count = |end| self.count(|essay| essay.end_of(phase) == Some(end));
+        let count = |end| self.tally.count(|essay| essay.end_of(phase) == Some(end));
         Counts { completed: count(End::Completed), failed: count(End::Failed) }
     }
 
@@ -115,25 +112,20 @@ impl<'a> Folder<'a> {
     /// Whether every expected essay has come to an end in the decisive phases. A batch without
     /// essays has nothing to finish.
     fn is_finished(&self) -> bool {
-        let is_empty = self.registration.essay_ids.is_empty();
+        let is_empty = self.registration.listed_essay_count() == 0;
         !is_empty && !DECISIVE_PHASES.into_iter().any(|phase| self.has_open(phase))
     }
 
     /// Whether an expected essay has not come to its end in a phase. One that another batch
     /// registered earlier, and so is not here, has not.
     fn has_open(&self, phase: PhaseName) -> bool {
-        let is_open = |essay: &&Essay| essay.end_of(phase).is_none();
-        self.expected.len() < self.registration.essay_ids.len() || self.expected.iter().any(is_open)
+        let ended = self.tally.count(|essay| essay.end_of(phase).is_some());
+        ended < self.registration.listed_essay_count()
     }
 
     /// The phases of which there is any fact, about the batch or one of its essays.
     fn reported_phases(&self) -> BTreeSet<PhaseName> {
-        let of_essays = self.essays.iter().flat_map(|essay| essay.begun_phases());
+        let of_essays = self.tally.standings().flat_map(|essay| essay.phases.keys().copied());
         self.batch.reported_phases().chain(of_essays).collect()
-    }
-
-    fn count(&self, is_counted: impl Fn(&Essay) -> bool) -> u32 {
-        let essays = self.expected.iter().filter(|essay| is_counted(essay)).count();
-        u32::try_from(essays).unwrap_or(u32::MAX)
     }
 }

@@ -66,6 +66,7 @@ mod essay;
 mod folder;
 mod join;
 mod rows;
+mod tally;
 
 mod publish;
 mod view;

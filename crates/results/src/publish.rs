@@ -99,8 +99,7 @@ pub struct Due {
 
 /// What the change from `before` to `after` has made due.
 ///
-/// Both are the rows of one transaction: as loaded, with all essays of each batch, and with
-/// `applied` folded in. `now` becomes the time of the announcements; it is no part of their ids.
+/// Both are the rows of one transaction: as loaded and completed, and with `applied` folded in. `now` becomes the time of the announcements; it is no part of their ids.
 ///
 /// Facts about a batch that is not registered announce nothing until it is. A run or a job whose
 /// earliest event is before `skip_before` is not announced, then or later.

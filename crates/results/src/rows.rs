@@ -3,6 +3,8 @@
 //! Loading and writing them is the store's work. Nothing here knows whether a row was loaded or
 //! made: an event whose [`Needs`] were loaded finds all it looks at.
 
+use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{Batch, JOBS_PER_BATCH_MAX, RUNS_PER_BATCH_MAX};
@@ -18,6 +20,7 @@ use crate::join::{Source, Stamp};
 use crate::phase::End;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::status::BatchStatus;
+use crate::tally::Tally;
 
 /// Most essays that all registrations of one batch may list together. The largest class is a
 /// thousandth of it; without a limit a row could grow until no database takes it.
@@ -34,6 +37,9 @@ pub struct Rows {
     pub batches: BTreeMap<BatchId, Batch>,
     /// Essays, wherever they belong.
     pub essays: BTreeMap<EssayId, Essay>,
+    /// The essays that the registrations of a batch list. Apart from its row, which is written far
+    /// more often than a batch is registered.
+    pub listed: BTreeMap<BatchId, BTreeSet<EssayId>>,
 }
 
 impl Rows {
@@ -44,31 +50,53 @@ impl Rows {
         homes.filter(|home| !needs.batches.contains(*home)).cloned().collect()
     }
 
-    /// The states of the registered batches, in one pass over all rows. Right for each batch of
+    /// Counts the essays of each of these batches whose row does not tell, all of which must be here.
+    /// Their ids come out of the row if an earlier build kept them there.
+    pub fn add_missing_tallies(&mut self, batches: &BTreeSet<BatchId>) {
+        let mut tallies: BTreeMap<&BatchId, Tally> = BTreeMap::new();
+        for essay in self.essays.values() {
+            tallies.entry(essay.batch_id()).or_default().add(essay.standing());
+        }
+        for id in batches {
+            let tally = tallies.remove(id);
+            if tally.is_some() && !self.batches.contains_key(id) {
+                self.batches.insert(id.clone(), Batch::named(id.clone()));
+            }
+            let Some(batch) = self.batches.get_mut(id) else { continue };
+            batch.tally_mut().get_or_insert_with(|| tally.unwrap_or_default());
+            if let Some(listed) = batch.take_listed_essays() {
+                self.listed.entry(id.clone()).or_default().extend(listed);
+            }
+        }
+    }
+
+    /// The states of the registered batches. Right for each batch whose row counts its essays, or of
     /// which all essays are here.
     pub fn statuses(&self) -> BTreeMap<&BatchId, BatchStatus> {
         self.folders().into_iter().map(|(id, folder)| (id, folder.status())).collect()
     }
 
-    /// The state of one batch; None unless it is registered. All its essays must be here.
-    ///
-    /// Looks at every essay that is here; for many batches take [`statuses`](Self::statuses).
+    /// The state of one batch; None unless it is registered.
     pub fn status_of(&self, id: &BatchId) -> Option<BatchStatus> {
-        let essays = self.essays.values().filter(|essay| essay.batch_id() == id).collect();
-        Some(Folder::new(self.batches.get(id)?, essays)?.status())
+        let batch = self.batches.get(id)?;
+        Some(Folder::new(batch, self.tally_of(batch))?.status())
     }
 
-    /// The registered batches, each with the essays that belong to it and are here.
+    /// The registered batches, each with what is counted of its essays.
     pub(crate) fn folders(&self) -> BTreeMap<&BatchId, Folder<'_>> {
-        let mut essays: BTreeMap<&BatchId, Vec<&Essay>> = BTreeMap::new();
-        for essay in self.essays.values() {
-            essays.entry(essay.batch_id()).or_default().push(essay);
-        }
-        let folder = |(id, batch)| {
-            let essays = essays.remove(id).unwrap_or_default();
-            Some((id, Folder::new(batch, essays)?))
-        };
+        let folder = |(id, batch)| Some((id, Folder::new(batch, self.tally_of(batch))?));
         self.batches.iter().filter_map(folder).collect()
+    }
+
+    fn tally_of<'a>(&self, batch: &'a Batch) -> Cow<'a, Tally> {
+        match batch.tally() {
+            Some(tally) => Cow::Borrowed(tally),
+            None => Cow::Owned(self.count_essays(&batch.id)),
+        }
+    }
+
+    fn count_essays(&self, batch: &BatchId) -> Tally {
+        Tally::of(self.essays.values().filter(|essay| essay.batch_id() == batch))
     }
 
     /// Folds one event in. Returns the batches whose answers changed or may have: the one that the
@@ -101,7 +129,7 @@ impl Rows {
     /// The batches whose answers an event changed that was folded in before. Changes nothing, so
     /// that a repetition has no effect even if its time is told differently.
     pub fn touched_by(&self, event: &Event) -> BTreeSet<BatchId> {
-        let Needs { batches: mut touched, essays } = event.needs();
+        let Needs { batches: mut touched, essays, .. } = event.needs();
         for essay in essays.iter().filter_map(|id| self.essays.get(id)) {
             touched.extend(essay.claimants());
         }
@@ -124,7 +152,10 @@ impl Rows {
             return Err(Refusal::new(RefusalCode::ConflictingOwner, detail));
         }
         // One event alone is within the limit.
-        let essays = known.map_or(0, |batch| batch.essays_with(&fact.essay_ids));
+        let mut listed = self.listed.get(&fact.batch_id).cloned().unwrap_or_default();
+        listed.extend(known.and_then(Batch::listed_essays).into_iter().flatten().cloned());
+        listed.extend(fact.essay_ids.iter().cloned());
+        let essays = listed.len();
         if essays > ESSAYS_PER_BATCH_MAX {
             let detail = format!(
                 "data.essay_ids: the batch would have {essays} essays, allowed: up to \
@@ -132,7 +163,10 @@ impl Rows {
             );
             return Err(Refusal::new(RefusalCode::TooLarge, detail));
         }
-        self.batch(&fact.batch_id).register(fact, source);
+        let batch = self.batch(&fact.batch_id);
+        batch.take_listed_essays();
+        batch.register(fact, u32::try_from(essays).unwrap_or(u32::MAX), source);
+        self.listed.insert(fact.batch_id.clone(), listed);
         for id in &fact.essay_ids {
             let batch_id = fact.batch_id.clone();
             let said = Essay::claimed(id.clone(), Claim::Registered, batch_id, source);
@@ -218,23 +252,51 @@ impl Rows {
         Ok(())
     }
 
-    /// The row of a batch that an event is about.
+    /// The row of a batch that an event names, with its essays counted.
     fn batch(&mut self, id: &BatchId) -> &mut Batch {
+        if self.batches.get(id).is_none_or(|batch| !batch.has_tally()) {
+            let tally = self.count_essays(id);
+            let batch = self.batches.entry(id.clone());
+            let batch = batch.or_insert_with_key(|id| Batch::named(id.clone()));
+            *batch.tally_mut() = Some(tally);
+        }
         self.batches.entry(id.clone()).or_insert_with_key(|id| Batch::named(id.clone()))
     }
 
-    /// Takes in what an event says about an essay, and notes the batch that showed it before.
+    /// Takes in what an event says about an essay, counts it where it stands now, and notes the batch
+    /// that showed it before.
     fn join_essay(&mut self, said: Essay, touched: &mut BTreeSet<BatchId>) {
-        match self.essays.get_mut(&said.id) {
-            None => {
-                self.essays.insert(said.id.clone(), said);
-            }
-            Some(essay) => {
+        // Before the essay is one of theirs.
+        self.batch(said.batch_id());
+        let id = said.id.clone();
+        let before = self.essays.get(&id).map(|essay| (essay.batch_id().clone(), essay.standing()));
+        if let Some((home, _)) = &before {
+            self.batch(home);
+        }
+        let essay = match self.essays.entry(id) {
+            Entry::Vacant(vacant) => vacant.insert(said),
+            Entry::Occupied(occupied) => {
+                let essay = occupied.into_mut();
                 touched.extend(essay.claimants());
                 essay.join(said);
                 touched.extend(essay.claimants());
+                essay
             }
+        };
+        let after = (essay.batch_id().clone(), essay.standing());
+        if before.as_ref() == Some(&after) {
+            return;
         }
+        if let Some((home, standing)) = before {
+            self.tally(&home).remove(&standing);
+        }
+        let (home, standing) = after;
+        self.tally(&home).add(standing);
+    }
+
+    /// The tally of a batch whose essays are counted.
+    fn tally(&mut self, id: &BatchId) -> &mut Tally {
+        self.batch(id).tally_mut().get_or_insert_default()
     }
 }
 

@@ -3,6 +3,8 @@
 //! The order of fields is part of it, and every nullable field is always there. HTTP, caching and
 //! compression are not here.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 
 use crate::batch::Batch;
@@ -15,6 +17,7 @@ use crate::join::Latest;
 use crate::number::Finite;
 use crate::phase::PhaseName;
 use crate::status::{BatchStatus, ProcessingStage, StatusValues};
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// Which part of a list a page is.
@@ -92,18 +95,24 @@ impl<'a> BatchView<'a> {
     /// The view of a batch with all its essays, in whatever order they come. None: the batch is not
     /// registered, so there is nothing to see.
     pub fn new(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
-        let summary = Self::summary(batch, essays)?;
+        let summary = Self::of(Folder::new(batch, Cow::Owned(Tally::of(essays)))?);
         let mut essays: Vec<_> = essays.iter().map(EssayView::new).collect();
         essays.sort_unstable_by_key(|essay| essay.essay_id);
         Some(Self { essays: Some(essays), ..summary })
     }
 
-    /// The view of a batch without the key `essays`. All its essays are needed nevertheless: they
-    /// are what is counted. None: the batch is not registered.
+    /// The view of a batch without the key `essays`. None: the batch is not registered.
+    ///
+    /// The essays are counted in the row of the batch. If an earlier build wrote it, they are not
+    /// ([`Batch::has_tally`]), and all of them are needed.
     pub fn summary(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
-        let folder = Folder::new(batch, essays.iter().collect())?;
-        let (registration, counts) = (folder.registration, folder.counts());
-        Some(Self {
+        let tally = batch.tally().map_or_else(|| Cow::Owned(Tally::of(essays)), Cow::Borrowed);
+        Some(Self::of(Folder::new(batch, tally)?))
+    }
+
+    fn of(folder: Folder<'a>) -> Self {
+        let (batch, registration, counts) = (folder.batch, folder.registration, folder.counts());
+        Self {
             batch_id: &batch.id,
             user_id: &registration.user_id,
             assignment_id: batch.assignment_id(),
@@ -119,7 +128,7 @@ impl<'a> BatchView<'a> {
             processing_started_at: batch.processing_started_at(),
             processing_completed_at: batch.pipeline().map(|outcome| outcome.stamp().at),
             student_prompt_ref: registration.student_prompt_ref.as_ref().map(Latest::value),
-        })
+        }
     }
 }
 
@@ -164,8 +173,8 @@ pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
 }
 
 /// The body that answers for one page of a user's batches: compact JSON, batches in the given
-/// order, each with all its essays. Without `include_essays` they have no key `essays`; the essays
-/// are needed nevertheless, because they are counted.
+/// order, each with all its essays. Without `include_essays` they have no key `essays`, and need none,
+/// as long as [`Batch::has_tally`].
 ///
 /// Batches that are not registered are in no list; they are left out.
 pub fn page_json(

@@ -59,6 +59,7 @@ pub(super) fn needs(group: &[Delivery]) -> Needs {
     for needs in group.iter().map(|delivery| delivery.event.needs()) {
         all.batches.extend(needs.batches);
         all.essays.extend(needs.essays);
+        all.listed.extend(needs.listed);
     }
     all
 }
@@ -123,10 +124,12 @@ fn fold_one(
 
 fn difference(before: &Rows, after: Rows, statuses: &BTreeMap<BatchId, BatchStatus>) -> Rows {
     let statuses_before = before.statuses();
-    let Rows { mut batches, mut essays } = after;
+    let Rows { mut batches, mut essays, mut listed } = after;
     batches.retain(|id, batch| {
         before.batches.get(id) != Some(batch) || statuses_before.get(id) != statuses.get(id)
     });
     essays.retain(|id, essay| before.essays.get(id) != Some(essay));
-    Rows { batches, essays }
+    // Written with the row of the batch, which may have them from an earlier build.
+    listed.retain(|id, _| batches.contains_key(id));
+    Rows { batches, essays, listed }
 }

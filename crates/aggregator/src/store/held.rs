@@ -31,6 +31,11 @@ impl Held {
         })
     }
 
+    /// The batches whose locks are held.
+    pub(super) fn batches(&self) -> &BTreeSet<BatchId> {
+        &self.batches
+    }
+
     /// Remembers that an essay was found at `revision`.
     pub(super) fn found(&mut self, essay: &EssayId, revision: i64) {
         self.essays.insert(essay.clone(), revision);

@@ -29,6 +29,7 @@ const POSTGRES: &[File] = &[
         "dead letters in order",
         include_str!("migrations/postgres/0006_dead_letters_in_order.sql"),
     ),
+    (7, "breaking: counted essays", include_str!("migrations/postgres/0007_counted_essays.sql")),
     (8, "dead letter usage", include_str!("migrations/postgres/0008_dead_letter_usage.sql")),
 ];
 
@@ -39,6 +40,7 @@ const SQLITE: &[File] = &[
     (4, "inbox places", include_str!("migrations/sqlite/0004_inbox_places.sql")),
     (5, "outbox indexes", include_str!("migrations/sqlite/0005_outbox_indexes.sql")),
     (6, "dead letters in order", include_str!("migrations/sqlite/0006_dead_letters_in_order.sql")),
+    (7, "breaking: counted essays", include_str!("migrations/sqlite/0007_counted_essays.sql")),
     (8, "dead letter usage", include_str!("migrations/sqlite/0008_dead_letter_usage.sql")),
 ];
 

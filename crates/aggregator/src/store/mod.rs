@@ -83,6 +83,8 @@ impl<R> Repository for R where
 /// - **R12** A caller dropped anywhere in a unit leaves no transaction behind, and its unit written
 ///   whole or not at all.
 /// - **R13** Several processes may start on one empty database at once.
+/// - **R32** Rows of a build that did not count the essays in the row of their batch are read as before,
+///   and counted by the next unit that writes them.
 /// - **R14** A document that cannot be read is [`StoreError::Corrupt`], or
 ///   [`StoreError::NewerDocument`] if a later build wrote it. Fields of a later build that this one
 ///   does not know stay in a document that it writes.
@@ -127,8 +129,10 @@ pub trait UnitOfWork: Send {
 
     /// Locks the batches of `needs`, then loads its rows and which of `events` the inbox has.
     ///
-    /// Of each batch it loads every essay. Also loads every batch that a loaded essay belongs to now,
-    /// to read, not to write: [`Rows::homes_missing`] names those that are not locked.
+    /// Also loads every batch that a loaded essay belongs to now, to read, not to write:
+    /// [`Rows::homes_missing`] names those that are not locked. The essays of each batch that is
+    /// locked are counted in its row; if an earlier build wrote it, which did not count them, they are
+    /// counted now.
     ///
     /// # Errors
     ///
@@ -195,7 +199,7 @@ pub struct PageQuery {
     pub limit: u32,
     /// How many batches to skip.
     pub offset: u32,
-    /// Whether the client is shown the essays. They are read in any case, because they are counted.
+    /// Whether the essays are read. Without, only those are which their batch does not count.
     pub include_essays: bool,
 }
 

@@ -137,7 +137,7 @@ impl BatchRepository for PostgresRepository {
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
         let query = sqlx::query_as(BATCH).bind(id.as_str());
-        self.pool.read(query).await?.into_iter().next().map(|row| rows::batch(id, row)).transpose()
+        rows::batch(id, self.pool.read(query).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
@@ -146,7 +146,8 @@ impl BatchRepository for PostgresRepository {
             .bind(query.user_id.as_str())
             .bind(statuses)
             .bind(i64::from(query.limit))
-            .bind(i64::from(query.offset));
+            .bind(i64::from(query.offset))
+            .bind(query.include_essays);
         rows::page(self.pool.read(query).await?)
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Statements differ, the columns do not. No SQL here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use results::{
-    Announcement, Batch, BatchId, BatchStatus, CorrelationId, Essay, EventId, Timestamp,
+    Announcement, Batch, BatchId, BatchStatus, CorrelationId, Essay, EssayId, EventId, Timestamp,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -13,14 +15,14 @@ use super::{
     Position, StoreError, held::Held,
 };
 
-/// A row of `load.sql`: kind, id, revision, state.
-pub(super) type LoadRow = (String, String, Option<i64>, Option<String>);
+/// A row of `load.sql`: kind, id, revision, state, essay ids.
+pub(super) type LoadRow = (String, String, Option<i64>, Option<String>, Option<String>);
 
-/// A row of `batch.sql`: batch, essays.
-pub(super) type BatchRow = (String, Option<String>);
+/// A row of `batch.sql`: kind, state.
+pub(super) type BatchRow = (String, String);
 
-/// A row of `user_page.sql`: total, batch id, batch, essays.
-pub(super) type PageRow = (i64, Option<String>, Option<String>, Option<String>);
+/// A row of `user_page.sql`: kind, number, batch id, state.
+pub(super) type PageRow = (String, i64, Option<String>, Option<String>);
 
 /// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
 /// was written and published, in microseconds since the Unix epoch.
@@ -57,6 +59,9 @@ pub(super) struct NewBatch<'a> {
     /// Microseconds since the Unix epoch.
     pub(super) created_at: Option<i64>,
     pub(super) state: &'a Batch,
+    /// None: those that are there.
+    pub(super) essay_ids: Option<&'a BTreeSet<EssayId>>,
+    pub(super) has_tally: bool,
 }
 
 /// An essay to be written, beside it what is copied out of it to be looked up.
@@ -103,7 +108,7 @@ impl<'a> NewRows<'a> {
             batches: rows
                 .batches
                 .values()
-                .map(|batch| new_batch(batch, changes.statuses.get(&batch.id).copied(), held))
+                .map(|batch| new_batch(batch, changes, held))
                 .collect::<Result<_, _>>()?,
             essays: rows
                 .essays
@@ -117,11 +122,12 @@ impl<'a> NewRows<'a> {
 
 fn new_batch<'a>(
     batch: &'a Batch,
-    status: Option<BatchStatus>,
+    changes: &Changes<'a>,
     held: &Held,
 ) -> Result<NewBatch<'a>, StoreError> {
     held.check(&batch.id)?;
     let user_id = batch.user_id().map(|user_id| user_id.as_str());
+    let status = changes.statuses.get(&batch.id).copied();
     Ok(NewBatch {
         id: batch.id.as_str(),
         user_id,
@@ -129,6 +135,8 @@ fn new_batch<'a>(
         status: user_id.and(status).map(BatchStatus::as_str),
         created_at: batch.created_at().map(|at| at.unix_micros()),
         state: batch,
+        essay_ids: changes.rows.listed.get(&batch.id),
+        has_tally: batch.has_tally(),
     })
 }
 
@@ -144,7 +152,7 @@ fn new_essay<'a>(essay: &'a Essay, held: &Held) -> Result<NewEssay<'a>, StoreErr
 /// Puts together what `load.sql` found, and tells `held` the revisions.
 pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
-    for (kind, id, revision, state) in rows {
+    for (kind, id, revision, state, essay_ids) in rows {
         match (kind.as_str(), revision, state) {
             ("event", None, places) => {
                 let known = places.map(|places| read("places of event", &id, &places));
@@ -153,6 +161,10 @@ pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, Stor
             }
             ("batch", None, Some(state)) => {
                 let batch: Batch = read("batch", &id, &state)?;
+                if let Some(essay_ids) = essay_ids {
+                    let listed = read("essay ids of batch", &id, &essay_ids)?;
+                    loaded.rows.listed.insert(batch.id.clone(), listed);
+                }
                 loaded.rows.batches.insert(batch.id.clone(), batch);
             }
             ("essay", Some(revision), Some(state)) => {
@@ -163,26 +175,51 @@ pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, Stor
             _ => return Err(StoreError::internal(format!("load.sql gave a row of kind `{kind}`"))),
         }
     }
+    loaded.rows.add_missing_tallies(held.batches());
     Ok(loaded)
 }
 
 /// Puts together what `batch.sql` found.
-pub(super) fn batch(id: &BatchId, row: BatchRow) -> Result<BatchWithEssays, StoreError> {
-    let (batch, essays) = row;
-    with_essays(id.as_str(), &batch, essays.as_deref())
+pub(super) fn batch(
+    id: &BatchId,
+    rows: Vec<BatchRow>,
+) -> Result<Option<BatchWithEssays>, StoreError> {
+    let (mut batch, mut essays) = (None, Vec::with_capacity(rows.len()));
+    for (kind, state) in rows {
+        if kind == "batch" {
+            batch = Some(read("batch", id.as_str(), &state)?);
+        } else {
+            essays.push(read("essay of batch", id.as_str(), &state)?);
+        }
+    }
+    Ok(batch.map(|batch| with_essays(batch, essays)))
 }
 
 /// Puts together what `user_page.sql` found.
 pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, StoreError> {
-    let mut page = Page { total: 0, batches: Vec::with_capacity(rows.len()) };
-    for (total, id, batch, essays) in rows {
-        page.total = total.unsigned_abs();
-        // Without them, the row is only there for the total.
-        if let (Some(id), Some(batch)) = (id, batch) {
-            page.batches.push(with_essays(&id, &batch, essays.as_deref())?);
+    let mut total = 0;
+    let mut batches: BTreeMap<i64, (Option<Batch>, Vec<Essay>)> = BTreeMap::new();
+    for (kind, number, id, state) in rows {
+        match (kind.as_str(), state) {
+            ("total", None) => total = number.unsigned_abs(),
+            ("batch", Some(state)) => {
+                let batch = read("batch", &id.unwrap_or_default(), &state)?;
+                batches.entry(number).or_default().0 = Some(batch);
+            }
+            ("essay", Some(state)) => {
+                let (batch, essays) = batches.entry(number).or_default();
+                let batch_id = batch.as_ref().map_or("", |batch| batch.id.as_str());
+                essays.push(read("essay of batch", batch_id, &state)?);
+            }
+            _ => {
+                let problem = format!("user_page.sql gave a row of kind `{kind}`");
+                return Err(StoreError::internal(problem));
+            }
         }
     }
-    Ok(page)
+    let found = batches.into_values();
+    let batches = found.filter_map(|(batch, essays)| Some(with_essays(batch?, essays))).collect();
+    Ok(Page { total, batches })
 }
 
 /// Reads rows of the outbox.
@@ -217,12 +254,9 @@ pub(super) fn outbox_depth((count, oldest): DepthRow) -> OutboxDepth {
     }
 }
 
-fn with_essays(id: &str, batch: &str, essays: Option<&str>) -> Result<BatchWithEssays, StoreError> {
-    Ok(BatchWithEssays {
-        batch: read("batch", id, batch)?,
-        // No essays add up to null, not to an empty array.
-        essays: essays.map_or(Ok(Vec::new()), |essays| read("essays of batch", id, essays))?,
-    })
+fn with_essays(batch: Batch, mut essays: Vec<Essay>) -> BatchWithEssays {
+    essays.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    BatchWithEssays { batch, essays }
 }
 
 fn read<T: DeserializeOwned>(what: &str, id: &str, json: &str) -> Result<T, StoreError> {

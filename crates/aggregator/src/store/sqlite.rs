@@ -143,8 +143,7 @@ impl BatchRepository for SqliteRepository {
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
         let query = sqlx::query_as(BATCH).bind(id.as_str());
-        let row = query.fetch_optional(&self.readers).await?;
-        row.map(|row| rows::batch(id, row)).transpose()
+        rows::batch(id, query.fetch_all(&self.readers).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
@@ -153,7 +152,8 @@ impl BatchRepository for SqliteRepository {
             .bind(query.user_id.as_str())
             .bind(unit::json(&statuses)?)
             .bind(query.limit)
-            .bind(query.offset);
+            .bind(query.offset)
+            .bind(query.include_essays);
         rows::page(query.fetch_all(&self.readers).await?)
     }
 

@@ -148,9 +148,10 @@ async fn compare(store: &dyn Repository, events: &[Event]) -> Result<(), TestCas
 
 async fn stored(store: &dyn Repository, events: &[Event]) -> Rows {
     let mut needs = Needs::default();
-    for Needs { batches, essays } in events.iter().map(Event::needs) {
+    for Needs { batches, essays, listed } in events.iter().map(Event::needs) {
         needs.batches.extend(batches);
         needs.essays.extend(essays);
+        needs.listed.extend(listed);
     }
     let mut unit = store.begin().await.unwrap();
     let loaded = unit.load(&[], &needs).await.unwrap();

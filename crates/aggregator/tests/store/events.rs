@@ -1,6 +1,6 @@
 //! Events for the store to keep, and units of work that apply them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aggregator::store::{
     AppliedEvent, BatchRepository, Changes, Loaded, OutboxRecord, PageQuery, Places, StoreError,
@@ -8,8 +8,8 @@ use aggregator::store::{
 };
 use results::{
     Announcement, AnnouncementKind, BatchEssaysRegistered, BatchId, BatchStatus, CorrelationId,
-    CourseCode, EssayId, EssaySlotAssigned, Event, EventId, EventKind, Fact, FactId, Needs, Rows,
-    Timestamp, UserId,
+    CourseCode, EssayId, EssaySlotAssigned, Event, EventId, EventKind, Fact, FactId, Finite, Needs,
+    Rows, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult, Timestamp, UserId,
 };
 use uuid::Uuid;
 
@@ -55,6 +55,25 @@ pub(crate) fn slot(batch: &str, essay: &str, at: i64) -> Event {
     event(EventKind::EssaySlotAssigned, at, fact)
 }
 
+/// A spellcheck of an essay that went well, `at` seconds after the epoch.
+pub(crate) fn spellchecked(batch: &str, essay: &str, at: i64) -> Event {
+    let fact = Fact::SpellcheckResult(SpellcheckResult {
+        batch_id: batch_id(batch),
+        essay_id: essay_id(essay),
+        end: SpellcheckEnd::Completed,
+        corrections_made: 1,
+        metrics: SpellcheckMetrics {
+            total_corrections: 1,
+            l2_dictionary_corrections: 0,
+            spellchecker_corrections: 1,
+            word_count: 100,
+            correction_density: Finite::new(1.0).unwrap(),
+        },
+        corrected_text_storage_id: Some(format!("corrected {essay}")),
+    });
+    event(EventKind::SpellcheckResult, at, fact)
+}
+
 /// Equal facts at equal times are the same event: its id is derived from them.
 fn event(kind: EventKind, at: i64, fact: Fact) -> Event {
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{at} {fact:?}").as_bytes());
@@ -82,9 +101,10 @@ pub(crate) fn folded(events: &[Event]) -> Rows {
 pub(crate) fn needs_of(events: &[Event]) -> Needs {
     let mut needs = Needs::default();
     for event in events {
-        let Needs { batches, essays } = event.needs();
+        let Needs { batches, essays, listed } = event.needs();
         needs.batches.extend(batches);
         needs.essays.extend(essays);
+        needs.listed.extend(listed);
     }
     needs
 }
@@ -100,8 +120,18 @@ pub(crate) async fn load(
 /// Folds events into what was loaded for them, and writes it.
 pub(crate) async fn write(
     unit: &mut dyn UnitOfWork,
+    rows: Rows,
+    events: &[Event],
+) -> Result<(), StoreError> {
+    write_held(unit, rows, events, &needs_of(events)).await
+}
+
+/// The same, with all that was asked for.
+async fn write_held(
+    unit: &mut dyn UnitOfWork,
     mut rows: Rows,
     events: &[Event],
+    needs: &Needs,
 ) -> Result<(), StoreError> {
     let before = rows.clone();
     for event in events {
@@ -110,7 +140,6 @@ pub(crate) async fn write(
     let statuses = statuses(&rows);
     let announcements = results::announcements(&before, &rows, events, NOW);
     // What was only loaded to be read, the batch that an essay left, is not for us to write.
-    let needs = needs_of(events);
     rows.batches.retain(|id, _| needs.batches.contains(id));
     let applied = events.iter().map(|event| (event.id, applied(event))).collect();
     let changes = Changes {
@@ -141,6 +170,23 @@ pub(crate) async fn apply(store: &dyn BatchRepository, events: &[Event]) -> Resu
     unit.commit().await
 }
 
+/// Applies events in one unit of work that holds the batches of their essays too.
+pub(crate) async fn apply_with_homes(store: &dyn BatchRepository, events: &[Event]) {
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    let mut needs = needs_of(events);
+    loop {
+        let mut unit = store.begin().await.unwrap();
+        let rows = unit.load(&ids, &needs).await.unwrap().rows;
+        let missing = rows.homes_missing(&needs);
+        if missing.is_empty() {
+            write_held(unit.as_mut(), rows, events, &needs).await.unwrap();
+            return unit.commit().await.unwrap();
+        }
+        unit.commit().await.unwrap();
+        needs.batches.extend(missing);
+    }
+}
+
 /// Applies events in one unit of work, again whenever another unit was faster.
 pub(crate) async fn apply_in_the_end(store: &dyn BatchRepository, events: &[Event]) {
     loop {
@@ -168,10 +214,12 @@ pub(crate) fn whole_list(user: &str) -> PageQuery {
     }
 }
 
-/// The ids that a stored batch lists as its essays.
-pub(crate) fn listed_essays(batch: &results::Batch) -> BTreeSet<EssayId> {
+/// How many essays the registrations of a stored batch list, and how many are counted in its row.
+pub(crate) fn essay_counts(batch: &results::Batch) -> [u64; 2] {
     let state = serde_json::to_value(batch).unwrap();
-    serde_json::from_value(state["registration"]["essay_ids"].clone()).unwrap()
+    let counted = state["tally"].as_array().unwrap().iter();
+    let counted = counted.map(|entry| entry["essays"].as_u64().unwrap()).sum();
+    [state["registration"]["listed_essay_count"].as_u64().unwrap(), counted]
 }
 
 /// An announcement, made up. Equal numbers are equal ids.

@@ -18,7 +18,7 @@ use results::{BatchStatus, Event, Refusal, RefusalCode, Timestamp};
 use sqlx::{Connection, PgConnection};
 
 use crate::events::{
-    NOW, announce, announcement, apply, batch_id, load, registered, slot, whole_list,
+    NOW, announce, announcement, apply, batch_id, load, registered, slot, spellchecked, whole_list,
 };
 
 /// More than the five executions after which the server may keep a plan for all values.
@@ -105,6 +105,13 @@ impl Database {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
         sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    /// How large the row of a batch is, without the ids of its essays.
+    async fn state_bytes(&self, batch: &str) -> i32 {
+        const BYTES: &str = "select octet_length(state::text) from batches where batch_id = $1";
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::query_scalar(BYTES).bind(batch).fetch_one(&mut connection).await.unwrap()
     }
 
     /// What was done in each table, once all connections have handed in their counters.
@@ -484,4 +491,57 @@ async fn a_filter_that_no_letter_passes_reads_a_limited_number_of_them() {
     // Once in the index, to find the end, and once in the table.
     let (read, limit) = (work["dead_letters"], i64::from(LETTERS_LOOKED_AT_MAX));
     assert!(read.rows <= 2 * limit + 1, "{read:?}");
+}
+
+/// A spellcheck reads and writes its essay and the row of its batch, whatever the batch has beside.
+#[tokio::test]
+async fn a_spellcheck_costs_the_same_in_a_large_batch_as_in_a_small_one() {
+    const SPELLCHECKS: usize = 20;
+    let database = Database::new().await;
+    let mut costs = Vec::new();
+    for (batch, essays) in [("small", 25), ("large", 2_000)] {
+        let essays: Vec<_> = (0..essays).map(|n| format!("{batch}-{n}")).collect();
+        let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+        let store = database.open().await;
+        apply(&store, &[registered(batch, &teacher(batch), 1, &essays)]).await.unwrap();
+        store.close().await;
+        let work = database
+            .work_of(async || {
+                let store = database.open().await;
+                for essay in &essays[..SPELLCHECKS] {
+                    apply(&store, &[spellchecked(batch, essay, 2)]).await.unwrap();
+                }
+                store.close().await;
+            })
+            .await;
+        costs.push((batch, work, database.state_bytes(batch).await));
+    }
+    let [(_, small, small_bytes), (_, large, large_bytes)] = &costs[..] else { panic!() };
+    for table in ["batches", "essays"] {
+        let (small, large) = (small[table], large[table]);
+        assert!(large.rows <= small.rows * 2, "{table}: {small:?}, {large:?}");
+        assert!(large.blocks <= small.blocks * 2, "{table}: {small:?}, {large:?}");
+    }
+    assert!(*large_bytes <= small_bytes * 2, "what is written: {small_bytes}, {large_bytes}");
+}
+
+#[tokio::test]
+async fn a_list_without_essays_reads_none() {
+    let database = Database::new().await;
+    let store = database.open().await;
+    let essays: Vec<_> = (0..200).map(|n| format!("e{n}")).collect();
+    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+    apply(&store, &[registered("b", "teacher", 1, &essays)]).await.unwrap();
+    store.close().await;
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            let summary = PageQuery { include_essays: false, ..whole_list("teacher") };
+            let page = store.user_page(&summary).await.unwrap();
+            assert_eq!((page.batches.len(), page.batches[0].essays.len()), (1, 0));
+            store.close().await;
+        })
+        .await;
+    let read = work["essays"];
+    assert_eq!((read.rows, read.sequential_scans), (0, 0), "{read:?}");
 }

@@ -54,6 +54,19 @@ impl Backend for Server {
         sqlx::query(statement).execute(&mut self.connection().await).await.unwrap();
     }
 
+    async fn uncount_essays(&self) {
+        self.execute("delete from batches where batch_id = 'unregistered'").await;
+        self.execute(
+            "update batches
+             set state = jsonb_set(
+                     state - 'tally' #- '{registration,listed_essay_count}',
+                     '{registration,essay_ids}', essay_ids
+                 ),
+                 essay_ids = null, has_tally = false",
+        )
+        .await;
+    }
+
     async fn dead_letters(&self) -> Vec<KeptLetter> {
         const ALL: &str =
             "select fingerprint, key, headers::text, bytes from dead_letters order by fingerprint";

@@ -46,6 +46,19 @@ impl Backend for File {
         sqlx::query(statement).execute(&mut self.connection().await).await.unwrap();
     }
 
+    async fn uncount_essays(&self) {
+        self.execute("delete from batches where batch_id = 'unregistered'").await;
+        self.execute(
+            "update batches
+             set state = json_set(
+                     json_remove(state, '$.tally', '$.registration.listed_essay_count'),
+                     '$.registration.essay_ids', json(essay_ids)
+                 ),
+                 essay_ids = null, has_tally = 0",
+        )
+        .await;
+    }
+
     async fn dead_letters(&self) -> Vec<KeptLetter> {
         const ALL: &str =
             "select fingerprint, key, headers, bytes from dead_letters order by fingerprint";

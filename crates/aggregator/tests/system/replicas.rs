@@ -219,6 +219,7 @@ async fn assert_stored(store: &PostgresRepository, folded: &[(&BatchId, Folded)]
     let needs = Needs {
         batches: folded.iter().map(|(batch, _)| (*batch).clone()).collect(),
         essays: essays.cloned().collect(),
+        ..Needs::default()
     };
     let mut unit = store.begin().await.unwrap();
     let mut stored = unit.load(&[], &needs).await.unwrap().rows;

@@ -23,14 +23,18 @@ pub(crate) struct Registration {
     pub(crate) org_id: Option<Latest<String>>,
     pub(crate) class_id: Option<Latest<String>>,
     pub(crate) student_prompt_ref: Option<Latest<StorageReferences>>,
-    /// Every id that any registration of this batch listed.
-    pub(crate) essay_ids: BTreeSet<EssayId>,
+    /// How many different essays the registrations of this batch list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listed_essay_count: Option<u32>,
+    /// Which ones, in documents of builds that kept them here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    essay_ids: Option<BTreeSet<EssayId>>,
     #[serde(flatten)]
     unknown: UnknownFields,
 }
 
 impl Registration {
-    pub(super) fn said_by(fact: &BatchEssaysRegistered, source: Source) -> Self {
+    pub(super) fn said_by(fact: &BatchEssaysRegistered, listed: u32, source: Source) -> Self {
         let text = |text: &String| Latest::new(text.clone(), source);
         Self {
             user_id: fact.user_id.clone(),
@@ -43,7 +47,8 @@ impl Registration {
                 .student_prompt_ref
                 .as_ref()
                 .map(|references| Latest::new(references.clone(), source)),
-            essay_ids: fact.essay_ids.iter().cloned().collect(),
+            listed_essay_count: Some(listed),
+            essay_ids: None,
             unknown: UnknownFields::default(),
         }
     }
@@ -54,6 +59,21 @@ impl Registration {
         self.essay_count.stamp()
     }
 
+    /// How many different essays all registrations list.
+    pub(crate) fn listed_essay_count(&self) -> u32 {
+        let listed = self.essay_ids.as_ref().map(BTreeSet::len).and_then(|len| len.try_into().ok());
+        self.listed_essay_count.or(listed).unwrap_or(0)
+    }
+
+    pub(super) fn listed_essays(&self) -> Option<&BTreeSet<EssayId>> {
+        self.essay_ids.as_ref()
+    }
+
+    pub(super) fn take_listed_essays(&mut self) -> Option<BTreeSet<EssayId>> {
+        self.listed_essay_count = Some(self.listed_essay_count());
+        self.essay_ids.take()
+    }
+
     pub(super) fn join(&mut self, said: Self) {
         self.created_at = self.created_at.min(said.created_at);
         self.essay_count.join(said.essay_count);
@@ -61,7 +81,7 @@ impl Registration {
         Latest::join_option(&mut self.org_id, said.org_id);
         Latest::join_option(&mut self.class_id, said.class_id);
         Latest::join_option(&mut self.student_prompt_ref, said.student_prompt_ref);
-        self.essay_ids.extend(said.essay_ids);
+        self.listed_essay_count = self.listed_essay_count.max(said.listed_essay_count);
         self.unknown.join(said.unknown);
     }
 }

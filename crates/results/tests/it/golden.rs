@@ -204,6 +204,7 @@ fn documents_of_the_format_before_facts_take_a_known_fact_for_known() {
     let mut rows = Rows {
         batches: [(batch.id.clone(), batch)].into(),
         essays: essays.into_iter().map(|essay| (essay.id.clone(), essay)).collect(),
+        ..Rows::default()
     };
 
     let before = rows.clone();

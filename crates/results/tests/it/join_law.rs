@@ -1,7 +1,7 @@
 //! The fold is a join: for any set of events, neither order nor repetition changes the rows, and
 //! every batch whose answer changed is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use results::{Batch, BatchId, Essay, EssayId, Event, Needs, Rows, page_json, status_json};
@@ -33,13 +33,24 @@ fn documents(rows: &Rows) -> (BTreeMap<&BatchId, String>, BTreeMap<&EssayId, Str
 fn loaded(all: &Rows, needs: &Needs) -> Rows {
     let mut rows = all.clone();
     rows.batches.retain(|id, _| needs.batches.contains(id));
-    rows.essays
-        .retain(|id, essay| needs.essays.contains(id) || needs.batches.contains(essay.batch_id()));
+    rows.essays.retain(|id, _| needs.essays.contains(id));
+    rows.listed.retain(|id, _| needs.listed.contains(id));
     rows
 }
 
 fn to_text(row: &impl serde::Serialize) -> String {
     serde_json::to_string(row).unwrap()
+}
+
+/// A batch of a build that kept the ids of its essays in its row and did not count them there.
+fn as_earlier_builds_wrote_it(batch: &Batch, listed: Option<&BTreeSet<EssayId>>) -> Batch {
+    let mut document = serde_json::to_value(batch).unwrap();
+    document.as_object_mut().unwrap().remove("tally").unwrap();
+    if let Some(registration) = document["registration"].as_object_mut() {
+        registration.remove("listed_essay_count").unwrap();
+        registration.insert("essay_ids".into(), serde_json::to_value(listed.unwrap()).unwrap());
+    }
+    serde_json::from_value(document).unwrap()
 }
 
 /// A batch with its essays, as a store gives them to a reader.
@@ -128,6 +139,7 @@ proptest! {
             let mut written_back = all.clone();
             written_back.batches.extend(needed.batches);
             written_back.essays.extend(needed.essays);
+            written_back.listed.extend(needed.listed);
             prop_assert_eq!(written_back, whole);
         }
     }
@@ -141,6 +153,26 @@ proptest! {
         for essay in rows.essays.values() {
             prop_assert_eq!(&serde_json::from_str::<Essay>(&to_text(essay)).unwrap(), essay);
         }
+    }
+
+    #[test]
+    fn essays_counted_event_by_event_are_all_of_the_batch(events in some_events()) {
+        let rows = fold(&events);
+        let mut counted_anew = rows.clone();
+        counted_anew.listed.clear();
+        for (id, batch) in &mut counted_anew.batches {
+            *batch = as_earlier_builds_wrote_it(batch, rows.listed.get(id));
+        }
+        let page = results::Pagination { limit: 1, offset: 0, total: 1 };
+        for id in rows.batches.keys() {
+            let (batch, essays) = answer(&rows, id);
+            let summary = page_json(&[(batch.unwrap(), Vec::new())], page, false);
+            let (batch, _) = answer(&counted_anew, id);
+            let earlier = page_json(&[(batch.unwrap(), essays)], page, false);
+            prop_assert_eq!(summary, earlier, "a summary needs no essay, but for an earlier build's");
+        }
+        counted_anew.add_missing_tallies(&rows.batches.keys().cloned().collect());
+        prop_assert_eq!(counted_anew, rows);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl UnitOfWork for PostgresUnit {
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
         let sent = [new.events.len(), new.seen_again.len(), new.batches.len(), new.essays.len()];
-        let write = write_statement(&new, &changes);
+        let write = write_statement(&new, &changes, documents(&new)?);
         let limit = self.statement_timeout;
         let (events, seen_again, batches, essays) =
             self.connection.answer(limit, |connection| write.fetch_one(connection)).await?;
@@ -95,6 +95,7 @@ fn load_statement(events: &[EventId], needs: &Needs, time_limit: Option<Duration
     let lock_keys: BTreeSet<_> = needs.batches.iter().map(lock_key).collect();
     let batches = needs.batches.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
     let essays = needs.essays.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
+    let listed = needs.listed.iter().map(|id| hexadecimal::encode(id.as_str().as_bytes()));
     let time_limit =
         time_limit.map(|limit| format!("set local statement_timeout = {};", milliseconds(limit)));
     LOAD.replace("{time_limit}", &time_limit.unwrap_or_default())
@@ -102,6 +103,7 @@ fn load_statement(events: &[EventId], needs: &Needs, time_limit: Option<Duration
         .replace("{events}", &array(events.iter().map(|event| event.0)))
         .replace("{batches}", &array(batches))
         .replace("{essays}", &array(essays))
+        .replace("{listed}", &array(listed))
 }
 
 /// An array as the server reads it, of values that need no quotes.
@@ -111,12 +113,19 @@ fn array<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
 }
 
 fn load_row(row: &PgRow) -> sqlx::Result<LoadRow> {
-    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?))
+}
+
+/// The documents of essays, as they are kept.
+fn documents(new: &NewRows<'_>) -> Result<Vec<String>, StoreError> {
+    let documents = new.essays.iter().map(|essay| serde_json::to_string(essay.state));
+    documents.collect::<Result<_, _>>().map_err(StoreError::rejected)
 }
 
 fn write_statement<'a>(
     new: &NewRows<'a>,
     changes: &Changes<'a>,
+    essays: Vec<String>,
 ) -> QueryAs<'a, Postgres, (i64, i64, i64, i64), PgArguments> {
     let said = new.announcements;
     sqlx::query_as(WRITE)
@@ -132,10 +141,12 @@ fn write_statement<'a>(
         .bind(column(&new.batches, |batch| batch.status))
         .bind(column(&new.batches, |batch| batch.created_at.map(moment)))
         .bind(column(&new.batches, |batch| Json(batch.state)))
+        .bind(column(&new.batches, |batch| batch.essay_ids.map(Json)))
+        .bind(column(&new.batches, |batch| batch.has_tally))
         .bind(column(&new.essays, |essay| essay.id))
         .bind(column(&new.essays, |essay| essay.batch_id))
         .bind(column(&new.essays, |essay| essay.revision))
-        .bind(column(&new.essays, |essay| Json(essay.state)))
+        .bind(essays)
         .bind(OUTBOX_LOCK_KEY)
         .bind(column(said, |said| said.id.0))
         .bind(column(said, |said| said.topic()))

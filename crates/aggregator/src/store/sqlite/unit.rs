@@ -85,7 +85,8 @@ impl UnitOfWork for SqliteUnit {
         let query = sqlx::query_as(LOAD)
             .bind(json(events)?)
             .bind(json(&needs.batches)?)
-            .bind(json(&needs.essays)?);
+            .bind(json(&needs.essays)?)
+            .bind(json(&needs.listed)?);
         rows::loaded(query.fetch_all(&mut *self.transaction).await?, &mut self.held)
     }
 

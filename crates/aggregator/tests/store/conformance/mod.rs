@@ -3,6 +3,7 @@
 //! The name of a check starts with the number of its rule.
 
 mod dead_letters;
+mod earlier;
 mod inbox;
 mod outbox;
 mod reads;
@@ -13,7 +14,9 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use aggregator::store::{Repository, StoreError};
 
-pub(crate) use self::{dead_letters::*, inbox::*, outbox::*, reads::*, starts::*, units::*};
+pub(crate) use self::{
+    dead_letters::*, earlier::*, inbox::*, outbox::*, reads::*, starts::*, units::*,
+};
 
 /// A database of its own for one check, empty at first.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -30,6 +33,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// Does behind the store's back what no store does.
     fn execute(&self, statement: &'static str) -> impl Future<Output = ()>;
+
+    /// Makes of all batches what builds wrote that did not count their essays.
+    fn uncount_essays(&self) -> impl Future<Output = ()>;
 
     /// Fingerprint, key, headers and bytes of all dead letters, by fingerprint.
     fn dead_letters(&self) -> impl Future<Output = Vec<KeptLetter>>;
@@ -108,6 +114,8 @@ macro_rules! conformance_tests {
             r30_the_oldest_letters_are_removed_first,
             r30_letters_that_share_one_time_are_removed_chunk_by_chunk,
             r31_what_dead_letters_take_is_known_after_each_change,
+            r32_rows_of_a_build_that_counted_no_essays_are_read,
+            r32_the_next_event_counts_them,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {

@@ -54,8 +54,8 @@ pub(crate) async fn r14_an_unreadable_document_is_an_error(backend: impl Backend
     let batch = batch_id("b");
 
     let damages = [
-        ("update essays set state = '{}'", "essays of batch `b`", "essay `e`"),
-        ("update essays set state = '[1, 2]'", "essays of batch `b`", "essay `e`"),
+        ("update essays set state = '{}'", "essay of batch `b`", "essay `e`"),
+        ("update essays set state = '[1, 2]'", "essay of batch `b`", "essay `e`"),
         ("update batches set state = '{\"v\": 0}'", "batch `b`", "batch `b`"),
         ("update batches set state = 'null'", "batch `b`", "batch `b`"),
     ];
@@ -90,15 +90,15 @@ pub(crate) async fn r14_a_document_of_a_newer_build_is_told_apart(backend: impl 
     let events = [registered("b", "u", 1, &["e"])];
     apply(store.as_ref(), &events).await.unwrap();
     let batch = batch_id("b");
-    for (newer, what) in [
-        ("update essays set state = '{\"v\": 2}'", "essays of batch `b`"),
-        ("update batches set state = '{\"v\": 2}'", "batch `b`"),
+    for (newer, what, loaded) in [
+        ("update essays set state = '{\"v\": 2}'", "essay of batch `b`", "essay `e`"),
+        ("update batches set state = '{\"v\": 2}'", "batch `b`", "batch `b`"),
     ] {
         backend.execute(newer).await;
         check_newer(store.batch(&batch).await, what);
         check_newer(store.user_page(&whole_list("u")).await, what);
         let mut unit = store.begin().await.unwrap();
-        check_newer(load(unit.as_mut(), &events).await, what.trim_start_matches("essays of "));
+        check_newer(load(unit.as_mut(), &events).await, loaded);
     }
 }
 

@@ -1,14 +1,20 @@
 -- One registered batch with its essays: one statement, hence one snapshot.
 --
 -- $1 batch id
-select
-    batches.state::text as batch,
-    (
-        select json_agg(essays.state order by essays.essay_id)::text
-        from essays
-        where essays.batch_id = batches.batch_id
-    ) as essays
-from batches
-where batches.batch_id = $1
-  -- Facts that came before the registration are kept, not shown.
-  and batches.user_id is not null
+--
+-- Rows are of two kinds: batch, which there is one of or none, and essay. Essays are rows of their
+-- own, as they are read: to put them together would take the server as long as to read them.
+with shown as materialized (
+    select batch_id, state
+    from batches
+    where batch_id = $1
+      -- Facts that came before the registration are kept, not shown.
+      and user_id is not null
+)
+select 'batch' as kind, state::text from shown
+union all
+select 'essay', essay.state::text
+from shown
+cross join lateral (
+    select state from essays where essays.batch_id = shown.batch_id offset 0
+) as essay

@@ -19,7 +19,7 @@ where pg_advisory_xact_lock(lock_key) is null;
 
 -- Rows are of three kinds:
 --   event   id, places; of an event that the inbox has
---   batch   id, state
+--   batch   id, state, essay ids if they were asked for
 --   essay   id, state, revision
 --
 -- Each essay is looked up by itself, in an index: `limit` and `offset` keep the planner from any
@@ -32,14 +32,29 @@ asked_essay as (
     select convert_from(decode(id, 'hex'), 'UTF8') as essay_id
     from unnest('{essays}'::text[]) as id
 ),
-essay as (
-    -- What a batch answers rests on all its essays.
-    select found.essay_id, found.batch_id, found.revision, found.state
+asked_list as (
+    select convert_from(decode(id, 'hex'), 'UTF8') as batch_id
+    from unnest('{listed}'::text[]) as id
+),
+uncounted as (
+    -- No row, or one whose essays are not counted in it.
+    select asked_batch.batch_id
     from asked_batch
+    left join lateral (
+        select has_tally
+        from batches
+        where batches.batch_id = asked_batch.batch_id
+        limit 1
+    ) as known on true
+    where known.has_tally is not true
+),
+essay as (
+    select found.essay_id, found.batch_id, found.revision, found.state
+    from uncounted
     cross join lateral (
         select essay_id, batch_id, revision, state
         from essays
-        where essays.batch_id = asked_batch.batch_id
+        where essays.batch_id = uncounted.batch_id
         offset 0
     ) as found
     union all
@@ -52,13 +67,17 @@ essay as (
         limit 1
     ) as found
     -- The others are among the first ones.
-    where found.batch_id not in (select batch_id from asked_batch)
+    where found.batch_id not in (select batch_id from uncounted)
 )
-select 'event' as kind, event_id::text as id, null::bigint as revision, places::text as state
+select
+    'event' as kind, event_id::text as id, null::bigint as revision, places::text as state,
+    null as essay_ids
 from inbox
 where event_id = any ('{events}'::uuid[])
 union all
-select 'batch', batch_id, null, state::text
+select
+    'batch', batch_id, null, state::text,
+    case when batch_id in (select batch_id from asked_list) then essay_ids::text end
 from batches
 where batch_id = any (array (
     select batch_id from asked_batch
@@ -67,5 +86,5 @@ where batch_id = any (array (
     select batch_id from essay
 ))
 union all
-select 'essay', essay_id, revision, state::text
+select 'essay', essay_id, revision, state::text, null
 from essay

@@ -21,25 +21,32 @@ seen_again as (
     update inbox set places = inbox.places || again.places
     from unnest($6::uuid[], $7::jsonb[]) as again (event_id, places)
     where inbox.event_id = again.event_id
+      -- Looked up in the index, whatever the planner thinks of the join.
+      and inbox.event_id = any ($6::uuid[])
     returning 1
 ),
 -- $8 batch ids, their locks held   $9 user ids   $10 statuses   $11 creation times   $12 states
+-- $13 ids of their essays, null: those that are there   $14 whether these are counted in the states
 batch as (
-    insert into batches (batch_id, user_id, status, created_at, state)
-    select batch_id, user_id, status, created_at, state
+    insert into batches (batch_id, user_id, status, created_at, state, essay_ids, has_tally)
+    select batch_id, user_id, status, created_at, state, essay_ids, has_tally
     from
         (select count(*) from new_event) as events_first,
         (select count(*) from seen_again) as repetitions_first,
-        unnest($8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::jsonb[])
-            as changed (batch_id, user_id, status, created_at, state)
+        unnest(
+            $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::jsonb[], $13::jsonb[],
+            $14::boolean[]
+        ) as changed (batch_id, user_id, status, created_at, state, essay_ids, has_tally)
     on conflict (batch_id) do update set
         user_id    = excluded.user_id,
         status     = excluded.status,
         created_at = excluded.created_at,
-        state      = excluded.state
+        state      = excluded.state,
+        essay_ids  = coalesce(excluded.essay_ids, batches.essay_ids),
+        has_tally  = excluded.has_tally
     returning 1
 ),
--- $13 essay ids, ascending   $14 batch ids   $15 revisions: the loaded one + 1, or 1   $16 states
+-- $15 essay ids, ascending   $16 batch ids   $17 revisions: the loaded one + 1, or 1   $18 states
 --
 -- Essays are not locked beforehand: one event may name 10,000, more than the server's table of
 -- locks has room for.
@@ -48,7 +55,7 @@ essay as (
     select essay_id, batch_id, revision, state
     from
         (select count(*) from batch) as batches_first,
-        unnest($13::text[], $14::text[], $15::bigint[], $16::jsonb[])
+        unnest($15::text[], $16::text[], $17::bigint[], $18::json[])
             as changed (essay_id, batch_id, revision, state)
     on conflict (essay_id) do update set
         batch_id = excluded.batch_id,
@@ -58,23 +65,23 @@ essay as (
     where essays.revision = excluded.revision - 1
     returning 1
 ),
--- $17 lock key
+-- $19 lock key
 --
 -- Positions in the outbox are given out when rows are inserted and seen when they are committed.
 -- Whoever inserts therefore holds a lock until the commit, so that a reader who has seen one
 -- position has seen all before it. Taken last: nobody waits for anything while holding it.
 turn as materialized (
-    select pg_advisory_xact_lock($17), pg_notify('outbox_written', '')
+    select pg_advisory_xact_lock($19), pg_notify('outbox_written', '')
     from (select count(*) from essay) as essays_first
-    where cardinality($18::uuid[]) > 0
+    where cardinality($20::uuid[]) > 0
 ),
--- $18 ids   $19 topics   $20 keys   $21 batch ids   $22 correlation ids   $23 values
+-- $20 ids   $21 topics   $22 keys   $23 batch ids   $24 correlation ids   $25 values
 announcement as (
     insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at)
     select event_id, topic, key, batch_id, correlation_id, value, $4
     from
         turn,
-        unnest($18::uuid[], $19::text[], $20::text[], $21::text[], $22::uuid[], $23::bytea[])
+        unnest($20::uuid[], $21::text[], $22::text[], $23::text[], $24::uuid[], $25::bytea[])
             with ordinality
             as announced (event_id, topic, key, batch_id, correlation_id, value, nth)
     order by nth

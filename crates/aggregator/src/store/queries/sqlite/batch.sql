@@ -1,16 +1,17 @@
 -- One registered batch with its essays: one statement, hence one snapshot.
 --
 -- ?1 batch id
-select
-    batches.state as batch,
-    -- Concatenated and not json_group_array: the documents are JSON already, parsing them here
-    -- only to print them again would double the work.
-    (
-        select '[' || group_concat(essays.state, ',' order by essays.essay_id) || ']'
-        from essays
-        where essays.batch_id = batches.batch_id
-    ) as essays
-from batches
-where batches.batch_id = ?1
-  -- Facts that came before the registration are kept, not shown.
-  and batches.user_id is not null
+--
+-- Rows are of two kinds: batch, which there is one of or none, and essay.
+with shown as materialized (
+    select batch_id, state
+    from batches
+    where batch_id = ?1
+      -- Facts that came before the registration are kept, not shown.
+      and user_id is not null
+)
+select 'batch' as kind, state from shown
+union all
+select 'essay', essays.state
+from shown
+cross join essays on essays.batch_id = shown.batch_id

@@ -1,26 +1,35 @@
 -- Everything that a group of events needs to know, from one snapshot.
 --
--- ?1 event ids   ?2 batch ids   ?3 essay ids, each a JSON array
+-- ?1 event ids   ?2 batch ids   ?3 essay ids   ?4 ids of batches whose essay ids are read: JSON arrays
 --
 -- Rows are of three kinds:
 --   event   id in hexadecimal, places; of an event that the inbox has
---   batch   id, state
+--   batch   id, state, essay ids if they were asked for
 --   essay   id, state, revision
-with essay as materialized (
+with uncounted as materialized (
+    -- No row, or one whose essays are not counted in it.
+    select asked.value as batch_id
+    from json_each(?2) as asked
+    left join batches on batches.batch_id = asked.value
+    where not coalesce(batches.has_tally, 0)
+),
+essay as materialized (
     select essay_id, batch_id, revision, state
     from essays
     where essay_id in (
         select value from json_each(?3)
         union
-        -- What a batch answers rests on all its essays.
-        select essay_id from essays where batch_id in (select value from json_each(?2))
+        select essay_id from essays where batch_id in (select batch_id from uncounted)
     )
 )
-select 'event' as kind, hex(event_id) as id, null as revision, places as state
+select
+    'event' as kind, hex(event_id) as id, null as revision, places as state, null as essay_ids
 from inbox
 where event_id in (select unhex(value, '-') from json_each(?1))
 union all
-select 'batch', batch_id, null, state
+select
+    'batch', batch_id, null, state,
+    case when batch_id in (select value from json_each(?4)) then essay_ids end
 from batches
 where batch_id in (
     select value from json_each(?2)
@@ -29,5 +38,5 @@ where batch_id in (
     select batch_id from essay
 )
 union all
-select 'essay', essay_id, revision, state
+select 'essay', essay_id, revision, state, null
 from essay

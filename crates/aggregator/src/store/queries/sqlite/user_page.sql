@@ -2,9 +2,14 @@
 -- statement, hence one snapshot.
 --
 -- ?1 user id   ?2 statuses, a JSON array, empty = any   ?3 limit   ?4 offset
+-- ?5 whether essays are shown; else only those are read that their batch does not count
 --
--- Rows: one per batch of the page, in its order. A page without batches is one row that has
--- only the total.
+-- Rows are of three kinds:
+--   total   number: of all batches
+--   batch   number: its place on the page; id, state
+--   essay   number: that of its batch; state
+--
+-- Essays are rows of their own, in no order.
 with mine as not materialized (
     -- Everything asked here is in the index `batches_of_user`, so the count and a far offset
     -- read no table row.
@@ -14,26 +19,23 @@ with mine as not materialized (
       and (json_array_length(?2) = 0 or status in (select value from json_each(?2)))
 ),
 page as materialized (
-    select batch_id
+    select batch_id, row_number() over (order by created_at desc, batch_id) as number
     from mine
     order by created_at desc, batch_id
     limit ?3 offset ?4
 ),
-counted as materialized (
-    select count(*) as total from mine
+shown as materialized (
+    select page.number, page.batch_id, batches.state, batches.has_tally
+    from page
+    cross join batches on batches.batch_id = page.batch_id
 )
-select
-    counted.total,
-    batches.batch_id,
-    batches.state as batch,
-    -- Concatenated and not json_group_array: the documents are JSON already, parsing them here
-    -- only to print them again would double the work.
-    (
-        select '[' || group_concat(essays.state, ',' order by essays.essay_id) || ']'
-        from essays
-        where essays.batch_id = batches.batch_id
-    ) as essays
-from counted
-left join page on true
-left join batches on batches.batch_id = page.batch_id
-order by batches.created_at desc, batches.batch_id
+select 'total' as kind, count(*) as number, null as id, null as state
+from mine
+union all
+select 'batch', number, batch_id, state
+from shown
+union all
+select 'essay', shown.number, null, essays.state
+from shown
+cross join essays on essays.batch_id = shown.batch_id
+where ?5 or not shown.has_tally
