@@ -135,7 +135,7 @@ impl Cli {
     /// Whatever kept it from being done.
     pub async fn run(self) -> anyhow::Result<u8> {
         match self.command {
-            Command::Serve(arguments) => serve(arguments).await.map(|()| 0),
+            Command::Serve(arguments) => Box::pin(serve(arguments)).await.map(|()| 0),
             Command::Replay(arguments) => send(arguments).await,
             Command::DeadLetters(DeadLettersArgs { command, server }) => {
                 dead_letters::run(command, server.target()?).await

@@ -196,7 +196,10 @@ async fn connection_above_the_limit_waits_while_all_others_are_busy() {
 
 #[tokio::test]
 async fn idle_connections_make_room_and_those_without_a_request_first() {
-    let server = Server::start(ServerLimits { connections: 3, ..ServerLimits::default() }).await;
+    // So long that only the need for room closes a connection.
+    let first_head = PATIENCE * 10;
+    let limits = ServerLimits { connections: 3, first_head, ..ServerLimits::default() };
+    let server = Server::start(limits).await;
     let mut kept = server.connect().await;
     kept.get("/healthz").await;
     kept.answer().await;
@@ -218,7 +221,10 @@ async fn idle_connections_make_room_and_those_without_a_request_first() {
 
 #[tokio::test]
 async fn many_idle_connections_keep_no_new_client_waiting() {
-    let server = Server::start(ServerLimits { connections: 20, ..ServerLimits::default() }).await;
+    // So long that only the need for room closes a connection.
+    let first_head = PATIENCE * 10;
+    let limits = ServerLimits { connections: 20, first_head, ..ServerLimits::default() };
+    let server = Server::start(limits).await;
     let mut idle = Vec::new();
     for _ in 0..200 {
         idle.push(server.connect().await);
