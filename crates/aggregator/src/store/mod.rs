@@ -3,8 +3,9 @@
 //! Rows are JSON documents that the crate `results` makes and reads; this room finds them, keeps
 //! two writers from losing each other's work, and reads every answer from one snapshot. It does
 //! not know what an event means, never calls the cache, and retries nothing: an error says what
-//! its caller should do next. Only listening for announcements, which nobody waits for, is begun
-//! again by itself.
+//! its caller should do next. Only what nobody waits for is begun again by itself: listening for
+//! outgoing events, and holding the lock of the process; and a read whose pooled connection turns
+//! out to be dead is sent once more.
 
 mod begin;
 mod dead_letter;
