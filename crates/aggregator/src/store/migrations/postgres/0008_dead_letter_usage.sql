@@ -16,6 +16,12 @@ create table dead_letter_usage (
 
 comment on table dead_letter_usage is
     'Number and bytes of dead_letters: record, key and headers. Kept by triggers.';
+comment on column dead_letter_usage.singleton is
+    'True: there is one row.';
+comment on column dead_letter_usage.letters is
+    'How many dead letters there are.';
+comment on column dead_letter_usage.bytes is
+    'How many bytes they have together.';
 
 create function dead_letters_kept() returns trigger language plpgsql as $$
 begin
