@@ -203,7 +203,7 @@ async fn embedded_start_says_so_first_and_names_the_variables_that_it_does_not_r
     let said = lines.join("\n");
     let first = lines.iter().find(|line| line.contains("INFO") || line.contains("WARN"));
     assert!(first.unwrap().contains("embedded mode: SQLite"), "{said}");
-    assert_eq!(said.matches("not read").count(), 1, "{said}");
+    assert_eq!(said.matches("set and not read:").count(), 1, "{said}");
     for expected in [
         "KAFKA_BOOTSTRAP_SERVERS (set RAS_KAFKA_BROKERS instead)",
         "HULEEDU_INTERNAL_API_KEY (set RAS_INTERNAL_API_KEY instead)",
