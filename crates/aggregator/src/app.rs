@@ -254,14 +254,19 @@ impl App {
     }
 
     /// Runs until `stop` fires; then every part finishes what it has under way.
-    pub async fn run(self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    ///
+    /// If it stopped by itself, because another process has taken the database.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut gauges = JoinSet::new();
         gauges.spawn(show_gauges(self.cache, self.health.clone(), self.metrics.clone()));
         if let Some(check) = self.cache_check {
             gauges.spawn(check.run());
         }
+        let mut lock = JoinSet::new();
         if let Some(process_lock) = self.process_lock {
-            gauges.spawn(stop_if_taken(process_lock, stop.clone()));
+            lock.spawn(stop_if_taken(process_lock, stop.clone()));
         }
         if let Some(brokers) = self.brokers {
             gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
@@ -293,16 +298,21 @@ impl App {
             tracing::warn!("timed out closing the database");
         }
         tracing::info!("stopped");
+        match lock.try_join_next() {
+            Some(taken) => Err(taken?).context("stopped: this process may not go on"),
+            None => Ok(()),
+        }
     }
 }
 
 /// Holds the lock of this process. Without it, what is cached here may be older than an event that
 /// another process has acknowledged: so it stops.
-async fn stop_if_taken(process_lock: ProcessLock, stop: CancellationToken) {
+async fn stop_if_taken(process_lock: ProcessLock, stop: CancellationToken) -> StoreError {
     let taken = process_lock.hold().await;
     let cause = &taken as &dyn std::error::Error;
     tracing::error!(error = cause, "another process has taken the database, stopping");
     stop.cancel();
+    taken
 }
 
 /// The key that callers must send.

@@ -210,8 +210,7 @@ async fn build_and_run(
     stdout.line(format_args!("listening on http://{address}"));
     stdout.line(format_args!("database: {database}, cache: {cache}, events from: {events}"));
     tracing::info!(%address, "ready");
-    app.run(stop).await;
-    Ok(())
+    app.run(stop).await
 }
 
 async fn send(arguments: ReplayArgs) -> anyhow::Result<u8> {

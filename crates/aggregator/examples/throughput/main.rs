@@ -79,7 +79,7 @@ async fn run(servers: &Servers, events: usize) -> Duration {
     .await;
     let took = clock.monotonic() - started;
     stop.cancel();
-    running.await.expect("the service stops");
+    running.await.expect("the service ends").expect("it was stopped");
     took.mul_f64(events as f64 / (events - already).max(1) as f64)
 }
 

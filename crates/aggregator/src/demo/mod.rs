@@ -80,7 +80,7 @@ async fn run_in(
         () = stop.cancelled() => Ok(()),
     };
     stop.cancel();
-    running.await.context("stop the server")?;
+    running.await.context("stop the server")??;
     shown
 }
 

@@ -21,6 +21,30 @@ async fn second_process_with_a_cache_of_its_own_refuses_to_start_until_the_first
     wait_until_ready(&third).await;
 }
 
+#[tokio::test]
+async fn process_whose_lock_another_has_taken_ends_with_an_error() {
+    let database = testkit::postgres().await.create_database().await;
+    let first = alone(&database).start().await;
+    wait_until_ready(&first).await;
+
+    // Another process takes the lock before the first can take it again, and keeps it.
+    let key = i64::from_be_bytes(*b"process1");
+    let cut_and_take = format!(
+        "select pg_terminate_backend(pid) from pg_locks
+         where locktype = 'advisory' and objsubid = 1
+           and (classid::bigint << 32) + objid::bigint = {key};
+         select pg_advisory_lock({key}), pg_sleep(600)"
+    );
+    let taking = testkit::postgres().await.psql(&database, &cut_and_take);
+    let status = tokio::select! {
+        status = first.wait(PATIENCE) => status,
+        printed = taking => panic!("the lock was not kept: {printed}"),
+    };
+    assert_eq!(status.code(), Some(1));
+    let said = first.lines().join("\n");
+    assert!(said.contains("another process has taken the database, stopping"), "{said}");
+}
+
 fn alone(database: &str) -> ProcessBuilder {
     Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
         .args(["serve", "--listen", "127.0.0.1:0"])
