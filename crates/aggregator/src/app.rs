@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use freshset::store::memory::MemoryStore;
 use freshset::store::redis::{RedisOptions, RedisStore};
 use freshset::{Cache, Namespace, Store};
 use rdkafka::ClientConfig;
@@ -28,6 +27,7 @@ use crate::backoff::Backoff;
 use crate::brokers::{BrokerErrors, watch_brokers};
 use crate::cache::CacheManager;
 use crate::cache::check::CacheCheck;
+use crate::cache::own_backend::OwnBackend;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{CacheConfig, Config};
 use crate::data_dir::{DataDir, DataDirLock};
@@ -49,8 +49,8 @@ use crate::publish::{
 };
 use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
 use crate::store::{
-    LogStarts, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock, Repository, Sharing,
-    SqliteOptions, SqliteRepository, StoreError,
+    LockWatch, LogStarts, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock,
+    Repository, Sharing, SqliteOptions, SqliteRepository, StoreError,
 };
 
 /// How long closing the database may take at the end.
@@ -148,6 +148,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     repository: Arc<dyn Repository>,
     process_lock: Option<ProcessLock>,
+    lock_watch: Arc<dyn LockWatch>,
     cache: CacheManager,
     cache_check: Option<CacheCheck>,
     metrics: Metrics,
@@ -172,7 +173,9 @@ impl App {
         if let Some(options) = kafka_options(config) {
             report_group_ahead(&options, &*repository, &health, clock.now()).await?;
         }
-        let (cache, mut cache_check) = cache(config, &metrics, &health, &clock)?;
+        let backend = cache_backend(config)?;
+        let lock_watch = Arc::clone(&backend.lock_watch);
+        let (cache, mut cache_check) = cache(config, backend, &metrics, &health, &clock);
         if let Some(check) = &mut cache_check {
             check.before_first_event().await;
         }
@@ -222,6 +225,7 @@ impl App {
             clock,
             repository,
             process_lock,
+            lock_watch,
             cache,
             cache_check,
             metrics,
@@ -266,7 +270,7 @@ impl App {
         }
         let mut lock = JoinSet::new();
         if let Some(process_lock) = self.process_lock {
-            lock.spawn(stop_if_taken(process_lock, stop.clone()));
+            lock.spawn(stop_if_taken(process_lock, self.lock_watch, stop.clone()));
         }
         if let Some(brokers) = self.brokers {
             gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
@@ -307,8 +311,12 @@ impl App {
 
 /// Holds the lock of this process. Without it, what is cached here may be older than an event that
 /// another process has acknowledged: so it stops.
-async fn stop_if_taken(process_lock: ProcessLock, stop: CancellationToken) -> StoreError {
-    let taken = process_lock.hold().await;
+async fn stop_if_taken(
+    process_lock: ProcessLock,
+    watch: Arc<dyn LockWatch>,
+    stop: CancellationToken,
+) -> StoreError {
+    let taken = process_lock.hold(watch).await;
     let cause = &taken as &dyn std::error::Error;
     tracing::error!(error = cause, "another process has taken the database, stopping");
     stop.cancel();
@@ -388,7 +396,8 @@ async fn connect_with_retry(
         let connecting = async {
             let options = options.clone();
             let repository = PostgresRepository::connect(url.expose_secret(), options).await?;
-            let process_lock = repository.lock_for_process(sharing).await?;
+            let mut process_lock = repository.lock_for_process(sharing).await?;
+            process_lock.wait_for_previous_holder().await?;
             Ok::<_, StoreError>((repository, process_lock))
         };
         let error = match connecting.await {
@@ -414,30 +423,36 @@ async fn connect_with_retry(
 /// The cache, and the check of its Redis if it has one.
 fn cache(
     config: &Config,
+    backend: CacheBackend,
     metrics: &Metrics,
     health: &Health,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(CacheManager, Option<CacheCheck>)> {
-    let CacheBackend { store, redis } = cache_backend(config)?;
+) -> (CacheManager, Option<CacheCheck>) {
+    let CacheBackend { store, redis, .. } = backend;
     let cache = CacheManager::new(cache_builder(&config.cache, store), metrics.clone())
         .with_status_values(config.api.status_values.into());
     let check =
         redis.map(|redis| CacheCheck::new(redis, cache.clone(), health.clone(), Arc::clone(clock)));
-    Ok((cache, check))
+    (cache, check)
 }
 
-/// Where entries live; and the same once more if it is a Redis, which is checked.
+/// Where entries live; the same once more if it is a Redis, which is checked; and who must know
+/// whether the lock of the process is held.
 struct CacheBackend {
     store: Arc<dyn Store>,
     redis: Option<Arc<RedisStore>>,
+    lock_watch: Arc<dyn LockWatch>,
 }
 
 fn cache_backend(config: &Config) -> anyhow::Result<CacheBackend> {
     let Some(url) = &config.redis_url else {
         let capacity_bytes = config.cache.memory_megabytes * 1024 * 1024;
-        let clock = Arc::new(freshset::SystemClock::default());
-        let store = Arc::new(MemoryStore::with(capacity_bytes, clock));
-        return Ok(CacheBackend { store, redis: None });
+        if config.database_url.is_none() {
+            let store = Arc::new(OwnBackend::empty_memory(capacity_bytes));
+            return Ok(CacheBackend { store, redis: None, lock_watch: Arc::new(()) });
+        }
+        let store = Arc::new(OwnBackend::new(capacity_bytes));
+        return Ok(CacheBackend { store: store.clone(), redis: None, lock_watch: store });
     };
     let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;
     let options = RedisOptions {
@@ -447,7 +462,7 @@ fn cache_backend(config: &Config) -> anyhow::Result<CacheBackend> {
     };
     let store = RedisStore::new(url.expose_secret(), options).context("redis_url")?;
     let store = Arc::new(plant(store));
-    Ok(CacheBackend { store: store.clone(), redis: Some(store) })
+    Ok(CacheBackend { store: store.clone(), redis: Some(store), lock_watch: Arc::new(()) })
 }
 
 #[cfg(not(feature = "fault-injection"))]

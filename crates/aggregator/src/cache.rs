@@ -26,6 +26,7 @@ use crate::metrics::{CacheType, Metrics};
 use crate::store::{PageQuery, StoreError};
 
 pub mod check;
+pub mod own_backend;
 
 /// Version of what is stored: a digest, then the JSON that clients read. Raise it when either
 /// changes, so that a new version of the service does not serve what an old one stored.

@@ -40,7 +40,7 @@ pub use self::{
         ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
         Position, READ_BYTES_MAX,
     },
-    postgres::{PostgresOptions, PostgresRepository, ProcessLock, Sharing},
+    postgres::{LockWatch, PostgresOptions, PostgresRepository, ProcessLock, Sharing},
     sqlite::{SqliteOptions, SqliteRepository},
 };
 

@@ -20,7 +20,7 @@ use results::{BatchId, Timestamp};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-pub use self::process_lock::{ProcessLock, Sharing};
+pub use self::process_lock::{LockWatch, ProcessLock, Sharing};
 use self::{
     connect::{ConnectionLimits, check_encoding, check_sessions, connect},
     pool::ConnectionPool,

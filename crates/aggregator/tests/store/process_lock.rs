@@ -1,8 +1,11 @@
 //! How many processes may work on one database.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aggregator::store::{PostgresOptions, PostgresRepository, ProcessLock, Sharing, StoreError};
+use aggregator::store::{
+    LockWatch, PostgresOptions, PostgresRepository, ProcessLock, Sharing, StoreError,
+};
 use testkit::eventually;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -28,6 +31,33 @@ impl World {
                    where locktype = 'advisory' and database =
                        (select oid from pg_database where datname = current_database())";
         testkit::postgres().await.psql(&self.url, cut).await;
+    }
+}
+
+/// Remembers what changed: true is held.
+#[derive(Default)]
+struct Seen(Mutex<Vec<bool>>);
+
+impl Seen {
+    fn add(&self, is_held: bool) {
+        let mut seen = self.0.lock().unwrap();
+        if seen.last() != Some(&is_held) {
+            seen.push(is_held);
+        }
+    }
+
+    async fn wait_for(&self, want: &[bool]) {
+        eventually(LIMIT, "the watch has heard it", async || *self.0.lock().unwrap() == want).await;
+    }
+}
+
+impl LockWatch for Seen {
+    fn held(&self) {
+        self.add(true);
+    }
+
+    fn lost(&self) {
+        self.add(false);
     }
 }
 
@@ -57,14 +87,14 @@ async fn process_with_a_cache_of_its_own_is_alone() {
 #[tokio::test]
 async fn lock_of_a_lost_connection_is_taken_again() {
     let world = World::start().await;
-    let holding = tokio::spawn(world.lock(Sharing::Alone).await.unwrap().hold());
+    let seen = Arc::new(Seen::default());
+    let holding = tokio::spawn(world.lock(Sharing::Alone).await.unwrap().hold(seen.clone()));
+    seen.wait_for(&[true]).await;
     world.cut().await;
+    seen.wait_for(&[true, false, true]).await;
     let is_held = "select count(*) from pg_locks where locktype = 'advisory' and granted
                    and database = (select oid from pg_database where datname = current_database())";
-    eventually(LIMIT, "it is held again", async || {
-        testkit::postgres().await.psql(&world.url, is_held).await == "1"
-    })
-    .await;
+    assert_eq!(testkit::postgres().await.psql(&world.url, is_held).await, "1");
     assert!(!holding.is_finished());
     holding.abort();
 }
@@ -76,6 +106,8 @@ async fn lock_that_another_process_took_meanwhile_ends_the_first() {
     world.cut().await;
     // The first has not looked yet.
     let _second = world.lock(Sharing::Alone).await.unwrap();
-    let reason = tokio::time::timeout(LIMIT, first.hold()).await.unwrap();
+    let seen = Arc::new(Seen::default());
+    let reason = tokio::time::timeout(LIMIT, first.hold(seen.clone())).await.unwrap();
+    seen.wait_for(&[false]).await;
     assert!(matches!(reason, StoreError::Misconfigured { .. }), "{reason:?}");
 }

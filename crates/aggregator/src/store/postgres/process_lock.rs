@@ -3,11 +3,12 @@
 //! A process whose cache is its own needs the lock alone, because nobody else could invalidate what it
 //! has cached. All others share the lock. It ends with its connection, hence with its process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::connect::{ConnectionLimits, connect};
 use super::{PostgresRepository, within};
@@ -26,7 +27,14 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much longer than the server the client waits for the lock.
 const ANSWER_SLACK: Duration = Duration::from_secs(2);
 /// How often the connection is asked whether it still is there.
-const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long its answer may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// Within this time after a lock is lost, the process that had it knows.
+const DETECTION_MAX: Duration = CHECK_INTERVAL.saturating_add(PING_TIMEOUT);
+/// How long a process that has the lock alone waits before it goes on. A previous holder may live on
+/// with a broken connection: by then it has noticed, and answers nothing from its cache any more.
+const TAKEOVER_WAIT: Duration = DETECTION_MAX.saturating_add(Duration::from_secs(1));
 /// The waits between attempts to take a lost lock again.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -43,6 +51,20 @@ pub enum Sharing {
     Alone,
     /// With others that have the same cache.
     Shared,
+}
+
+/// Hears whether the lock is held. Calls may repeat. `()` needs to know nothing: a cache that all
+/// processes share stays right without the lock.
+pub trait LockWatch: Send + Sync {
+    /// The server has just answered that the lock is held.
+    fn held(&self);
+    /// The lock may be another process's from now on.
+    fn lost(&self);
+}
+
+impl LockWatch for () {
+    fn held(&self) {}
+    fn lost(&self) {}
 }
 
 /// The right to work on a database. It ends when this is dropped.
@@ -73,33 +95,78 @@ impl PostgresRepository {
 }
 
 impl ProcessLock {
-    /// Holds the lock. A connection that is lost is replaced. Comes back only if another process has
-    /// taken the lock meanwhile, with the reason: then this one must not go on.
-    pub async fn hold(mut self) -> StoreError {
+    /// Waits until a previous holder has noticed that it lost the lock. Call it once after the lock
+    /// was taken, before anything is read or applied.
+    ///
+    /// # Errors
+    ///
+    /// If the lock was lost meanwhile: take it anew.
+    pub async fn wait_for_previous_holder(&mut self) -> Result<(), StoreError> {
+        if self.sharing == Sharing::Shared {
+            return Ok(());
+        }
+        tracing::info!(
+            wait_ms = TAKEOVER_WAIT.as_millis(),
+            "lock of the process taken, waiting until a previous holder has stopped using its cache"
+        );
+        sleep(TAKEOVER_WAIT).await;
+        within(PING_TIMEOUT, self.connection.ping()).await
+    }
+
+    /// Holds the lock, and tells `watch`. A connection that is lost is replaced. Comes back only if
+    /// another process has taken the lock meanwhile, with the reason: then this one must not go on.
+    pub async fn hold(mut self, watch: Arc<dyn LockWatch>) -> StoreError {
         loop {
-            sleep(CHECK_INTERVAL).await;
-            if !matches!(timeout(CHECK_INTERVAL, self.connection.ping()).await, Ok(Ok(()))) {
-                match self.lock_again().await {
-                    Ok(connection) => self.connection = connection,
-                    Err(taken) => return taken,
-                }
-            }
+            let error = self.watch_connection(&*watch).await;
+            watch.lost();
+            log_lost(&error);
+            self = match self.lock_again().await {
+                Ok(lock) => lock,
+                Err(taken) => return taken,
+            };
         }
     }
 
-    async fn lock_again(&self) -> Result<PgConnection, StoreError> {
+    /// Comes back when the connection does not answer, with the reason.
+    async fn watch_connection(&mut self, watch: &dyn LockWatch) -> StoreError {
+        loop {
+            // First of all: the lock may have been lost since it was taken.
+            if let Err(error) = within(PING_TIMEOUT, self.connection.ping()).await {
+                return error;
+            }
+            watch.held();
+            sleep(CHECK_INTERVAL).await;
+        }
+    }
+
+    async fn lock_again(self) -> Result<Self, StoreError> {
+        let Self { connection, server, sharing, limits } = self;
+        // The server may still hold the lock for it: then this process would wait for itself.
+        drop(connection);
         let mut backoff = Backoff::between(RETRY_WAIT_MIN, RETRY_WAIT_MAX);
         loop {
-            match lock(&self.server, self.sharing, self.limits).await {
+            match Self::take(&server, sharing, limits).await {
                 Err(error) if is_taken(&error) => return Err(error),
-                Ok(connection) => {
+                Ok(lock) => {
                     tracing::info!("lock of the process taken again after its connection was lost");
-                    return Ok(connection);
+                    return Ok(lock);
                 }
                 Err(error) => log_retry(&error),
             }
             sleep(backoff.next_wait()).await;
         }
+    }
+
+    /// Takes the lock, and waits until a holder in between has noticed that it lost it.
+    async fn take(
+        server: &PgConnectOptions,
+        sharing: Sharing,
+        limits: ConnectionLimits,
+    ) -> Result<Self, StoreError> {
+        let connection = lock(server, sharing, limits).await?;
+        let mut lock = Self { connection, server: server.clone(), sharing, limits };
+        lock.wait_for_previous_holder().await?;
+        Ok(lock)
     }
 }
 
@@ -119,6 +186,11 @@ async fn lock(
         Err(error) if error.is_lock_timeout() => Err(StoreError::misconfigured(hint, Taken)),
         Err(error) => Err(error),
     }
+}
+
+fn log_lost(error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "lock of the process lost, taking it again");
 }
 
 fn log_retry(error: &StoreError) {

@@ -1,0 +1,135 @@
+//! The cache of a process that has its database alone, for as long as it has it.
+//!
+//! Without the lock another process may apply events that nobody invalidates here. So while the lock
+//! is lost every call fails as an outage: reads bypass the cache, and no invalidation is confirmed.
+//! With the lock regained it begins empty.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use freshset::store::memory::MemoryStore;
+use freshset::store::{Dropped, Filled, Lookup, Page, Reaped, Store, StoreError, Trimmed};
+use freshset::{EntryKey, Lifetimes, Nonce, Owner, SystemClock, Token};
+
+use crate::store::LockWatch;
+
+/// Entries in memory, readable only while the process holds the lock. It begins without it.
+#[derive(Debug)]
+pub struct OwnBackend {
+    capacity_bytes: u64,
+    /// None: the lock is not held.
+    memory: RwLock<Option<Arc<MemoryStore>>>,
+}
+
+impl OwnBackend {
+    /// A backend of this capacity, unavailable until the lock is held.
+    pub fn new(capacity_bytes: u64) -> Self {
+        Self { capacity_bytes, memory: RwLock::new(None) }
+    }
+
+    /// An empty backend in memory.
+    pub fn empty_memory(capacity_bytes: u64) -> MemoryStore {
+        MemoryStore::with(capacity_bytes, Arc::new(SystemClock::default()))
+    }
+
+    fn memory(&self) -> Result<Arc<MemoryStore>, StoreError> {
+        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        memory.clone().ok_or_else(|| StoreError::Unreachable {
+            store: "the cache in memory",
+            source: "the process does not hold the lock of its database".into(),
+        })
+    }
+}
+
+impl LockWatch for OwnBackend {
+    fn held(&self) {
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        memory.get_or_insert_with(|| Arc::new(Self::empty_memory(self.capacity_bytes)));
+    }
+
+    fn lost(&self) {
+        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[async_trait]
+impl Store for OwnBackend {
+    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, StoreError> {
+        self.memory()?.get(owner, key).await
+    }
+
+    async fn token(
+        &self,
+        owner: &Owner,
+        nonce: &Nonce,
+        lifetimes: &Lifetimes,
+    ) -> Result<Token, StoreError> {
+        self.memory()?.token(owner, nonce, lifetimes).await
+    }
+
+    async fn fill(&self, page: Page<'_>) -> Result<Filled, StoreError> {
+        self.memory()?.fill(page).await
+    }
+
+    async fn drop_owner(
+        &self,
+        owner: &Owner,
+        heap: &Nonce,
+        lifetimes: &Lifetimes,
+    ) -> Result<Dropped, StoreError> {
+        self.memory()?.drop_owner(owner, heap, lifetimes).await
+    }
+
+    async fn reap(&self, owner: &Owner) -> Result<Reaped, StoreError> {
+        self.memory()?.reap(owner).await
+    }
+
+    async fn trim(&self, owner: &Owner) -> Result<Trimmed, StoreError> {
+        self.memory()?.trim(owner).await
+    }
+
+    fn is_connected(&self) -> bool {
+        self.memory().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use freshset::{BoxError, Cache, Source};
+
+    use super::*;
+
+    async fn read(cache: &Cache, owner: &Owner) -> Source {
+        let key = EntryKey::new(["list"]).unwrap();
+        let load = || async { Ok::<_, BoxError>(Bytes::from_static(b"answer")) };
+        cache.get_or_load(owner, &key, load).await.unwrap().source
+    }
+
+    #[tokio::test]
+    async fn entry_of_a_lost_lock_is_never_read_again() {
+        let backend = Arc::new(OwnBackend::new(1 << 20));
+        let cache = Cache::builder(backend.clone()).build();
+        let owner = Owner::new("user", "teacher").unwrap();
+        assert!(matches!(read(&cache, &owner).await, Source::Bypass(_)));
+
+        backend.held();
+        assert!(matches!(read(&cache, &owner).await, Source::Loaded { .. }));
+        backend.held();
+        assert_eq!(read(&cache, &owner).await, Source::Hit);
+        let key = EntryKey::new(["list"]).unwrap();
+
+        backend.lost();
+        let error = backend.get(&owner, &key).await.unwrap_err();
+        assert!(error.is_outage(), "{error:?}");
+        assert!(!backend.is_connected());
+        assert!(matches!(read(&cache, &owner).await, Source::Bypass(_)));
+        cache.invalidate(&owner).await.unwrap_err();
+
+        backend.held();
+        assert_eq!(backend.get(&owner, &key).await.unwrap(), Lookup::Miss(None));
+        cache.invalidate(&owner).await.unwrap();
+        assert!(matches!(read(&cache, &owner).await, Source::Loaded { .. }));
+        assert_eq!(read(&cache, &owner).await, Source::Hit);
+    }
+}
