@@ -275,9 +275,9 @@ impl Cache {
         self.core.refused.notified().await;
     }
 
-    /// Whether the store can be reached and has answered lately.
+    /// Whether the store can be reached, and no reader found lately that it does not answer.
     pub fn is_connected(&self) -> bool {
-        self.core.breaker.is_closed() && self.core.store.is_connected()
+        !self.core.breaker.is_bypassed(self.core.clock.now()) && self.core.store.is_connected()
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn of_command(error: RedisError, limit: Duration) -> StoreError {
     if error.is_timeout() {
         return StoreError::Timeout { store: NAME, waited: limit };
     }
+    let error = without_arguments(error);
     let code = error.code().map(str::to_owned);
     match (error.kind(), code.as_deref()) {
         (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => {
@@ -77,6 +78,14 @@ pub(super) fn of_command(error: RedisError, limit: Duration) -> StoreError {
     }
 }
 
+/// The same error without the arguments of the command, which the server repeats if it does not know the
+/// command: those of a handshake are a login.
+fn without_arguments(error: RedisError) -> RedisError {
+    let said = error.detail().and_then(|detail| detail.split_once(ARGUMENTS));
+    let Some((said, _)) = said else { return error };
+    RedisError::from((error.kind(), "the server answered", said.to_owned()))
+}
+
 /// Whether the answer says that this connection, or this server, is not the right one. Then a new
 /// connection is made; the login is sent again, the name resolved again, the role asked for again.
 ///
@@ -101,6 +110,9 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
         _ => matches!(error.code(), Some("NOAUTH" | "WRONGPASS")),
     }
 }
+
+/// What comes before the arguments in the answer to an unknown command.
+const ARGUMENTS: &str = ", with args";
 
 /// What a refused `SELECT` of a handshake says, scripts of Redis 7.0, and scripts of later versions.
 /// None of them has a code of its own.
@@ -163,6 +175,18 @@ mod tests {
             assert_eq!(ends_connection(&error), ends, "{line}");
             let error = of_command(error, Duration::ZERO);
             assert_eq!((class(&error), error.is_outage()), (expected, is_outage), "{line}");
+        }
+    }
+
+    #[test]
+    fn login_that_the_server_repeats_is_in_no_error() {
+        let line = "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'u' 'secret'";
+        for error in [
+            of_command(answer(line), Duration::ZERO),
+            Failure::Answered(answer(line)).into_store_error(),
+        ] {
+            let text = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+            assert!(text.contains("HELLO") && !text.contains("secret"), "{text}");
         }
     }
 
