@@ -150,7 +150,10 @@ pub async fn watch_brokers(
         let topic = EventKind::ALL[0].topic();
         // The call blocks.
         let answer = tokio::task::spawn_blocking(move || {
-            asked.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop)
+            let answer = asked.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop);
+            // Errors wait in a queue, which nobody else reads.
+            while asked.poll(Duration::ZERO).is_some() {}
+            answer
         });
         let wait = match answer.await {
             Ok(Ok(())) => {

@@ -32,8 +32,10 @@ const BODY_MEMORY_MEGABYTES_MIN: u64 = 16;
 const MEMORY_MEGABYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Longest wait for a server that somebody waits for: a minute.
 const WAIT_MILLISECONDS_MAX: u64 = 60_000;
-/// Longest session timeout that brokers allow unless told otherwise: half an hour.
-const SESSION_TIMEOUT_SECONDS_MAX: u64 = 1_800;
+/// Shortest session timeout that brokers allow unless told otherwise.
+const SESSION_TIMEOUT_SECONDS_MIN: u64 = 6;
+/// Longest session timeout that the client takes: it may not exceed the longest time between two polls.
+const SESSION_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Longest delivery of an outgoing event: a claim on the outbox is held for as long as two may take.
 const DELIVERY_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Ten years, so that no date is out of range.
@@ -155,7 +157,7 @@ impl Config {
             (
                 "kafka.session_timeout_seconds",
                 seconds(kafka.session_timeout),
-                1..=SESSION_TIMEOUT_SECONDS_MAX,
+                SESSION_TIMEOUT_SECONDS_MIN..=SESSION_TIMEOUT_SECONDS_MAX,
             ),
             ("publish.poll_seconds", seconds(publish.poll), 1..=HOUR_SECONDS),
             (

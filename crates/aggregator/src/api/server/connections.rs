@@ -7,9 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+/// How long a new client waits for one idle connection to close before the next one is told to.
+const EVICTION_WAIT: Duration = Duration::from_millis(50);
 
 /// The connections of a server.
 #[derive(Clone)]
@@ -90,6 +95,8 @@ impl Connections {
             tokio::select! {
                 permit = &mut permit => return permit.ok(),
                 () = grown => {}
+                // The one that was told to go may still be writing its answer; another may be idle.
+                () = sleep(EVICTION_WAIT) => {}
             }
         }
     }
