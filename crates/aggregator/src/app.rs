@@ -171,7 +171,7 @@ impl App {
             tracing::warn!("{loose_modes}");
         }
         if let Some(options) = kafka_options(config) {
-            report_group_ahead(&options, &*repository, &health, clock.now()).await?;
+            report_group_ahead(&options, &*repository, &health, clock.now()).await;
         }
         let backend = cache_backend(config)?;
         let lock_watch = Arc::clone(&backend.lock_watch);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, Timestamp, UserId};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::fold::{Delivery, fold, needs};
@@ -34,6 +34,10 @@ const ATTEMPTS_ALONE_MAX: u32 = 8;
 /// How much longer than usual the database may take over an event by itself, in one attempt after
 /// the other. If the last one is not enough, the event becomes a dead letter.
 const TIME_LIMIT_FACTORS: [u32; 3] = [1, 4, 16];
+
+/// How soon a database answers a ping that is not slow as a whole. Only then an event that took too long
+/// is the one to blame.
+const RESPONSIVE_MAX: Duration = Duration::from_secs(1);
 
 /// How often a unit of work is opened anew because an essay belongs to a batch that was not locked.
 /// The second time knows all such batches, unless an essay moved in between; then it is as if another
@@ -187,8 +191,10 @@ impl EventProcessor {
                     if let StoreError::TimedOut { limit, .. } = &error
                         && group.len() == 1
                     {
-                        timeouts_alone += 1;
-                        if timeouts_alone == TIME_LIMIT_FACTORS.len() {
+                        let is_last = timeouts_alone + 1 == TIME_LIMIT_FACTORS.len();
+                        if !is_last {
+                            timeouts_alone += 1;
+                        } else if self.is_database_responsive().await {
                             outcomes.push(Outcome::Refused(too_slow(*limit)));
                             rest = later;
                             (attempts_alone, timeouts_alone) = (0, 0);
@@ -205,6 +211,9 @@ impl EventProcessor {
                         progress.made();
                         continue;
                     }
+                    if matches!(error, StoreError::Unavailable { .. }) {
+                        timeouts_alone = 0;
+                    }
                     if !matches!(error, StoreError::Conflict) {
                         group_events = group.len().div_ceil(2);
                     }
@@ -213,6 +222,11 @@ impl EventProcessor {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is this event that is slow, and not the database.
+    async fn is_database_responsive(&self) -> bool {
+        matches!(timeout(RESPONSIVE_MAX, self.repository.ping()).await, Ok(Ok(())))
     }
 
     /// One transaction: lock, load, fold, write, COMMIT.
@@ -286,9 +300,9 @@ impl EventProcessor {
             if stop.is_cancelled() {
                 return Err(ProcessError::Stopped);
             }
-            match self.repository.batch(batch_id).await {
-                Ok(found) => {
-                    owners.users.extend(found.and_then(|found| found.batch.user_id().cloned()));
+            match self.repository.batch_owner(batch_id).await {
+                Ok(owner) => {
+                    owners.users.extend(owner);
                     owners.unlocked.pop_first();
                 }
                 Err(error) => {

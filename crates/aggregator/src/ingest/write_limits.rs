@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::Memory;
@@ -14,6 +15,11 @@ use crate::problem::Problem;
 /// Requests that write at a time; more wait. Each holds its events in memory, whether or not its
 /// client is still there.
 pub const REQUESTS_MAX: usize = 16;
+
+/// How long work goes on after its client was told to send it again. An event that the database is slow
+/// over, or a group that has to be made smaller, needs more attempts than the client waits for: begun
+/// anew with each request they would never come to an end.
+const WORK_AFTER_ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// What a client is told that waited in vain.
 const BUSY: &str = "too many requests that write at a time; send the same request again";
@@ -52,7 +58,8 @@ impl WriteLimits {
         self.body_memory.reserve(deadline, bytes_max).await
     }
 
-    /// Does `work` once it is its turn, and tells it to stop at the deadline.
+    /// Does `work` once it is its turn. At the deadline the client is answered; a while later the work is
+    /// told to stop.
     ///
     /// In a task of its own: a client that hangs up or is told to come back must not end a write
     /// half-way. `detail` is what it is told at the deadline.
@@ -73,7 +80,7 @@ impl WriteLimits {
         let task = tokio::spawn(async move {
             let outcome = tokio::select! {
                 outcome = &mut work => outcome,
-                () = deadline.passed() => {
+                () = given_up(deadline) => {
                     stop.cancel();
                     work.await
                 }
@@ -83,6 +90,12 @@ impl WriteLimits {
         });
         deadline.limit(task, detail).await?.map_err(|_| Problem::internal())
     }
+}
+
+/// Waits until nobody asks for the work any more.
+async fn given_up(deadline: Deadline) {
+    deadline.passed().await;
+    sleep(WORK_AFTER_ANSWER_MAX).await;
 }
 
 #[cfg(test)]

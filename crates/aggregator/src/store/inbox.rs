@@ -26,7 +26,7 @@ pub trait InboxRepository: Send + Sync + 'static {
     /// Cost: the rows of the stretch, whatever the size of the inbox.
     async fn forget_events(&self, stretch: Stretch<'_>) -> Result<Forgotten, StoreError>;
 
-    /// Whether no event is remembered, as in a new database.
+    /// Whether no event was ever applied, as in a new database.
     async fn inbox_is_empty(&self) -> Result<bool, StoreError>;
 }
 

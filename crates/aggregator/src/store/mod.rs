@@ -100,6 +100,9 @@ pub trait BatchRepository: Send + Sync + 'static {
     /// One batch with its essays, from one snapshot. `None`: not registered, or unknown.
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError>;
 
+    /// The user of a registered batch, whatever its documents are like. `None`: not registered.
+    async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, StoreError>;
+
     /// One page of a user's batches, its total and its essays, from one snapshot.
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError>;
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use results::{BatchId, Timestamp};
+use results::{BatchId, Timestamp, UserId};
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
@@ -34,6 +34,7 @@ use super::{
 
 const BATCH: &str = include_str!("queries/postgres/batch.sql");
 const NOW: &str = include_str!("queries/postgres/now.sql");
+const BATCH_OWNER: &str = include_str!("queries/postgres/batch_owner.sql");
 const USER_PAGE: &str = include_str!("queries/postgres/user_page.sql");
 /// How long a start waits for another process that is bringing the schema up to date.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -138,6 +139,11 @@ impl BatchRepository for PostgresRepository {
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
         let query = sqlx::query_as(BATCH).bind(id.as_str());
         rows::batch(id, self.pool.read(query).await?)
+    }
+
+    async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, StoreError> {
+        let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
+        rows::owner(self.pool.read(query).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {

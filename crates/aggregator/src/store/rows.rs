@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use results::{
     Announcement, Batch, BatchId, BatchStatus, CorrelationId, Essay, EssayId, EventId, Timestamp,
+    UserId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -177,6 +178,12 @@ pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<Loaded, Stor
     }
     loaded.rows.add_missing_tallies(held.batches());
     Ok(loaded)
+}
+
+/// What `batch_owner.sql` found.
+pub(super) fn owner(rows: Vec<(String,)>) -> Result<Option<UserId>, StoreError> {
+    let owner = rows.into_iter().next().map(|(id,)| UserId::parse(id));
+    owner.transpose().map_err(StoreError::internal)
 }
 
 /// Puts together what `batch.sql` found.

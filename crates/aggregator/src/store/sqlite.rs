@@ -16,7 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use results::{BatchId, Timestamp};
+use results::{BatchId, Timestamp, UserId};
 use sqlx::{
     ConnectOptions as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -31,6 +31,7 @@ use super::{
 };
 
 const BATCH: &str = include_str!("queries/sqlite/batch.sql");
+const BATCH_OWNER: &str = include_str!("queries/sqlite/batch_owner.sql");
 const USER_PAGE: &str = include_str!("queries/sqlite/user_page.sql");
 const PING: &str = include_str!("queries/sqlite/ping.sql");
 
@@ -144,6 +145,11 @@ impl BatchRepository for SqliteRepository {
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, StoreError> {
         let query = sqlx::query_as(BATCH).bind(id.as_str());
         rows::batch(id, query.fetch_all(&self.readers).await?)
+    }
+
+    async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, StoreError> {
+        let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
+        rows::owner(query.fetch_all(&self.readers).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {

@@ -126,6 +126,10 @@ impl BatchRepository for FakeRepository {
         Ok(Self::with_essays(&self.rows.lock().unwrap(), id))
     }
 
+    async fn batch_owner(&self, _: &BatchId) -> Result<Option<UserId>, StoreError> {
+        unreachable!("the api reads answers")
+    }
+
     async fn user_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
         self.asked.lock().unwrap().push(query.user_id.to_string());
         self.queries.lock().unwrap().push(query.clone());

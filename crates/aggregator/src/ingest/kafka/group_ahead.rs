@@ -12,22 +12,28 @@ use results::{EventKind, Timestamp};
 
 use super::{KafkaOptions, client_config};
 use crate::health::{Component, Finding, Health};
-use crate::store::{InboxRepository, StoreError};
+use crate::store::InboxRepository;
 
 /// How long a broker may take for each answer. The start waits for it, if the database is empty.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const CODE: &str = "group_ahead_of_database";
 
-/// Reports to `health` and logs if the group has committed offsets and no event is in the inbox.
-/// Brokers that do not answer are no reason to wait: then nothing is said.
+/// Reports to `health` and logs if the group has committed offsets and no event was ever applied. A
+/// database or brokers that do not answer are no reason to wait: then nothing is said.
 pub async fn report_group_ahead(
     options: &KafkaOptions,
     inbox: &dyn InboxRepository,
     health: &Health,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    if !inbox.inbox_is_empty().await? {
-        return Ok(());
+) {
+    match inbox.inbox_is_empty().await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::info!(error, "not known whether the database is empty");
+            return;
+        }
     }
     let config = client_config(options);
     // The calls block.
@@ -36,13 +42,13 @@ pub async fn report_group_ahead(
         Ok(Ok(partitions)) => partitions,
         Ok(Err(error)) => {
             tracing::info!(%error, "not known whether the consumer group has read before");
-            return Ok(());
+            return;
         }
         // The runtime is ending.
-        Err(_) => return Ok(()),
+        Err(_) => return,
     };
     if partitions == 0 {
-        return Ok(());
+        return;
     }
     let detail = format!(
         "the database is empty, and the consumer group {} has read {partitions} partitions: what it \
@@ -53,7 +59,6 @@ pub async fn report_group_ahead(
     );
     tracing::warn!("{detail}");
     health.report(Finding::new(Component::Consumer, CODE, detail, now));
-    Ok(())
 }
 
 /// Of how many partitions the group has read something.

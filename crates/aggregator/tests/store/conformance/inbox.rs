@@ -8,7 +8,7 @@ use aggregator::store::{
 use results::{Event, EventId, EventKind, Timestamp};
 
 use super::Backend;
-use crate::events::{load, registered};
+use crate::events::{apply, load, registered};
 
 const EARLIER: Timestamp = Timestamp::from_unix_micros(1_000_000);
 const LATER: Timestamp = Timestamp::from_unix_micros(2_000_000);
@@ -78,6 +78,13 @@ async fn known(store: &dyn Repository, count: usize) -> BTreeSet<usize> {
     let mut unit = store.begin().await.unwrap();
     let loaded = load(unit.as_mut(), &events).await.unwrap();
     (0..count).filter(|number| loaded.known.contains_key(&events[*number].id)).collect()
+}
+
+pub(crate) async fn r23_an_inbox_emptied_by_retention_is_no_new_database(backend: impl Backend) {
+    let store = backend.open().await;
+    apply(store.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
+    backend.execute("delete from inbox").await;
+    assert!(!store.inbox_is_empty().await.unwrap());
 }
 
 pub(crate) async fn r23_only_what_cannot_come_again_is_forgotten(backend: impl Backend) {

@@ -97,6 +97,7 @@ macro_rules! conformance_tests {
             r21_removal_takes_what_was_written_long_ago,
             r21_no_position_is_given_out_again,
             r22_a_commit_rings_the_bells,
+            r23_an_inbox_emptied_by_retention_is_no_new_database,
             r23_only_what_cannot_come_again_is_forgotten,
             r23_another_topic_s_beginning_says_nothing,
             r23_a_later_copy_is_remembered,

@@ -63,6 +63,8 @@ pub(crate) async fn r14_an_unreadable_document_is_an_error(backend: impl Backend
         backend.execute(damage).await;
         check_corrupt(store.batch(&batch).await, shown);
         check_corrupt(store.user_page(&whole_list("u")).await, shown);
+        let owner = store.batch_owner(&batch).await.unwrap();
+        assert_eq!(owner.unwrap().as_str(), "u", "whose it is, is in no document");
         let mut unit = store.begin().await.unwrap();
         let outcome = load(unit.as_mut(), &events).await;
         // The batch is loaded before its essays.
