@@ -119,7 +119,12 @@ async fn next(
         let stream = accept(listener).await;
         Some((stream, known.join().await?))
     };
-    stop.run_until_cancelled(taken).await.flatten()
+    tokio::select! {
+        // First of all: at the end of a start the next server waits for the same connections.
+        biased;
+        () = stop.cancelled() => None,
+        taken = taken => taken,
+    }
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

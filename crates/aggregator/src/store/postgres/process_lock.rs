@@ -15,6 +15,10 @@ use super::{PostgresRepository, within};
 use crate::backoff::Backoff;
 use crate::store::StoreError;
 
+/// The server ends a session whose client is gone without a word after some 11 s, and not after two hours:
+/// its lock would keep every process from starting.
+const KEEPALIVE: &str = "select set_config('tcp_keepalives_idle', '5', false),
+    set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false)";
 const LOCK_ALONE: &str = "select pg_advisory_lock($1)";
 const LOCK_SHARED: &str = "select pg_advisory_lock_shared($1)";
 
@@ -180,6 +184,7 @@ async fn lock(
         Sharing::Shared => (LOCK_SHARED, HINT_SHARED),
     };
     let mut connection = connect(server, limits).await?;
+    within(limits.statement_timeout, sqlx::query(KEEPALIVE).execute(&mut connection)).await?;
     let query = sqlx::query(statement).bind(LOCK_KEY).execute(&mut connection);
     match within(limits.statement_timeout, query).await {
         Ok(_) => Ok(connection),
