@@ -451,7 +451,8 @@ fn cache_backend(config: &Config) -> anyhow::Result<CacheBackend> {
             let store = Arc::new(OwnBackend::empty_memory(capacity_bytes));
             return Ok(CacheBackend { store, redis: None, lock_watch: Arc::new(()) });
         }
-        let store = Arc::new(OwnBackend::new(capacity_bytes));
+        let store =
+            Arc::new(OwnBackend::new(capacity_bytes, Arc::new(freshset::SystemClock::default())));
         return Ok(CacheBackend { store: store.clone(), redis: None, lock_watch: store });
     };
     let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;

@@ -92,8 +92,8 @@ impl Stalls {
                     tracing::warn!("events are not applied, retrying");
                 }
             }
-            Some(_) => {}
-            None => {
+            // What fails now has not failed for long; what was reported is over.
+            _ => {
                 if self.health.clear(Component::Consumer, CODE) {
                     tracing::info!("events are applied again");
                 }

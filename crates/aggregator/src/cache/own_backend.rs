@@ -5,11 +5,12 @@
 //! With the lock regained it begins empty.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use freshset::store::memory::MemoryStore;
 use freshset::store::{Dropped, Filled, Lookup, Page, Reaped, Store, StoreError, Trimmed};
-use freshset::{EntryKey, Lifetimes, Nonce, Owner, SystemClock, Token};
+use freshset::{Clock, EntryKey, Lifetimes, Nonce, Owner, SystemClock, Token};
 
 use crate::store::LockWatch;
 
@@ -17,14 +18,22 @@ use crate::store::LockWatch;
 #[derive(Debug)]
 pub struct OwnBackend {
     capacity_bytes: u64,
-    /// None: the lock is not held.
-    memory: RwLock<Option<Arc<MemoryStore>>>,
+    clock: Arc<dyn Clock>,
+    /// None: the lock is lost.
+    held: RwLock<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    memory: Arc<MemoryStore>,
+    /// When the last answer of the server has become too old.
+    until: Duration,
 }
 
 impl OwnBackend {
     /// A backend of this capacity, unavailable until the lock is held.
-    pub fn new(capacity_bytes: u64) -> Self {
-        Self { capacity_bytes, memory: RwLock::new(None) }
+    pub fn new(capacity_bytes: u64, clock: Arc<dyn Clock>) -> Self {
+        Self { capacity_bytes, clock, held: RwLock::new(None) }
     }
 
     /// An empty backend in memory.
@@ -33,22 +42,30 @@ impl OwnBackend {
     }
 
     fn memory(&self) -> Result<Arc<MemoryStore>, StoreError> {
-        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
-        memory.clone().ok_or_else(|| StoreError::Unreachable {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = held.as_ref().filter(|held| self.clock.now() < held.until);
+        held.map(|held| Arc::clone(&held.memory)).ok_or_else(|| StoreError::Unreachable {
             store: "the cache in memory",
-            source: "the process does not hold the lock of its database".into(),
+            source: "it is not certain that the process holds the lock of its database".into(),
         })
     }
 }
 
 impl LockWatch for OwnBackend {
-    fn held(&self) {
-        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
-        memory.get_or_insert_with(|| Arc::new(Self::empty_memory(self.capacity_bytes)));
+    fn held(&self, valid_for: Duration) {
+        let until = self.clock.now() + valid_for;
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        match &mut *held {
+            Some(held) => held.until = until,
+            None => {
+                let memory = Arc::new(Self::empty_memory(self.capacity_bytes));
+                *held = Some(Held { memory, until });
+            }
+        }
     }
 
     fn lost(&self) {
-        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -96,9 +113,11 @@ impl Store for OwnBackend {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use freshset::{BoxError, Cache, Source};
+    use freshset::{BoxError, Cache, ManualClock, Source};
 
     use super::*;
+
+    const VALID_FOR: Duration = Duration::from_secs(2);
 
     async fn read(cache: &Cache, owner: &Owner) -> Source {
         let key = EntryKey::new(["list"]).unwrap();
@@ -108,16 +127,22 @@ mod tests {
 
     #[tokio::test]
     async fn entry_of_a_lost_lock_is_never_read_again() {
-        let backend = Arc::new(OwnBackend::new(1 << 20));
+        let clock = Arc::new(ManualClock::default());
+        let backend = Arc::new(OwnBackend::new(1 << 20, clock.clone()));
         let cache = Cache::builder(backend.clone()).build();
         let owner = Owner::new("user", "teacher").unwrap();
         assert!(matches!(read(&cache, &owner).await, Source::Bypass(_)));
 
-        backend.held();
+        backend.held(VALID_FOR);
         assert!(matches!(read(&cache, &owner).await, Source::Loaded { .. }));
-        backend.held();
+        backend.held(VALID_FOR);
         assert_eq!(read(&cache, &owner).await, Source::Hit);
         let key = EntryKey::new(["list"]).unwrap();
+
+        clock.advance(VALID_FOR);
+        assert!(backend.get(&owner, &key).await.is_err(), "the process stood still");
+        backend.held(VALID_FOR);
+        assert!(matches!(backend.get(&owner, &key).await.unwrap(), Lookup::Hit { .. }));
 
         backend.lost();
         let error = backend.get(&owner, &key).await.unwrap_err();
@@ -126,7 +151,7 @@ mod tests {
         assert!(matches!(read(&cache, &owner).await, Source::Bypass(_)));
         cache.invalidate(&owner).await.unwrap_err();
 
-        backend.held();
+        backend.held(VALID_FOR);
         assert_eq!(backend.get(&owner, &key).await.unwrap(), Lookup::Miss(None));
         cache.invalidate(&owner).await.unwrap();
         assert!(matches!(read(&cache, &owner).await, Source::Loaded { .. }));

@@ -158,7 +158,9 @@ async fn a_missing_topic_holds_up_its_own_records_alone() {
     assert!(received.contains_key("another"));
 
     pass(Duration::from_secs(3_600)).await;
-    assert!(outbox.claims() < 50, "{} claims", outbox.claims());
+    // Each wait is at least half of its nominal length, so there are at most twice as many as without
+    // jitter.
+    assert!(outbox.claims() < 100, "{} claims", outbox.claims());
     let failures = relay.metric(r#"ras_outbox_send_failures_total{topic="missing""#);
     assert!(failures > 0, "and the metrics tell");
     let gaps = gaps_seconds(&broker.tried_at("key-0"));

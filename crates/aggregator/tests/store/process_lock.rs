@@ -52,7 +52,7 @@ impl Seen {
 }
 
 impl LockWatch for Seen {
-    fn held(&self) {
+    fn held(&self, _: Duration) {
         self.add(true);
     }
 

@@ -39,6 +39,9 @@ const DETECTION_MAX: Duration = CHECK_INTERVAL.saturating_add(PING_TIMEOUT);
 /// How long a process that has the lock alone waits before it goes on. A previous holder may live on
 /// with a broken connection: by then it has noticed, and answers nothing from its cache any more.
 const TAKEOVER_WAIT: Duration = DETECTION_MAX.saturating_add(Duration::from_secs(1));
+/// How long an answer of the server says that the lock is held. It was true when the question was sent,
+/// and another process that took the lock then goes on no sooner than this has passed.
+const HELD_FOR: Duration = TAKEOVER_WAIT.saturating_sub(PING_TIMEOUT);
 /// The waits between attempts to take a lost lock again.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -60,14 +63,15 @@ pub enum Sharing {
 /// Hears whether the lock is held. Calls may repeat. `()` needs to know nothing: a cache that all
 /// processes share stays right without the lock.
 pub trait LockWatch: Send + Sync {
-    /// The server has just answered that the lock is held.
-    fn held(&self);
+    /// The server has just answered that the lock is held. Without another answer it counts as lost
+    /// after so long: this process may have stood still, and somebody else gone on.
+    fn held(&self, valid_for: Duration);
     /// The lock may be another process's from now on.
     fn lost(&self);
 }
 
 impl LockWatch for () {
-    fn held(&self) {}
+    fn held(&self, _: Duration) {}
     fn lost(&self) {}
 }
 
@@ -138,7 +142,7 @@ impl ProcessLock {
             if let Err(error) = within(PING_TIMEOUT, self.connection.ping()).await {
                 return error;
             }
-            watch.held();
+            watch.held(HELD_FOR);
             sleep(CHECK_INTERVAL).await;
         }
     }
