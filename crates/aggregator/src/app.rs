@@ -3,35 +3,38 @@
 //! Built outwards first (database, cache), then the rooms in the order data flows through them. The
 //! port is bound here and not in `run`, so that a taken port fails the start.
 
+mod cache;
+mod database;
+mod gauges;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use freshset::store::redis::{RedisOptions, RedisStore};
-use freshset::{Cache, Namespace, Store};
 use rdkafka::ClientConfig;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::cache::{cache_backend, cache_manager};
+use self::database::repository;
+use self::gauges::{show_brokers, show_gauges, watch_dead_letters};
 use crate::api::auth::Auth;
 use crate::api::server::{self, ServerLimits};
 use crate::api::{self, ApiLimits, ApiState};
 use crate::apply::EventProcessor;
-use crate::backoff::Backoff;
-use crate::brokers::{BrokerErrors, watch_brokers};
+use crate::brokers::BrokerErrors;
 use crate::cache::CacheManager;
 use crate::cache::check::CacheCheck;
-use crate::cache::own_backend::OwnBackend;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{CacheConfig, Config};
+use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::health::{Component, Finding, Health};
+use crate::health::Health;
 use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
@@ -42,23 +45,15 @@ use crate::ingest::memory::Memory;
 use crate::ingest::write_limits::WriteLimits;
 use crate::key;
 use crate::metrics::Metrics;
-use crate::output;
 use crate::publish::http::OutboxState;
 use crate::publish::{
     self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
 };
 use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
-use crate::store::{
-    LockWatch, LogStarts, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock,
-    Repository, Sharing, SqliteOptions, SqliteRepository, StoreError,
-};
+use crate::store::{LockWatch, LogStarts, ProcessLock, Repository, StoreError};
 
 /// How long closing the database may take at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
-/// How often what is pending is shown in the metrics.
-const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often dead letters are counted for the metrics.
-const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The first part of a start: what needs no server, and the port.
 pub struct Start {
@@ -175,7 +170,7 @@ impl App {
         }
         let backend = cache_backend(config)?;
         let lock_watch = Arc::clone(&backend.lock_watch);
-        let (cache, mut cache_check) = cache(config, backend, &metrics, &health, &clock);
+        let (cache, mut cache_check) = cache_manager(config, backend, &metrics, &health, &clock);
         if let Some(check) = &mut cache_check {
             check.before_first_event().await;
         }
@@ -344,148 +339,6 @@ fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
     is_used.then(|| DataDir::make(&config.data_dir)).transpose()
 }
 
-async fn repository(
-    config: &Config,
-    sqlite_dir: Option<&DataDir>,
-    clock: &Arc<dyn Clock>,
-    health: &Health,
-) -> anyhow::Result<(Arc<dyn Repository>, Option<ProcessLock>)> {
-    let Some(url) = &config.database_url else {
-        let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
-        let path = sqlite_dir.file("results.sqlite3")?;
-        let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
-        let repository = opened.with_context(|| format!("open {}", path.display()))?;
-        report_newer_schema(repository.newer_schema(), clock, health);
-        return Ok((Arc::new(repository), None));
-    };
-    let options = PostgresOptions {
-        connections_max: config.postgres.connections_max,
-        acquire_timeout: config.postgres.acquire_timeout,
-        ..PostgresOptions::default()
-    };
-    let sharing = if config.cache.single_process { Sharing::Alone } else { Sharing::Shared };
-    let connected = connect_with_retry(url, options, sharing, clock, health).await;
-    let (repository, process_lock) = connected.context("connect to postgres")?;
-    report_newer_schema(repository.newer_schema(), clock, health);
-    Ok((Arc::new(repository), Some(process_lock)))
-}
-
-/// Says that a newer build has changed the schema. This build works with it, but is to be replaced.
-fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, health: &Health) {
-    let Some(NewerSchema { applied, known }) = newer else { return };
-    let detail = format!(
-        "the schema is of a newer build: migration {applied} is applied, this build knows {known}; \
-         it works, and is to be replaced by that build"
-    );
-    tracing::warn!("{detail}");
-    health.report(Finding::new(Component::Database, "newer_schema", detail, clock.now()));
-}
-
-/// Connects, for as long as it takes: the service is live meanwhile, and says that it is not ready.
-async fn connect_with_retry(
-    url: &SecretString,
-    options: PostgresOptions,
-    sharing: Sharing,
-    clock: &Arc<dyn Clock>,
-    health: &Health,
-) -> Result<(PostgresRepository, ProcessLock), StoreError> {
-    const CODE: &str = "waiting";
-    let detail = "the database does not answer; the start goes on when it does";
-    let mut backoff = Backoff::new();
-    loop {
-        let connecting = async {
-            let options = options.clone();
-            let repository = PostgresRepository::connect(url.expose_secret(), options).await?;
-            let mut process_lock = repository.lock_for_process(sharing).await?;
-            process_lock.wait_for_previous_holder().await?;
-            Ok::<_, StoreError>((repository, process_lock))
-        };
-        let error = match connecting.await {
-            Err(error) if error.is_transient() && !error.is_misconfigured() => error,
-            outcome => {
-                if health.clear(Component::Database, CODE) {
-                    tracing::info!("database available");
-                }
-                return outcome;
-            }
-        };
-        let cause = &error as &dyn std::error::Error;
-        let finding = Finding::new(Component::Database, CODE, detail, clock.now()).blocking();
-        if health.report(finding) {
-            tracing::warn!(error = cause, "database unavailable, waiting for it");
-        } else {
-            tracing::debug!(error = cause, "database still unavailable");
-        }
-        sleep(backoff.next_wait()).await;
-    }
-}
-
-/// The cache, and the check of its Redis if it has one.
-fn cache(
-    config: &Config,
-    backend: CacheBackend,
-    metrics: &Metrics,
-    health: &Health,
-    clock: &Arc<dyn Clock>,
-) -> (CacheManager, Option<CacheCheck>) {
-    let CacheBackend { store, redis, .. } = backend;
-    let cache = CacheManager::new(cache_builder(&config.cache, store), metrics.clone())
-        .with_status_values(config.api.status_values.into());
-    let check =
-        redis.map(|redis| CacheCheck::new(redis, cache.clone(), health.clone(), Arc::clone(clock)));
-    (cache, check)
-}
-
-/// Where entries live; the same once more if it is a Redis, which is checked; and who must know
-/// whether the lock of the process is held.
-struct CacheBackend {
-    store: Arc<dyn Store>,
-    redis: Option<Arc<RedisStore>>,
-    lock_watch: Arc<dyn LockWatch>,
-}
-
-fn cache_backend(config: &Config) -> anyhow::Result<CacheBackend> {
-    let Some(url) = &config.redis_url else {
-        let capacity_bytes = config.cache.memory_megabytes * 1024 * 1024;
-        if config.database_url.is_none() {
-            let store = Arc::new(OwnBackend::empty_memory(capacity_bytes));
-            return Ok(CacheBackend { store, redis: None, lock_watch: Arc::new(()) });
-        }
-        let store =
-            Arc::new(OwnBackend::new(capacity_bytes, Arc::new(freshset::SystemClock::default())));
-        return Ok(CacheBackend { store: store.clone(), redis: None, lock_watch: store });
-    };
-    let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;
-    let options = RedisOptions {
-        command_timeout: config.cache.command_timeout,
-        drop_timeout: config.cache.drop_timeout,
-        ..RedisOptions::new(namespace)
-    };
-    let store = RedisStore::new(url.expose_secret(), options).context("redis_url")?;
-    let store = Arc::new(plant(store));
-    Ok(CacheBackend { store: store.clone(), redis: Some(store), lock_watch: Arc::new(()) })
-}
-
-#[cfg(not(feature = "fault-injection"))]
-fn plant(store: RedisStore) -> RedisStore {
-    store
-}
-
-#[cfg(feature = "fault-injection")]
-fn plant(store: RedisStore) -> RedisStore {
-    match crate::fault::planted_mutant() {
-        Some(mutant) => store.with_mutant(mutant),
-        None => store,
-    }
-}
-
-fn cache_builder(config: &CacheConfig, store: Arc<dyn Store>) -> freshset::CacheBuilder {
-    Cache::builder(store)
-        .entry_ttl(config.entry_ttl)
-        .jitter_percent(u8::try_from(config.ttl_jitter_percent).unwrap_or(u8::MAX))
-        .pages_per_owner_max(config.pages_per_owner_max)
-}
-
 fn consumer(
     config: &Config,
     intake: &Intake,
@@ -599,54 +452,5 @@ fn server_limits(config: &Config) -> ServerLimits {
         first_head: config.http.head_timeout,
         grace: config.http.stop_grace,
         ..ServerLimits::default()
-    }
-}
-
-/// Shows what dead letters take, and reports when that is nearly all that they may.
-async fn watch_dead_letters(
-    dead_letters: Arc<dyn Repository>,
-    bytes_max: u64,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
-    health: Health,
-) {
-    const CODE: &str = "dead_letters_full";
-    const DETAIL: &str = "dead letters take nearly all of retention.dead_letters_megabytes; at the limit \
-                          POST events is refused, and the oldest are removed for records from Kafka. \
-                          Replay or remove some, or raise the limit";
-    loop {
-        match dead_letters.dead_letter_usage().await {
-            Ok(usage) => {
-                metrics.set_dead_letters(usage.letters, usage.bytes);
-                if usage.bytes > bytes_max / 10 * 9 {
-                    let finding = Finding::new(Component::Database, CODE, DETAIL, clock.now());
-                    if health.report(finding) {
-                        tracing::warn!(bytes = usage.bytes, bytes_max, "{DETAIL}");
-                    }
-                } else if health.clear(Component::Database, CODE) {
-                    tracing::info!(bytes = usage.bytes, "dead letters have room again");
-                }
-            }
-            Err(error) => {
-                let cause = &error as &dyn std::error::Error;
-                tracing::debug!(error = cause, "number of dead letters not known, asking again");
-            }
-        }
-        sleep(DEAD_LETTERS_INTERVAL).await;
-    }
-}
-
-async fn show_brokers(config: ClientConfig, health: Health, errors: BrokerErrors) {
-    if let Err(error) = watch_brokers(config, health, errors).await {
-        tracing::error!(%error, "the kafka brokers cannot be watched");
-    }
-}
-
-async fn show_gauges(cache: CacheManager, health: Health, metrics: Metrics) {
-    loop {
-        health.cache(cache.is_connected());
-        metrics.set_cache_pending_drops(cache.pending_drops());
-        metrics.log_lines_lost(output::take_lost_lines());
-        sleep(GAUGE_INTERVAL).await;
     }
 }

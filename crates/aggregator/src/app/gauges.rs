@@ -1,0 +1,71 @@
+//! What is looked up now and then, for the metrics and `/readyz`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use tokio::time::sleep;
+
+use crate::brokers::{BrokerErrors, watch_brokers};
+use crate::cache::CacheManager;
+use crate::clock::Clock;
+use crate::health::{Component, Finding, Health};
+use crate::metrics::Metrics;
+use crate::output;
+use crate::store::Repository;
+
+/// How often what is pending is shown in the metrics.
+const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often dead letters are counted for the metrics.
+const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Shows what dead letters take, and reports when that is nearly all that they may.
+pub(super) async fn watch_dead_letters(
+    dead_letters: Arc<dyn Repository>,
+    bytes_max: u64,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    health: Health,
+) {
+    const CODE: &str = "dead_letters_full";
+    const DETAIL: &str = "dead letters take nearly all of retention.dead_letters_megabytes; at the limit \
+                          POST events is refused, and the oldest are removed for records from Kafka. \
+                          Replay or remove some, or raise the limit";
+    loop {
+        match dead_letters.dead_letter_usage().await {
+            Ok(usage) => {
+                metrics.set_dead_letters(usage.letters, usage.bytes);
+                if usage.bytes > bytes_max / 10 * 9 {
+                    let finding = Finding::new(Component::Database, CODE, DETAIL, clock.now());
+                    if health.report(finding) {
+                        tracing::warn!(bytes = usage.bytes, bytes_max, "{DETAIL}");
+                    }
+                } else if health.clear(Component::Database, CODE) {
+                    tracing::info!(bytes = usage.bytes, "dead letters have room again");
+                }
+            }
+            Err(error) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::debug!(error = cause, "number of dead letters not known, asking again");
+            }
+        }
+        sleep(DEAD_LETTERS_INTERVAL).await;
+    }
+}
+
+/// Reports whether the brokers answer.
+pub(super) async fn show_brokers(config: ClientConfig, health: Health, errors: BrokerErrors) {
+    if let Err(error) = watch_brokers(config, health, errors).await {
+        tracing::error!(%error, "the kafka brokers cannot be watched");
+    }
+}
+
+/// Shows in the metrics what is not counted as it happens.
+pub(super) async fn show_gauges(cache: CacheManager, health: Health, metrics: Metrics) {
+    loop {
+        health.cache(cache.is_connected());
+        metrics.set_cache_pending_drops(cache.pending_drops());
+        metrics.log_lines_lost(output::take_lost_lines());
+        sleep(GAUGE_INTERVAL).await;
+    }
+}
