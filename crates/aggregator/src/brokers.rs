@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use results::EventKind;
 use tokio::time::sleep;
@@ -63,6 +64,10 @@ impl BrokerErrors {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let now = self.clock.monotonic();
         if is_connection_failure(code) {
+            if self.is_of_an_outage_that_is_over(now) {
+                tracing::debug!(%error, "kafka connection failed");
+                return;
+            }
             return self.connection_failed(error, now, code == RDKafkaErrorCode::AllBrokersDown);
         }
         let logged = self.lock().logged.insert(code as i32, now);
@@ -79,16 +84,18 @@ impl BrokerErrors {
         self.connection_failed(error, self.clock.monotonic(), true);
     }
 
+    /// What librdkafka tells may have been in its queue since. Whether brokers answer now, the probe knows.
+    fn is_of_an_outage_that_is_over(&self, now: Duration) -> bool {
+        let state = self.lock();
+        state.outage.is_none()
+            && state.ended_at.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN)
+    }
+
     fn connection_failed(&self, error: &KafkaError, now: Duration, is_total: bool) {
         let mut state = self.lock();
         if let Some(outage) = &mut state.outage {
             *outage = Outage { last_error: now, is_total: outage.is_total || is_total };
             tracing::debug!(%error, "kafka unavailable");
-            return;
-        }
-        let is_late = state.ended_at.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN);
-        if is_late && !is_total {
-            tracing::debug!(%error, "kafka connection failed");
             return;
         }
         state.outage = Some(Outage { last_error: now, is_total });
@@ -133,6 +140,21 @@ fn is_connection_failure(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// What the client of the probe says beside its answer. The answer is what is reported.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "librdkafka: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka probe");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// Asks the brokers again and again, and tells `health` whether they answer. Ends when it is dropped.
 ///
 /// # Errors
@@ -143,7 +165,7 @@ pub async fn watch_brokers(
     health: Health,
     errors: BrokerErrors,
 ) -> Result<(), KafkaError> {
-    let client: Arc<BaseConsumer> = Arc::new(config.create()?);
+    let client: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet)?);
     let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
     loop {
         let asked = Arc::clone(&client);
@@ -211,6 +233,7 @@ mod tests {
             errors.answered();
             // What was queued behind records.
             errors.note(&global(RDKafkaErrorCode::BrokerTransportFailure));
+            errors.note(&global(RDKafkaErrorCode::AllBrokersDown));
             errors.answered();
             assert_eq!(counted(&metrics), outage);
             clock.advance(REPEATED_WITHIN);
