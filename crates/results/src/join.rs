@@ -14,7 +14,7 @@ use crate::event::FactId;
 use crate::ids::EventId;
 use crate::time::Timestamp;
 
-/// Most facts beside the winner that a [`Latest`] remembers. They are needed only while the earliest
+/// Most facts beside the winner that a value remembers. They are needed only while the earliest
 /// envelope of a fact may still be on its way. Beyond the limit those with the smallest stamps are
 /// forgotten: if such a fact is sent once more, in a new envelope with a later time, it counts with
 /// that time.
