@@ -230,7 +230,7 @@ async fn show(arguments: DemoArgs) -> anyhow::Result<()> {
     outcome
 }
 
-/// Sends log lines to standard error. Nothing waits for whoever reads them, or needs anyone to.
+/// Sends log lines to standard error. Nothing waits for a reader of them, or needs one.
 fn start_logging(filter: &str, format: LogFormat) -> anyhow::Result<LineWriter> {
     let filter = EnvFilter::try_new(filter).context("settings: log")?;
     let writer = LineWriter::stderr().context("open standard error")?;

@@ -3,7 +3,7 @@
 //!
 //! What it finds is in `/readyz` and once in the log. It deliberately changes nothing: a cache that is
 //! unavailable or full is bypassed all the same, and an invalidation that is not confirmed is
-//! repeated by whoever asked for it.
+//! repeated by the caller that asked for it.
 
 use std::collections::BTreeSet;
 use std::error::Error;
