@@ -36,6 +36,7 @@ pub mod health;
 pub mod hexadecimal;
 pub mod key;
 pub mod metrics;
+mod outage;
 pub mod output;
 pub mod parameters;
 pub mod printable;

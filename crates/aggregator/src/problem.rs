@@ -17,6 +17,7 @@ use results::Refusal;
 use serde::Serialize;
 
 pub use self::codes::ProblemCode;
+use crate::outage;
 
 /// The media type of every problem.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -24,6 +25,9 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 /// How long a client is asked to wait after a 503. Long enough for a dropped connection to be
 /// replaced, short enough that a teacher who waits for a page does not notice twice.
 pub const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(2);
+
+const DATABASE_UNAVAILABLE: &str =
+    "the database does not answer; the same request can succeed later";
 
 /// One refusal or failure, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +108,19 @@ impl Problem {
 
     /// What a client is told when the database failed, and the one place where that is logged: 503 if
     /// the same request can succeed later, else 500. `what` names the thing that was asked for.
-    pub fn of_failure(error: &dyn Error, is_transient: bool, what: &'static str) -> Self {
+    pub fn of_failure(
+        error: &(dyn Error + 'static),
+        is_transient: bool,
+        what: &'static str,
+    ) -> Self {
+        let is_reported = outage::is_reported(error);
         let error = chain(error);
-        if is_transient {
+        if is_transient && is_reported {
+            tracing::debug!(error, what, "database still unavailable, client told to repeat");
+            Self::unavailable(DATABASE_UNAVAILABLE)
+        } else if is_transient {
             tracing::warn!(error, what, "database unavailable, client told to repeat the request");
-            Self::unavailable("the database does not answer; the same request can succeed later")
+            Self::unavailable(DATABASE_UNAVAILABLE)
         } else {
             tracing::error!(error, what, "request failed");
             Self::internal()

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::ApiState;
 use crate::health::{CacheState, ConsumerState, Finding, PublisherState};
-use crate::problem;
+use crate::{outage, problem};
 
 /// How long the database may take to answer `/readyz`. Under the second after which probes commonly
 /// give up by themselves, so that the body still tells why.
@@ -69,6 +69,13 @@ pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
 async fn database_answers(state: &ApiState) -> bool {
     match timeout(state.limits.ready_ping, state.repository.ping()).await {
         Ok(Ok(())) => true,
+        Ok(Err(error)) if outage::is_reported(&error) => {
+            tracing::debug!(
+                error = problem::chain(&error),
+                "not ready: database still unavailable"
+            );
+            false
+        }
         Ok(Err(error)) => {
             tracing::warn!(error = problem::chain(&error), "not ready: ping the database");
             false

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::fault;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
+use crate::outage;
 use crate::store::{
     BATCHES_PER_UNIT_MAX, BatchRepository, Changes, Loaded, StoreError, UnitOfWork,
 };
@@ -427,12 +428,15 @@ fn log_unconfirmed(error: &DropError, owners: usize, is_first: bool) {
     }
 }
 
-/// One line when events begin to fail; what is tried again and fails again is at debug.
+/// One line when events begin to fail; what is tried again and fails again is at debug, and so is what
+/// fails because of an outage that the log has already.
 fn log_store_error(error: &StoreError, is_first: bool) {
     let cause = error as &dyn std::error::Error;
     match error {
         StoreError::Conflict => tracing::debug!("another writer was faster, trying again"),
-        _ if !is_first => tracing::debug!(error = cause, "events failed again, retrying"),
+        _ if !is_first || outage::is_reported(error) => {
+            tracing::debug!(error = cause, "events failed again, retrying");
+        }
         StoreError::Unavailable { .. } => {
             tracing::warn!(error = cause, "database unavailable, retrying events");
         }

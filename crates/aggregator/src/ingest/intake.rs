@@ -13,6 +13,7 @@ use crate::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessE
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, NO_TOPIC};
+use crate::outage;
 use crate::store::{DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, Place, StoreError};
 
 /// Names the fingerprints of records without an address of their own.
@@ -255,6 +256,16 @@ impl Intake {
     }
 }
 
+/// One line when dead letters cannot be kept, unless the log has the outage already.
+fn log_not_kept(error: &StoreError, is_first: bool) {
+    let cause = error as &dyn std::error::Error;
+    if is_first && !outage::is_reported(error) {
+        tracing::warn!(error = cause, "dead letters not kept, retrying");
+    } else {
+        tracing::debug!(error = cause, "dead letters still not kept, retrying");
+    }
+}
+
 /// Asks the database until it answers.
 async fn patiently<T, F>(
     stop: &CancellationToken,
@@ -264,12 +275,14 @@ where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut backoff = Backoff::new();
+    let mut is_first = true;
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        tracing::warn!(error = &error as &dyn std::error::Error, "refused records wait");
+        log_not_kept(&error, is_first);
+        is_first = false;
         tokio::select! {
             () = stop.cancelled() => return Err(ProcessError::Stopped),
             () = sleep(backoff.next_wait()) => {}

@@ -1,8 +1,11 @@
 //! The database away under load: no event lost, none applied twice, and reads are answered from the
 //! cache or told that they cannot be.
 
+use futures_util::future::join_all;
+use serde_json::Value;
 use testkit::{Postgres, eventually, seed};
 
+use crate::events::registered;
 use crate::load::{LoadPlan, Tally, run_during};
 use crate::service::{Client, ServiceBuilder, redis};
 use crate::tools::PATIENCE;
@@ -11,6 +14,8 @@ use crate::tools::PATIENCE;
 const READS: u64 = 30_000;
 /// Cached answers, and refused ones, that each outage must have seen.
 const ANSWERS: f64 = 20.0;
+/// Requests that an outage refuses.
+const REFUSED: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_killed_and_restarted_under_load() {
@@ -54,6 +59,39 @@ async fn postgres_killed_and_restarted_under_load() {
     assert!(tally.repeated > 0, "writers were told to come back: {tally:?}");
 
     assert_applied_once(&postgres, &database, &tally).await;
+}
+
+#[tokio::test]
+async fn outage_is_logged_once_and_not_with_each_request() {
+    let (postgres, redis) = tokio::join!(Postgres::start(), redis());
+    let database = postgres.create_database().await;
+    let service = ServiceBuilder::on(&database, &redis.url());
+    let service = service.variable("RAS_HTTP__EVENTS_WAIT_SECONDS", "1").start().await;
+    postgres.kill().await;
+    // Notices the outage, and may say so itself.
+    assert_eq!(service.client.list("first", "").await.status, 503);
+    let begins = "database unavailable, connecting again until it answers";
+    service.process.wait_for_line(begins, PATIENCE).await;
+    let noticed = service.process.lines().len();
+    let client = &service.client;
+    let refused = (0..REFUSED).map(async |number| {
+        let (user, batch) = (format!("teacher-{number}"), format!("batch-{number}"));
+        assert_eq!(client.list(&user, "").await.status, 503);
+        assert_eq!(client.get("/readyz").await.unwrap().status(), 503);
+        let events = [registered(&user, &batch, 1, 1), Value::from("no event")];
+        assert!(client.post(&events).await.is_err());
+    });
+    join_all(refused).await;
+    postgres.restart().await;
+    service.process.wait_for_line("database available again", PATIENCE).await;
+    let lines = service.process.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains(begins)).count(), 1, "{lines:#?}");
+    let told = ["request{", "aggregator::apply::processor", "dead letters"];
+    let told_again: Vec<_> = lines[noticed..]
+        .iter()
+        .filter(|line| !line.contains("INFO") && told.iter().any(|part| line.contains(part)))
+        .collect();
+    assert!(told_again.is_empty(), "{told_again:#?}");
 }
 
 /// What was acknowledged is in the inbox, once each: an event that is not there would be applied

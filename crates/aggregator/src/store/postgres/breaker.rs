@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connect::{ConnectionLimits, connect};
 use crate::backoff::Backoff;
+use crate::outage::ReportedOutage;
 use crate::store::StoreError;
 
 /// The waits between probes.
@@ -133,16 +134,9 @@ impl Shared {
 
 /// What a call is told while the breaker is open: as what failed, with that as its cause.
 fn outage(source: &Arc<StoreError>) -> StoreError {
-    let outage = Outage { source: source.clone() };
+    let outage = ReportedOutage { source: source.clone() };
     match &**source {
         StoreError::Misconfigured { hint, .. } => StoreError::misconfigured(hint.clone(), outage),
         _ => StoreError::unavailable(outage),
     }
-}
-
-/// What a call is told that did not even try.
-#[derive(Debug, thiserror::Error)]
-#[error("no connection is made while the server does not let anybody in")]
-struct Outage {
-    source: Arc<StoreError>,
 }
