@@ -24,6 +24,10 @@ pub(super) const HINT_SESSIONS: &str = "a connection pooler in transaction or st
 const HINT_POOLER: &str = "the server, or a connection pooler before it, does not know a parameter \
                            of database_url; remove it there";
 
+/// How messages of 08P01 begin that come from a pooler in statement mode, and from a server whose session
+/// has a prepared statement of another client.
+const SESSION_LOST: [&str; 2] = ["transaction blocks not allowed", "bind message supplies"];
+
 /// Why a store call did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -137,7 +141,13 @@ impl StoreError {
         matches!(self, Self::Misconfigured { .. })
     }
 
-    /// Whether no answer came, or no connection was made: a reason to ask whether the server is there.
+    /// Whether sessions are not kept, so that connections that are open cannot be used either.
+    pub(super) fn is_session_lost(&self) -> bool {
+        matches!(self, Self::Misconfigured { hint, .. } if hint == HINT_SESSIONS)
+    }
+
+    /// Whether no answer came, no connection was made, or the session is another one's: a reason to ask
+    /// whether the server is there, and keeps sessions.
     pub(super) fn is_connection_failure(&self) -> bool {
         let (Self::Unavailable { source } | Self::Misconfigured { source, .. }) = self else {
             return false;
@@ -146,7 +156,8 @@ impl StoreError {
             || source.downcast_ref::<sqlx::Error>().is_some_and(|error| match error {
                 sqlx::Error::Database(reported) => {
                     let code = reported.code().unwrap_or_default();
-                    ["08", "28", "3D", "57P"].iter().any(|class| code.starts_with(class))
+                    let classes = ["08", "26", "28", "3D", "42P05", "57P"];
+                    classes.iter().any(|class| code.starts_with(class))
                 }
                 _ => true,
             })
@@ -275,8 +286,12 @@ fn postgres_outcome(code: &str, message: &str) -> Outcome {
         "08P01" if message.starts_with("unsupported startup parameter") => {
             Outcome::Misconfigured(HINT_POOLER)
         }
-        // A prepared statement that is there already, or is not: another client had this session.
+        // A prepared statement that is there already, or is not, or is another one: another client had
+        // this session.
         "42P05" | "26000" => Outcome::Misconfigured(HINT_SESSIONS),
+        "08P01" if SESSION_LOST.iter().any(|start| message.starts_with(start)) => {
+            Outcome::Misconfigured(HINT_SESSIONS)
+        }
         "42704" => Outcome::Misconfigured(HINT_POOLER),
         "3D000" => Outcome::Misconfigured(HINT_DATABASE),
         "42501" => Outcome::Misconfigured(HINT_RIGHTS),
@@ -369,6 +384,12 @@ mod tests {
         check("a pooler without a server", "08P01", Outcome::Unavailable);
         let message = "unsupported startup parameter: options";
         assert_eq!(postgres_outcome("08P01", message), Outcome::Misconfigured(HINT_POOLER));
+        for message in [
+            "transaction blocks not allowed in statement pooling mode",
+            "bind message supplies 2 parameters, but prepared statement \"s\" requires 5",
+        ] {
+            assert_eq!(postgres_outcome("08P01", message), Outcome::Misconfigured(HINT_SESSIONS));
+        }
         check("a character that no text has", "22021", Outcome::Rejected);
         check("a check constraint", "23514", Outcome::Rejected);
         check("an index row that is too long", "54000", Outcome::Rejected);

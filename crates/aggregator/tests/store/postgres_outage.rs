@@ -10,7 +10,7 @@ use sqlx::Connection;
 use testkit::{FaultProxy, Mode, PgBouncer, PoolMode, eventually};
 use tokio::time::timeout;
 
-use crate::events::{apply, registered, whole_list};
+use crate::events::{apply, batch_id, registered, whole_list};
 
 const BACK_LIMIT: Duration = Duration::from_secs(30);
 /// Calls that run at the same time, again and again, during an outage.
@@ -138,7 +138,7 @@ async fn read_on_a_connection_that_died_in_the_pool_is_sent_once_more() {
 async fn full_pool_is_no_outage() {
     let server = testkit::postgres().await;
     let url = server.create_database().await;
-    let acquire_timeout = Duration::from_millis(100);
+    let acquire_timeout = Duration::from_millis(500);
     let options =
         PostgresOptions { connections_max: 1, acquire_timeout, ..PostgresOptions::default() };
     let store = PostgresRepository::connect(&url, options).await.unwrap();
@@ -216,14 +216,66 @@ async fn pooler_in_session_mode_needs_no_settings() {
 }
 
 #[tokio::test]
-async fn pooler_in_transaction_mode_is_refused_with_the_reason() {
+async fn pooler_that_does_not_keep_sessions_is_refused_with_the_reason() {
     let server = testkit::postgres().await;
-    let pooler = PgBouncer::start(server, PoolMode::Transaction).await;
-    let database = server.create_database().await;
-    let url = server.url_at(pooler.address(), database.rsplit('/').next().unwrap());
-    for _ in 0..3 {
-        check_misconfigured(open(&url).await, "pool_mode = session");
+    for mode in [PoolMode::Transaction, PoolMode::Statement] {
+        // With one server connection, a second client cannot be inside a transaction beside the first.
+        for pool_size in [1, 2, 20] {
+            let pooler = PgBouncer::with_pool_size(server, mode, pool_size).await;
+            let database = server.create_database().await;
+            let url = server.url_at(pooler.address(), database.rsplit('/').next().unwrap());
+            for _ in 0..3 {
+                check_misconfigured(open(&url).await, "pool_mode = session");
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn pooler_that_no_longer_keeps_sessions_is_unusable_until_it_does_again() {
+    let server = testkit::postgres().await;
+    for mode in [PoolMode::Transaction, PoolMode::Statement] {
+        let pooler = PgBouncer::start(server, PoolMode::Session).await;
+        let database = server.create_database().await;
+        let url = server.url_at(pooler.address(), database.rsplit('/').next().unwrap());
+        let store = open(&url).await.unwrap();
+        apply(&store, &[registered("b", "u", 1, &["e"])]).await.unwrap();
+        let reads = async || join_all((0..CALLERS).map(|_| read_something(&store))).await;
+        assert!(reads().await.iter().all(Result::is_ok));
+
+        pooler.switch(server, mode).await;
+        eventually(BACK_LIMIT, "it is noticed", async || {
+            reads().await.into_iter().any(|outcome| outcome.is_err_and(|e| e.is_misconfigured()))
+        })
+        .await;
+        // Some connections happen to have what they ask for; none is used.
+        let watched = timeout(WATCHED, async {
+            loop {
+                for outcome in reads().await {
+                    check_misconfigured(outcome, "pool_mode = session");
+                }
+                check_misconfigured(store.ping().await, "pool_mode = session");
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(watched.await.is_err(), "callers do not end by themselves");
+
+        pooler.switch(server, PoolMode::Session).await;
+        // Each server connection still has what was prepared on it, until its first client leaves it.
+        eventually(BACK_LIMIT, "every call is answered", async || {
+            reads().await.iter().all(Result::is_ok)
+        })
+        .await;
+        apply(&store, &[registered("b2", "u", 2, &["e2"])]).await.unwrap();
+    }
+}
+
+/// Some statements in some order, so that connections prepare different ones under one name.
+async fn read_something(store: &PostgresRepository) -> Result<(), StoreError> {
+    store.user_page(&whole_list("u")).await?;
+    store.outbox_depth().await?;
+    store.batch(&batch_id("b")).await?;
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! The circuit breaker of the server: while it does not answer, calls fail at once.
 //!
 //! A failure alone opens nothing: a pool that is used up and a connection that one session lost look the
-//! same. It starts a probe, one new connection, whose outcome decides. While the breaker is open, the
-//! probe is repeated, and it is the only one that connects: however many calls come, the server
-//! sees a few attempts a second.
+//! same. It starts a probe, one new connection and, beside it, a second one, whose outcome decides. While
+//! the breaker is open, the probe is repeated, and it is the only one that connects: however many calls
+//! come, the server sees a few attempts a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::connect::{ConnectionLimits, connect};
+use super::connect::{ConnectionLimits, check_sessions, connect};
+use super::within;
 use crate::backoff::Backoff;
 use crate::outage::ReportedOutage;
 use crate::store::StoreError;
@@ -112,9 +113,15 @@ impl Shared {
         self.is_probing.store(false, Ordering::Release);
     }
 
-    /// Whether the server lets a new connection in, or has no place for one and is alive.
+    /// Whether the server lets a new connection in, or has no place for one and is alive, and keeps its
+    /// session: a pooler may have been switched over since the start.
     async fn answers(&self) -> Result<(), StoreError> {
-        match connect(&self.server, self.limits).await {
+        let asking = async {
+            let mut connection = connect(&self.server, self.limits).await?;
+            let check = check_sessions(&self.server, &mut connection, self.limits);
+            within(self.limits.connect_timeout, check).await
+        };
+        match asking.await {
             Err(error) if !error.is_crowded() => Err(error),
             _ => Ok(()),
         }

@@ -75,9 +75,10 @@ pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), 
 
 /// Refuses a pooler that gives a server connection to another client after each transaction.
 ///
-/// Locks and limits belong to a session here, so its client must keep it. A second client, inside a
-/// transaction, must be on a server connection of its own: a pooler in transaction mode gives it
-/// the one that the first has just used, and then the first another one.
+/// Locks and limits belong to a session here, so its client must keep it. A second client must be on a
+/// server connection of its own: a pooler in transaction mode gives it the one that the first has just
+/// used, and, once the second is inside a transaction on it, the first another one. It is asked before
+/// its transaction too: a pooler with one server connection would keep the first waiting.
 pub(super) async fn check_sessions(
     server: &PgConnectOptions,
     connection: &mut PgConnection,
@@ -85,11 +86,14 @@ pub(super) async fn check_sessions(
 ) -> Result<(), StoreError> {
     let mut second = connect(server, limits).await?;
     let first_backend = backend(connection).await?;
-    sqlx::query("begin").execute(&mut second).await?;
-    let second_backend = backend(&mut second).await?;
-    let first_backend_now = backend(connection).await?;
+    let mut is_kept = first_backend != backend(&mut second).await?;
+    if is_kept {
+        sqlx::query("begin").execute(&mut second).await?;
+        let second_backend = backend(&mut second).await?;
+        is_kept = first_backend != second_backend && first_backend == backend(connection).await?;
+    }
     second.close().await?;
-    if first_backend != second_backend && first_backend == first_backend_now {
+    if is_kept {
         return Ok(());
     }
     Err(StoreError::misconfigured(

@@ -139,9 +139,15 @@ impl ConnectionPool {
     }
 
     /// A connection of the pool, or an error at once while the server does not answer. While it
-    /// refuses new connections, a password was changed perhaps, those that are open do their work.
+    /// refuses new connections, a password was changed perhaps, those that are open do their work; but
+    /// not if a pooler does not keep their sessions.
     pub(super) async fn connection(&self) -> Result<Lent, StoreError> {
         let acquired = match self.unless_open(within(self.acquire_timeout, self.acquire())).await {
+            Err(refusal) if refusal.is_session_lost() => {
+                // What they have prepared is in other sessions.
+                self.close_idle();
+                return Err(refusal);
+            }
             Err(refusal) if refusal.is_misconfigured() => self.pool.try_acquire().ok_or(refusal)?,
             acquired => acquired?,
         };
@@ -254,7 +260,7 @@ impl ConnectionPool {
         outcome
     }
 
-    /// Closes the connections that nobody uses: if one is dead, the others of its age are too.
+    /// Closes the connections that nobody uses: if one is of no use, the others of its age are not either.
     fn close_idle(&self) {
         while let Some(idle) = self.pool.try_acquire() {
             drop(idle.detach());
