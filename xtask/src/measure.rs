@@ -1,5 +1,5 @@
-//! `cargo x measure`: the figures of docs/active-invalidation.md, and how many events a second are
-//! applied, measured here and now.
+//! `cargo x measure`: the figures of docs/active-invalidation.md, how many events a second are applied,
+//! and what a list costs PostgreSQL, measured here and now.
 //!
 //! What measures is a program of its own, an example of its crate. Here the tables of the first are
 //! only put into the document.
@@ -30,13 +30,17 @@ const END: &str = "<!-- /measured -->";
 /// `events`: starts PostgreSQL, Redis, Kafka and the service, and prints how many events a second
 /// they apply together. Takes half a minute once it is built.
 ///
-/// Both want the machine for themselves. What is missing on it is installed first, as for
+/// `list`: starts PostgreSQL, and prints the CPU time that an uncached list takes of it, beside the same
+/// facts in plain columns. Linux only. Takes some seconds once it is built.
+///
+/// All want the machine for themselves. What is missing on it is installed first, as for
 /// `cargo x test`. TESTKIT_SEED repeats the random choices.
 ///
 /// Examples:
 ///   cargo x measure           print the tables of the cache
 ///   cargo x measure --write   put them into the document, too
 ///   cargo x measure events    print the events a second
+///   cargo x measure list      print what a list costs PostgreSQL
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct MeasureArguments {
@@ -53,6 +57,7 @@ pub(crate) struct MeasureArguments {
 enum Subject {
     Cache,
     Events,
+    List,
 }
 
 impl Subject {
@@ -61,6 +66,7 @@ impl Subject {
         match self {
             Self::Cache => ["freshset", "measure"],
             Self::Events => ["aggregator", "throughput"],
+            Self::List => ["aggregator", "list"],
         }
     }
 }
