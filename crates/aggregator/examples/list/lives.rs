@@ -57,7 +57,8 @@ fn lives() -> Vec<Vec<SimulatedRecord>> {
 
 fn life(teacher: u32, seed: u64) -> Vec<SimulatedRecord> {
     let options = SimulationOptions { seed, shares: Shares::UNDISTURBED, ..Default::default() };
-    let start = options.start.unix_micros() + seed.cast_signed() * START_EVERY_MICROS;
+    let nth = i64::try_from(seed % u64::from(OTHERS)).expect("a small number");
+    let start = options.start.unix_micros() + nth * START_EVERY_MICROS;
     life_of(teacher, SimulationOptions { start: Timestamp::from_unix_micros(start), ..options })
 }
 

@@ -31,6 +31,7 @@ const POSTGRES: &[File] = &[
     ),
     (7, "breaking: counted essays", include_str!("migrations/postgres/0007_counted_essays.sql")),
     (8, "dead letter usage", include_str!("migrations/postgres/0008_dead_letter_usage.sql")),
+    (9, "batches as sent", include_str!("migrations/postgres/0009_batches_as_sent.sql")),
 ];
 
 const SQLITE: &[File] = &[

@@ -9,6 +9,7 @@
 
 mod begin;
 mod dead_letter;
+mod document;
 mod error;
 mod held;
 mod inbox;

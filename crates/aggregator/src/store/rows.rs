@@ -13,17 +13,17 @@ use uuid::Uuid;
 
 use super::{
     AppliedEvent, BatchWithEssays, Changes, Loaded, OutboxDepth, OutboxRecord, Page, Places,
-    Position, StoreError, held::Held,
+    Position, StoreError, document::Document, held::Held,
 };
 
 /// A row of `load.sql`: kind, id, revision, state, essay ids.
 pub(super) type LoadRow = (String, String, Option<i64>, Option<String>, Option<String>);
 
 /// A row of `batch.sql`: kind, state.
-pub(super) type BatchRow = (String, String);
+pub(super) type BatchRow = (String, Document);
 
-/// A row of `user_page.sql`: kind, number, batch id, state.
-pub(super) type PageRow = (String, i64, Option<String>, Option<String>);
+/// A row of `user_page.sql`: number, batch id, state. What is null tells its kind.
+pub(super) type PageRow = (i64, Option<String>, Option<Document>);
 
 /// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
 /// was written and published, in microseconds since the Unix epoch.
@@ -192,7 +192,7 @@ pub(super) fn batch(
     rows: Vec<BatchRow>,
 ) -> Result<Option<BatchWithEssays>, StoreError> {
     let (mut batch, mut essays) = (None, Vec::with_capacity(rows.len()));
-    for (kind, state) in rows {
+    for (kind, Document(state)) in rows {
         if kind == "batch" {
             batch = Some(read("batch", id.as_str(), &state)?);
         } else {
@@ -206,20 +206,19 @@ pub(super) fn batch(
 pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, StoreError> {
     let mut total = 0;
     let mut batches: BTreeMap<i64, (Option<Batch>, Vec<Essay>)> = BTreeMap::new();
-    for (kind, number, id, state) in rows {
-        match (kind.as_str(), state) {
-            ("total", None) => total = number.unsigned_abs(),
-            ("batch", Some(state)) => {
-                let batch = read("batch", &id.unwrap_or_default(), &state)?;
-                batches.entry(number).or_default().0 = Some(batch);
+    for (number, id, state) in rows {
+        match (id, state) {
+            (None, None) => total = number.unsigned_abs(),
+            (Some(id), Some(Document(state))) => {
+                batches.entry(number).or_default().0 = Some(read("batch", &id, &state)?);
             }
-            ("essay", Some(state)) => {
+            (None, Some(Document(state))) => {
                 let (batch, essays) = batches.entry(number).or_default();
                 let batch_id = batch.as_ref().map_or("", |batch| batch.id.as_str());
                 essays.push(read("essay of batch", batch_id, &state)?);
             }
-            _ => {
-                let problem = format!("user_page.sql gave a row of kind `{kind}`");
+            (Some(id), None) => {
+                let problem = format!("user_page.sql gave batch `{id}` without its state");
                 return Err(StoreError::internal(problem));
             }
         }

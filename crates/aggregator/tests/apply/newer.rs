@@ -37,7 +37,7 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
         [registered(1, "newer"), registered(2, "newer"), registered(3, "b")];
     processor.process(&[first], &stop).await.unwrap();
     let version = |version: u32| {
-        let set = format!("jsonb_set(state, '{{v}}', '{version}')");
+        let set = format!("jsonb_set(state::jsonb, '{{v}}', '{version}')");
         format!("update batches set state = {set} where batch_id = 'newer'")
     };
     postgres.psql(&url, &version(2)).await;

@@ -17,7 +17,7 @@ use crate::{
     conformance::{self, Backend, KeptLetter, conformance_tests},
     events::{
         NOW, announce, announce_in, announcement, apply, load, numbers, registered, slot,
-        whole_list, write,
+        spellchecked, whole_list, write,
     },
 };
 
@@ -59,7 +59,7 @@ impl Backend for Server {
         self.execute(
             "update batches
              set state = jsonb_set(
-                     state - 'tally' #- '{registration,listed_essay_count}',
+                     state::jsonb - 'tally' #- '{registration,listed_essay_count}',
                      '{registration,essay_ids}', essay_ids
                  ),
                  essay_ids = null, has_tally = false",
@@ -335,6 +335,46 @@ async fn every_table_and_column_says_what_it_is() {
     let silent: Vec<String> =
         sqlx::query_scalar(SILENT).fetch_all(&mut server.connection().await).await.unwrap();
     assert_eq!(silent, Vec::<String>::new());
+}
+
+/// What a list reads, the server neither converts nor unpacks.
+#[tokio::test]
+async fn documents_are_kept_as_they_are_sent() {
+    const CONVERTED: &str = "
+        select 'batch ' || batch_id from batches
+        where pg_typeof(state) <> 'json'::regtype or pg_column_compression(state) is not null
+        union all
+        select 'essay ' || essay_id from essays
+        where pg_typeof(state) <> 'json'::regtype or pg_column_compression(state) is not null";
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let essays: Vec<_> = (0..25).map(|n| format!("{n}-{}", "long".repeat(60))).collect();
+    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+    let batch = "long".repeat(60);
+    apply(store.as_ref(), &[registered(&batch, "u", 1, &essays)]).await.unwrap();
+    for essay in &essays {
+        apply(store.as_ref(), &[slot(&batch, essay, 2)]).await.unwrap();
+        apply(store.as_ref(), &[spellchecked(&batch, essay, 3)]).await.unwrap();
+    }
+    let longest = "select max(octet_length(state::text)) from essays";
+    let mut connection = server.connection().await;
+    let longest: i32 = sqlx::query_scalar(longest).fetch_one(&mut connection).await.unwrap();
+    assert!(longest > 2_032, "from there on the server would compress: {longest}");
+    let converted: Vec<String> =
+        sqlx::query_scalar(CONVERTED).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(converted, [""; 0]);
+}
+
+/// A build from before these documents were `json` sends `jsonb`, as long as it runs.
+#[tokio::test]
+async fn documents_of_a_build_that_sends_jsonb_are_taken_and_read() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    apply(store.as_ref(), &[registered("b", "u", 1, &["e"]), slot("b", "e", 2)]).await.unwrap();
+    let page = store.user_page(&whole_list("u")).await.unwrap();
+    server.execute("update batches set state = state::jsonb").await;
+    server.execute("update essays set state = state::jsonb").await;
+    assert_eq!(store.user_page(&whole_list("u")).await.unwrap(), page);
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn what_was_mended_is_replayed_and_seen_at_once_embedded() {
     show_repair(&service.client, async |sql| on_file(&path, sql).await, damage, repair).await;
 }
 
-const DAMAGE: &str = "update batches set state = jsonb_build_array(state)";
+const DAMAGE: &str = "update batches set state = json_build_array(state)";
 const REPAIR: &str = "update batches set state = state -> 0";
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use results::{BatchId, EventId, Needs};
+use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, Executor as _, Postgres, Row as _,
     postgres::{PgArguments, PgRow},
@@ -73,7 +74,9 @@ impl UnitOfWork for PostgresUnit {
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), StoreError> {
         let new = NewRows::new(&changes, &self.held)?;
         let sent = [new.events.len(), new.seen_again.len(), new.batches.len(), new.essays.len()];
-        let write = write_statement(&new, &changes, documents(&new)?);
+        let batches = documents(new.batches.iter().map(|batch| batch.state))?;
+        let essays = documents(new.essays.iter().map(|essay| essay.state))?;
+        let write = write_statement(&new, &changes, batches, essays);
         let limit = self.statement_timeout;
         let (events, seen_again, batches, essays) =
             self.connection.answer(limit, |connection| write.fetch_one(connection)).await?;
@@ -116,15 +119,16 @@ fn load_row(row: &PgRow) -> sqlx::Result<LoadRow> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?))
 }
 
-/// The documents of essays, as they are kept.
-fn documents(new: &NewRows<'_>) -> Result<Vec<String>, StoreError> {
-    let documents = new.essays.iter().map(|essay| serde_json::to_string(essay.state));
+/// Documents as they are kept.
+fn documents(states: impl Iterator<Item = impl Serialize>) -> Result<Vec<String>, StoreError> {
+    let documents = states.map(|state| serde_json::to_string(&state));
     documents.collect::<Result<_, _>>().map_err(StoreError::rejected)
 }
 
 fn write_statement<'a>(
     new: &NewRows<'a>,
     changes: &Changes<'a>,
+    batches: Vec<String>,
     essays: Vec<String>,
 ) -> QueryAs<'a, Postgres, (i64, i64, i64, i64), PgArguments> {
     let said = new.announcements;
@@ -140,7 +144,7 @@ fn write_statement<'a>(
         .bind(column(&new.batches, |batch| batch.user_id))
         .bind(column(&new.batches, |batch| batch.status))
         .bind(column(&new.batches, |batch| batch.created_at.map(moment)))
-        .bind(column(&new.batches, |batch| Json(batch.state)))
+        .bind(batches)
         .bind(column(&new.batches, |batch| batch.essay_ids.map(Json)))
         .bind(column(&new.batches, |batch| batch.has_tally))
         .bind(column(&new.essays, |essay| essay.id))

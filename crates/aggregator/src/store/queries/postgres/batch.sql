@@ -11,9 +11,9 @@ with shown as materialized (
       -- Facts that came before the registration are kept, not shown.
       and user_id is not null
 )
-select 'batch' as kind, state::text from shown
+select 'batch' as kind, state from shown
 union all
-select 'essay', essay.state::text
+select 'essay', essay.state
 from shown
 cross join lateral (
     select state from essays where essays.batch_id = shown.batch_id offset 0

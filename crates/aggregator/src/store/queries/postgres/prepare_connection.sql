@@ -11,7 +11,8 @@
 -- the best plan for a few blocks and the worst ever after, is no choice. Nor is a bitmap scan, which
 -- reads all that an index finds before it gives the first row, where a limit needs only a few; nor
 -- compiling, which costs more than the longest of these statements, and which a wrong guess can set
--- off.
+-- off. One plan serves all values: to plan anew for each, as the server may choose to, finds no better
+-- one and takes a good part of a short read.
 select
     pg_is_in_recovery() as is_standby,
     set_config('statement_timeout', $1, false),
@@ -20,6 +21,7 @@ select
     set_config('enable_seqscan', 'off', false),
     set_config('enable_bitmapscan', 'off', false),
     set_config('jit', 'off', false),
+    set_config('plan_cache_mode', 'force_generic_plan', false),
     set_config(
         'synchronous_commit',
         case current_setting('synchronous_commit')

@@ -4,10 +4,10 @@
 -- $1 user id   $2 statuses, empty = any   $3 limit   $4 offset
 -- $5 whether essays are shown; else only those are read that their batch does not count
 --
--- Rows are of three kinds:
---   total   number: of all batches
+-- Rows are of three kinds, told apart by what is null:
+--   total   number: of all batches; no id, no state
 --   batch   number: its place on the page; id, state
---   essay   number: that of its batch; state
+--   essay   number: that of its batch; no id, state
 --
 -- Cost: two index-only scans of `batches_of_user`, one for the count and one for the page; an index
 -- scan for each batch of the page, and one for its essays. Essays are rows of their own, in no order:
@@ -34,13 +34,13 @@ shown as materialized (
         select state, has_tally from batches where batches.batch_id = page.batch_id limit 1
     ) as found
 )
-select 'total' as kind, count(*) as number, null::text as id, null::text as state
+select count(*) as number, null::text as id, null::json as state
 from mine
 union all
-select 'batch', number, batch_id, state::text
+select number, batch_id, state
 from shown
 union all
-select 'essay', shown.number, null, essay.state::text
+select shown.number, null, essay.state
 from shown
 cross join lateral (
     select state from essays where essays.batch_id = shown.batch_id offset 0

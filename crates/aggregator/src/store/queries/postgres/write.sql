@@ -34,7 +34,7 @@ batch as (
         (select count(*) from new_event) as events_first,
         (select count(*) from seen_again) as repetitions_first,
         unnest(
-            $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::jsonb[], $13::jsonb[],
+            $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::json[], $13::jsonb[],
             $14::boolean[]
         ) as changed (batch_id, user_id, status, created_at, state, essay_ids, has_tally)
     on conflict (batch_id) do update set

@@ -4,10 +4,10 @@
 -- ?1 user id   ?2 statuses, a JSON array, empty = any   ?3 limit   ?4 offset
 -- ?5 whether essays are shown; else only those are read that their batch does not count
 --
--- Rows are of three kinds:
---   total   number: of all batches
+-- Rows are of three kinds, told apart by what is null:
+--   total   number: of all batches; no id, no state
 --   batch   number: its place on the page; id, state
---   essay   number: that of its batch; state
+--   essay   number: that of its batch; no id, state
 --
 -- Essays are rows of their own, in no order.
 with mine as not materialized (
@@ -29,13 +29,13 @@ shown as materialized (
     from page
     cross join batches on batches.batch_id = page.batch_id
 )
-select 'total' as kind, count(*) as number, null as id, null as state
+select count(*) as number, null as id, null as state
 from mine
 union all
-select 'batch', number, batch_id, state
+select number, batch_id, state
 from shown
 union all
-select 'essay', shown.number, null, essays.state
+select shown.number, null, essays.state
 from shown
 cross join essays on essays.batch_id = shown.batch_id
 where ?5 or not shown.has_tally
