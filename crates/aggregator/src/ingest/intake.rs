@@ -215,11 +215,10 @@ impl Intake {
         if letters.is_empty() {
             return Ok(());
         }
-        let bytes = letters.iter().map(DeadLetter::size_bytes).sum();
         // Those of one group came the same way.
         if letters.iter().all(|letter| letter.topic.is_some()) {
-            patiently(stop, || self.limit.make_room(bytes)).await?;
-        } else if !patiently(stop, || self.limit.has_room(bytes)).await? {
+            patiently(stop, || self.limit.make_room(letters)).await?;
+        } else if !patiently(stop, || self.limit.has_room(letters)).await? {
             return Err(ProcessError::NoRoom);
         }
         patiently(stop, || self.dead_letters.keep_dead_letters(letters)).await?;

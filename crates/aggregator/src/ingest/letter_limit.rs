@@ -9,7 +9,7 @@ use std::sync::Arc;
 use results::Timestamp;
 
 use crate::metrics::{Kept, Metrics};
-use crate::store::{DeadLetterRepository, LetterAge, OldLetters, StoreError};
+use crate::store::{DeadLetter, DeadLetterRepository, LetterAge, OldLetters, StoreError};
 
 /// Most dead letters that are removed by one statement.
 const CHUNK_LETTERS_MAX: u32 = 1_000;
@@ -23,21 +23,30 @@ pub(super) struct LetterLimit {
 }
 
 impl LetterLimit {
-    /// Whether so many bytes more are within the limit.
+    /// Whether the limit still holds once `letters` are kept. Those that are kept already, because
+    /// the record came before, need no room.
     ///
     /// Two processes that ask at the same time may both be told so; the limit is passed by what they
     /// then keep, and holds again for the next.
-    pub(super) async fn has_room(&self, bytes: u64) -> Result<bool, StoreError> {
+    pub(super) async fn has_room(&self, letters: &[DeadLetter]) -> Result<bool, StoreError> {
         let usage = self.dead_letters.dead_letter_usage().await?;
-        Ok(usage.bytes.saturating_add(bytes) <= self.bytes_max)
+        let fits = |added: u64| usage.bytes.saturating_add(added) <= self.bytes_max;
+        // Which are kept already is asked only near the limit.
+        if fits(letters.iter().map(DeadLetter::size_bytes).sum()) {
+            return Ok(true);
+        }
+        let new = self.dead_letters.new_dead_letters(letters).await?;
+        // At a limit that was lowered, what adds nothing is still acknowledged.
+        Ok(new.is_empty() || fits(new.into_iter().map(DeadLetter::size_bytes).sum()))
     }
 
-    /// Removes the oldest dead letters until there is room for so many bytes, or none is left. Takes
+    /// Removes the oldest dead letters until there is room for `letters`, or none is left. Takes
     /// more at a time the longer it takes.
-    pub(super) async fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+    pub(super) async fn make_room(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let mut limit = 1;
         let mut removed = 0;
-        while !self.has_room(bytes).await? {
+        // Asked anew each time: what is removed may be one of `letters`, which then needs room itself.
+        while !self.has_room(letters).await? {
             let (after, refused_before) = (LetterAge::START, Timestamp::MAX);
             let chunk = OldLetters { after, refused_before, limit };
             let gone = self.dead_letters.remove_old_dead_letters(chunk).await?.letters;

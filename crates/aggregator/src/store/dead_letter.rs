@@ -28,10 +28,18 @@ use super::StoreError;
 ///   was refused at the given time or later; chunk by chunk it takes each once, also of those that
 ///   share one time.
 /// - **R31** What dead letters take is known after each is kept or removed.
+/// - **R33** Records that are kept already are known before any is kept, whatever is in their names.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {
     /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
     async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
+
+    /// Those of `letters` that [`keep_dead_letters`](Self::keep_dead_letters) would add: not kept yet,
+    /// by their fingerprints, and each once.
+    async fn new_dead_letters<'a>(
+        &self,
+        letters: &'a [DeadLetter],
+    ) -> Result<Vec<&'a DeadLetter>, StoreError>;
 
     /// How many dead letters there are, and how many bytes they take. Costs the same however many.
     async fn dead_letter_usage(&self) -> Result<LetterUsage, StoreError>;

@@ -52,6 +52,43 @@ async fn without_room_the_oldest_go_for_a_record_from_kafka() {
 }
 
 #[tokio::test]
+async fn at_the_limit_a_record_that_is_kept_already_is_acknowledged_again() {
+    let world = World::with_room_for(ROOM).await;
+    for (name, want) in [('a', 422), ('b', 422), ('c', 507), ('a', 422), ('b', 422)] {
+        assert_eq!(world.post(&[JSON], bad(name)).await.status(), want, "{name}");
+    }
+    let lines = [bad('b'), bad('a'), bad('b')].join(&b'\n');
+    assert_eq!(world.post(&[LINES], lines).await.status(), 200);
+    let lines = [bad('a'), bad('c')].join(&b'\n');
+    assert_eq!(world.post(&[LINES], lines).await.status(), 507, "one of them is new");
+    assert_eq!(world.letters().await.len(), 2);
+}
+
+#[tokio::test]
+async fn at_the_limit_a_record_from_kafka_that_is_kept_already_removes_nothing() {
+    let world = World::with_room_for(ROOM).await;
+    for (offset, name) in [(0, 'a'), (1, 'b'), (1, 'b'), (0, 'a')] {
+        world.consume(TOPIC, offset, bad(name)).await;
+        world.clock.advance(std::time::Duration::from_secs(1));
+    }
+    let offsets: Vec<_> = world.letters().await.iter().map(|it| it["offset"].clone()).collect();
+    assert_eq!(offsets, [json!(0), json!(1)]);
+    assert_eq!(world.metric("ras_removed_total{what=\"dead_letters\"}").await, 0.0);
+}
+
+#[tokio::test]
+async fn oldest_letter_that_goes_for_others_is_kept_again_if_its_record_is_among_them() {
+    let world = World::with_room_for(ROOM).await;
+    for (offset, name) in [(0, 'a'), (1, 'b')] {
+        world.consume(TOPIC, offset, bad(name)).await;
+        world.clock.advance(std::time::Duration::from_secs(1));
+    }
+    world.consume_all(TOPIC, [(0, bad('a')), (2, bad('c'))]).await;
+    let offsets: Vec<_> = world.letters().await.iter().map(|it| it["offset"].clone()).collect();
+    assert_eq!(offsets, [json!(0), json!(2)]);
+}
+
+#[tokio::test]
 async fn record_larger_than_all_room_is_kept_alone() {
     let world = World::with_room_for(ROOM).await;
     world.consume(TOPIC, 1, bad('a')).await;

@@ -1,5 +1,6 @@
 //! The service without its sockets: every room that a dead letter goes through.
 
+use std::iter;
 use std::sync::Arc;
 
 use aggregator::api::auth::Auth;
@@ -97,28 +98,28 @@ impl World {
 
     /// Takes a record as if a client had sent it.
     pub(crate) async fn take(&self, bytes: impl Into<Vec<u8>>) -> Taken {
-        self.take_from(Origin::Http, bytes.into()).await
+        self.take_all(iter::once((Origin::Http, bytes.into()))).await.remove(0)
     }
 
     /// Takes a record as if it had come by Kafka.
     pub(crate) async fn consume(&self, topic: &str, offset: i64, bytes: Vec<u8>) -> Taken {
-        let address = KafkaAddress {
-            topic: topic.to_owned(),
-            partition: 3,
-            offset,
-            key: Some(b"batch-\x1b[31m1".to_vec()),
-            headers: vec![
-                ("trace_id".into(), b"4bf92f35".to_vec()),
-                ("binary".into(), vec![0x00, 0xff, 0x1b]),
-            ],
-        };
-        self.take_from(Origin::Kafka(address), bytes).await
+        self.consume_all(topic, [(offset, bytes)]).await.remove(0)
     }
 
-    async fn take_from(&self, origin: Origin, bytes: Vec<u8>) -> Taken {
+    /// Takes records as if they had come by Kafka, in one group.
+    pub(crate) async fn consume_all(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = (i64, Vec<u8>)>,
+    ) -> Vec<Taken> {
+        let record = |(offset, bytes)| (kafka_origin(topic, offset), bytes);
+        self.take_all(records.into_iter().map(record)).await
+    }
+
+    async fn take_all(&self, records: impl Iterator<Item = (Origin, Vec<u8>)>) -> Vec<Taken> {
         let received_at = Timestamp::parse("2026-11-22T11:59:59.5Z").unwrap();
-        let record = Record { bytes, origin, received_at };
-        self.intake.take(vec![record], &CancellationToken::new()).await.unwrap().remove(0)
+        let records = records.map(|(origin, bytes)| Record { bytes, origin, received_at });
+        self.intake.take(records.collect(), &CancellationToken::new()).await.unwrap()
     }
 
     /// An answer to an authenticated request below `/internal/v1`.
@@ -193,4 +194,17 @@ impl World {
         let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
         sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
     }
+}
+
+fn kafka_origin(topic: &str, offset: i64) -> Origin {
+    Origin::Kafka(KafkaAddress {
+        topic: topic.to_owned(),
+        partition: 3,
+        offset,
+        key: Some(b"batch-\x1b[31m1".to_vec()),
+        headers: vec![
+            ("trace_id".into(), b"4bf92f35".to_vec()),
+            ("binary".into(), vec![0x00, 0xff, 0x1b]),
+        ],
+    })
 }

@@ -224,7 +224,9 @@ async fn keep_dead_letters(store: &PostgresRepository, name: &str) {
         at: Timestamp::from_unix_micros(number),
     };
     let letters: Vec<_> = (1..=3).map(letter).collect();
+    assert_eq!(store.new_dead_letters(&letters).await.unwrap().len(), 3);
     store.keep_dead_letters(&letters).await.unwrap();
+    assert!(store.new_dead_letters(&letters).await.unwrap().is_empty());
     let query = LetterQuery { limit: 3, ..LetterQuery::default() };
     let listed = store.dead_letters(&query).await.unwrap().letters;
     assert_eq!(listed.len(), 3);

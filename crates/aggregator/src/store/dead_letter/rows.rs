@@ -1,6 +1,7 @@
 //! Between the columns of dead letters and their types, the same for both dialects. No SQL here.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use results::Timestamp;
 use serde_json::Value;
@@ -56,6 +57,15 @@ pub(in crate::store) fn runs(letters: &[DeadLetter]) -> impl Iterator<Item = &[D
         }
         fits
     })
+}
+
+/// Those of `letters` that `kept_dead_letters.sql` did not find, each once.
+pub(in crate::store) fn not_kept(
+    letters: &[DeadLetter],
+    kept: impl IntoIterator<Item = String>,
+) -> Vec<&DeadLetter> {
+    let mut known: BTreeSet<Cow<'_, str>> = kept.into_iter().map(Cow::Owned).collect();
+    letters.iter().filter(|letter| known.insert(storable(&letter.fingerprint))).collect()
 }
 
 /// Puts together a row of `dead_letters.sql`.

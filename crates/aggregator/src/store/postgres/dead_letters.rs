@@ -12,6 +12,7 @@ use crate::store::{
 };
 
 const KEEP: &str = include_str!("../queries/postgres/keep_dead_letters.sql");
+const KEPT: &str = include_str!("../queries/postgres/kept_dead_letters.sql");
 const USAGE: &str = include_str!("../queries/postgres/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/postgres/dead_letters.sql");
 const LIST_END: &str = include_str!("../queries/postgres/dead_letters_end.sql");
@@ -29,6 +30,15 @@ impl DeadLetterRepository for PostgresRepository {
             self.keep(run).await?;
         }
         Ok(())
+    }
+
+    async fn new_dead_letters<'a>(
+        &self,
+        letters: &'a [DeadLetter],
+    ) -> Result<Vec<&'a DeadLetter>, StoreError> {
+        let asked = column(letters, |letter| storable(&letter.fingerprint));
+        let kept: Vec<(String,)> = self.pool.read(sqlx::query_as(KEPT).bind(asked)).await?;
+        Ok(rows::not_kept(letters, kept.into_iter().map(|(fingerprint,)| fingerprint)))
     }
 
     async fn dead_letter_usage(&self) -> Result<LetterUsage, StoreError> {

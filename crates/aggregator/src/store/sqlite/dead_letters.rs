@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use results::{Refusal, Timestamp};
+use serde_json::Value;
 
 use super::SqliteRepository;
 use crate::store::{
@@ -11,6 +12,7 @@ use crate::store::{
 };
 
 const KEEP: &str = include_str!("../queries/sqlite/keep_dead_letter.sql");
+const KEPT: &str = include_str!("../queries/sqlite/kept_dead_letters.sql");
 const USAGE: &str = include_str!("../queries/sqlite/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
 const LIST_END: &str = include_str!("../queries/sqlite/dead_letters_end.sql");
@@ -46,6 +48,17 @@ impl DeadLetterRepository for SqliteRepository {
             self.writer.note(query.execute(&mut *transaction).await)?;
         }
         self.writer.commit(transaction).await
+    }
+
+    async fn new_dead_letters<'a>(
+        &self,
+        letters: &'a [DeadLetter],
+    ) -> Result<Vec<&'a DeadLetter>, StoreError> {
+        let asked: Value =
+            letters.iter().map(|letter| storable(&letter.fingerprint).into_owned()).collect();
+        let query = sqlx::query_scalar(KEPT).bind(asked.to_string());
+        let kept: Vec<String> = query.fetch_all(&self.readers).await?;
+        Ok(rows::not_kept(letters, kept))
     }
 
     async fn dead_letter_usage(&self) -> Result<LetterUsage, StoreError> {

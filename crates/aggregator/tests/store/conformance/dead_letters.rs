@@ -1,4 +1,4 @@
-//! Rules about dead letters: R10, R25 to R30.
+//! Rules about dead letters: R10, R25 to R31, R33.
 
 use aggregator::store::{
     DeadLetter, DeadLetterId, DeadLetterRepository, KeptLetter, LETTERS_LOOKED_AT_MAX, LetterAge,
@@ -440,4 +440,25 @@ pub(crate) async fn r31_what_dead_letters_take_is_known_after_each_change(backen
         assert!(!store.remove_dead_letter(letter.id, None).await.unwrap());
     }
     assert_eq!(usage().await, (0, 0));
+}
+
+pub(crate) async fn r33_records_that_are_kept_already_are_known(backend: impl Backend) {
+    let store = backend.open().await;
+    let new = async |letters: &[DeadLetter]| -> Vec<String> {
+        let new = store.new_dead_letters(letters).await.unwrap();
+        new.into_iter().map(|letter| letter.fingerprint.clone()).collect()
+    };
+    assert_eq!(new(&[]).await, [""; 0]);
+    // Names that end a literal, and one that no database has as it is.
+    let odd = ["1", "0 \0 \"'", "{a,b}", "é\\"].map(letter);
+    assert_eq!(new(&odd).await, odd.each_ref().map(|letter| letter.fingerprint.as_str()));
+    assert_eq!(new(&[letter("2"), letter("1"), letter("2")]).await, ["2", "1"], "each once");
+
+    store.keep_dead_letters(&odd).await.unwrap();
+    assert_eq!(new(&odd).await, [""; 0]);
+    assert_eq!(new(&[letter("1"), letter("2"), letter("1")]).await, ["2"]);
+
+    let first = ids(store.as_ref()).await[0];
+    assert!(store.remove_dead_letter(first, None).await.unwrap());
+    assert_eq!(new(&odd).await, ["1"], "what was removed would be added again");
 }

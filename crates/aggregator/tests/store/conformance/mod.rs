@@ -117,6 +117,7 @@ macro_rules! conformance_tests {
             r31_what_dead_letters_take_is_known_after_each_change,
             r32_rows_of_a_build_that_counted_no_essays_are_read,
             r32_the_next_event_counts_them,
+            r33_records_that_are_kept_already_are_known,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {
