@@ -136,8 +136,8 @@ impl EventProcessor {
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Stopped`] once `stop` fires while something is tried again, or while the users
-    /// of batches that were not locked are asked for. An attempt under way is brought to its end.
+    /// [`ProcessError::Stopped`] once `stop` fires: no other attempt begins. An attempt under way is
+    /// brought to its end; whoever cannot wait for that cancels.
     pub async fn process(
         &self,
         group: &[Delivery],
@@ -174,6 +174,9 @@ impl EventProcessor {
         let mut attempts_alone = 0;
         let mut timeouts_alone = 0;
         while !rest.is_empty() {
+            if stop.is_cancelled() {
+                return Err(ProcessError::Stopped);
+            }
             let (group, later) = rest.split_at(group_events.min(rest.len()));
             match self.commit_once(group, TIME_LIMIT_FACTORS[timeouts_alone], owners).await {
                 Ok(more) => {

@@ -29,6 +29,7 @@ mod service;
 mod settings;
 mod simulate;
 mod single;
+mod stop;
 mod tools;
 mod topics;
 mod visible;

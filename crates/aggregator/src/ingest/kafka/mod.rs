@@ -51,6 +51,9 @@ const CARRIED_MAX: usize = 5_000;
 /// hundreds of them in the queue before the next record, so whoever waits longer for each is late
 /// long after it is over. librdkafka sees to the pace of what it tries again.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
+/// How long a stop waits for the attempt under way to apply events. The database may take far longer over a
+/// slow event; then the attempt is cancelled and rolled back, and Kafka delivers its events again.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last commit and the leaving of the group may take at the end.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How soon a topic that did not exist is found, in milliseconds.
@@ -113,7 +116,8 @@ impl KafkaConsumer {
         })
     }
 
-    /// Consumes until `stop`; then finishes the group under way, commits, and leaves.
+    /// Consumes until `stop`; then finishes the attempt under way, for a limited time, commits,
+    /// and leaves.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(group) = self.next_group(&stop).await {
             let positions = Positions::after(&group);
@@ -130,6 +134,9 @@ impl KafkaConsumer {
 
     /// The next records: waits for one, then takes what is there already. None: time to stop.
     async fn next_group(&mut self, stop: &CancellationToken) -> Option<Vec<Record>> {
+        if stop.is_cancelled() {
+            return None;
+        }
         while self.carried.is_empty() {
             let received = tokio::select! {
                 () = stop.cancelled() => return None,
@@ -171,19 +178,19 @@ impl KafkaConsumer {
     async fn take(&mut self, group: Vec<Record>, stop: &CancellationToken) -> bool {
         // A clone, because the records that come meanwhile are put into `self`.
         let intake = self.intake.clone();
-        let mut work = pin!(intake.take(group, stop));
-        if let Ok(taken) = timeout(SILENT_MAX, &mut work).await {
-            return taken.is_ok();
+        let mut work = pin!(take_or_cancel(&intake, group, stop));
+        if let Ok(is_taken) = timeout(SILENT_MAX, &mut work).await {
+            return is_taken;
         }
         self.health.set_consumer(ConsumerState::Waiting);
-        let taken = loop {
+        let is_taken = loop {
             tokio::select! {
-                taken = &mut work => break taken,
+                is_taken = &mut work => break is_taken,
                 () = sleep(POLL_PAUSE), if self.carried.len() < CARRIED_MAX => self.poll_once().await,
             }
         };
         self.health.set_consumer(ConsumerState::Running);
-        taken.is_ok()
+        is_taken
     }
 
     /// Takes part in what the consumer group does, and one record at most. Errors do not count: a
@@ -299,6 +306,21 @@ impl KafkaConsumer {
 
     fn note(&self, error: &KafkaError) {
         self.errors.note(error);
+    }
+}
+
+/// Brings a group to its end. False: stopped before that, after [`DRAIN_TIMEOUT`] at the latest.
+async fn take_or_cancel(intake: &Intake, group: Vec<Record>, stop: &CancellationToken) -> bool {
+    let drained = async {
+        stop.cancelled().await;
+        sleep(DRAIN_TIMEOUT).await;
+    };
+    tokio::select! {
+        taken = intake.take(group, stop) => taken.is_ok(),
+        () = drained => {
+            tracing::warn!("drain timeout reached, events under way are delivered again");
+            false
+        }
     }
 }
 
