@@ -82,6 +82,7 @@ struct Instruments {
     removed: Family<KeptLabels, Counter>,
     outbox_published: Family<TopicLabels, Counter>,
     publish_skipped: Counter,
+    held_assessments_discarded: Counter,
     outbox_send_failures: Family<SendFailureLabels, Counter>,
     outbox_unpublished: Gauge,
     outbox_oldest_age: Gauge<f64, AtomicU64>,
@@ -228,6 +229,11 @@ impl Metrics {
         self.instruments.publish_skipped.inc_by(count);
     }
 
+    /// Counts assessments that are never published, because too many wait for one registration.
+    pub fn held_assessments_discarded(&self, count: u64) {
+        self.instruments.held_assessments_discarded.inc_by(count);
+    }
+
     /// Counts one attempt to send an announcement that failed, and why.
     pub fn outbox_send_failed(&self, topic: &str, reason: &'static str) {
         let labels = SendFailureLabels { topic: topic.to_owned(), reason };
@@ -355,6 +361,11 @@ impl Instruments {
                 "publish_skipped",
                 "Pipeline runs and assessments from before publish.skip_before",
             ),
+            held_assessments_discarded: add(
+                &mut registry,
+                "held_assessments_discarded",
+                "Assessments never published, because too many waited for one registration",
+            ),
             outbox_published: add(&mut registry, "outbox_published", "Announcements acknowledged"),
             outbox_send_failures: add(
                 &mut registry,
@@ -444,6 +455,7 @@ mod tests {
         counting.removed(Kept::Inbox, 5);
         counting.outbox_published(outgoing, Duration::from_millis(3));
         counting.publish_skipped(2);
+        counting.held_assessments_discarded(3);
         counting.outbox_send_failed(outgoing, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
         counting.log_lines_lost(2);
@@ -481,6 +493,7 @@ mod tests {
             &format!(r#"ras_outbox_published_total{{topic="{outgoing}"}} 1"#),
             &format!(r#"ras_outbox_send_failures_total{{topic="{outgoing}",reason="refused"}} 1"#),
             "ras_publish_skipped_total 2",
+            "ras_held_assessments_discarded_total 3",
             "ras_outbox_unpublished 4",
             "ras_outbox_oldest_age_seconds 1.5",
             "ras_outbox_delay_seconds_count 1",

@@ -95,6 +95,9 @@ pub struct Due {
     pub announcements: Vec<Announcement>,
     /// Pipeline runs and assessment jobs that are not announced, because they are too old.
     pub skipped: u64,
+    /// Assessments that will never be announced: their batch is not registered, and holds
+    /// [`HELD_ASSESSMENTS_MAX`](crate::HELD_ASSESSMENTS_MAX) later ones.
+    pub discarded: u64,
 }
 
 /// What the change from `before` to `after` has made due.
@@ -129,6 +132,15 @@ pub fn due<'a>(
                 announce_run(&folder, &run.value, now, &mut due.announcements);
             }
         }
+    }
+    for (id, batch) in after.batches.iter().filter(|(_, batch)| batch.user_id().is_none()) {
+        let is_held =
+            |job_id: &str| batch.held_assessments().iter().any(|held| held.value.job_id == job_id);
+        let told = new_assessments(before.batches.get(id), id, &applied);
+        let discarded = told
+            .iter()
+            .filter(|assessed| !is_held(&assessed.value.job_id) && !is_skipped(assessed.at));
+        due.discarded += discarded.count() as u64;
     }
     due
 }

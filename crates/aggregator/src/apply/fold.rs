@@ -42,6 +42,8 @@ pub(super) struct Folded {
     pub(super) announcements: Vec<Announcement>,
     /// Pipeline runs and assessment jobs that are too old to be published.
     pub(super) skipped: u64,
+    /// Assessments that are never published, because too many wait for one registration.
+    pub(super) discarded: u64,
     /// Whom to tell, for the events applied before as well.
     pub(super) owners: Owners,
 }
@@ -83,8 +85,8 @@ pub(super) fn fold(
     let applied = group.iter().zip(&folded.outcomes);
     let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
     let applied = applied.map(|(delivery, _)| &delivery.event);
-    Due { announcements: folded.announcements, skipped: folded.skipped } =
-        due(&before, &rows, applied, now, skip_before);
+    let Due { announcements, skipped, discarded } = due(&before, &rows, applied, now, skip_before);
+    (folded.announcements, folded.skipped, folded.discarded) = (announcements, skipped, discarded);
     let statuses = rows.statuses();
     folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
     folded.changed = difference(&before, rows, &folded.statuses);

@@ -7,6 +7,7 @@
 //! An event that was applied before drops its owners again: the process that applied it may have
 //! ended between 1 and 2. This room does not know where events come from, and answers no reads.
 
+mod discarded;
 mod fold;
 mod owners;
 mod processor;

@@ -8,6 +8,7 @@ use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, Timestamp, U
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::discarded::Discarded;
 use super::fold::{Delivery, fold, needs};
 use super::owners::Owners;
 use super::skipped::Skipped;
@@ -100,6 +101,7 @@ pub struct EventProcessor {
     clock: Arc<dyn Clock>,
     stalls: Stalls,
     skipped: Skipped,
+    discarded: Discarded,
 }
 
 impl EventProcessor {
@@ -112,7 +114,8 @@ impl EventProcessor {
     ) -> Self {
         let stalls = Stalls::new(Arc::clone(&clock), metrics.clone(), Health::default());
         let skipped = Skipped::new(metrics.clone(), None);
-        Self { repository, cache, metrics, clock, stalls, skipped }
+        let discarded = Discarded::new(metrics.clone());
+        Self { repository, cache, metrics, clock, stalls, skipped, discarded }
     }
 
     /// Reports to `health` when events fail to be applied.
@@ -260,6 +263,7 @@ impl EventProcessor {
         // Also if nothing was written: it frees the locks, and the connection for others.
         unit.commit().await?;
         self.skipped.note(folded.skipped);
+        self.discarded.note(folded.discarded);
         Ok(folded.outcomes)
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod discarding;
 /// What a test has logged.
 #[path = "../api/log.rs"]
 mod log;

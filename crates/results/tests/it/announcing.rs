@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use results::{
-    Announcement, AnnouncementKind, BatchStatus, Event, EventId, Fact, HELD_ASSESSMENTS_MAX,
-    JOBS_PER_BATCH_MAX, PhaseName, RUNS_PER_BATCH_MAX, RefusalCode, Rows, announcements,
+    Announcement, AnnouncementKind, BatchStatus, Due, Event, EventId, Fact, HELD_ASSESSMENTS_MAX,
+    JOBS_PER_BATCH_MAX, PhaseName, RUNS_PER_BATCH_MAX, RefusalCode, Rows, announcements, due,
 };
 use serde_json::{Value, json};
 
@@ -25,6 +25,7 @@ struct Processor {
     rows: Rows,
     inbox: BTreeSet<EventId>,
     announced: Vec<Announcement>,
+    discarded: u64,
 }
 
 impl Processor {
@@ -38,7 +39,9 @@ impl Processor {
                 applied.push(event);
             }
         }
-        let due = announcements(&self.rows, &after, applied, second(100));
+        let Due { announcements: due, discarded, .. } =
+            due(&self.rows, &after, applied, second(100), None);
+        self.discarded += discarded;
         for announcement in due.iter().filter(|due| due.kind == READY) {
             let data = &value(announcement)["data"];
             let status = after.status_of(&announcement.batch_id).unwrap();
@@ -241,6 +244,27 @@ fn only_so_many_assessments_are_held() {
         announced.map(|one| value(one)["data"]["assessment_job_id"].clone()).collect();
     let latest: Vec<_> = (3..count).map(|number| json!(format!("job-{number}"))).collect();
     assert_eq!(jobs, latest);
+    assert_eq!(processor.discarded, 3);
+}
+
+#[test]
+fn assessment_that_is_held_no_more_is_told_once() {
+    let count = HELD_ASSESSMENTS_MAX as u32 + 3;
+    let early: Vec<_> = (0..count).map(|number| assessed(number, number, 1, &[1])).collect();
+    let one_by_one: Vec<_> = early.iter().map(|event| vec![event.clone()]).collect();
+    assert_eq!(Processor::of(&one_by_one).discarded, 3);
+    let held: Vec<_> = early[..HELD_ASSESSMENTS_MAX].to_vec();
+    assert_eq!(Processor::of(&[held.clone(), held]).discarded, 0, "repetitions need no room");
+
+    let with_registration = [early.clone(), vec![registered(99, 0, 1, &[1, 2])]].concat();
+    let processor = Processor::of(&[with_registration]);
+    let announced = processor.announced.iter().filter(|one| one.kind == ASSESSED).count();
+    assert_eq!((announced, processor.discarded), (count as usize, 0), "of one group none is lost");
+
+    let mut after = Rows::default();
+    early.iter().for_each(|event| drop(after.apply(event).unwrap()));
+    let due = due(&Rows::default(), &after, &early, second(100), Some(second(2)));
+    assert_eq!(due.discarded, 1, "of the others nothing was to be published anyway");
 }
 
 #[test]
