@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use self::cache::{cache_backend, cache_manager};
 use self::database::repository;
-use self::gauges::{show_brokers, show_gauges, watch_dead_letters};
+use self::gauges::{show_brokers, show_gauges, watch_dead_letters, watch_newer_documents};
 use crate::api::auth::Auth;
 use crate::api::server::{self, ServerLimits};
 use crate::api::{self, ApiLimits, ApiState};
@@ -50,7 +50,7 @@ use crate::publish::{
     self, KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth,
 };
 use crate::retention::{InboxSweep, KeepOutbox, KeepTimes, Retention, RetentionTime};
-use crate::store::{LockWatch, LogStarts, ProcessLock, Repository, StoreError};
+use crate::store::{LockWatch, LogStarts, NewerDocuments, ProcessLock, Repository, StoreError};
 
 /// How long closing the database may take at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -148,6 +148,7 @@ pub struct App {
     cache_check: Option<CacheCheck>,
     metrics: Metrics,
     health: Health,
+    newer: NewerDocuments,
     errors: BrokerErrors,
     brokers: Option<ClientConfig>,
     key: ApiKey,
@@ -174,6 +175,7 @@ impl App {
         if let Some(check) = &mut cache_check {
             check.before_first_event().await;
         }
+        let newer = NewerDocuments::new(Arc::clone(&clock), health.clone());
         let processor = EventProcessor::new(
             repository.clone(),
             cache.clone(),
@@ -181,6 +183,7 @@ impl App {
             Arc::clone(&clock),
         )
         .reporting_to(health.clone())
+        .noting_newer(newer.clone())
         .skipping_before(config.publish.skip_before);
         if let Some(before) = config.publish.skip_before {
             tracing::info!(%before, "not publishing what is older than publish.skip_before");
@@ -204,6 +207,7 @@ impl App {
             auth: Auth::new(&key.secret, config.allowed_services.iter().cloned())?,
             metrics: metrics.clone(),
             health: health.clone(),
+            newer: newer.clone(),
             limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
             clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
@@ -225,6 +229,7 @@ impl App {
             cache_check,
             metrics,
             health,
+            newer,
             errors,
             brokers,
             key,
@@ -270,6 +275,7 @@ impl App {
         if let Some(brokers) = self.brokers {
             gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
         }
+        gauges.spawn(watch_newer_documents(self.newer, self.repository.clone()));
         gauges.spawn(watch_dead_letters(
             self.repository.clone(),
             self.dead_letter_bytes_max,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use results::{Pagination, StatusValues, UserId};
+use results::{Pagination, UserId};
 
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
 use super::{ApiState, query};
 use crate::problem::Problem;
-use crate::store::{BatchRepository, PageQuery, StoreError};
+use crate::store::{BlockedRead, PageQuery, StoreError};
 
 /// Answers from the cache, or else from one snapshot of the database. A user whom nobody has heard
 /// of has an empty list.
@@ -29,21 +29,17 @@ pub(super) async fn read(
         offset: asked.offset,
         include_essays: asked.include_essays,
     };
-    let answer = state
-        .cache
-        .user_batches(&query, || load(&*state.repository, &query, state.cache.status_values()));
+    let answer = state.cache.user_batches(&query, || load(&state, &query));
     let answer = state.limits.limit_read(answer).await?;
     Ok(if_none_match.answer(answer))
 }
 
-async fn load(
-    repository: &dyn BatchRepository,
-    query: &PageQuery,
-    values: StatusValues,
-) -> Result<Vec<u8>, StoreError> {
-    let page = repository.user_page(query).await?;
+async fn load(state: &ApiState, query: &PageQuery) -> Result<Vec<u8>, StoreError> {
+    let page = state.repository.user_page(query).await;
+    let page =
+        page.inspect_err(|error| state.newer.note(error, || BlockedRead::Page(query.clone())))?;
     let pagination = Pagination { limit: query.limit, offset: query.offset, total: page.total };
     let batches: Vec<_> =
         page.batches.into_iter().map(|found| (found.batch, found.essays)).collect();
-    Ok(values.page_json(&batches, pagination, query.include_essays))
+    Ok(state.cache.status_values().page_json(&batches, pagination, query.include_essays))
 }

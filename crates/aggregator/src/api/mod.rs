@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::store::BatchRepository;
+use crate::store::{BatchRepository, NewerDocuments};
 
 /// Everything the routes need. Built once, by the composition root.
 pub struct ApiState {
@@ -57,6 +57,8 @@ pub struct ApiState {
     pub metrics: Metrics,
     /// What other rooms tell about themselves.
     pub health: Health,
+    /// Where reads are noted that meet a row of a newer build.
+    pub newer: NewerDocuments,
     /// How long things may take.
     pub limits: ApiLimits,
     /// Times requests.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use results::{BatchId, StatusValues};
+use results::BatchId;
 
 use super::ApiState;
 use super::conditional::IfNoneMatch;
 use super::path::{self, Segment};
 use crate::problem::Problem;
-use crate::store::{BatchRepository, StoreError};
+use crate::store::{BlockedRead, StoreError};
 
 /// Answers from the cache, or else from one snapshot of the database.
 pub(super) async fn read(
@@ -19,19 +19,16 @@ pub(super) async fn read(
     if_none_match: IfNoneMatch,
 ) -> Result<Response, Problem> {
     let id = path::id("batch_id", segment, BatchId::parse)?;
-    let answer = state
-        .cache
-        .batch_status(&id, || load(&*state.repository, &id, state.cache.status_values()));
+    let answer = state.cache.batch_status(&id, || load(&state, &id));
     let answer = state.limits.limit_read(answer).await?;
     let answer = answer.ok_or_else(Problem::batch_not_found)?;
     Ok(if_none_match.answer(answer))
 }
 
-async fn load(
-    repository: &dyn BatchRepository,
-    id: &BatchId,
-    values: StatusValues,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let found = repository.batch(id).await?;
+async fn load(state: &ApiState, id: &BatchId) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = state.repository.batch(id).await;
+    let found =
+        found.inspect_err(|error| state.newer.note(error, || BlockedRead::Batch(id.clone())))?;
+    let values = state.cache.status_values();
     Ok(found.map(|found| values.status_json(&found.batch, &found.essays)))
 }

@@ -12,12 +12,15 @@ use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
 use crate::metrics::Metrics;
 use crate::output;
-use crate::store::Repository;
+use crate::store::{NewerDocuments, Repository};
 
 /// How often what is pending is shown in the metrics.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often dead letters are counted for the metrics.
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a row that a newer build wrote is read again.
+const NEWER_DOCUMENTS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows what dead letters take, and reports when that is nearly all that they may.
 pub(super) async fn watch_dead_letters(
@@ -50,6 +53,14 @@ pub(super) async fn watch_dead_letters(
             }
         }
         sleep(DEAD_LETTERS_INTERVAL).await;
+    }
+}
+
+/// Looks now and then whether rows of a newer build can be read again.
+pub(super) async fn watch_newer_documents(newer: NewerDocuments, repository: Arc<dyn Repository>) {
+    loop {
+        sleep(NEWER_DOCUMENTS_INTERVAL).await;
+        newer.check_again(&*repository).await;
     }
 }
 

@@ -21,7 +21,8 @@ use crate::health::Health;
 use crate::metrics::{self, Metrics};
 use crate::outage;
 use crate::store::{
-    BATCHES_PER_UNIT_MAX, BatchRepository, Changes, Loaded, StoreError, UnitOfWork,
+    BATCHES_PER_UNIT_MAX, BatchRepository, BlockedRead, Changes, Loaded, NewerDocuments,
+    StoreError, UnitOfWork,
 };
 
 /// Events in one transaction. Enough that the commit costs each little, few enough that a reader of
@@ -100,6 +101,7 @@ pub struct EventProcessor {
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     stalls: Stalls,
+    newer: NewerDocuments,
     skipped: Skipped,
     discarded: Discarded,
 }
@@ -113,15 +115,23 @@ impl EventProcessor {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let stalls = Stalls::new(Arc::clone(&clock), metrics.clone(), Health::default());
+        let newer = NewerDocuments::new(Arc::clone(&clock), Health::default());
         let skipped = Skipped::new(metrics.clone(), None);
         let discarded = Discarded::new(metrics.clone());
-        Self { repository, cache, metrics, clock, stalls, skipped, discarded }
+        Self { repository, cache, metrics, clock, stalls, newer, skipped, discarded }
     }
 
     /// Reports to `health` when events fail to be applied.
     #[must_use]
     pub fn reporting_to(mut self, health: Health) -> Self {
         self.stalls = Stalls::new(Arc::clone(&self.clock), self.metrics.clone(), health);
+        self
+    }
+
+    /// Notes there the events whose rows a newer build wrote.
+    #[must_use]
+    pub fn noting_newer(mut self, newer: NewerDocuments) -> Self {
+        self.newer = newer;
         self
     }
 
@@ -195,6 +205,10 @@ impl EventProcessor {
                 Err(CommitError::TooManyBatches) => group_events = group.len().div_ceil(2),
                 Err(CommitError::Store(error)) => {
                     note_failure(&error, progress);
+                    // Of many events it is not known which one it is.
+                    if group.len() == 1 {
+                        self.newer.note(&error, || BlockedRead::Rows(needs(group)));
+                    }
                     if let StoreError::TimedOut { limit, .. } = &error
                         && group.len() == 1
                     {
@@ -421,9 +435,6 @@ async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(),
 fn note_failure(error: &StoreError, progress: &Progress) {
     let is_first = !matches!(error, StoreError::Conflict) && progress.failed();
     log_store_error(error, is_first);
-    if matches!(error, StoreError::NewerDocument { .. }) {
-        progress.needs_newer_build();
-    }
 }
 
 fn log_unconfirmed(error: &DropError, owners: usize, is_first: bool) {

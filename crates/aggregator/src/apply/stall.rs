@@ -3,7 +3,7 @@
 //! A group of events that cannot be brought to its end is tried again for as long as it takes. What
 //! comes after it waits, and nothing else shows that: reads are answered, and answered right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,10 +21,6 @@ const CODE: &str = "stalled";
 const DETAIL: &str = "events have not been applied since then and are retried; reads are right and do \
                       not show them yet; the log names the cause";
 
-const NEWER_CODE: &str = "newer_documents";
-const NEWER_DETAIL: &str = "a newer build wrote rows that this one cannot read; their events wait; replace this process \
-                            by the newer build";
-
 /// The groups under way that make no progress. Clones share them.
 #[derive(Clone)]
 pub(super) struct Stalls {
@@ -39,8 +35,6 @@ struct Shared {
     next: u64,
     /// Since when groups that have failed made no progress, by the wall clock, and by the other one.
     failing: BTreeMap<u64, (Timestamp, Duration)>,
-    /// The groups among them that need rows of a newer build.
-    need_newer_build: BTreeSet<u64>,
 }
 
 /// The progress of one group. It ends with the group.
@@ -60,20 +54,6 @@ impl Stalls {
         let mut shared = self.lock();
         shared.next += 1;
         Progress { stalls: self.clone(), number: shared.next, since: self.now() }
-    }
-
-    /// Without a newer build this process is of no use for the events that come to it.
-    fn show_newer(&self, shared: &Shared, since: Timestamp) {
-        if shared.need_newer_build.is_empty() {
-            if self.health.clear(Component::Database, NEWER_CODE) {
-                tracing::info!("rows of a newer build can be read again");
-            }
-        } else {
-            let finding = Finding::new(Component::Database, NEWER_CODE, NEWER_DETAIL, since);
-            if self.health.report(finding.blocking()) {
-                tracing::error!("a newer build wrote rows that this one cannot read, not ready");
-            }
-        }
     }
 
     fn now(&self) -> (Timestamp, Duration) {
@@ -117,13 +97,6 @@ impl Progress {
         is_first
     }
 
-    /// The last attempt failed because of a row that a newer build wrote.
-    pub(super) fn needs_newer_build(&self) {
-        let mut shared = self.stalls.lock();
-        shared.need_newer_build.insert(self.number);
-        self.stalls.show_newer(&shared, self.since.0);
-    }
-
     /// Something was brought to its end.
     pub(super) fn made(&mut self) {
         self.since = self.stalls.now();
@@ -134,9 +107,6 @@ impl Progress {
         let mut shared = self.stalls.lock();
         if shared.failing.remove(&self.number).is_some() {
             self.stalls.show(&shared);
-        }
-        if shared.need_newer_build.remove(&self.number) {
-            self.stalls.show_newer(&shared, self.since.0);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! two writers from losing each other's work, and reads every answer from one snapshot. It does
 //! not know what an event means, never calls the cache, and retries nothing: an error says what
 //! its caller should do next. Only what nobody waits for is begun again by itself: listening for
-//! outgoing events, and holding the lock of the process; and a read whose pooled connection turns
-//! out to be dead is sent once more.
+//! outgoing events, holding the lock of the process, and looking at rows of a newer build again; and
+//! a read whose pooled connection turns out to be dead is sent once more.
 
 mod begin;
 mod dead_letter;
@@ -14,6 +14,7 @@ mod error;
 mod held;
 mod inbox;
 mod migrate;
+mod newer_documents;
 mod outbox;
 mod postgres;
 mod rows;
@@ -37,6 +38,7 @@ pub use self::{
         Places, Stretch,
     },
     migrate::NewerSchema,
+    newer_documents::{BlockedRead, NewerDocuments},
     outbox::{
         ClaimRequest, OutboxBell, OutboxClaim, OutboxDepth, OutboxRecord, OutboxRepository,
         Position, READ_BYTES_MAX,

@@ -10,6 +10,7 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
 use aggregator::health::Health;
 use aggregator::metrics::Metrics;
+use aggregator::store::NewerDocuments;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::DefaultBodyLimit;
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub(crate) store: Arc<FakeStore>,
     pub(crate) cache: CacheManager,
     pub(crate) health: Health,
+    pub(crate) newer: NewerDocuments,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) router: Router,
 }
@@ -55,18 +57,20 @@ impl App {
             .with_status_values(status_values);
         let health = Health::default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_micros(0)));
+        let newer = NewerDocuments::new(clock.clone(), health.clone());
         let state = ApiState {
             repository: repository.clone(),
             cache: cache.clone(),
             auth: Auth::new(&SecretString::from(KEY), SERVICES).unwrap(),
             metrics,
             health: health.clone(),
+            newer: newer.clone(),
             limits: ApiLimits::default(),
             clock: clock.clone(),
             correlation_ids: next_id,
         };
         let router = router(state, extra());
-        Self { repository, store, cache, health, clock, router }
+        Self { repository, store, cache, health, newer, clock, router }
     }
 
     /// An authenticated GET.

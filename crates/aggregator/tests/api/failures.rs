@@ -8,7 +8,7 @@ use axum::http::Method;
 use tokio::time::timeout;
 
 use crate::app::{Answer, App, EXTRA_BODY_BYTES_MAX, authenticated};
-use crate::fakes::{Mood, corrupt, unavailable};
+use crate::fakes::{Mood, corrupt, newer, unavailable};
 
 const PATHS: [&str; 2] = ["/internal/v1/batches/user/teacher", "/internal/v1/batches/batch/status"];
 
@@ -47,6 +47,47 @@ async fn any_other_failure_is_500_without_its_cause() {
         assert!(!answer.headers.contains_key("retry-after"));
         assert!(!String::from_utf8_lossy(&answer.body).contains("planted"));
     }
+}
+
+#[tokio::test]
+async fn read_of_a_row_of_a_newer_build_makes_the_process_unready_until_it_is_readable() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Fails(newer));
+        assert_unavailable(&app.get(path).await, "unavailable");
+        let findings = serde_json::to_value(app.health.findings()).unwrap();
+        assert_eq!(findings[0]["code"], "newer_documents", "{findings}");
+        assert!(app.health.is_blocked());
+        app.newer.check_again(&*app.repository).await;
+        assert!(app.health.is_blocked(), "it is not readable yet");
+
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get("/internal/v1/batches/user/another").await.status, 200);
+        assert!(app.health.is_blocked(), "another read says nothing about it");
+        app.repository.set_mood(Mood::Fails(unavailable));
+        app.newer.check_again(&*app.repository).await;
+        assert!(app.health.is_blocked(), "without an answer nothing is known");
+
+        app.repository.set_mood(Mood::Answers);
+        app.newer.check_again(&*app.repository).await;
+        assert_eq!(app.health.findings(), []);
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_reads_of_rows_of_a_newer_build_is_forgotten_with_them() {
+    let app = app();
+    app.repository.set_mood(Mood::Fails(newer));
+    for number in 0..100 {
+        app.get(&format!("/internal/v1/batches/batch-{number}/status")).await;
+    }
+    assert_eq!(app.health.findings().len(), 1);
+    app.repository.set_mood(Mood::Answers);
+    let asked = app.repository.asked().len();
+    app.newer.check_again(&*app.repository).await;
+    assert_eq!(app.health.findings(), []);
+    let asked = app.repository.asked().len() - asked;
+    assert!((1..100).contains(&asked), "{asked} are remembered");
 }
 
 #[tokio::test]

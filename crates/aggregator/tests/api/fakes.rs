@@ -216,6 +216,12 @@ pub(crate) fn unavailable() -> StoreError {
     StoreError::Unavailable { source: "planted secret of the database".into() }
 }
 
+/// A stored document is one of a newer build.
+pub(crate) fn newer() -> StoreError {
+    let what = "planted secret of the document".into();
+    StoreError::NewerDocument { what, version: 2, source: "planted".into() }
+}
+
 /// A stored document cannot be read.
 pub(crate) fn corrupt() -> StoreError {
     let what = "planted secret of the document".into();

@@ -9,7 +9,7 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::SystemClock;
 use aggregator::health::Health;
 use aggregator::metrics::Metrics;
-use aggregator::store::{PostgresOptions, PostgresRepository};
+use aggregator::store::{NewerDocuments, PostgresOptions, PostgresRepository};
 use freshset::Cache;
 use freshset::store::memory::MemoryStore;
 use results::{Event, Timestamp, decode};
@@ -26,11 +26,13 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
     let postgres = testkit::postgres().await;
     let url = postgres.create_database().await;
     let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+    let repository = Arc::new(repository);
     let (metrics, health) = (Metrics::new(), Health::default());
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryStore::new())), metrics.clone());
     let clock = Arc::new(SystemClock::new());
-    let processor = EventProcessor::new(Arc::new(repository), cache, metrics, clock)
-        .reporting_to(health.clone());
+    let newer = NewerDocuments::new(clock.clone(), health.clone());
+    let processor =
+        EventProcessor::new(repository.clone(), cache, metrics, clock).noting_newer(newer.clone());
     let stop = CancellationToken::new();
 
     let [first, again, other] =
@@ -56,11 +58,58 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
     assert_eq!(outcomes, [Outcome::Applied]);
     let late = tokio::time::timeout(MANY_ATTEMPTS, &mut waiting);
     assert!(late.await.is_err(), "it is neither applied nor refused");
+    newer.check_again(&*repository).await;
     assert!(health.is_blocked());
 
     postgres.psql(&url, &version(1)).await;
     let outcomes = waiting.await.unwrap().unwrap();
     assert_eq!(outcomes, [Outcome::Applied]);
+    newer.check_again(&*repository).await;
+    assert!(!health.is_blocked());
+}
+
+/// As over HTTP, where the client is told to come again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn finding_stays_after_the_event_is_given_up_until_its_row_is_readable() {
+    let postgres = testkit::postgres().await;
+    let url = postgres.create_database().await;
+    let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+    let repository = Arc::new(repository);
+    let (metrics, health) = (Metrics::new(), Health::default());
+    let cache = CacheManager::new(Cache::builder(Arc::new(MemoryStore::new())), metrics.clone());
+    let clock = Arc::new(SystemClock::new());
+    let newer = NewerDocuments::new(clock.clone(), health.clone());
+    let processor =
+        EventProcessor::new(repository.clone(), cache, metrics, clock).noting_newer(newer.clone());
+    let stop = CancellationToken::new();
+    let [first, again, other] =
+        [registered(1, "newer"), registered(2, "newer"), registered(3, "b")];
+    processor.process(&[first], &stop).await.unwrap();
+    // Nobody registered it, so no read shows it: only the rows of the event tell.
+    postgres
+        .psql(
+            &url,
+            "update batches set state = jsonb_set(state, '{v}', '2'), user_id = null, \
+        status = null, created_at = null",
+        )
+        .await;
+
+    // In one group with another, which is applied.
+    let given_up = CancellationToken::new();
+    let group = [other, again];
+    let processing = processor.process(&group, &given_up);
+    let stopping = async {
+        eventually(LIMIT, "it is not ready", async || health.is_blocked()).await;
+        given_up.cancel();
+    };
+    let (outcomes, ()) = tokio::join!(processing, stopping);
+    assert!(outcomes.is_err(), "{outcomes:?}");
+    processor.process(&[registered(4, "c")], &stop).await.unwrap();
+    newer.check_again(&*repository).await;
+    assert!(health.is_blocked(), "the row is as it was");
+
+    postgres.psql(&url, "update batches set state = jsonb_set(state, '{v}', '1')").await;
+    newer.check_again(&*repository).await;
     assert!(!health.is_blocked());
 }
 

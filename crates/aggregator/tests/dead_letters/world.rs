@@ -15,7 +15,7 @@ use aggregator::ingest::intake::{Intake, KafkaAddress, Origin, Record, Taken};
 use aggregator::ingest::memory::Memory;
 use aggregator::ingest::write_limits::WriteLimits;
 use aggregator::metrics::Metrics;
-use aggregator::store::{Repository, SqliteOptions, SqliteRepository};
+use aggregator::store::{NewerDocuments, Repository, SqliteOptions, SqliteRepository};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
@@ -88,6 +88,7 @@ impl World {
             cache,
             auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
             metrics,
+            newer: NewerDocuments::new(clock.clone(), Health::default()),
             health: Health::default(),
             limits: ApiLimits::default(),
             clock: clock.clone(),
