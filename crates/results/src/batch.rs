@@ -232,6 +232,12 @@ impl Batch {
         self.tally.is_some()
     }
 
+    /// The same, to be counted again by the next event about it.
+    #[must_use]
+    pub fn without_tally(self) -> Self {
+        Self { tally: None, ..self }
+    }
+
     pub(crate) fn tally_mut(&mut self) -> &mut Option<Tally> {
         &mut self.tally
     }

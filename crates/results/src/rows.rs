@@ -40,6 +40,10 @@ pub struct Rows {
     /// The essays that the registrations of a batch list. Apart from its row, which is written far
     /// more often than a batch is registered.
     pub listed: BTreeMap<BatchId, BTreeSet<EssayId>>,
+    /// Batches of which an essay moved that their row did not count where it stood. What was folded in
+    /// is of no use then: write them [without their tally](Batch::without_tally), load all their
+    /// essays, and begin again. Empty, unless a row was altered or another build counts otherwise.
+    pub miscounted: BTreeSet<BatchId>,
 }
 
 impl Rows {
@@ -287,8 +291,10 @@ impl Rows {
         if before.as_ref() == Some(&after) {
             return;
         }
-        if let Some((home, standing)) = before {
-            self.tally(&home).remove(&standing);
+        if let Some((home, standing)) = before
+            && !self.tally(&home).remove(&standing)
+        {
+            self.miscounted.insert(home);
         }
         let (home, standing) = after;
         self.tally(&home).add(standing);

@@ -81,13 +81,19 @@ impl Tally {
         *self.0.entry(standing).or_default() += 1;
     }
 
-    pub(crate) fn remove(&mut self, standing: &Standing) {
-        if let Some(essays) = self.0.get_mut(standing) {
-            *essays -= 1;
-            if *essays == 0 {
-                self.0.remove(standing);
-            }
+    /// Takes out an essay that stood there. False: none was counted there, so the tally is wrong, and
+    /// all essays of the batch have to be counted again.
+    ///
+    /// The fold never leaves such a tally; a document that somebody altered may have one, or one of
+    /// another build for which the same facts are another standing.
+    #[must_use]
+    pub(crate) fn remove(&mut self, standing: &Standing) -> bool {
+        let Some(essays) = self.0.get_mut(standing) else { return false };
+        *essays -= 1;
+        if *essays == 0 {
+            self.0.remove(standing);
         }
+        true
     }
 
     /// Every standing of any essay.

@@ -8,6 +8,7 @@ use results::{
 
 use super::owners::Owners;
 use super::processor::Outcome;
+use super::recount::Uncounted;
 use crate::store::{AppliedEvent, Loaded, Place, Places};
 
 /// An event, and where it came from.
@@ -44,6 +45,8 @@ pub(super) struct Folded {
     pub(super) skipped: u64,
     /// Assessments that are never published, because too many wait for one registration.
     pub(super) discarded: u64,
+    /// Batches whose essays have to be counted again before any of this is right.
+    pub(super) uncounted: Option<Uncounted>,
     /// Whom to tell, for the events applied before as well.
     pub(super) owners: Owners,
 }
@@ -82,6 +85,7 @@ pub(super) fn fold(
         let outcome = fold_one(delivery, locked, &mut rows, &mut known, &mut folded);
         folded.outcomes.push(outcome);
     }
+    folded.uncounted = Uncounted::of(&before, &rows.miscounted);
     let applied = group.iter().zip(&folded.outcomes);
     let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
     let applied = applied.map(|(delivery, _)| &delivery.event);
@@ -126,12 +130,12 @@ fn fold_one(
 
 fn difference(before: &Rows, after: Rows, statuses: &BTreeMap<BatchId, BatchStatus>) -> Rows {
     let statuses_before = before.statuses();
-    let Rows { mut batches, mut essays, mut listed } = after;
+    let Rows { mut batches, mut essays, mut listed, .. } = after;
     batches.retain(|id, batch| {
         before.batches.get(id) != Some(batch) || statuses_before.get(id) != statuses.get(id)
     });
     essays.retain(|id, essay| before.essays.get(id) != Some(essay));
     // Written with the row of the batch, which may have them from an earlier build.
     listed.retain(|id, _| batches.contains_key(id));
-    Rows { batches, essays, listed }
+    Rows { batches, essays, listed, ..Rows::default() }
 }

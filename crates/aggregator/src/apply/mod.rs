@@ -11,6 +11,7 @@ mod discarded;
 mod fold;
 mod owners;
 mod processor;
+mod recount;
 mod skipped;
 mod stall;
 

@@ -260,6 +260,10 @@ impl EventProcessor {
         let (mut unit, needs, loaded) = self.load(group, time_limit_factor).await?;
         let now = self.clock.now();
         let mut folded = fold(group, &needs, loaded, now, self.skipped.before());
+        if let Some(uncounted) = folded.uncounted {
+            uncounted.write(unit, now).await?;
+            return Err(StoreError::Conflict.into());
+        }
         // Before the commit: if its answer is lost, it may still have happened.
         owners.extend(mem::take(&mut folded.owners));
         if folded.is_news() {

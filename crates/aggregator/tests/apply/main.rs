@@ -9,6 +9,7 @@ mod log;
 mod newer;
 mod orders;
 mod owners;
+mod recounting;
 mod skipping;
 mod slow;
 

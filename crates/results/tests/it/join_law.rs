@@ -158,6 +158,7 @@ proptest! {
     #[test]
     fn essays_counted_event_by_event_are_all_of_the_batch(events in some_events()) {
         let rows = fold(&events);
+        prop_assert!(rows.miscounted.is_empty(), "every essay was counted where it stood");
         let mut counted_anew = rows.clone();
         counted_anew.listed.clear();
         for (id, batch) in &mut counted_anew.batches {
