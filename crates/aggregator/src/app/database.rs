@@ -26,7 +26,8 @@ pub(super) async fn repository(
     let Some(url) = &config.database_url else {
         let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
         let path = sqlite_dir.file("results.sqlite3")?;
-        let opened = SqliteRepository::open(&path, SqliteOptions::default()).await;
+        let open = || SqliteRepository::open(&path, SqliteOptions::default());
+        let opened = with_retry(open, clock, health).await;
         let repository = opened.with_context(|| format!("open {}", path.display()))?;
         report_newer_schema(repository.newer_schema(), clock, health);
         return Ok((Arc::new(repository), None));
@@ -37,7 +38,8 @@ pub(super) async fn repository(
         ..PostgresOptions::default()
     };
     let sharing = if config.cache.single_process { Sharing::Alone } else { Sharing::Shared };
-    let connected = connect_with_retry(url, options, sharing, clock, health).await;
+    let connect = || connect(url, options.clone(), sharing);
+    let connected = with_retry(connect, clock, health).await;
     let (repository, process_lock) = connected.context("connect to postgres")?;
     report_newer_schema(repository.newer_schema(), clock, health);
     Ok((Arc::new(repository), Some(process_lock)))
@@ -54,26 +56,28 @@ fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, healt
     health.report(Finding::new(Component::Database, "newer_schema", detail, clock.now()));
 }
 
-/// Connects, for as long as it takes: the service is live meanwhile, and says that it is not ready.
-async fn connect_with_retry(
+async fn connect(
     url: &SecretString,
     options: PostgresOptions,
     sharing: Sharing,
+) -> Result<(PostgresRepository, ProcessLock), StoreError> {
+    let repository = PostgresRepository::connect(url.expose_secret(), options).await?;
+    let mut process_lock = repository.lock_for_process(sharing).await?;
+    process_lock.wait_for_previous_holder().await?;
+    Ok((repository, process_lock))
+}
+
+/// Connects, for as long as it takes: the service is live meanwhile, and says that it is not ready.
+async fn with_retry<T>(
+    connect: impl AsyncFn() -> Result<T, StoreError>,
     clock: &Arc<dyn Clock>,
     health: &Health,
-) -> Result<(PostgresRepository, ProcessLock), StoreError> {
+) -> Result<T, StoreError> {
     const CODE: &str = "waiting";
     let detail = "the database does not answer; the start goes on when it does";
     let mut backoff = Backoff::new();
     loop {
-        let connecting = async {
-            let options = options.clone();
-            let repository = PostgresRepository::connect(url.expose_secret(), options).await?;
-            let mut process_lock = repository.lock_for_process(sharing).await?;
-            process_lock.wait_for_previous_holder().await?;
-            Ok::<_, StoreError>((repository, process_lock))
-        };
-        let error = match connecting.await {
+        let error = match connect().await {
             Err(error) if error.is_transient() && !error.is_misconfigured() => error,
             outcome => {
                 if health.clear(Component::Database, CODE) {

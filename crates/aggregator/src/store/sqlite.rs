@@ -101,6 +101,8 @@ impl SqliteRepository {
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(options.acquire_timeout)
+            // The driver would log each call that waits; who called says what that led to.
+            .acquire_slow_threshold(Duration::MAX)
             // There is no network that could lose a connection.
             .test_before_acquire(false)
             .idle_timeout(None)

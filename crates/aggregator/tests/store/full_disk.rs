@@ -1,6 +1,13 @@
 //! An SQLite file that cannot be written for a while.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    pin::pin,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use aggregator::store::{BatchRepository, SqliteOptions, SqliteRepository, StoreError};
 use futures_util::FutureExt;
@@ -113,4 +120,60 @@ async fn ping_while_another_process_holds_the_file_fails() {
     assert!(matches!(ping, Err(StoreError::Unavailable { .. })), "{ping:?}");
     sqlx::query("rollback").execute(&mut other).await.unwrap();
     store.ping().await.unwrap();
+}
+
+/// A connection that SQLite opens while the log cannot be written only reads, for as long as it lives.
+#[tokio::test]
+async fn connection_opened_while_the_file_is_read_only_is_replaced_once_it_is_not() {
+    const END: &str =
+        "create trigger full before insert on inbox begin select raise(rollback, 'full'); end";
+    let world = World::open().await;
+    world.apply("before").await.unwrap();
+    world.execute(END).await;
+    let log = ReadOnlyFile::new(world.directory.path().join("file-wal"));
+    for _ in 0..3 {
+        world.apply("during").await.unwrap_err();
+    }
+    let ping = world.store.ping().await;
+    assert!(matches!(ping, Err(StoreError::Unavailable { .. })), "{ping:?}");
+    assert_eq!(world.store.user_page(&whole_list("u")).await.unwrap().total, 1, "reads go on");
+
+    drop(log);
+    world.execute("drop trigger full").await;
+    testkit::eventually(BACK_LIMIT, "the file can be written", || world.store.ping()).await;
+    world.apply("during").await.unwrap();
+    assert_eq!(world.store.user_page(&whole_list("u")).await.unwrap().total, 2);
+}
+
+/// A file that nobody can open for writing, root neither.
+struct ReadOnlyFile {
+    path: PathBuf,
+}
+
+impl ReadOnlyFile {
+    fn new(path: PathBuf) -> Self {
+        let file = Self { path };
+        file.set_mode(0o400);
+        // Modes do not bind root, this attribute does.
+        file.set_attribute("+i");
+        std::fs::OpenOptions::new().append(true).open(&file.path).unwrap_err();
+        file
+    }
+
+    fn set_mode(&self, mode: u32) {
+        std::fs::set_permissions(&self.path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Only root may, and only root has to.
+    fn set_attribute(&self, attribute: &str) {
+        let mut chattr = Command::new("chattr");
+        let _ = chattr.arg(attribute).arg(&self.path).stderr(Stdio::null()).status();
+    }
+}
+
+impl Drop for ReadOnlyFile {
+    fn drop(&mut self) {
+        self.set_attribute("-i");
+        self.set_mode(0o600);
+    }
 }

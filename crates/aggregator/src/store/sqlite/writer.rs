@@ -3,6 +3,9 @@
 //! SQLite ends a transaction by itself after some errors, a full disk among them. The driver does not
 //! notice, and no transaction could begin on that connection again. So a connection is asked before
 //! it is used, and thrown away if its last rollback failed; the pool opens a new one.
+//!
+//! A connection that SQLite opened while the file or its log could not be opened for writing only reads,
+//! for as long as it lives. So one whose write the disk refused is thrown away too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +14,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteQueryResult};
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{OPEN_RETRY_WAIT_MAX, OPEN_RETRY_WAIT_MIN, OPEN_TIMEOUT};
 use crate::backoff::Backoff;
@@ -35,6 +38,8 @@ pub(super) struct Writer {
 struct State {
     /// Whether the last write found the file unwritable: a full disk, a failing one.
     is_failing: AtomicBool,
+    /// Whether the disk refused a write of the connection.
+    is_worn: AtomicBool,
     /// Notified after each commit.
     committed: Notify,
 }
@@ -48,25 +53,39 @@ impl Writer {
         pool: SqlitePoolOptions,
         file: SqliteConnectOptions,
     ) -> Result<Self, StoreError> {
-        let pool = pool
-            .max_connections(1)
-            .before_acquire(|connection, _| Box::pin(is_outside_a_transaction(connection)));
-        let opened = tokio::time::timeout(OPEN_TIMEOUT, async {
+        let state = Arc::<State>::default();
+        let used = Arc::clone(&state);
+        let pool = pool.max_connections(1).before_acquire(move |connection, _| {
+            let is_worn = used.is_worn.swap(false, Ordering::Relaxed);
+            Box::pin(async move { Ok(!is_worn && is_outside_a_transaction(connection).await?) })
+        });
+        let mut refusal = None;
+        let opened = timeout(OPEN_TIMEOUT, async {
             let mut backoff = Backoff::between(OPEN_RETRY_WAIT_MIN, OPEN_RETRY_WAIT_MAX);
             loop {
                 match pool.clone().connect_with(file.clone()).await.map_err(StoreError::from) {
-                    Err(StoreError::Unavailable { .. }) => sleep(backoff.next_wait()).await,
+                    Err(error @ StoreError::Unavailable { .. }) => refusal = Some(error),
                     outcome => return outcome,
                 }
+                sleep(backoff.next_wait()).await;
             }
         });
-        let pool = opened.await.map_err(StoreError::unavailable)??;
-        Ok(Self { pool, state: Arc::default() })
+        match opened.await {
+            Ok(pool) => Ok(Self { pool: pool?, state }),
+            // The last refusal says more than that there was no time left.
+            Err(elapsed) => Err(refusal.unwrap_or_else(|| StoreError::unavailable(elapsed))),
+        }
     }
 
     /// Begins a transaction that holds the file's write lock.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        begin(&self.pool, BEGIN).await
+        let begun = begin(&self.pool, BEGIN).await;
+        if let Err(StoreError::Unavailable { source }) = &begun
+            && let Some(error) = source.downcast_ref()
+        {
+            self.note_failure(error);
+        }
+        begun
     }
 
     /// Runs a statement that is a transaction of its own.
@@ -91,14 +110,21 @@ impl Writer {
 
     /// Notes whether a statement could be written; [`ping`](Self::ping) goes by it.
     pub(super) fn note<T>(&self, written: sqlx::Result<T>) -> Result<T, StoreError> {
-        if let Err(error) = &written
-            && is_disk_failure(error)
-            && !self.state.is_failing.swap(true, Ordering::Relaxed)
-        {
+        if let Err(error) = &written {
+            self.note_failure(error);
+        }
+        Ok(written?)
+    }
+
+    fn note_failure(&self, error: &sqlx::Error) {
+        if !is_disk_failure(error) {
+            return;
+        }
+        self.state.is_worn.store(true, Ordering::Relaxed);
+        if !self.state.is_failing.swap(true, Ordering::Relaxed) {
             let cause = error as &dyn std::error::Error;
             tracing::error!(error = cause, "database file cannot be written, retrying");
         }
-        Ok(written?)
     }
 
     /// Whether the file can be written.
