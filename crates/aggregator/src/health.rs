@@ -109,6 +109,8 @@ struct Shared {
     /// Whether the brokers answered the last question; none if they were not asked yet.
     brokers_answer: Option<bool>,
     cache_was_reached: bool,
+    /// Whether the database did not answer the last probe.
+    database_is_silent: bool,
     findings: BTreeMap<(Component, &'static str), Finding>,
 }
 
@@ -155,6 +157,11 @@ impl Health {
     /// Whether the Kafka brokers answered.
     pub fn set_brokers_answer(&self, answer: bool) {
         self.lock().brokers_answer = Some(answer);
+    }
+
+    /// Whether the database answered a probe. True if that is news: the moment to log it.
+    pub fn set_database_answers(&self, answers: bool) -> bool {
+        std::mem::replace(&mut self.lock().database_is_silent, !answers) == answers
     }
 
     /// State of the cache, by whether it is connected now.
@@ -218,6 +225,14 @@ mod tests {
         health.set_brokers_answer(true);
         assert_eq!(health.consumer(), Some(ConsumerState::Running));
         assert_eq!(health.publisher(), Some(PublisherState::Running));
+    }
+
+    #[test]
+    fn answer_of_the_database_is_news_when_an_outage_begins_and_when_it_is_over() {
+        let health = Health::default();
+        let news =
+            [true, false, false, true, true].map(|answers| health.set_database_answers(answers));
+        assert_eq!(news, [false, true, false, true, false]);
     }
 
     #[test]

@@ -67,25 +67,30 @@ pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
 }
 
 async fn database_answers(state: &ApiState) -> bool {
-    match timeout(state.limits.ready_ping, state.repository.ping()).await {
-        Ok(Ok(())) => true,
+    let limit = state.limits.ready_ping;
+    let refusal = match timeout(limit, state.repository.ping()).await {
+        Ok(Ok(())) => None,
         Ok(Err(error)) if outage::is_reported(&error) => {
             tracing::debug!(
                 error = problem::chain(&error),
                 "not ready: database still unavailable"
             );
-            false
+            return false;
         }
-        Ok(Err(error)) => {
-            tracing::warn!(error = problem::chain(&error), "not ready: ping the database");
-            false
+        Ok(Err(error)) => Some(problem::chain(&error)),
+        Err(_) => Some(format!("no answer within {} ms", limit.as_millis())),
+    };
+    // A line for each probe would be most of the log of an outage.
+    let is_news = state.health.set_database_answers(refusal.is_none());
+    match &refusal {
+        None if is_news => tracing::info!("ready again, the database answers the probe"),
+        None => {}
+        Some(error) if is_news => {
+            tracing::warn!(error, "not ready, the database does not answer the probe");
         }
-        Err(_) => {
-            let limit_ms = state.limits.ready_ping.as_millis();
-            tracing::warn!(limit_ms, "not ready: the database did not answer the ping in time");
-            false
-        }
+        Some(error) => tracing::debug!(error, "the database still does not answer the probe"),
     }
+    refusal.is_none()
 }
 
 /// Yesterday's health is of no use to anybody.

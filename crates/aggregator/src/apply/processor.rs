@@ -352,7 +352,7 @@ impl EventProcessor {
         loop {
             let (left, error) = self.drop_once(owners).await;
             let Some(error) = error else { return Ok(()) };
-            log_unconfirmed(&error, left.len(), progress.failed());
+            log_unconfirmed(&error, left.len(), progress.failed(&error));
             owners = left;
             wait(backoff.next_wait(), stop).await?;
         }
@@ -437,7 +437,7 @@ async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(),
 
 /// Another writer that was faster is no failure.
 fn note_failure(error: &StoreError, progress: &Progress) {
-    let is_first = !matches!(error, StoreError::Conflict) && progress.failed();
+    let is_first = !matches!(error, StoreError::Conflict) && progress.failed(error);
     log_store_error(error, is_first);
 }
 

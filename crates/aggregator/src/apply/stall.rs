@@ -60,8 +60,8 @@ impl Stalls {
         (self.clock.now(), self.clock.monotonic())
     }
 
-    /// Shows the group that has made no progress for the longest time.
-    fn show(&self, shared: &Shared) {
+    /// Shows the group that has made no progress for the longest time. `cause`: why one failed just now.
+    fn show(&self, shared: &Shared, cause: Option<&(dyn std::error::Error + 'static)>) {
         let oldest = shared.failing.values().min_by_key(|(_, monotonic)| *monotonic);
         self.metrics.set_apply_stalled_since(oldest.map(|(since, _)| *since));
         let now = self.clock.monotonic();
@@ -69,7 +69,7 @@ impl Stalls {
             Some((since, monotonic)) if now.saturating_sub(*monotonic) >= REPORTED_AFTER => {
                 let finding = Finding::new(Component::Consumer, CODE, DETAIL, *since);
                 if self.health.report(finding) {
-                    tracing::warn!("events are not applied, retrying");
+                    tracing::warn!(error = cause, "events are not applied, retrying");
                 }
             }
             // What fails now has not failed for long; what was reported is over.
@@ -88,12 +88,13 @@ impl Stalls {
 }
 
 impl Progress {
-    /// An attempt came to nothing. True if it is the first one since there was progress: the moment
-    /// to log it.
-    pub(super) fn failed(&self) -> bool {
+    /// An attempt came to nothing. True if no group was failing before: the moment to log it. An
+    /// outage is told once, and not once for each request that waits for its end.
+    pub(super) fn failed(&self, cause: &(dyn std::error::Error + 'static)) -> bool {
         let mut shared = self.stalls.lock();
-        let is_first = shared.failing.insert(self.number, self.since).is_none();
-        self.stalls.show(&shared);
+        let is_first = shared.failing.is_empty();
+        shared.failing.insert(self.number, self.since);
+        self.stalls.show(&shared, Some(cause));
         is_first
     }
 
@@ -106,7 +107,7 @@ impl Progress {
     fn end(&self) {
         let mut shared = self.stalls.lock();
         if shared.failing.remove(&self.number).is_some() {
-            self.stalls.show(&shared);
+            self.stalls.show(&shared, None);
         }
     }
 }
@@ -136,19 +137,20 @@ mod tests {
             line.unwrap().parse::<f64>().unwrap()
         };
 
+        let cause = std::io::Error::other("refused");
         let (mut one, other) = (stalls.begin(), stalls.begin());
         assert!(since().abs() < f64::EPSILON);
-        assert!(one.failed());
+        assert!(one.failed(&cause));
         assert!((since() - start.unix_micros() as f64 / 1e6).abs() < 1e-3);
         assert_eq!(health.findings(), [], "not yet");
 
         clock.advance(REPORTED_AFTER);
-        assert!(!one.failed());
+        assert!(!one.failed(&cause));
         let finding = || Finding::new(Component::Consumer, CODE, DETAIL, start);
         assert_eq!(health.findings(), [finding()]);
         assert!(!health.is_blocked());
 
-        other.failed();
+        assert!(!other.failed(&cause), "of an outage that is known");
         one.made();
         assert_eq!(health.findings(), [finding()], "another group still fails");
         drop(other);

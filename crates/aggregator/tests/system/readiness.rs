@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{Connection as _, SqliteConnection};
 use testkit::{Postgres, Process, eventually};
 
 use crate::events::registered;
@@ -83,6 +85,50 @@ async fn stop_before_the_database_is_there_is_a_stop() {
     process.wait_for_line("database unavailable, waiting", PATIENCE).await;
     process.terminate().await;
     assert!(process.wait(PATIENCE).await.success());
+}
+
+/// Probes during an outage, each of which could log a line.
+const PROBES: usize = 4;
+
+/// Another process has the file, or its disk is full.
+#[tokio::test]
+async fn sqlite_that_does_not_answer_is_waited_for_and_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("results.sqlite3");
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let mut holder = SqliteConnection::connect_with(&options).await.unwrap();
+    execute(&mut holder, "begin exclusive").await;
+    let process = Process::builder(env!("CARGO_BIN_EXE_result-aggregator"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("RAS_INTERNAL_API_KEY", KEY)
+        .env("RAS_DATA_DIR", directory.path())
+        .start()
+        .await;
+    let line = process.wait_for_line("database unavailable, waiting", PATIENCE).await;
+    assert!(line.contains("database is locked"), "the cause is told: {line}");
+    execute(&mut holder, "rollback").await;
+    let line = process.wait_for_line("listening on ", PATIENCE).await;
+    let client = Client::new(line.rsplit(' ').next().unwrap().to_owned());
+    wait_until(&client, "status", "ready").await;
+
+    execute(&mut holder, "begin exclusive").await;
+    for _ in 0..PROBES {
+        assert_eq!(readyz(&client).await.0, 503);
+    }
+    execute(&mut holder, "rollback").await;
+    wait_until(&client, "status", "ready").await;
+    process.wait_for_line("ready again", PATIENCE).await;
+    let lines = process.lines();
+    let told = lines.iter().filter(|line| line.contains("not ready, the database")).count();
+    // One, and perhaps another one of a slow answer before.
+    assert!((1..PROBES).contains(&told), "{lines:?}");
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) {
+    sqlx::query(statement).execute(connection).await.unwrap();
 }
 
 #[tokio::test]
