@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::ProgressBar;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
@@ -98,8 +98,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If the system has no randomness or no certificates.
+    /// If the server's URL is none, or the system has no randomness or no certificates.
     pub fn new(target: Target) -> anyhow::Result<Self> {
+        let is_http = |url: &Url| url.has_host() && ["http", "https"].contains(&url.scheme());
+        if !Url::parse(&target.server).as_ref().is_ok_and(is_http) {
+            bail!("{}: give a base URL, such as http://127.0.0.1:4003", target.server);
+        }
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
@@ -248,6 +252,17 @@ mod tests {
         let request = client.request(Method::GET, "");
         let answer = client.ask_with_retry::<Vec<u8>>(request, |_| {}).await;
         assert_eq!(answer.unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn server_without_a_scheme_is_refused_with_an_example() {
+        for server in ["127.0.0.1:4003", "localhost:4003", "", "ftp://host"] {
+            let (api_key, service_id) = ("key".into(), "service".into());
+            let server = server.to_owned();
+            let target = Target { server, api_key, service_id, retry_max: Duration::ZERO };
+            let error = Client::new(target).unwrap_err().to_string();
+            assert!(error.contains("such as http://127.0.0.1:4003"), "{error}");
+        }
     }
 
     #[tokio::test]

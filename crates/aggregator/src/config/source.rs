@@ -3,10 +3,12 @@
 //! The errors of the parser and of serde quote the file or the value, which may be a secret. None of
 //! them is passed on as it is: what is told is the place, the key, and what is allowed.
 
+use std::num::ParseIntError;
+
 use config::{Environment, File, FileFormat, Value, ValueKind};
 use serde::Deserialize as _;
 
-use super::problem::{ConfigError, Problems};
+use super::problem::{ConfigError, Problems, variable};
 use super::{ALLOWED_IS, Config, DEFAULTS, ENV_PREFIX, Overrides, path_text};
 
 type Table = config::Map<String, Value>;
@@ -19,14 +21,9 @@ const SYNTAX_ERROR: &str = "TOML parse error at ";
 /// All settings as they were written, and what is wrong with their form. Where something is wrong the
 /// default stands, so that the rest can be looked at too.
 pub(super) fn read(overrides: Overrides, problems: &mut Problems) -> Result<Config, ConfigError> {
-    let merged = match merge(overrides) {
-        Ok(merged) => merged,
-        Err(error) => return Err(unreadable(&error)),
-    };
-    let defaults = match defaults() {
-        Ok(defaults) => defaults,
-        Err(error) => return Err(unreadable(&error)),
-    };
+    let file = overrides.file.as_deref().map(path_text).unwrap_or_default();
+    let merged = merge(overrides).map_err(|error| unreadable(&error, &file))?;
+    let defaults = defaults().map_err(|error| unreadable(&error, &file))?;
     let mut tree = merged;
     refuse_unknown_keys(&mut tree, &defaults, "", problems);
     loop {
@@ -40,7 +37,7 @@ pub(super) fn read(overrides: Overrides, problems: &mut Problems) -> Result<Conf
             return Err(std::mem::take(problems)
                 .or(())
                 .err()
-                .unwrap_or_else(|| unreadable(&error)));
+                .unwrap_or_else(|| unreadable(&error, &file)));
         }
     }
 }
@@ -49,7 +46,11 @@ fn merge(overrides: Overrides) -> Result<Table, config::ConfigError> {
     let mut sources =
         config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     if let Some(file) = &overrides.file {
-        sources = sources.add_source(File::from(file.as_path()).format(FileFormat::Toml));
+        // Not `config::File` of a path: that takes a pipe for no file, and names no other cause.
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            config::ConfigError::Foreign(format!("read {}: {error}", file.display()).into())
+        })?;
+        sources = sources.add_source(File::from_str(&text, FileFormat::Toml));
     }
     let variables = Environment::with_prefix(ENV_PREFIX).prefix_separator("_").separator("__");
     sources
@@ -70,12 +71,14 @@ fn defaults() -> Result<Table, config::ConfigError> {
 }
 
 /// A file that is not there, or is no TOML: where, and not what stands there.
-fn unreadable(error: &config::ConfigError) -> ConfigError {
+fn unreadable(error: &config::ConfigError, file: &str) -> ConfigError {
     let text = match error {
-        config::ConfigError::FileParse { uri, cause } => {
+        config::ConfigError::FileParse { cause, .. } if cause.is::<ParseIntError>() => {
+            format!("{file}: a whole number in it is larger than {}", i64::MAX)
+        }
+        config::ConfigError::FileParse { cause, .. } => {
             let cause = cause.to_string();
             let place = cause.lines().next().and_then(|line| line.strip_prefix(SYNTAX_ERROR));
-            let file = uri.as_deref().unwrap_or("the file");
             format!(
                 "{file} is not TOML: error at {}. The line is not shown, because it may hold a \
                  secret; texts stand in quotes",
@@ -122,6 +125,18 @@ fn refuse_unknown_keys(
 }
 
 fn unknown(name: &str, section: &str, defaults: &Table) -> String {
+    // RAS_CACHE_NAMESPACE: one underscore where a section ends takes two.
+    let sections = defaults.iter().filter_map(|(section, value)| {
+        let ValueKind::Table(keys) = &value.kind else { return None };
+        let key = name.strip_prefix(section.as_str())?.strip_prefix('_')?;
+        keys.contains_key(key).then(|| format!("{section}.{key}"))
+    });
+    if let Some(key) = sections.into_iter().next() {
+        let variable = variable(&key);
+        return format!(
+            "there is no such setting; did you mean {key}, or the variable {variable}?"
+        );
+    }
     let likeness = |known: &&String| strsim::jaro_winkler(name, known);
     let nearest = defaults.keys().max_by(|one, two| likeness(one).total_cmp(&likeness(two)));
     let at = if section.is_empty() { String::new() } else { format!("{section}.") };

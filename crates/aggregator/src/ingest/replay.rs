@@ -105,11 +105,14 @@ impl<R: Read> Lines<R> {
         let file = path.display();
         match serde_json::from_slice::<serde_json::Value>(line) {
             Ok(serde_json::Value::Object(_)) => Ok(()),
+            _ if line.trim_ascii_start().starts_with(b"[") => bail!(
+                "{file}: the first line begins a list. Each line is one envelope; `jq -c '.[]' FILE` \
+                 makes such lines of a list. Nothing was sent"
+            ),
             // There may be more of it than was read.
             Err(_) if !line.ends_with(b"\n") => Ok(()),
             Ok(_) => bail!(
-                "{file}: the first line is no JSON object. Each line is one envelope; of a list, \
-                 `jq -c '.[]' FILE` makes such lines"
+                "{file}: the first line is no JSON object. Each line is one envelope. Nothing was sent"
             ),
             Err(_) => bail!(
                 "{file}: the first line is no whole JSON value. Each line is one envelope; \
@@ -148,8 +151,12 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
         return Ok((Box::new(io::stdin()), None));
     }
     let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
-    let bytes = file.metadata().ok().map(|metadata| metadata.len());
-    Ok((Box::new(file), bytes))
+    let metadata = file.metadata().with_context(|| format!("open {}", path.display()))?;
+    if metadata.is_dir() {
+        bail!("open {}: is a directory", path.display());
+    }
+    // A pipe has no length.
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
 }
 
 fn progress_bar(bytes: Option<u64>) -> ProgressBar {

@@ -141,6 +141,31 @@ async fn no_error_prints_a_line_of_the_file() {
 }
 
 #[tokio::test]
+async fn file_that_cannot_be_read_and_number_that_is_too_large_are_told_for_what_they_are() {
+    let file = SettingsFile::new();
+    let (code, said) = file.check("[cache]\nmemory_megabytes = 18446744073709551615\n").await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("larger than 9223372036854775807"), "{said}");
+    assert!(said.contains("settings.toml"), "{said}");
+
+    for (path, expected) in [("/nowhere/x.toml", "No such file"), ("/", "directory")] {
+        let (code, said) = run(program(&["settings", "--check", path])).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("read {path}: ")) && said.contains(expected), "{said}");
+    }
+    let (code, said) = run(program(&["settings", "--check", "/dev/null"])).await;
+    assert_eq!(code, 0, "a file need not be a regular one: {said}");
+}
+
+#[tokio::test]
+async fn variable_with_one_underscore_behind_its_section_is_refused_with_the_right_one() {
+    let check = program(&["settings", "--check", "/dev/null"]).env("RAS_CACHE_NAMESPACE", "x");
+    let (code, said) = run(check).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("RAS_CACHE__NAMESPACE"), "{said}");
+}
+
+#[tokio::test]
 async fn redis_url_of_another_kind_is_refused_without_its_password() {
     let url = format!("http://u:{SECRET}@host");
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--redis-url", &url];
