@@ -39,7 +39,7 @@ use crate::ingest::dead_letters::{self, LettersState};
 use crate::ingest::http::{self, EventsState};
 use crate::ingest::intake::Intake;
 use crate::ingest::kafka::{
-    KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config, report_group_ahead,
+    GroupAhead, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
 };
 use crate::ingest::memory::Memory;
 use crate::ingest::write_limits::WriteLimits;
@@ -166,9 +166,7 @@ impl App {
         if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
         }
-        if let Some(options) = kafka_options(config) {
-            report_group_ahead(&options, &*repository, &health, clock.now()).await;
-        }
+        let group_ahead = group_ahead(config, &repository, &clock, &health).await;
         let backend = cache_backend(config)?;
         let lock_watch = Arc::clone(&backend.lock_watch);
         let (cache, mut cache_check) = cache_manager(config, backend, &metrics, &health, &clock);
@@ -194,7 +192,8 @@ impl App {
             Intake::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
                 .keeping_at_most(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
-        let consumer = consumer(config, &intake, &clock, &errors, &health)?;
+        let consumer = consumer(config, &intake, &clock, &errors, &health)?
+            .map(|consumer| consumer.asking_first(group_ahead));
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
             health.set_publishes();
@@ -361,6 +360,22 @@ fn consumer(
         health.clone(),
     );
     Ok(Some(consumer.context("prepare the kafka consumer")?))
+}
+
+/// Asks whether the consumer group is ahead of the database; gives the question back if nobody answers.
+async fn group_ahead(
+    config: &Config,
+    repository: &Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+) -> Option<GroupAhead> {
+    let question = GroupAhead {
+        options: kafka_options(config)?,
+        inbox: repository.clone(),
+        health: health.clone(),
+        clock: Arc::clone(clock),
+    };
+    (!question.report().await).then_some(question)
 }
 
 fn kafka_options(config: &Config) -> Option<KafkaOptions> {

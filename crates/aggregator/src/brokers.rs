@@ -140,8 +140,9 @@ fn is_connection_failure(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// What the client of the probe says beside its answer. The answer is what is reported.
-struct Quiet;
+/// What a client says beside its answers, at debug. For clients that only ask: the answer is what is
+/// reported.
+pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -149,7 +150,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka probe");
+        tracing::debug!(%error, reason, "kafka question");
     }
 }
 

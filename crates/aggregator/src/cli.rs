@@ -185,7 +185,7 @@ async fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     }
     // Before anything that takes time: a stop during the start is a stop.
     let stop = stop_on_signals()?;
-    let outcome = build_and_run(&config, &stdout, stop).await;
+    let outcome = Box::pin(build_and_run(&config, &stdout, stop)).await;
     stdout.flush_within(FLUSH_MAX);
     log.flush_within(FLUSH_MAX);
     outcome

@@ -15,7 +15,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerState {
-    /// The broker has not given it its partitions yet.
+    /// The broker has not given it its partitions yet, or not again.
     Starting,
     /// It reads, or waits for something to read.
     Running,
@@ -105,6 +105,8 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Shared {
     consumer: Option<ConsumerState>,
+    /// Whether its partitions were taken from it and none were given to it since.
+    consumer_is_revoked: bool,
     publishes: bool,
     /// Whether the brokers answered the last question; none if they were not asked yet.
     brokers_answer: Option<bool>,
@@ -123,9 +125,15 @@ impl Health {
     /// The consumer has its partitions, perhaps none of them, and reads. A state that says more stays.
     pub fn consumer_assigned(&self) {
         let mut shared = self.lock();
+        shared.consumer_is_revoked = false;
         if shared.consumer == Some(ConsumerState::Starting) {
             shared.consumer = Some(ConsumerState::Running);
         }
+    }
+
+    /// The consumer has no partitions until it is given some again. A state that says more stays.
+    pub fn consumer_revoked(&self) {
+        self.lock().consumer_is_revoked = true;
     }
 
     /// State of the consumer; none if this process has no consumer.
@@ -134,6 +142,9 @@ impl Health {
         match (shared.consumer?, shared.brokers_answer) {
             (ConsumerState::Starting | ConsumerState::Running, Some(false)) => {
                 Some(ConsumerState::Unavailable)
+            }
+            (ConsumerState::Running, _) if shared.consumer_is_revoked => {
+                Some(ConsumerState::Starting)
             }
             (state, _) => Some(state),
         }
@@ -233,6 +244,22 @@ mod tests {
         let news =
             [true, false, false, true, true].map(|answers| health.set_database_answers(answers));
         assert_eq!(news, [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn consumer_whose_partitions_were_taken_is_starting_until_it_is_given_some() {
+        let health = Health::default();
+        health.set_consumer(ConsumerState::Starting);
+        health.consumer_assigned();
+        health.consumer_revoked();
+        assert_eq!(health.consumer(), Some(ConsumerState::Starting));
+        health.set_consumer(ConsumerState::Running);
+        assert_eq!(health.consumer(), Some(ConsumerState::Starting), "records of before");
+        health.set_consumer(ConsumerState::Waiting);
+        assert_eq!(health.consumer(), Some(ConsumerState::Waiting));
+        health.set_consumer(ConsumerState::Running);
+        health.consumer_assigned();
+        assert_eq!(health.consumer(), Some(ConsumerState::Running));
     }
 
     #[test]

@@ -389,6 +389,11 @@ impl EventProcessor {
         Some((id, error))
     }
 
+    /// Something that holds up events as a group of them does, and begins now.
+    pub(crate) fn begin_progress(&self) -> Progress {
+        self.stalls.begin()
+    }
+
     /// Counts an event that was brought to its end.
     pub(crate) fn count(&self, event: &Event, outcome: &Outcome) {
         let counted = match outcome {

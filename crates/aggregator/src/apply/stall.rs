@@ -38,7 +38,7 @@ struct Shared {
 }
 
 /// The progress of one group. It ends with the group.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     stalls: Stalls,
     number: u64,
     since: (Timestamp, Duration),
@@ -90,7 +90,7 @@ impl Stalls {
 impl Progress {
     /// An attempt came to nothing. True if no group was failing before: the moment to log it. An
     /// outage is told once, and not once for each request that waits for its end.
-    pub(super) fn failed(&self, cause: &(dyn std::error::Error + 'static)) -> bool {
+    pub(crate) fn failed(&self, cause: &(dyn std::error::Error + 'static)) -> bool {
         let mut shared = self.stalls.lock();
         let is_first = shared.failing.is_empty();
         shared.failing.insert(self.number, self.since);

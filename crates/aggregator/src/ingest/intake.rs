@@ -146,12 +146,12 @@ impl Intake {
         id: DeadLetterId,
         stop: &CancellationToken,
     ) -> Result<Option<Taken>, ProcessError> {
-        let letter = patiently(stop, || self.dead_letters.dead_letter(id)).await?;
+        let letter = self.patiently(stop, || self.dead_letters.dead_letter(id)).await?;
         let Some(letter) = letter else { return Ok(None) };
         let taken = self.apply_group(&[Record::from(letter)], stop).await?.into_iter().next();
         let taken = taken.ok_or(ProcessError::Incomplete)?;
         self.metrics.dead_letter_replayed(taken.outcome.name());
-        let was_there = patiently(stop, || self.settle(id, &taken.outcome)).await?;
+        let was_there = self.patiently(stop, || self.settle(id, &taken.outcome)).await?;
         // Somebody else took it at the same time, to the end.
         let is_gone = !was_there && matches!(taken.outcome, Outcome::Refused(_));
         Ok((!is_gone).then_some(taken))
@@ -217,16 +217,41 @@ impl Intake {
         }
         // Those of one group came the same way.
         if letters.iter().all(|letter| letter.topic.is_some()) {
-            patiently(stop, || self.limit.make_room(letters)).await?;
-        } else if !patiently(stop, || self.limit.has_room(letters)).await? {
+            self.patiently(stop, || self.limit.make_room(letters)).await?;
+        } else if !self.patiently(stop, || self.limit.has_room(letters)).await? {
             return Err(ProcessError::NoRoom);
         }
-        patiently(stop, || self.dead_letters.keep_dead_letters(letters)).await?;
+        self.patiently(stop, || self.dead_letters.keep_dead_letters(letters)).await?;
         for letter in letters {
             let kind = letter.topic.as_deref().and_then(EventKind::from_topic);
             self.metrics.dead_letter(kind.map_or(NO_TOPIC, EventKind::topic), letter.code);
         }
         Ok(())
+    }
+
+    /// Asks the database until it answers. What comes behind waits meanwhile, and operators see that as
+    /// they see events that are not applied.
+    async fn patiently<T, F>(
+        &self,
+        stop: &CancellationToken,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, ProcessError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let progress = self.processor.begin_progress();
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            log_not_kept(&error, progress.failed(&error));
+            tokio::select! {
+                () = stop.cancelled() => return Err(ProcessError::Stopped),
+                () = sleep(backoff.next_wait()) => {}
+            }
+        }
     }
 
     fn dead_letter(&self, record: &Record, refusal: &Refusal) -> DeadLetter {
@@ -262,30 +287,6 @@ fn log_not_kept(error: &StoreError, is_first: bool) {
         tracing::warn!(error = cause, "dead letters not kept, retrying");
     } else {
         tracing::debug!(error = cause, "dead letters still not kept, retrying");
-    }
-}
-
-/// Asks the database until it answers.
-async fn patiently<T, F>(
-    stop: &CancellationToken,
-    mut ask: impl FnMut() -> F,
-) -> Result<T, ProcessError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut backoff = Backoff::new();
-    let mut is_first = true;
-    loop {
-        let error = match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        log_not_kept(&error, is_first);
-        is_first = false;
-        tokio::select! {
-            () = stop.cancelled() => return Err(ProcessError::Stopped),
-            () = sleep(backoff.next_wait()) => {}
-        }
     }
 }
 

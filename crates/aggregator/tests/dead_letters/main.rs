@@ -6,7 +6,10 @@
 mod asking;
 mod bodies;
 mod limit;
+#[path = "../api/log.rs"]
+mod log;
 mod pictures;
 mod records;
 mod replaying;
+mod waiting;
 mod world;

@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) repository: Arc<dyn Repository>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) router: Router,
+    pub(crate) health: Health,
     intake: Intake,
     directory: tempfile::TempDir,
 }
@@ -70,8 +71,10 @@ impl World {
             CacheManager::new(Cache::builder(Arc::new(MemoryStore::new())), metrics.clone());
         let now = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
         let clock = Arc::new(ManualClock::new(now));
+        let health = Health::default();
         let processor =
-            EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone());
+            EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone())
+                .reporting_to(health.clone());
         let intake = Intake::new(processor, repository.clone(), metrics.clone(), clock.clone())
             .keeping_at_most(dead_letter_bytes_max);
         let letters = dead_letters::router(LettersState {
@@ -89,12 +92,13 @@ impl World {
             auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
             metrics,
             newer: NewerDocuments::new(clock.clone(), Health::default()),
-            health: Health::default(),
+            health: health.clone(),
             limits: ApiLimits::default(),
             clock: clock.clone(),
             correlation_ids: Uuid::nil,
         };
-        Self { repository, clock, router: router(state, letters.merge(events)), intake, directory }
+        let router = router(state, letters.merge(events));
+        Self { repository, clock, router, health, intake, directory }
     }
 
     /// Takes a record as if a client had sent it.

@@ -1,6 +1,7 @@
 //! What `/readyz` says before, during and after outages, and how much of them is in the log.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
@@ -12,6 +13,9 @@ use crate::servers::Servers;
 use crate::service::{Client, KEY, ServiceBuilder, redis};
 use crate::tools::{PATIENCE, next_moment};
 use crate::topics::PARTITIONS;
+
+/// From what the service logs to what a test sees of it.
+const LINE_TAKES_MAX: Duration = Duration::from_secs(2);
 
 /// Status and body.
 async fn readyz(client: &Client) -> (u16, Value) {
@@ -223,4 +227,55 @@ async fn consumer_group_that_has_read_what_an_empty_database_has_not_is_told_at_
     let service = servers.replica().await;
     let findings = readyz(&service.client).await.1["findings"].clone();
     assert_eq!(findings, serde_json::json!([]), "the database that has them");
+}
+
+/// A service may be up before its brokers are.
+#[tokio::test]
+async fn consumer_group_that_is_ahead_is_told_also_if_no_broker_answers_at_the_start() {
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    let event = registered("teacher", "batch", 1, next_moment()).to_string();
+    broker.produce(crate::events::REGISTERED, "batch", event.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    service.process.terminate().await;
+    service.process.wait(PATIENCE).await;
+
+    broker.kafka.kill().await;
+    let other = Servers::new().await;
+    let empty = ServiceBuilder::on(&other.database, &other.redis.url());
+    let service = empty.kafka(&broker.kafka.brokers()).start().await;
+    wait_until(&service.client, "consumer", "unavailable").await;
+    assert_eq!(readyz(&service.client).await.1["findings"], serde_json::json!([]), "not known");
+    broker.kafka.restart().await;
+    // Whatever is new does not hide what is missing.
+    let event = registered("teacher", "new", 1, next_moment()).to_string();
+    broker.produce(crate::events::REGISTERED, "new", event.as_bytes()).await;
+    service.process.wait_for_line("the database is empty", PATIENCE).await;
+    let findings = readyz(&service.client).await.1["findings"].clone();
+    assert_eq!(findings[0]["code"], "group_ahead_of_database", "{findings}");
+    let lines = service.process.lines();
+    assert!(!lines.iter().any(|line| line.contains("ERROR")), "{lines:#?}");
+}
+
+/// The broker still counts the member of before, and makes it wait for its partitions.
+#[tokio::test]
+async fn consumer_whose_partitions_were_taken_in_an_outage_is_not_called_running() {
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    wait_until(&service.client, "consumer", "running").await;
+    broker.kafka.pause().await;
+    service.process.wait_for_line("kafka partitions revoked", PATIENCE).await;
+    broker.kafka.resume().await;
+    wait_until(&service.client, "publisher", "running").await;
+    let (_, body) = readyz(&service.client).await;
+    if body["consumer"] != "starting" {
+        // It has them again already. A line takes a moment from there to here.
+        eventually(LINE_TAKES_MAX, "its partitions", || async {
+            let lines = service.process.lines();
+            let told = lines.iter().filter(|line| line.contains("kafka partitions assigned"));
+            if told.count() > 1 { Ok(()) } else { Err(format!("{body} {lines:#?}")) }
+        })
+        .await;
+    }
+    wait_until(&service.client, "consumer", "running").await;
 }

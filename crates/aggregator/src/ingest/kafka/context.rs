@@ -55,7 +55,8 @@ impl ConsumerContext for Context {
                 tracing::info!(partitions = list.count(), "kafka partitions assigned");
             }
             Rebalance::Revoke(list) => {
-                tracing::info!(partitions = list.count(), "kafka partitions revoked")
+                self.health.consumer_revoked();
+                tracing::info!(partitions = list.count(), "kafka partitions revoked");
             }
             Rebalance::Error(error) => self.errors.note(error),
         }

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use results::EventKind;
 
 use super::{KafkaOptions, client_config};
+use crate::brokers::Quiet;
 use crate::store::{BoxError, LogStart, LogStarts};
 
 /// How long one answer of the broker may take. Nobody waits for it but the next sweep.
@@ -35,7 +36,7 @@ impl LogStarts for KafkaLogStarts {
 }
 
 fn ask(config: &ClientConfig) -> Result<Vec<LogStart>, KafkaError> {
-    let client: BaseConsumer = config.create()?;
+    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
     let mut starts = Vec::new();
     for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
         let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::group_ahead::report_group_ahead;
+pub use self::group_ahead::GroupAhead;
 pub use self::log_starts::KafkaLogStarts;
 
 use self::context::Context;
@@ -83,6 +83,8 @@ pub struct KafkaConsumer {
     carried: VecDeque<Record>,
     positions: Positions,
     topic_watch: TopicWatch,
+    /// Still to be asked, before anything is committed.
+    group_ahead: Option<GroupAhead>,
 }
 
 impl KafkaConsumer {
@@ -113,13 +115,22 @@ impl KafkaConsumer {
             carried: VecDeque::new(),
             positions: Positions::default(),
             topic_watch: TopicWatch::default(),
+            group_ahead: None,
         })
+    }
+
+    /// Asks this before the first record is taken: what could not be answered at the start.
+    #[must_use]
+    pub fn asking_first(mut self, group_ahead: Option<GroupAhead>) -> Self {
+        self.group_ahead = group_ahead;
+        self
     }
 
     /// Consumes until `stop`; then finishes the attempt under way, for a limited time, commits,
     /// and leaves.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(group) = self.next_group(&stop).await {
+            self.ask_group_ahead().await;
             let positions = Positions::after(&group);
             let committed = self.ask_for_committed();
             if !self.take(group, &stop).await {
@@ -143,6 +154,7 @@ impl KafkaConsumer {
                 received = self.consumer.recv() => received.map(|message| record(&message, &*self.clock)),
                 () = sleep(IDLE_CHECK_INTERVAL) => {
                     self.check_topics().await;
+                    self.ask_group_ahead().await;
                     continue;
                 }
             };
@@ -206,6 +218,14 @@ impl KafkaConsumer {
         };
         if let Ok(record) = timeout(POLL_MAX, next_record).await {
             self.carried.push_back(record);
+        }
+    }
+
+    /// Asks what was not known at the start, once there are partitions and thus brokers that answer.
+    async fn ask_group_ahead(&mut self) {
+        let is_assigned = self.consumer.assignment().is_ok_and(|list| list.count() > 0);
+        if is_assigned && let Some(group_ahead) = self.group_ahead.take() {
+            group_ahead.report().await;
         }
     }
 
