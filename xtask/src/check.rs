@@ -8,16 +8,16 @@ use clap::{Args, ValueEnum};
 use crate::report::Report;
 use crate::shell::{self, cargo, run_shown};
 use crate::tools::{CARGO_DENY, CARGO_MACHETE, Tool};
-use crate::{house, needs, paths};
+use crate::{needs, paths, rules};
 
-/// Check form, lints, docs, licences, dependencies and house rules
+/// Check form, lints, docs, licences, dependencies and repository rules
 ///
 /// Runs every check, even if one fails, and says at the end which did. Two tools are built on the
 /// first run, which takes some minutes; they are kept in target/tools.
 ///
 /// Examples:
 ///   cargo x check                all of them
-///   cargo x check house clippy   only these
+///   cargo x check rules clippy   only these
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CheckArguments {
@@ -37,8 +37,8 @@ enum Check {
     Deny,
     /// No dependency is declared that nothing uses
     Unused,
-    /// The rules of this house: arrows between rooms, clocks, sleeps, ignored tests, Lua headers
-    House,
+    /// The repository rules: arrows between rooms, clocks, sleeps, ignored tests, Lua headers
+    Rules,
 }
 
 /// Runs the checks; fails if one does.
@@ -95,7 +95,7 @@ impl Check {
                 "sources",
             ])),
             Self::Unused => pass(tool(report, &CARGO_MACHETE)?.arg("--with-metadata")),
-            Self::House => house_holds(),
+            Self::Rules => rules_hold(),
         }
     }
 }
@@ -114,13 +114,13 @@ fn pass(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn house_holds() -> anyhow::Result<()> {
-    let broken = house::inspect(&paths::root())?;
+fn rules_hold() -> anyhow::Result<()> {
+    let broken = rules::inspect(&paths::root())?;
     for finding in &broken {
         eprintln!("{finding}");
     }
     if !broken.is_empty() {
-        bail!("{} house rules broken", broken.len());
+        bail!("{} repository rules broken", broken.len());
     }
     Ok(())
 }

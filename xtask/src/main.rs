@@ -2,11 +2,11 @@
 
 mod check;
 mod clock;
-mod house;
 mod measure;
 mod needs;
 mod paths;
 mod report;
+mod rules;
 mod services;
 mod shell;
 mod test;

@@ -65,8 +65,8 @@ impl Subject {
     fn program(self) -> [&'static str; 2] {
         match self {
             Self::Cache => ["freshset", "measure"],
-            Self::Events => ["aggregator", "throughput"],
-            Self::List => ["aggregator", "list"],
+            Self::Events => ["cli", "throughput"],
+            Self::List => ["cli", "list"],
         }
     }
 }

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use projection::EventKind;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use results::EventKind;
 use tokio::time::sleep;
 
-use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use database::backoff::Backoff;
 
 /// How long brokers may take to answer before they count as unavailable.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -199,7 +199,7 @@ pub async fn watch_brokers(
 
 #[cfg(test)]
 mod tests {
-    use results::Timestamp;
+    use projection::Timestamp;
 
     use super::*;
     use crate::clock::ManualClock;

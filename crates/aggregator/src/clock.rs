@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use results::Timestamp;
+use projection::Timestamp;
 
 /// What time it is, asked in two ways that must not be mixed.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {

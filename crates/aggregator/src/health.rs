@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use results::Timestamp;
+use projection::Timestamp;
 use serde::Serialize;
 
 /// State of the Kafka consumer.

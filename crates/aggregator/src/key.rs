@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use secrecy::SecretString;
 
-use crate::hexadecimal;
-
 /// Random bytes in a key: 192 bits.
 const KEY_BYTES: usize = 24;
 
@@ -64,7 +62,7 @@ pub fn read_or_make(data_dir: &Path) -> anyhow::Result<StoredKey> {
     }
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let key = hexadecimal::encode(&bytes);
+    let key = hex::encode(bytes);
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)

@@ -12,34 +12,20 @@ pub mod ingest;
 
 pub mod apply;
 
-pub mod store;
-
 pub mod cache;
 
-pub mod api;
+pub mod http;
 
 pub mod publish;
 
 pub mod app;
-pub mod backoff;
 pub mod brokers;
-pub mod cli;
-pub mod client;
 pub mod clock;
 pub mod config;
-pub mod data_dir;
-pub mod dead_letters;
-pub mod deadline;
-pub mod demo;
 pub mod fault;
 pub mod health;
-pub mod hexadecimal;
 pub mod key;
 pub mod metrics;
-mod outage;
+pub mod newer_documents;
 pub mod output;
-pub mod parameters;
-pub mod printable;
-pub mod problem;
 pub mod retention;
-pub mod simulate;

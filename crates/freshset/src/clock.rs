@@ -1,6 +1,6 @@
 //! Time as a dependency. Only durations matter to a cache, so the clock is monotonic.
 //!
-//! No promise about freshness rests on it: a clock decides when a page is too old to be worth
+//! No promise about freshness rests on it: a clock decides when an entry is too old to be worth
 //! keeping, never whether it is still true.
 
 use std::fmt;

@@ -1,8 +1,8 @@
-//! The bytes of a stored page.
+//! The bytes of a stored entry.
 //!
 //! ```text
 //! offset  size  what
-//!      0    48  stamp: the token under which the page was loaded
+//!      0    48  stamp: the generation under which the entry was loaded
 //!     48     2  magic "FS"
 //!     50     1  format version of this layout
 //!     51     8  checksum of everything that follows: XXH3 of 64 bits, big endian
@@ -20,23 +20,23 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::scope::{EntryKey, Owner};
-use crate::token::{TOKEN_BYTES, Token};
+use crate::generation::{GENERATION_BYTES, Generation};
+use crate::key::{EntryKey, Owner};
 
 const MAGIC: &[u8; 2] = b"FS";
 const FORMAT_VERSION: u8 = 2;
 /// Where the checksum ends and what it covers begins.
-const CHECKED_FROM: usize = TOKEN_BYTES + 2 + 1 + 8;
+const CHECKED_FROM: usize = GENERATION_BYTES + 2 + 1 + 8;
 const HEADER_BYTES: usize = CHECKED_FROM + 2 + 2 + 4;
 
-/// The stamp at the head of a stored page; none if it is too short to have one.
-pub fn stamp(stored: &[u8]) -> Option<Token> {
-    stored.get(..TOKEN_BYTES).and_then(Token::from_bytes)
+/// The stamp at the head of a stored entry; none if it is too short to have one.
+pub fn stamp(stored: &[u8]) -> Option<Generation> {
+    stored.get(..GENERATION_BYTES).and_then(Generation::from_bytes)
 }
 
-/// Puts a page into its stored form.
+/// Puts an entry into its stored form.
 pub(crate) fn encode(
-    token: &Token,
+    generation: &Generation,
     schema_version: u16,
     owner: &Owner,
     key: &EntryKey,
@@ -44,12 +44,12 @@ pub(crate) fn encode(
 ) -> Bytes {
     let name_bytes = owner.as_str().len() + 1 + key.as_str().len();
     let mut stored = BytesMut::with_capacity(HEADER_BYTES + name_bytes + payload.len());
-    stored.put_slice(token.as_bytes());
+    stored.put_slice(generation.as_bytes());
     stored.put_slice(MAGIC);
     stored.put_u8(FORMAT_VERSION);
     stored.put_u64(0);
     stored.put_u16(schema_version);
-    // The limits of `scope` keep a name below 4 KiB, and `PAGE_BYTES_MAX` keeps a payload below 4 GiB.
+    // The limits of `scope` keep a name below 4 KiB, and `ENTRY_BYTES_MAX` keeps a payload below 4 GiB.
     stored.put_u16(name_bytes as u16);
     stored.put_u32(payload.len() as u32);
     stored.put_slice(owner.as_str().as_bytes());
@@ -61,14 +61,14 @@ pub(crate) fn encode(
     stored.freeze()
 }
 
-/// The payload of a stored page, if it is a whole page of this name in this format. Copies nothing.
+/// The payload of a stored entry, if it is a whole entry of this name in this format. Copies nothing.
 pub(crate) fn decode(
     stored: &Bytes,
     schema_version: u16,
     owner: &Owner,
     key: &EntryKey,
 ) -> Option<Bytes> {
-    let rest = stored.get(TOKEN_BYTES..)?;
+    let rest = stored.get(GENERATION_BYTES..)?;
     let rest = rest.strip_prefix(MAGIC)?;
     let rest = rest.strip_prefix(&[FORMAT_VERSION])?;
     let (checksum, checked) = rest.split_first_chunk()?;
@@ -88,28 +88,28 @@ pub(crate) fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::Nonce;
+    use crate::generation::RandomHex;
 
     fn names() -> (Owner, EntryKey) {
         (Owner::new("user", "u").unwrap(), EntryKey::new(["list", "20"]).unwrap())
     }
 
-    fn token() -> Token {
-        Token::new(&Nonce::from_bits(7), 1)
+    fn generation() -> Generation {
+        Generation::new(&RandomHex::from_bits(7), 1)
     }
 
     #[test]
     fn what_was_encoded_is_decoded_and_its_stamp_read() {
         let (owner, key) = names();
-        let stored = encode(&token(), 3, &owner, &key, b"body");
+        let stored = encode(&generation(), 3, &owner, &key, b"body");
         assert_eq!(decode(&stored, 3, &owner, &key).as_deref(), Some(&b"body"[..]));
-        assert_eq!(stamp(&stored), Some(token()));
+        assert_eq!(stamp(&stored), Some(generation()));
     }
 
     #[test]
     fn every_other_name_schema_or_format_is_a_miss() {
         let (owner, key) = names();
-        let stored = encode(&token(), 3, &owner, &key, b"body");
+        let stored = encode(&generation(), 3, &owner, &key, b"body");
         let other_owner = Owner::new("user", "v").unwrap();
         let longer_key = EntryKey::new(["list", "20", "0"]).unwrap();
         assert_eq!(decode(&stored, 4, &owner, &key), None, "schema");
@@ -124,7 +124,7 @@ mod tests {
     fn every_truncation_is_a_miss_and_never_a_panic() {
         let (owner, key) = names();
         for payload in [b"".as_slice(), b"some body"] {
-            let stored = encode(&token(), 3, &owner, &key, payload);
+            let stored = encode(&generation(), 3, &owner, &key, payload);
             for length in 0..stored.len() {
                 let cut = stored.slice(..length);
                 assert_eq!(decode(&cut, 3, &owner, &key), None, "{length} bytes");
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn every_flipped_bit_after_the_stamp_and_every_appended_byte_is_a_miss() {
         let (owner, key) = names();
-        let stored = encode(&token(), 3, &owner, &key, b"some body").to_vec();
-        for bit in TOKEN_BYTES * 8..stored.len() * 8 {
+        let stored = encode(&generation(), 3, &owner, &key, b"some body").to_vec();
+        for bit in GENERATION_BYTES * 8..stored.len() * 8 {
             let mut altered = stored.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&altered.into(), 3, &owner, &key), None, "bit {bit}");

@@ -1,17 +1,17 @@
 //! A cache whose answers are never older than the last drop you were told is done.
 //!
-//! Pages are grouped by [`Owner`]: a user's lists, a batch's status. When something of the owner
-//! changes, [`Cache::invalidate`] makes all its pages unreadable at once, in every process, in one
+//! Entries are grouped by [`Owner`]: a user's lists, a batch's status. When something of the owner
+//! changes, [`Cache::invalidate`] makes all its entries unreadable at once, in every process, in one
 //! round trip whose cost does not depend on how many there are. No `KEYS`, no `SCAN`.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use bytes::Bytes;
-//! use freshset::{BoxError, Cache, EntryKey, Owner, Source, store::memory::MemoryStore};
+//! use freshset::{BoxError, Cache, EntryKey, Owner, Source, backend::memory::MemoryBackend};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
-//! let cache = Cache::builder(Arc::new(MemoryStore::new())).build();
+//! let cache = Cache::builder(Arc::new(MemoryBackend::new())).build();
 //! let teacher = Owner::new("user", "teacher-17")?;
 //! let first_page = EntryKey::new(["list", "20", "0"])?;
 //! let load = || async { Ok::<_, BoxError>(Bytes::from("[1,2,3]")) };
@@ -22,8 +22,8 @@
 //! assert_eq!(answer.source, Source::Hit);
 //!
 //! // The change is committed; now drop, and only then acknowledge it.
-//! let dropped = cache.invalidate(&teacher).await?;
-//! assert_eq!(dropped.pages, 1);
+//! let invalidated = cache.invalidate(&teacher).await?;
+//! assert_eq!(invalidated.entries, 1);
 //! let answer = cache.get_or_load(&teacher, &first_page, load).await?;
 //! assert!(matches!(answer.source, Source::Loaded { .. }));
 //! # Ok(())
@@ -32,16 +32,16 @@
 //!
 //! # What is promised
 //!
-//! **A read that starts after a drop has returned `Ok` never gives a page that was loaded before
-//! that drop began.** If the writer drops after its commit and acknowledges after the drop, then no
+//! **A read that starts after an invalidation has returned `Ok` never gives an entry that was loaded before
+//! that invalidation began.** If the writer invalidations after its commit and acknowledges after the invalidation, then no
 //! read that starts after the acknowledgement is older than the change (mode *after-ack*).
 //!
 //! It holds for every interleaving of readers and writers in any number of processes, and when
 //!
 //! - a reader is paused between its load and its fill, for however long;
-//! - a process crashes at any step, or a drop is repeated;
+//! - a process crashes at any step, or an invalidation is repeated;
 //! - a command times out and takes effect later, or never;
-//! - generation, page or index is evicted or expires;
+//! - generation, entry or index is evicted or expires;
 //! - Redis restarts empty.
 //!
 //! # What is not promised
@@ -49,20 +49,20 @@
 //! - Between the commit and the acknowledgement a read may give either state, and two reads may give
 //!   the new one and then the old one.
 //! - Redis that comes back with *older* data than it had (a failover to a replica that lagged, a
-//!   restart from an old snapshot) may give a page that was dropped after that data was written,
-//!   until the page's TTL ends. Run it without persistence: empty is harmless.
+//!   restart from an old snapshot) may give an entry that was invalidated after that data was written,
+//!   until the entry's TTL ends. Run it without persistence: empty is harmless.
 //! - A Redis that becomes a replica under an open connection is noticed by its first refused write, or
-//!   after [`ROLE_CHECK_INTERVAL`](store::redis::ROLE_CHECK_INTERVAL); until then reads may be answered
+//!   after [`ROLE_CHECK_INTERVAL`](backend::redis::ROLE_CHECK_INTERVAL); until then reads may be answered
 //!   from it. A replica is not used.
 //! - A loader that reads a replica, or an old transaction, loads what it loads.
 //!
 //! # Why it works
 //!
-//! Each owner has a *generation*, a random token that never comes back. A page is stamped with the
-//! token that its reader obtained before loading. A page is read only if its stamp is the
-//! generation, and stored only if its reader's token still is. A drop deletes the generation. So a
-//! page that was loaded before a drop can be neither stored nor read after it, and losing the
-//! generation loses pages, never freshness. The index, a SET of the owner's page keys, is needed for
+//! Each owner has a *generation*, a random generation that never comes back. An entry is stamped with the
+//! generation that its reader obtained before loading. An entry is read only if its stamp is the
+//! generation, and stored only if its reader's generation still is. An invalidation deletes the generation. So a
+//! entry that was loaded before an invalidation can be neither stored nor read after it, and losing the
+//! generation loses entries, never freshness. The index, a SET of the owner's entry keys, is needed for
 //! nothing but freeing memory: that is why it may be set aside by one `RENAME` and worked off later.
 //!
 //! The same idea for single keys is the lease of R. Nishtala et al., *Scaling Memcache at Facebook*,
@@ -73,38 +73,38 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod backend;
 mod backoff;
-mod breaker;
 mod cache;
+mod circuit_breaker;
 mod clock;
-#[cfg(feature = "conformance")]
+#[cfg(feature = "testing")]
 pub mod conformance;
 mod entry;
-mod flight;
-mod janitor;
+mod generation;
+mod key;
+mod maintenance;
 mod mutant;
-mod pending;
 mod random;
-mod scope;
-pub mod store;
-mod token;
+mod singleflight;
 mod ttl;
 mod typed;
+mod unconfirmed;
 
+pub use backend::{BackendError, CacheBackend, Invalidated};
 pub use cache::{
-    Answer, BypassReason, Cache, CacheBuilder, InvalidateError, LoadError, PAGE_BYTES_MAX, Source,
+    Answer, BypassReason, Cache, CacheBuilder, ENTRY_BYTES_MAX, InvalidateError, LoadError, Source,
     Stored,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entry::stamp;
-pub use mutant::Mutant;
-pub use pending::PENDING_OWNERS_MAX;
-pub use random::{BoxError, OsRandom, Random};
-pub use scope::{
-    ENTRY_KEY_BYTES_MAX, EntryKey, NAMESPACE_BYTES_MAX, Namespace, OWNER_ID_BYTES_MAX,
-    OWNER_KIND_BYTES_MAX, Owner, ScopeError,
+pub use generation::{GENERATION_BYTES, Generation, RANDOM_HEX_BYTES, RandomHex};
+pub use key::{
+    ENTRY_KEY_BYTES_MAX, EntryKey, KeyError, NAMESPACE_BYTES_MAX, Namespace, OWNER_ID_BYTES_MAX,
+    OWNER_KIND_BYTES_MAX, Owner,
 };
-pub use store::{Dropped, Store, StoreError};
-pub use token::{NONCE_BYTES, Nonce, TOKEN_BYTES, Token};
+pub use mutant::Mutant;
+pub use random::{BoxError, OsRandom, Random};
 pub use ttl::{ENTRY_TTL_MAX, ENTRY_TTL_MIN, Lifetimes, shortened_ttl};
 pub use typed::TypedCache;
+pub use unconfirmed::UNCONFIRMED_OWNERS_MAX;

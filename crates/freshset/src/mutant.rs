@@ -3,36 +3,36 @@
 //! They exist so that the conformance suite and the system tests can show that they would notice.
 //! Without the feature `mutants` nothing outside this crate can switch one on.
 
-/// A mistake to plant in a store.
+/// A mistake to plant in a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// A drop reads the index and deletes what it lists, and leaves the generation as it is: a page
+    /// An invalidation reads the index and deletes what it lists, and leaves the generation as it is: an entry
     /// that is on its way in at that moment stays.
     SmembersThenDel,
     /// A fill does not look at the generation.
-    FillWithoutTokenCheck,
-    /// A page is given although its owner has no generation.
+    FillWithoutGenerationCheck,
+    /// An entry is given although its owner has no generation.
     LostGenerationIsFresh,
     /// The generation is a counter, which starts again after it was lost.
     CounterGeneration,
-    /// Every fill sets the TTL of the index to that of its own page.
-    ShortPageShortensIndex,
-    /// A page is given after its TTL.
-    ExpiredPageServed,
-    /// The token is the client's nonce alone, so a request delivered twice revives it.
-    DuplicateTokenRequest,
+    /// Every fill sets the TTL of the index to that of its own entry.
+    ShortEntryShortensIndex,
+    /// An entry is given after its TTL.
+    ExpiredEntryServed,
+    /// The generation is the client's nonce alone, so a request delivered twice revives it.
+    DuplicateGenerationRequest,
 }
 
 impl Mutant {
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::SmembersThenDel,
-        Self::FillWithoutTokenCheck,
+        Self::FillWithoutGenerationCheck,
         Self::LostGenerationIsFresh,
         Self::CounterGeneration,
-        Self::ShortPageShortensIndex,
-        Self::ExpiredPageServed,
-        Self::DuplicateTokenRequest,
+        Self::ShortEntryShortensIndex,
+        Self::ExpiredEntryServed,
+        Self::DuplicateGenerationRequest,
     ];
 }
 

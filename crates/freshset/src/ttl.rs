@@ -4,32 +4,32 @@ use std::time::Duration;
 
 /// Longest entry TTL: 30 days. Beyond it, lost invalidations of an unplanned rollback would stay.
 pub const ENTRY_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Shortest entry TTL: the resolution of Redis is one millisecond, and a page must outlive its fill.
+/// Shortest entry TTL: the resolution of Redis is one millisecond, and an entry must outlive its fill.
 pub const ENTRY_TTL_MIN: Duration = Duration::from_millis(10);
 
 /// How long the keys of one fill live. Made from one entry TTL, so that they cannot contradict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// The page itself.
+    /// The entry itself.
     pub entry: Duration,
-    /// The index SET, when it has to be extended. Outlives every page in it.
+    /// The index SET, when it has to be extended. Outlives every entry in it.
     pub index: Duration,
-    /// The generation, when it has to be extended. Its end makes all pages of the owner unreadable.
+    /// The generation, when it has to be extended. Its end makes all entries of the owner unreadable.
     pub generation: Duration,
 }
 
 impl Lifetimes {
     /// Index twice, generation four times the entry TTL: far enough apart that most fills leave
-    /// both alone, because they extend a key only when it would end before the new page.
+    /// both alone, because they extend a key only when it would end before the new entry.
     pub fn of_entry(entry: Duration) -> Self {
         Self { entry, index: entry * 2, generation: entry * 4 }
     }
 }
 
-/// Shortens `ttl` by up to `share_percent` of itself, so that pages written together do not all
+/// Shortens `ttl` by up to `share_percent` of itself, so that entries written together do not all
 /// expire together.
 ///
-/// Only ever shortens: a lengthened page would be older than the TTL its owner chose.
+/// Only ever shortens: a lengthened entry would be older than the TTL its owner chose.
 ///
 /// # Units
 ///

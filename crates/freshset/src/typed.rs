@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cache::{Cache, LoadError, Source};
+use crate::key::{EntryKey, Owner};
 use crate::random::BoxError;
-use crate::scope::{EntryKey, Owner};
 
-/// A view of a [`Cache`] whose pages are values of one type, kept as JSON.
+/// A view of a [`Cache`] whose entries are values of one type, kept as JSON.
 ///
-/// A stored page that is not such a value is a miss. Still raise
+/// A stored entry that is not such a value is a miss. Still raise
 /// [`schema_version`](crate::CacheBuilder::schema_version) when the meaning of a field changes:
 /// JSON of the old meaning may well decode.
 pub struct TypedCache<T> {
@@ -23,7 +23,7 @@ pub struct TypedCache<T> {
 }
 
 impl Cache {
-    /// Views the cache's pages as values of `T`.
+    /// Views the cache's entries as values of `T`.
     pub fn typed<T: Serialize + DeserializeOwned>(&self) -> TypedCache<T> {
         TypedCache { cache: self.clone(), value: PhantomData }
     }

@@ -11,8 +11,9 @@ use crate::cache::CacheManager;
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
 use crate::metrics::Metrics;
+use crate::newer_documents::NewerDocuments;
 use crate::output;
-use crate::store::{NewerDocuments, Repository};
+use database::Repository;
 
 /// How often what is pending is shown in the metrics.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,7 +38,7 @@ pub(super) async fn watch_dead_letters(
     loop {
         match dead_letters.dead_letter_usage().await {
             Ok(usage) => {
-                metrics.set_dead_letters(usage.letters, usage.bytes);
+                metrics.set_dead_letters(usage.dead_letters, usage.bytes);
                 if usage.bytes > bytes_max / 10 * 9 {
                     let finding = Finding::new(Component::Database, CODE, DETAIL, clock.now());
                     if health.report(finding) {
@@ -75,7 +76,7 @@ pub(super) async fn show_brokers(config: ClientConfig, health: Health, errors: B
 pub(super) async fn show_gauges(cache: CacheManager, health: Health, metrics: Metrics) {
     loop {
         health.cache(cache.is_connected());
-        metrics.set_cache_pending_drops(cache.pending_drops());
+        metrics.set_unconfirmed_invalidations(cache.unconfirmed_invalidations());
         metrics.log_lines_lost(output::take_lost_lines());
         sleep(GAUGE_INTERVAL).await;
     }

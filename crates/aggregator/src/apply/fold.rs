@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use results::{
-    Announcement, BatchId, BatchStatus, Due, Event, EventId, Needs, Rows, Timestamp, due,
+use projection::{
+    BatchId, BatchStatus, Due, Event, EventId, Needs, OutgoingEvent, Rows, Timestamp, due,
 };
 
 use super::owners::Owners;
 use super::processor::Outcome;
 use super::recount::Uncounted;
-use crate::store::{AppliedEvent, Loaded, Place, Places};
+use database::{AppliedEvent, KafkaOffset, KafkaOffsets, LoadResult};
 
 /// An event, and where it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Delivery {
     /// The event.
     pub event: Event,
     /// Where Kafka has it; none if it came another way.
-    pub place: Option<Place>,
+    pub place: Option<KafkaOffset>,
 }
 
 impl From<Event> for Delivery {
@@ -34,13 +34,13 @@ pub(super) struct Folded {
     /// The events that were not applied before.
     pub(super) applied: BTreeMap<EventId, AppliedEvent>,
     /// Those that were, and came from somewhere else this time.
-    pub(super) seen_again: BTreeMap<EventId, Places>,
+    pub(super) seen_again: BTreeMap<EventId, KafkaOffsets>,
     /// The rows that are not as they were loaded, and the batches whose state is not.
     pub(super) changed: Rows,
     /// The states of the registered batches.
     pub(super) statuses: BTreeMap<BatchId, BatchStatus>,
     /// What is to be told to others.
-    pub(super) announcements: Vec<Announcement>,
+    pub(super) outgoing_events: Vec<OutgoingEvent>,
     /// Pipeline runs and assessment jobs that are too old to be published.
     pub(super) skipped: u64,
     /// Assessments that are never published, because too many wait for one registration.
@@ -74,11 +74,11 @@ pub(super) fn needs(group: &[Delivery]) -> Needs {
 pub(super) fn fold(
     group: &[Delivery],
     locked: &Needs,
-    loaded: Loaded,
+    loaded: LoadResult,
     now: Timestamp,
     skip_before: Option<Timestamp>,
 ) -> Folded {
-    let Loaded { mut known, rows: before } = loaded;
+    let LoadResult { mut known, rows: before } = loaded;
     let mut rows = before.clone();
     let mut folded = Folded::default();
     for delivery in group {
@@ -89,8 +89,10 @@ pub(super) fn fold(
     let applied = group.iter().zip(&folded.outcomes);
     let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
     let applied = applied.map(|(delivery, _)| &delivery.event);
-    let Due { announcements, skipped, discarded } = due(&before, &rows, applied, now, skip_before);
-    (folded.announcements, folded.skipped, folded.discarded) = (announcements, skipped, discarded);
+    let Due { outgoing_events, skipped, discarded } =
+        due(&before, &rows, applied, now, skip_before);
+    (folded.outgoing_events, folded.skipped, folded.discarded) =
+        (outgoing_events, skipped, discarded);
     let statuses = rows.statuses();
     folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
     folded.changed = difference(&before, rows, &folded.statuses);
@@ -101,20 +103,20 @@ fn fold_one(
     delivery: &Delivery,
     locked: &Needs,
     rows: &mut Rows,
-    known: &mut HashMap<EventId, Places>,
+    known: &mut HashMap<EventId, KafkaOffsets>,
     folded: &mut Folded,
 ) -> Outcome {
     let Delivery { event, place } = delivery;
     if let Some(applied) = folded.applied.get_mut(&event.id) {
         place.map(|place| applied.places.add(place));
-        folded.owners.add(rows.touched_by(event), locked, rows);
+        folded.owners.add(rows.affected_by(event), locked, rows);
         return Outcome::Duplicate;
     }
     if let Some(places) = known.get_mut(&event.id) {
         if place.is_some_and(|place| places.add(place)) {
             folded.seen_again.insert(event.id, places.clone());
         }
-        folded.owners.add(rows.touched_by(event), locked, rows);
+        folded.owners.add(rows.affected_by(event), locked, rows);
         return Outcome::Duplicate;
     }
     match rows.apply(event) {

@@ -5,7 +5,7 @@
 //! 3. Only then return, and only then may the caller acknowledge.
 //!
 //! An event that was applied before drops its owners again: the process that applied it may have
-//! ended between 1 and 2. This room does not know where events come from, and answers no reads.
+//! ended between 1 and 2. This module does not know where events come from, and answers no reads.
 
 mod discarded;
 mod fold;

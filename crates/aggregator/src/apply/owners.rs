@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use results::{Batch, BatchId, Needs, Rows, UserId};
+use projection::{Batch, BatchId, Needs, Rows, UserId};
 
 /// The owners of the answers that changed, or may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

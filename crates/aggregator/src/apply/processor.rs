@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use results::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, Timestamp, UserId};
+use projection::{BatchId, Event, EventId, Needs, Refusal, RefusalCode, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -13,17 +13,15 @@ use super::fold::{Delivery, fold, needs};
 use super::owners::Owners;
 use super::skipped::Skipped;
 use super::stall::{Progress, Stalls};
-use crate::backoff::Backoff;
-use crate::cache::{CacheManager, DropError};
+use crate::cache::{CacheManager, InvalidationError};
 use crate::clock::Clock;
 use crate::fault;
 use crate::health::Health;
 use crate::metrics::{self, Metrics};
-use crate::outage;
-use crate::store::{
-    BATCHES_PER_UNIT_MAX, BatchRepository, BlockedRead, Changes, Loaded, NewerDocuments,
-    StoreError, UnitOfWork,
-};
+use crate::newer_documents::{BlockedRead, NewerDocuments};
+use database::backoff::Backoff;
+use database::outage;
+use database::{BATCHES_PER_UNIT_MAX, BatchRepository, Changes, DbError, LoadResult, UnitOfWork};
 
 /// Events in one transaction. Enough that the commit costs each little, few enough that a reader of
 /// their rows waits little.
@@ -87,7 +85,7 @@ pub enum ProcessError {
 #[derive(Debug, thiserror::Error)]
 enum CommitError {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] DbError),
     /// The events change more batches than one transaction may hold.
     #[error("more than {BATCHES_PER_UNIT_MAX} batches in one transaction")]
     TooManyBatches,
@@ -160,10 +158,10 @@ impl EventProcessor {
         let mut outcomes = Vec::with_capacity(group.len());
         let mut owners = Owners::default();
         let mut progress = self.stalls.begin();
-        self.commit_patiently(group, stop, &mut outcomes, &mut owners, &mut progress).await?;
-        self.ask_for_users_patiently(&mut owners, stop, &progress).await?;
+        self.commit_with_retry(group, stop, &mut outcomes, &mut owners, &mut progress).await?;
+        self.load_users_with_retry(&mut owners, stop, &progress).await?;
         fault::point("after-commit").await;
-        self.drop_patiently(owners, stop, &progress).await?;
+        self.invalidate_with_retry(owners, stop, &progress).await?;
         fault::point("after-drop").await;
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.applied_in(took, group.len());
@@ -173,7 +171,7 @@ impl EventProcessor {
     /// Commits the group. After a failure a smaller part of it is tried: a group may be too large
     /// for the limits of the database, and an event that trips over a bug must hold up only what
     /// comes after it.
-    async fn commit_patiently(
+    async fn commit_with_retry(
         &self,
         deliveries: &[Delivery],
         stop: &CancellationToken,
@@ -209,7 +207,7 @@ impl EventProcessor {
                     if group.len() == 1 {
                         self.newer.note(&error, || BlockedRead::Rows(needs(group)));
                     }
-                    if let StoreError::TimedOut { limit, .. } = &error
+                    if let DbError::TimedOut { limit, .. } = &error
                         && group.len() == 1
                     {
                         let is_last = timeouts_alone + 1 == TIME_LIMIT_FACTORS.len();
@@ -232,10 +230,10 @@ impl EventProcessor {
                         progress.made();
                         continue;
                     }
-                    if matches!(error, StoreError::Unavailable { .. }) {
+                    if matches!(error, DbError::Unavailable { .. }) {
                         timeouts_alone = 0;
                     }
-                    if !matches!(error, StoreError::Conflict) {
+                    if !matches!(error, DbError::Conflict) {
                         group_events = group.len().div_ceil(2);
                     }
                     wait(backoff.next_wait(), stop).await?;
@@ -262,7 +260,7 @@ impl EventProcessor {
         let mut folded = fold(group, &needs, loaded, now, self.skipped.before());
         if let Some(uncounted) = folded.uncounted {
             uncounted.write(unit, now).await?;
-            return Err(StoreError::Conflict.into());
+            return Err(DbError::Conflict.into());
         }
         // Before the commit: if its answer is lost, it may still have happened.
         owners.extend(mem::take(&mut folded.owners));
@@ -272,7 +270,7 @@ impl EventProcessor {
                 seen_again: &folded.seen_again,
                 rows: &folded.changed,
                 statuses: &folded.statuses,
-                announcements: &folded.announcements,
+                outgoing_events: &folded.outgoing_events,
                 now,
             };
             unit.write(changes).await?;
@@ -290,7 +288,7 @@ impl EventProcessor {
         &self,
         group: &[Delivery],
         time_limit_factor: u32,
-    ) -> Result<(Box<dyn UnitOfWork>, Needs, Loaded), CommitError> {
+    ) -> Result<(Box<dyn UnitOfWork>, Needs, LoadResult), CommitError> {
         let ids: Vec<EventId> = group.iter().map(|delivery| delivery.event.id).collect();
         let mut needs = needs(group);
         for _ in 0..LOADS_MAX {
@@ -302,7 +300,7 @@ impl EventProcessor {
                 unit.extend_time_limit(time_limit_factor);
             }
             let loaded = unit.load(&ids, &needs).await?;
-            let missing = loaded.rows.homes_missing(&needs);
+            let missing = loaded.rows.unlocked_batches(&needs);
             if missing.is_empty() {
                 return Ok((unit, needs, loaded));
             }
@@ -310,12 +308,12 @@ impl EventProcessor {
             unit.commit().await?;
             needs.batches.extend(missing);
         }
-        Err(StoreError::Conflict.into())
+        Err(DbError::Conflict.into())
     }
 
     /// Adds the users of the batches that were not locked, as they are after the commit. Whoever
     /// registers one of them later drops for that registration.
-    async fn ask_for_users_patiently(
+    async fn load_users_with_retry(
         &self,
         owners: &mut Owners,
         stop: &CancellationToken,
@@ -342,7 +340,7 @@ impl EventProcessor {
 
     /// Drops until every owner is confirmed. The cache reads those not yet confirmed from the
     /// database meanwhile, in this process.
-    async fn drop_patiently(
+    async fn invalidate_with_retry(
         &self,
         mut owners: Owners,
         stop: &CancellationToken,
@@ -350,7 +348,7 @@ impl EventProcessor {
     ) -> Result<(), ProcessError> {
         let mut backoff = Backoff::new();
         loop {
-            let (left, error) = self.drop_once(owners).await;
+            let (left, error) = self.invalidate_once(owners).await;
             let Some(error) = error else { return Ok(()) };
             log_unconfirmed(&error, left.len(), progress.failed(&error));
             owners = left;
@@ -359,9 +357,9 @@ impl EventProcessor {
     }
 
     /// One attempt for each owner, all on their way at once. Gives back those not confirmed.
-    async fn drop_once(&self, owners: Owners) -> (Owners, Option<DropError>) {
-        let users = owners.users.into_iter().map(|id| self.drop_user(id));
-        let batches = owners.batches.into_iter().map(|id| self.drop_batch(id));
+    async fn invalidate_once(&self, owners: Owners) -> (Owners, Option<InvalidationError>) {
+        let users = owners.users.into_iter().map(|id| self.invalidate_user(id));
+        let batches = owners.batches.into_iter().map(|id| self.invalidate_batch(id));
         let users = futures_util::future::join_all(users);
         let batches = futures_util::future::join_all(batches);
         let (users, batches) = futures_util::future::join(users, batches).await;
@@ -379,12 +377,12 @@ impl EventProcessor {
         (left, first_error)
     }
 
-    async fn drop_user(&self, id: UserId) -> Option<(UserId, DropError)> {
+    async fn invalidate_user(&self, id: UserId) -> Option<(UserId, InvalidationError)> {
         let error = self.cache.invalidate_user_batches(&id).await.err()?;
         Some((id, error))
     }
 
-    async fn drop_batch(&self, id: BatchId) -> Option<(BatchId, DropError)> {
+    async fn invalidate_batch(&self, id: BatchId) -> Option<(BatchId, InvalidationError)> {
         let error = self.cache.invalidate_batch_status(&id).await.err()?;
         Some((id, error))
     }
@@ -441,12 +439,12 @@ async fn wait(time: std::time::Duration, stop: &CancellationToken) -> Result<(),
 }
 
 /// Another writer that was faster is no failure.
-fn note_failure(error: &StoreError, progress: &Progress) {
-    let is_first = !matches!(error, StoreError::Conflict) && progress.failed(error);
+fn note_failure(error: &DbError, progress: &Progress) {
+    let is_first = !matches!(error, DbError::Conflict) && progress.failed(error);
     log_store_error(error, is_first);
 }
 
-fn log_unconfirmed(error: &DropError, owners: usize, is_first: bool) {
+fn log_unconfirmed(error: &InvalidationError, owners: usize, is_first: bool) {
     let error = error as &dyn std::error::Error;
     if is_first {
         tracing::warn!(error, owners, "invalidations not confirmed, retrying before other events");
@@ -457,24 +455,24 @@ fn log_unconfirmed(error: &DropError, owners: usize, is_first: bool) {
 
 /// One line when events begin to fail; what is tried again and fails again is at debug, and so is what
 /// fails because of an outage that the log has already.
-fn log_store_error(error: &StoreError, is_first: bool) {
+fn log_store_error(error: &DbError, is_first: bool) {
     let cause = error as &dyn std::error::Error;
     match error {
-        StoreError::Conflict => tracing::debug!("another writer was faster, trying again"),
+        DbError::Conflict => tracing::debug!("another writer was faster, trying again"),
         _ if !is_first || outage::is_reported(error) => {
             tracing::debug!(error = cause, "events failed again, retrying");
         }
-        StoreError::Unavailable { .. } => {
+        DbError::Unavailable { .. } => {
             tracing::warn!(error = cause, "database unavailable, retrying events");
         }
-        StoreError::TimedOut { .. } => {
+        DbError::TimedOut { .. } => {
             tracing::warn!(error = cause, "database too slow, retrying fewer events");
         }
-        StoreError::Misconfigured { .. }
-        | StoreError::NewerDocument { .. }
-        | StoreError::Corrupt { .. }
-        | StoreError::Rejected { .. }
-        | StoreError::Internal { .. } => {
+        DbError::Misconfigured { .. }
+        | DbError::NewerDocument { .. }
+        | DbError::Corrupt { .. }
+        | DbError::Rejected { .. }
+        | DbError::Internal { .. } => {
             tracing::error!(error = cause, "events cannot be applied, retrying");
         }
     }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use results::{BatchId, BatchStatus, Rows, Timestamp};
+use projection::{BatchId, BatchStatus, Rows, Timestamp};
 
-use crate::store::{Changes, StoreError, UnitOfWork};
+use database::{Changes, DbError, UnitOfWork};
 
 /// The batches without their tallies, and nothing else.
 #[derive(Debug)]
@@ -36,13 +36,13 @@ impl Uncounted {
         &self,
         mut unit: Box<dyn UnitOfWork>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), DbError> {
         unit.write(Changes {
             events: &BTreeMap::new(),
             seen_again: &BTreeMap::new(),
             rows: &self.rows,
             statuses: &self.statuses,
-            announcements: &[],
+            outgoing_events: &[],
             now,
         })
         .await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use results::Timestamp;
+use projection::Timestamp;
 
 use crate::metrics::Metrics;
 

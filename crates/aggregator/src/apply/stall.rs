@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use results::Timestamp;
+use projection::Timestamp;
 
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};

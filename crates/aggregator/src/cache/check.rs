@@ -10,14 +10,14 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshset::StoreError;
-use freshset::store::redis::{CheckCode, CheckFinding, RedisStore, Severity};
+use freshset::BackendError;
+use freshset::backend::redis::{CheckCode, CheckFinding, RedisBackend, Severity};
 use tokio::time::{sleep, timeout};
 
 use super::CacheManager;
-use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
+use database::backoff::Backoff;
 
 /// Longest wait of a start for the first check. A Redis that takes longer is checked meanwhile.
 const FIRST_CHECK_MAX: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ const UNAVAILABLE: &str = "unavailable";
 /// See the [module](self).
 #[derive(Debug)]
 pub struct CacheCheck {
-    store: Arc<RedisStore>,
+    store: Arc<RedisBackend>,
     cache: CacheManager,
     health: Health,
     clock: Arc<dyn Clock>,
@@ -44,7 +44,7 @@ pub struct CacheCheck {
 impl CacheCheck {
     /// A check of `store`, which is the store of `cache`.
     pub fn new(
-        store: Arc<RedisStore>,
+        store: Arc<RedisBackend>,
         cache: CacheManager,
         health: Health,
         clock: Arc<dyn Clock>,
@@ -56,7 +56,7 @@ impl CacheCheck {
     pub async fn before_first_event(&mut self) {
         if timeout(FIRST_CHECK_MAX, self.check()).await.is_err() {
             let waited = FIRST_CHECK_MAX;
-            self.report_unavailable(&StoreError::Timeout { store: "redis", waited });
+            self.report_unavailable(&BackendError::Timeout { backend: "redis", waited });
         }
     }
 
@@ -139,7 +139,7 @@ impl CacheCheck {
     }
 
     /// Not logged here: the library logs when Redis becomes unavailable, and when it is back.
-    fn report_unavailable(&self, error: &StoreError) {
+    fn report_unavailable(&self, error: &BackendError) {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         let detail =
             format!("{error}{cause}; reads bypass the cache, and events wait for invalidations");

@@ -8,11 +8,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use freshset::store::memory::MemoryStore;
-use freshset::store::{Dropped, Filled, Lookup, Page, Reaped, Store, StoreError, Trimmed};
-use freshset::{Clock, EntryKey, Lifetimes, Nonce, Owner, SystemClock, Token};
+use freshset::backend::memory::MemoryBackend;
+use freshset::backend::{
+    BackendError, CacheBackend, Collected, Entry, Filled, Invalidated, Lookup, Trimmed,
+};
+use freshset::{Clock, EntryKey, Generation, Lifetimes, Owner, RandomHex, SystemClock};
 
-use crate::store::LockWatch;
+use database::LockWatch;
 
 /// Entries in memory, readable only while the process holds the lock. It begins without it.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct OwnBackend {
 
 #[derive(Debug)]
 struct Held {
-    memory: Arc<MemoryStore>,
+    memory: Arc<MemoryBackend>,
     /// When the last answer of the server has become too old.
     until: Duration,
 }
@@ -37,15 +39,15 @@ impl OwnBackend {
     }
 
     /// An empty backend in memory.
-    pub fn empty_memory(capacity_bytes: u64) -> MemoryStore {
-        MemoryStore::with(capacity_bytes, Arc::new(SystemClock::default()))
+    pub fn empty_memory(capacity_bytes: u64) -> MemoryBackend {
+        MemoryBackend::with(capacity_bytes, Arc::new(SystemClock::default()))
     }
 
-    fn memory(&self) -> Result<Arc<MemoryStore>, StoreError> {
+    fn memory(&self) -> Result<Arc<MemoryBackend>, BackendError> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let held = held.as_ref().filter(|held| self.clock.now() < held.until);
-        held.map(|held| Arc::clone(&held.memory)).ok_or_else(|| StoreError::Unreachable {
-            store: "the cache in memory",
+        held.map(|held| Arc::clone(&held.memory)).ok_or_else(|| BackendError::Unreachable {
+            backend: "the cache in memory",
             source: "it is not certain that the process holds the lock of its database".into(),
         })
     }
@@ -70,38 +72,38 @@ impl LockWatch for OwnBackend {
 }
 
 #[async_trait]
-impl Store for OwnBackend {
-    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, StoreError> {
+impl CacheBackend for OwnBackend {
+    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, BackendError> {
         self.memory()?.get(owner, key).await
     }
 
-    async fn token(
+    async fn generation(
         &self,
         owner: &Owner,
-        nonce: &Nonce,
+        nonce: &RandomHex,
         lifetimes: &Lifetimes,
-    ) -> Result<Token, StoreError> {
-        self.memory()?.token(owner, nonce, lifetimes).await
+    ) -> Result<Generation, BackendError> {
+        self.memory()?.generation(owner, nonce, lifetimes).await
     }
 
-    async fn fill(&self, page: Page<'_>) -> Result<Filled, StoreError> {
-        self.memory()?.fill(page).await
+    async fn fill(&self, entry: Entry<'_>) -> Result<Filled, BackendError> {
+        self.memory()?.fill(entry).await
     }
 
-    async fn drop_owner(
+    async fn invalidate(
         &self,
         owner: &Owner,
-        heap: &Nonce,
+        garbage_set: &RandomHex,
         lifetimes: &Lifetimes,
-    ) -> Result<Dropped, StoreError> {
-        self.memory()?.drop_owner(owner, heap, lifetimes).await
+    ) -> Result<Invalidated, BackendError> {
+        self.memory()?.invalidate(owner, garbage_set, lifetimes).await
     }
 
-    async fn reap(&self, owner: &Owner) -> Result<Reaped, StoreError> {
-        self.memory()?.reap(owner).await
+    async fn collect(&self, owner: &Owner) -> Result<Collected, BackendError> {
+        self.memory()?.collect(owner).await
     }
 
-    async fn trim(&self, owner: &Owner) -> Result<Trimmed, StoreError> {
+    async fn trim(&self, owner: &Owner) -> Result<Trimmed, BackendError> {
         self.memory()?.trim(owner).await
     }
 

@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn log_filter_is_a_level_or_levels_of_modules() {
-        for filter in ["info", "OFF", "aggregator=debug,info", "warn, aggregator::store=trace"] {
+        for filter in ["info", "OFF", "aggregator=debug,info", "warn, database=trace"] {
             assert!(is_log_filter(filter), "{filter}");
         }
         for filter in ["", "loud", "warning", "aggregator", "info,loud", "aggregator=loud", "=info"]

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use results::{Event, EventKind};
+use projection::{Event, EventKind};
 
 use crate::metrics::Metrics;
 

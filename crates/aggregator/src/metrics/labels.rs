@@ -34,7 +34,7 @@ pub enum CacheType {
 pub enum Kept {
     /// Events in the inbox.
     Inbox,
-    /// Announcements in the outbox.
+    /// Outgoing events in the outbox.
     Outbox,
     /// Refused records.
     DeadLetters,

@@ -3,7 +3,7 @@
 //! A rate over a counter that appears with its first event misses that event, and an alert on a
 //! series that is not there never fires. So every series of a fixed set stands at 0 from the start.
 
-use results::{AnnouncementKind, EventKind, RefusalCode};
+use projection::{EventKind, OutgoingEventKind, RefusalCode};
 
 use super::Instruments;
 use super::labels::{
@@ -101,7 +101,7 @@ fn cache(instruments: &Instruments) {
 }
 
 fn outbox(instruments: &Instruments) {
-    for kind in AnnouncementKind::ALL {
+    for kind in OutgoingEventKind::ALL {
         let topic = kind.as_str();
         let _ = instruments.outbox_published.get_or_create(&TopicLabels { topic: topic.into() });
         for reason in SEND_FAILURE_REASONS {

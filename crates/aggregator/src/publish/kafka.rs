@@ -15,11 +15,11 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
 
 use super::{PublishError, Publisher};
-use crate::store::OutboxRecord;
+use database::OutboxRecord;
 
-/// Largest announcement before it is compressed, in bytes. One about ten thousand essays has three
+/// Largest outgoing event before it is compressed, in bytes. One about ten thousand essays has three
 /// megabytes; the broker's own limit is on what is left of it after compression.
-const ANNOUNCEMENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
+const OUTGOING_EVENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
 /// Records travel together up to so many bytes before they are compressed: little enough that none
 /// is refused for the company it is in, by any limit that a topic may sensibly have.
 const TOGETHER_BYTES_MAX: u32 = 64 * 1024;
@@ -107,7 +107,7 @@ fn client_config(options: &KafkaPublisherOptions) -> ClientConfig {
         // A topic that does not exist is told apart from a broker that is away.
         .set("topic.metadata.propagation.max.ms", (delivery_ms / 2).to_string())
         .set("compression.type", "gzip")
-        .set("message.max.bytes", ANNOUNCEMENT_BYTES_MAX.to_string())
+        .set("message.max.bytes", OUTGOING_EVENT_BYTES_MAX.to_string())
         .set("batch.size", TOGETHER_BYTES_MAX.to_string())
         .set("linger.ms", LINGER_MS.to_string())
         // The partition that the Java clients of other services choose for the same key.

@@ -1,26 +1,25 @@
 //! What was announced goes out: to Kafka, or to whoever reads it over HTTP.
 //!
 //! The rows were written in the transaction that made them due; here they are sent until a broker
-//! acknowledges them, in the order of their key, and never dropped. This room does not know what an
-//! announcement means, and writes none.
+//! acknowledges them, in the order of their key, and never dropped. This module does not know what an
+//! outgoing event means, and writes none.
 
-mod courier;
 mod depth;
-pub mod http;
 mod kafka;
 mod relay;
-mod waiting;
+mod retry_schedule;
+mod sender;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use results::Timestamp;
+use projection::Timestamp;
 
 pub use self::depth::show_depth;
 pub use self::kafka::{KafkaPublisher, KafkaPublisherOptions};
-pub use self::relay::{CLAIM_BYTES_MAX, CLAIM_RECORDS_MAX, Relay, RelayOptions, STOP_GRACE};
-pub use self::waiting::{WAIT_MAX, WAIT_MIN, WAITING_MAX};
-use crate::store::{BoxError, OutboxRecord};
+pub use self::relay::{CLAIM_BYTES_MAX, CLAIM_RECORDS_MAX, DRAIN_TIMEOUT, Relay, RelayOptions};
+pub use self::retry_schedule::{WAIT_MAX, WAIT_MIN, WAITING_MAX};
+use database::{BoxError, OutboxRecord};
 
 /// Where records go: a broker, or what stands for one in tests of what no real one does on demand.
 #[async_trait]

@@ -13,21 +13,21 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::courier::{Courier, Delivered};
-use super::waiting::{WAITING_MAX, Waiting};
+use super::retry_schedule::{RetrySchedule, WAITING_MAX};
+use super::sender::{Delivered, Sender};
 use super::{PublishError, Publisher};
-use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::fault;
 use crate::metrics::Metrics;
-use crate::store::{ClaimRequest, OutboxBell, OutboxRecord, OutboxRepository, StoreError};
+use database::backoff::Backoff;
+use database::{ClaimRequest, DbError, OutboxNotifier, OutboxRecord, OutboxRepository};
 
 /// Records in one claim: many enough that its transaction costs each of them little.
 pub const CLAIM_RECORDS_MAX: u32 = 500;
 /// Bytes of their values, beside the last one's: what a process holds of them at a time.
 pub const CLAIM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long a stop waits for the records that are under way.
-pub const STOP_GRACE: Duration = Duration::from_secs(5);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// First and longest wait while nothing can be sent. An attempt by itself takes as long as the
 /// delivery timeout if the broker is away.
@@ -48,10 +48,10 @@ pub struct RelayOptions {
 /// Sends what is in the outbox.
 pub struct Relay {
     repository: Arc<dyn OutboxRepository>,
-    courier: Courier,
+    courier: Sender,
     poll: Duration,
-    keys: Waiting,
-    topics: Waiting,
+    keys: RetrySchedule,
+    topics: RetrySchedule,
     /// Keys without acknowledgement since something went through last. Until something does again, or
     /// all were tried, what stands behind them has its turn.
     passed_over: BTreeSet<String>,
@@ -81,10 +81,10 @@ impl Relay {
         let RelayOptions { poll, delivery_timeout } = options;
         Self {
             repository,
-            courier: Courier { publisher, delivery_timeout, clock, metrics },
+            courier: Sender { publisher, delivery_timeout, clock, metrics },
             poll,
-            keys: Waiting::default(),
-            topics: Waiting::default(),
+            keys: RetrySchedule::default(),
+            topics: RetrySchedule::default(),
             passed_over: BTreeSet::new(),
             outage: Outage::default(),
         }
@@ -92,12 +92,12 @@ impl Relay {
 
     /// Sends until `stop`; then waits for what is under way, marks what was acknowledged, and leaves.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut bell = self.repository.outbox_bell();
+        let mut notifier = self.repository.outbox_notifier();
         while !stop.is_cancelled() {
             let next = self.turn(&stop).await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = next.comes(&mut bell) => {}
+                () = next.comes(&mut notifier) => {}
             }
         }
         // A producer's last words block.
@@ -124,7 +124,7 @@ impl Relay {
         &mut self,
         now: Duration,
         stop: &CancellationToken,
-    ) -> Result<Next, StoreError> {
+    ) -> Result<Next, DbError> {
         let mut keys_left_out = self.keys.not_due(now);
         keys_left_out.extend(self.passed_over.iter().cloned());
         let request = ClaimRequest {
@@ -159,7 +159,7 @@ impl Relay {
         }
         // Not before they are marked: what cannot be marked is sent again, and that needs a wait too.
         self.outage.end();
-        Ok(if is_idle { self.when_rung() } else { Next::AtOnce })
+        Ok(if is_idle { self.when_notified() } else { Next::AtOnce })
     }
 
     /// Lets wait what failed for itself, and notes the keys of what was not acknowledged; gives why.
@@ -205,7 +205,7 @@ impl Relay {
         }
     }
 
-    fn when_rung(&self) -> Next {
+    fn when_notified(&self) -> Next {
         let now = self.courier.clock.monotonic();
         let due = [self.keys.next_due_in(now), self.topics.next_due_in(now)];
         Next::WhenRung(due.into_iter().flatten().fold(self.poll, Duration::min))
@@ -232,12 +232,12 @@ fn tell_failure(record: &OutboxRecord, error: &PublishError, wait: Duration, wha
 
 impl Next {
     /// Waits until it is time.
-    async fn comes(self, bell: &mut OutboxBell) {
+    async fn comes(self, notifier: &mut OutboxNotifier) {
         match self {
             Self::AtOnce => {}
             Self::After(wait) => sleep(wait).await,
             Self::WhenRung(at_most) => tokio::select! {
-                () = bell.rung() => {}
+                () = notifier.notified() => {}
                 () = sleep(at_most) => {}
             },
         }

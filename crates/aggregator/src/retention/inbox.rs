@@ -5,11 +5,11 @@
 //! since, because only then can more of them go. What has become old meanwhile is behind the place
 //! where the last pass ended.
 
-use results::Timestamp;
+use projection::Timestamp;
 use tokio::sync::Mutex;
 
 use super::STRETCH_ROWS;
-use crate::store::{InboxPosition, InboxRepository, LogStart, StoreError, Stretch};
+use database::{DbError, InboxChunk, InboxCursor, InboxRepository, LogStart};
 
 /// Events that one sweep looks at and leaves, at most: half a second of work. The next sweep goes on.
 const LEFT_PER_SWEEP_MAX: u64 = 100_000;
@@ -21,7 +21,7 @@ pub struct InboxSweep(Mutex<Progress>);
 #[derive(Debug)]
 struct Progress {
     /// The last row that was looked at.
-    after: InboxPosition,
+    after: InboxCursor,
     /// Where the partitions began when the pass did.
     log_starts: Vec<LogStart>,
     /// Whether the pass has reached the rows that are too young.
@@ -30,7 +30,7 @@ struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { after: InboxPosition::START, log_starts: Vec::new(), is_complete: true }
+        Self { after: InboxCursor::START, log_starts: Vec::new(), is_complete: true }
     }
 }
 
@@ -38,7 +38,7 @@ impl Progress {
     /// Begins a new pass if the last one is over and could not have removed what can go now.
     fn begin(&mut self, log_starts: &[LogStart]) {
         if self.is_complete && self.log_starts != log_starts {
-            self.after = InboxPosition::START;
+            self.after = InboxCursor::START;
             self.log_starts = log_starts.to_vec();
         }
         self.is_complete = false;
@@ -54,15 +54,15 @@ impl InboxSweep {
         applied_before: Timestamp,
         mut log_starts: Vec<LogStart>,
         removed: impl Fn(u64),
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), DbError> {
         log_starts.sort();
         let mut progress = self.0.lock().await;
         progress.begin(&log_starts);
         let mut left = 0;
         while left < LEFT_PER_SWEEP_MAX {
             let (after, rows_max) = (progress.after, STRETCH_ROWS);
-            let stretch = Stretch { after, rows_max, applied_before, log_starts: &log_starts };
-            let forgotten = inbox.forget_events(stretch).await?;
+            let stretch = InboxChunk { after, rows_max, applied_before, log_starts: &log_starts };
+            let forgotten = inbox.purge_events(stretch).await?;
             removed(forgotten.events);
             let Some(last) = forgotten.last else {
                 progress.is_complete = true;
@@ -81,11 +81,11 @@ mod tests {
     use std::sync::Mutex as StdMutex;
 
     use async_trait::async_trait;
-    use results::EventId;
+    use projection::EventId;
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::Forgotten;
+    use database::PurgedEvents;
 
     /// Events by the second in which they were applied, with their offsets.
     #[derive(Default)]
@@ -114,11 +114,11 @@ mod tests {
 
     #[async_trait]
     impl InboxRepository for Inbox {
-        async fn inbox_is_empty(&self) -> Result<bool, StoreError> {
+        async fn inbox_is_empty(&self) -> Result<bool, DbError> {
             Ok(self.events.lock().unwrap().is_empty())
         }
 
-        async fn forget_events(&self, stretch: Stretch<'_>) -> Result<Forgotten, StoreError> {
+        async fn purge_events(&self, stretch: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
             let start = stretch.log_starts.first().map_or(0, |log| log.start);
             let mut events = self.events.lock().unwrap();
             let is_asked = |at: i64| {
@@ -135,8 +135,8 @@ mod tests {
             }
             let last = asked
                 .last()
-                .map(|at| InboxPosition { applied_at: second(*at), event: EventId(Uuid::nil()) });
-            Ok(Forgotten { events: (before - events.len()) as u64, last })
+                .map(|at| InboxCursor { applied_at: second(*at), event: EventId(Uuid::nil()) });
+            Ok(PurgedEvents { events: (before - events.len()) as u64, last })
         }
     }
 

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use results::Timestamp;
+use projection::Timestamp;
 
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
-use crate::store::{DatabaseClock, StoreError};
+use database::{DatabaseClock, DbError};
 
 /// How far the clock of this process may be from the database's.
 pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ impl RetentionTime {
     /// # Errors
     ///
     /// If the database cannot be asked.
-    pub async fn now(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn now(&self) -> Result<Option<Timestamp>, DbError> {
         let before = self.clock.now();
         let Some(now) = self.database.database_now().await? else {
             // The file is of this machine, and so is its time.

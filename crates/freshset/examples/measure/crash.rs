@@ -1,8 +1,8 @@
 //! A process is killed while it fills: what does it leave behind?
 //!
-//! Real processes, ended by SIGKILL at a random moment. Each has an owner of its own, whose pages
-//! it fills one after the other; then that owner is dropped in the way that belongs to the fill, and
-//! every page is read again.
+//! Real processes, ended by SIGKILL at a random moment. Each has an owner of its own, whose entries
+//! it fills one after the other; then that owner is invalidated in the way that belongs to the fill, and
+//! every entry is read again.
 
 use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,7 +17,7 @@ use crate::Result;
 use crate::dice::Dice;
 use crate::naive::{Naive, fill_commands};
 use crate::report::{Table, grouped, progress};
-use crate::server::{Server, cache, index_key, page_prefix};
+use crate::server::{Server, cache, entry_prefix, index_key};
 
 /// Processes killed for each way to fill.
 const KILLS: u64 = 300;
@@ -31,7 +31,7 @@ const FLAG: &str = "--fill-until-killed";
 const OLD: &str = "old";
 const NEW: &str = "new";
 
-/// How a page is stored.
+/// How an entry is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filling {
     TwoCommands,
@@ -41,10 +41,10 @@ enum Filling {
 /// What the killed processes left behind.
 #[derive(Debug, Default)]
 struct LeftBehind {
-    pages: u64,
-    /// Pages that the index does not list.
+    entries: u64,
+    /// Entries that the index does not list.
     orphans: u64,
-    /// Reads after the drop that gave what was stored before it.
+    /// Reads after the invalidation that gave what was stored before it.
     stale: u64,
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
         table.row([
             filling.name().to_owned(),
             grouped(KILLS),
-            grouped(left.pages),
+            grouped(left.entries),
             grouped(left.orphans),
             grouped(left.stale),
         ]);
@@ -99,7 +99,7 @@ async fn kill_many(server: &Server, filling: Filling, mut dice: Dice) -> Result<
 
 impl LeftBehind {
     fn add(&mut self, other: Self) {
-        self.pages += other.pages;
+        self.entries += other.entries;
         self.orphans += other.orphans;
         self.stale += other.stale;
     }
@@ -107,31 +107,32 @@ impl LeftBehind {
 
 async fn look_at_naive(server: &Server, owner: &str) -> Result<LeftBehind> {
     let naive = Naive::new(server, owner);
-    let pages = count_pages(server, |page| naive.page_key(page), &naive.index_key()).await?;
+    let entries = count_entries(server, |entry| naive.entry_key(entry), &naive.index_key()).await?;
     naive.drop_at_once().await?;
     let mut stale = 0;
-    for page in 0..pages.pages {
-        let key = naive.page_key(&page.to_string());
+    for entry in 0..entries.entries {
+        let key = naive.entry_key(&entry.to_string());
         stale += u64::from(server.ask::<Option<String>>(&["GET", &key]).await?.is_some());
     }
-    Ok(LeftBehind { stale, ..pages })
+    Ok(LeftBehind { stale, ..entries })
 }
 
 async fn look_at_cache(server: &Server, cache: &Cache, owner: &str) -> Result<LeftBehind> {
     let owner = Owner::new("killed", owner)?;
-    let prefix = page_prefix(&owner);
-    let pages = count_pages(server, |page| format!("{prefix}{page}"), &index_key(&owner)).await?;
+    let prefix = entry_prefix(&owner);
+    let entries =
+        count_entries(server, |entry| format!("{prefix}{entry}"), &index_key(&owner)).await?;
     cache.invalidate(&owner).await?;
     let mut stale = 0;
-    for page in 0..pages.pages {
-        stale += u64::from(read(cache, &owner, page, NEW).await? == OLD);
+    for entry in 0..entries.entries {
+        stale += u64::from(read(cache, &owner, entry, NEW).await? == OLD);
     }
     cache.invalidate(&owner).await?;
-    Ok(LeftBehind { stale, ..pages })
+    Ok(LeftBehind { stale, ..entries })
 }
 
-/// Pages are numbered from 0, so the first that is neither stored nor listed ends the count.
-async fn count_pages(
+/// Entries are numbered from 0, so the first that is neither stored nor listed ends the count.
+async fn count_entries(
     server: &Server,
     key: impl Fn(&str) -> String,
     index: &str,
@@ -139,21 +140,21 @@ async fn count_pages(
     let members: Vec<String> = server.ask(&["SMEMBERS", index]).await?;
     let mut found = LeftBehind::default();
     loop {
-        let number = found.pages.to_string();
-        let page = key(&number);
-        let is_stored: bool = server.ask(&["EXISTS", &page]).await?;
-        // The naive index lists whole keys, the other one what the cache calls the page.
-        let is_listed = members.contains(&page) || members.contains(&number);
+        let number = found.entries.to_string();
+        let entry = key(&number);
+        let is_stored: bool = server.ask(&["EXISTS", &entry]).await?;
+        // The naive index lists whole keys, the other one what the cache calls the entry.
+        let is_listed = members.contains(&entry) || members.contains(&number);
         if !is_stored && !is_listed {
             return Ok(found);
         }
-        found.pages += 1;
+        found.entries += 1;
         found.orphans += u64::from(is_stored && !is_listed);
     }
 }
 
-async fn read(cache: &Cache, owner: &Owner, page: u64, state: &'static str) -> Result<Bytes> {
-    let key = EntryKey::new([page.to_string().as_str()])?;
+async fn read(cache: &Cache, owner: &Owner, entry: u64, state: &'static str) -> Result<Bytes> {
+    let key = EntryKey::new([entry.to_string().as_str()])?;
     let load = || async { Ok::<_, BoxError>(Bytes::from_static(state.as_bytes())) };
     Ok(cache.get_or_load(owner, &key, load).await?.bytes)
 }
@@ -174,7 +175,7 @@ impl Filling {
     }
 }
 
-/// What the process that is killed does: fill page after page.
+/// What the process that is killed does: fill entry after entry.
 pub(crate) struct FillUntilKilled {
     filling: Filling,
     url: String,
@@ -191,7 +192,7 @@ impl FillUntilKilled {
         Some(Self { filling, url: arguments.next()?, owner: arguments.next()? })
     }
 
-    /// Starts this program once more and waits until it has filled a page.
+    /// Starts this program once more and waits until it has filled an entry.
     fn spawn(server: &Server, filling: Filling, owner: &str) -> Result<Child> {
         let url = match filling {
             Filling::TwoCommands => server.admin_url(),
@@ -215,11 +216,11 @@ impl FillUntilKilled {
 
     fn fill_by_two_commands(&self) -> Result<()> {
         let mut connection = redis::Client::open(&*self.url)?.get_connection()?;
-        for page in 0.. {
-            let (store, list) = fill_commands(&self.owner, &page.to_string(), OLD);
-            store.exec(&mut connection)?;
+        for entry in 0.. {
+            let (backend, list) = fill_commands(&self.owner, &entry.to_string(), OLD);
+            backend.exec(&mut connection)?;
             list.exec(&mut connection)?;
-            tell_once(page)?;
+            tell_once(entry)?;
         }
         Ok(())
     }
@@ -228,17 +229,17 @@ impl FillUntilKilled {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let (cache, owner) = (cache(&self.url)?, Owner::new("killed", &self.owner)?);
-            for page in 0.. {
-                read(&cache, &owner, page, OLD).await?;
-                tell_once(page)?;
+            for entry in 0.. {
+                read(&cache, &owner, entry, OLD).await?;
+                tell_once(entry)?;
             }
             Ok(())
         })
     }
 }
 
-fn tell_once(page: u64) -> Result<()> {
-    if page == 0 {
+fn tell_once(entry: u64) -> Result<()> {
+    if entry == 0 {
         println!("filling");
         std::io::stdout().flush()?;
     }

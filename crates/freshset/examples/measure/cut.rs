@@ -13,7 +13,7 @@ use crate::report::{Table, grouped, progress};
 use crate::server::Server;
 
 const OWNER: &str = "cut";
-const PAGE: &str = "page";
+const ENTRY: &str = "page";
 const CONTENT: &str = "old";
 /// A generation for the script to find, since without one it stores nothing.
 const GENERATION_KEY: &str = "naive:g:cut";
@@ -25,18 +25,18 @@ struct Tally {
     cuts: u64,
     nothing: u64,
     whole: u64,
-    /// A page that is stored and not listed: no drop finds it.
+    /// An entry that is stored and not listed: no drop finds it.
     orphan: u64,
-    /// A page that is listed and not stored: trimmed later.
+    /// An entry that is listed and not stored: trimmed later.
     dead_member: u64,
 }
 
 pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     progress("fills cut off after every byte");
-    let (store, list) = fill_commands(OWNER, PAGE, CONTENT);
+    let (backend, list) = fill_commands(OWNER, ENTRY, CONTENT);
     let naive = Naive::new(server, OWNER);
-    let (index, page) = (naive.index_key(), naive.page_key(PAGE));
-    let script = fill_script(server, &index, &page).await?;
+    let (index, entry) = (naive.index_key(), naive.entry_key(ENTRY));
+    let script = fill_script(server, &index, &entry).await?;
     let both = |first: &redis::Cmd, second: &redis::Cmd, atomic: bool| {
         let mut pipe = redis::pipe();
         if atomic {
@@ -48,9 +48,9 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     let mut table =
         Table::new(["one write", "cuts", "nothing stored", "whole", "dead member", "orphan"]);
     for (name, bytes) in [
-        ("pipeline: `SETEX`, `SADD`", both(&store, &list, false)),
-        ("pipeline: `SADD`, `SETEX`", both(&list, &store, false)),
-        ("`MULTI`, `SETEX`, `SADD`, `EXEC`", both(&store, &list, true)),
+        ("pipeline: `SETEX`, `SADD`", both(&backend, &list, false)),
+        ("pipeline: `SADD`, `SETEX`", both(&list, &backend, false)),
+        ("`MULTI`, `SETEX`, `SADD`, `EXEC`", both(&backend, &list, true)),
         ("one script (`fill.lua`)", script.get_packed_command()),
     ] {
         let tally = cut_everywhere(server, &naive, &bytes).await?;
@@ -67,13 +67,13 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
 }
 
 /// The call of the script, loaded already, with everything it is given by the cache.
-async fn fill_script(server: &Server, index: &str, page: &str) -> Result<redis::Cmd> {
+async fn fill_script(server: &Server, index: &str, entry: &str) -> Result<redis::Cmd> {
     let script = redis::Script::new(include_str!("../../src/lua/fill.lua"));
     script.prepare_invoke().load_async(&mut server.admin()).await?;
     let stored = format!("{GENERATION}{CONTENT}");
     let mut call = redis::cmd("EVALSHA");
-    call.arg(script.get_hash()).arg(4).arg(GENERATION_KEY).arg(index).arg(page).arg("naive:h:cut");
-    call.arg(GENERATION).arg(stored).arg(300_000).arg(page).arg(600_000).arg(1_200_000).arg(1000);
+    call.arg(script.get_hash()).arg(4).arg(GENERATION_KEY).arg(index).arg(entry).arg("naive:h:cut");
+    call.arg(GENERATION).arg(stored).arg(300_000).arg(entry).arg(600_000).arg(1_200_000).arg(1000);
     Ok(call)
 }
 
@@ -83,15 +83,15 @@ async fn cut_everywhere(server: &Server, naive: &Naive, bytes: &[u8]) -> Result<
         let _: () = server.ask(&["SET", GENERATION_KEY, GENERATION]).await?;
         send_and_hang_up(server, &bytes[..length])?;
         tally.cuts += 1;
-        let page: bool = server.ask(&["EXISTS", &naive.page_key(PAGE)]).await?;
+        let entry: bool = server.ask(&["EXISTS", &naive.entry_key(ENTRY)]).await?;
         let member: bool = server.ask(&["EXISTS", &naive.index_key()]).await?;
-        match (page, member) {
+        match (entry, member) {
             (false, false) => tally.nothing += 1,
             (true, true) => tally.whole += 1,
             (true, false) => tally.orphan += 1,
             (false, true) => tally.dead_member += 1,
         }
-        let keys = [naive.page_key(PAGE), naive.index_key()];
+        let keys = [naive.entry_key(ENTRY), naive.index_key()];
         let _: u64 = server.ask(&["DEL", &keys[0], &keys[1]]).await?;
     }
     Ok(tally)

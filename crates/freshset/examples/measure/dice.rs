@@ -1,7 +1,7 @@
 //! Choices that a seed repeats.
 
 /// SplitMix64 (G. Steele, D. Lea, C. Flood, *Fast Splittable Pseudorandom Number Generators*,
-/// OOPSLA 2014): enough for choices, no source of tokens.
+/// OOPSLA 2014): enough for choices, no source of generations.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice {
     state: u64,

@@ -20,7 +20,7 @@ use crate::server::Server;
 use crate::subjects::{Row, Subject};
 
 const OWNERS: u64 = 4;
-const PAGES: u64 = 3;
+const ENTRIES: u64 = 3;
 const READERS: u64 = 16;
 const WRITERS: u64 = 4;
 /// Checked reads of each cache.
@@ -65,7 +65,7 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
         ]);
     }
     Ok(format!(
-        "{table}\n{READERS} readers and {WRITERS} writers on {OWNERS} owners with {PAGES} pages each; \
+        "{table}\n{READERS} readers and {WRITERS} writers on {OWNERS} owners with {ENTRIES} pages each; \
          a query takes up to {QUERY_MS_MAX} ms. Seed {seed} repeats the choices, not the timing."
     ))
 }
@@ -110,12 +110,12 @@ impl Client {
     async fn read_all(mut self) -> Result<()> {
         while self.tally.reads.fetch_add(1, Ordering::Relaxed) < READS {
             let owner = self.dice.roll(OWNERS) as usize;
-            let page = self.dice.roll(PAGES).to_string();
+            let entry = self.dice.roll(ENTRIES).to_string();
             let takes = Duration::from_millis(self.dice.roll(QUERY_MS_MAX + 1));
             let ledger = &self.ledgers[owner];
             // Whatever was acknowledged before the read began, it must show.
             let floor = ledger.acknowledged.load(Ordering::SeqCst);
-            let seen = self.subjects[owner].read(&page, &ledger.row, takes).await?;
+            let seen = self.subjects[owner].read(&entry, &ledger.row, takes).await?;
             self.tally.hits.fetch_add(u64::from(seen.is_hit), Ordering::Relaxed);
             self.tally.stale.fetch_add(u64::from(seen.version < floor), Ordering::Relaxed);
         }

@@ -10,7 +10,7 @@
 mod crash;
 mod cut;
 mod dice;
-mod drops;
+mod invalidations;
 mod load;
 mod naive;
 mod pause;
@@ -39,9 +39,9 @@ async fn measure() -> Result<()> {
     let server = Server::start().await?;
     block("setting", &setting(&server).await?);
 
-    let drops = drops::measure(&server).await?;
-    block("keyspace", &drops.table());
-    block("ratios", &drops.ratios());
+    let invalidations = invalidations::measure(&server).await?;
+    block("keyspace", &invalidations.table());
+    block("ratios", &invalidations.ratios());
     block("pause", &pause::measure(&server).await?);
     block("crash", &crash::measure(&server).await?);
     block("cut", &cut::measure(&server).await?);

@@ -1,4 +1,4 @@
-//! Two ways to drop by the index at once: delete every page in one script, or set the index aside.
+//! Two ways to drop by the index at once: delete every entry in one script, or set the index aside.
 //!
 //! Both are atomic. What differs is how long every other client waits.
 
@@ -7,12 +7,12 @@ use std::fmt::Display;
 use freshset::Owner;
 
 use crate::Result;
-use crate::drops::{Figures, drop_by_index, drops_by_index, measure_drop, medians};
+use crate::invalidations::{Figures, drop_by_index, drops_by_index, measure_drop, medians};
 use crate::report::{Table, grouped, progress, ratio, time};
-use crate::server::{Logged, Server, Watch, index_key, page_prefix};
+use crate::server::{Logged, Server, Watch, entry_prefix, index_key};
 
-/// Pages of the owner that is dropped.
-const PAGES: u64 = 100_000;
+/// Entries of the owner that is invalidated.
+const ENTRIES: u64 = 100_000;
 /// Drops of each kind, an odd number.
 const RUNS: usize = 3;
 
@@ -25,7 +25,7 @@ redis.call('DEL', KEYS[1], KEYS[2])
 return #members";
 
 pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
-    progress(&format!("drops of {} pages", grouped(PAGES)));
+    progress(&format!("drops of {} pages", grouped(ENTRIES)));
     let watch = server.watch()?;
     let all_at_once = median_drop(server, &watch, true).await?;
     let set_aside = median_drop(server, &watch, false).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     Ok(format!(
         "{table}\nMedians of {RUNS} drops of an owner with {} pages. What the other client waits is \
          watched until the last page is freed; the ratio is {}.",
-        grouped(PAGES),
+        grouped(ENTRIES),
         ratio(all_at_once.pause, set_aside.pause)
     ))
 }
@@ -65,9 +65,9 @@ async fn median_drop(server: &Server, watch: &Watch, deletes_all: bool) -> Resul
     let cache = server.cache()?;
     let owner = Owner::new("user", "u")?;
     cache.invalidate(&owner).await?;
-    let mut drops = Vec::new();
+    let mut invalidations = Vec::new();
     for _ in 0..RUNS {
-        server.fill(&cache, &owner, PAGES).await?;
+        server.fill(&cache, &owner, ENTRIES).await?;
         let drop = async || match deletes_all {
             true => delete_all(server, &owner).await,
             false => drop_by_index(&cache, &owner).await,
@@ -76,14 +76,14 @@ async fn median_drop(server: &Server, watch: &Watch, deletes_all: bool) -> Resul
             true => command.name().0 == "EVAL",
             false => drops_by_index(command),
         };
-        drops.push(measure_drop(server, watch, &owner, drop, sent).await?);
+        invalidations.push(measure_drop(server, watch, &owner, drop, sent).await?);
     }
-    medians(&drops).ok_or_else(|| "no drops".into())
+    medians(&invalidations).ok_or_else(|| "no drops".into())
 }
 
 async fn delete_all(server: &Server, owner: &Owner) -> Result<u64> {
     let generation = index_key(owner).replacen(":i:", ":g:", 1);
-    let (index, prefix) = (index_key(owner), page_prefix(owner));
+    let (index, prefix) = (index_key(owner), entry_prefix(owner));
     let _: u64 = server.ask(&["EVAL", DELETE_ALL, "2", &index, &generation, &prefix]).await?;
     Ok(1)
 }

@@ -1,6 +1,6 @@
-//! What the seam `Store` lets a test do: run every interleaving of a small case, on the real cache.
+//! What the seam `CacheBackend` lets a test do: run every interleaving of a small case, on the real cache.
 //!
-//! A store that is handed in may wait before each call, so whoever polls the readers and the writer
+//! A backend that is handed in may wait before each call, so whoever polls the readers and the writer
 //! decides which step comes next. Here that is done for all orders of the steps of two readers and
 //! one writer. A second store, handed in the same way, plants a mistake, to show that the search
 //! would find one. Time stands still and chance is seeded, so every run is the same run. None of this
@@ -15,22 +15,22 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use freshset::store::memory::MemoryStore;
-use freshset::store::{Filled, Lookup, Page, Reaped, Trimmed};
+use freshset::backend::memory::MemoryBackend;
+use freshset::backend::{Collected, Entry, Filled, Lookup, Trimmed};
 use freshset::{
-    BoxError, Cache, Clock as _, Dropped, EntryKey, Lifetimes, ManualClock, Nonce, Owner, Random,
-    Store, StoreError, SystemClock, TOKEN_BYTES, Token,
+    BackendError, BoxError, Cache, CacheBackend, Clock as _, EntryKey, GENERATION_BYTES,
+    Generation, Invalidated, Lifetimes, ManualClock, Owner, Random, RandomHex, SystemClock,
 };
 
 use crate::Result;
 use crate::dice::Dice;
 use crate::report::{Table, grouped, progress, time};
 
-/// Steps of a reader: look up, ask for the token, load, store.
+/// Steps of a reader: look up, ask for the generation, load, store.
 const READER_STEPS: usize = 4;
 /// Steps of a writer: commit, drop.
 const WRITER_STEPS: usize = 2;
-/// Room for the pages of all runs.
+/// Room for the entries of all runs.
 const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
 /// How many polls bring any actor to its end, once nobody holds it up.
 const POLLS_MAX: usize = 100;
@@ -49,14 +49,14 @@ pub(crate) async fn measure() -> Result<impl Display> {
     progress("every interleaving of two readers and one writer");
     let stopwatch = SystemClock::default();
     let mut table = Table::new(["store", "interleavings", "took", "stale after acknowledgement"]);
-    for (name, checks_token) in
+    for (name, checks_generation) in
         [("as it is", true), ("with a fill that forgets the token check", false)]
     {
         let clock = Arc::new(ManualClock::default());
-        let inner = MemoryStore::with(CAPACITY_BYTES, clock.clone());
-        let store = Arc::new(Stepwise { inner, checks_token });
+        let inner = MemoryBackend::with(CAPACITY_BYTES, clock.clone());
+        let backend = Arc::new(Stepwise { inner, checks_generation });
         let random = Arc::new(Seeded(Mutex::new(Dice::new(0))));
-        let cache = Cache::builder(store).clock(clock).random(random).build();
+        let cache = Cache::builder(backend).clock(clock).random(random).build();
         let start = stopwatch.now();
         let (mut runs, mut stale) = (0, 0);
         for schedule in schedules() {
@@ -139,7 +139,7 @@ fn step(actor: &mut Option<Acting>) -> Result<()> {
     Ok(())
 }
 
-/// A database of one number, and the cache of its page.
+/// A database of one number, and the cache of its entry.
 #[derive(Clone)]
 struct World {
     cache: Cache,
@@ -204,57 +204,61 @@ impl Random for Seeded {
     }
 }
 
-/// A store that gives way before each call; without `checks_token`, one with a mistake.
+/// A backend that gives way before each call; without `checks_generation`, one with a mistake.
 #[derive(Debug)]
 struct Stepwise {
-    inner: MemoryStore,
-    checks_token: bool,
+    inner: MemoryBackend,
+    checks_generation: bool,
 }
 
 #[async_trait]
-impl Store for Stepwise {
-    async fn get(&self, owner: &Owner, key: &EntryKey) -> std::result::Result<Lookup, StoreError> {
+impl CacheBackend for Stepwise {
+    async fn get(
+        &self,
+        owner: &Owner,
+        key: &EntryKey,
+    ) -> std::result::Result<Lookup, BackendError> {
         YieldOnce::default().await;
         self.inner.get(owner, key).await
     }
 
-    async fn token(
+    async fn generation(
         &self,
         owner: &Owner,
-        nonce: &Nonce,
+        nonce: &RandomHex,
         lifetimes: &Lifetimes,
-    ) -> std::result::Result<Token, StoreError> {
+    ) -> std::result::Result<Generation, BackendError> {
         YieldOnce::default().await;
-        self.inner.token(owner, nonce, lifetimes).await
+        self.inner.generation(owner, nonce, lifetimes).await
     }
 
-    async fn fill(&self, mut page: Page<'_>) -> std::result::Result<Filled, StoreError> {
+    async fn fill(&self, mut entry: Entry<'_>) -> std::result::Result<Filled, BackendError> {
         YieldOnce::default().await;
-        if !self.checks_token {
-            // The mistake: whatever the generation is by now, the page is given its stamp.
-            let nonce = Nonce::from_bits(0);
-            page.token = self.inner.token(page.owner, &nonce, &page.lifetimes).await?;
-            let payload = &page.stored[TOKEN_BYTES..];
-            page.stored = [&page.token.as_bytes()[..], payload].concat().into();
+        if !self.checks_generation {
+            // The mistake: whatever the generation is by now, the entry is given its stamp.
+            let nonce = RandomHex::from_bits(0);
+            entry.generation = self.inner.generation(entry.owner, &nonce, &entry.lifetimes).await?;
+            let payload = &entry.stored[GENERATION_BYTES..];
+            entry.stored = [&entry.generation.as_bytes()[..], payload].concat().into();
         }
-        self.inner.fill(page).await
+        self.inner.fill(entry).await
     }
 
-    async fn drop_owner(
+    async fn invalidate(
         &self,
         owner: &Owner,
-        heap: &Nonce,
+        garbage_set: &RandomHex,
         lifetimes: &Lifetimes,
-    ) -> std::result::Result<Dropped, StoreError> {
+    ) -> std::result::Result<Invalidated, BackendError> {
         YieldOnce::default().await;
-        self.inner.drop_owner(owner, heap, lifetimes).await
+        self.inner.invalidate(owner, garbage_set, lifetimes).await
     }
 
-    async fn reap(&self, owner: &Owner) -> std::result::Result<Reaped, StoreError> {
-        self.inner.reap(owner).await
+    async fn collect(&self, owner: &Owner) -> std::result::Result<Collected, BackendError> {
+        self.inner.collect(owner).await
     }
 
-    async fn trim(&self, owner: &Owner) -> std::result::Result<Trimmed, StoreError> {
+    async fn trim(&self, owner: &Owner) -> std::result::Result<Trimmed, BackendError> {
         self.inner.trim(owner).await
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::store::redis::{ACL_COMMANDS, RedisOptions, RedisStore};
+use freshset::backend::redis::{ACL_COMMANDS, RedisBackend, RedisOptions};
 use freshset::{BoxError, Cache, Clock as _, EntryKey, Namespace, Owner, SystemClock};
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
@@ -18,10 +18,10 @@ use crate::Result;
 
 /// First part of the keys of the cache that is measured.
 pub(crate) const NAMESPACE: &str = "measure";
-/// Bytes of a page. The cost of a drop does not depend on it; that of `DEL` does, a little.
-pub(crate) const PAGE_BYTES: usize = 1024;
+/// Bytes of an entry. The cost of an invalidation does not depend on it; that of `DEL` does, a little.
+pub(crate) const ENTRY_BYTES: usize = 1024;
 /// More than any owner has here.
-const PAGES_MAX: u32 = 1_000_000;
+const ENTRIES_MAX: u32 = 1_000_000;
 /// Readers that fill an owner side by side.
 const FILLERS: usize = 64;
 /// No command here takes longer, and none is to be given up before: it is measured.
@@ -127,15 +127,15 @@ impl Server {
         Ok(entries.into_iter().map(Logged::new).collect())
     }
 
-    /// Fills an owner with so many pages, through the cache.
-    pub(crate) async fn fill(&self, cache: &Cache, owner: &Owner, pages: u64) -> Result<()> {
+    /// Fills an owner with so many entries, through the cache.
+    pub(crate) async fn fill(&self, cache: &Cache, owner: &Owner, entries: u64) -> Result<()> {
         let mut fillers = JoinSet::new();
         for filler in 0..FILLERS {
             let (cache, owner) = (cache.clone(), owner.clone());
             fillers.spawn(async move {
-                for page in (filler as u64..pages).step_by(FILLERS) {
-                    let key = EntryKey::new(["list", &page.to_string()])?;
-                    let load = || async { Ok::<_, BoxError>(page_bytes()) };
+                for entry in (filler as u64..entries).step_by(FILLERS) {
+                    let key = EntryKey::new(["list", &entry.to_string()])?;
+                    let load = || async { Ok::<_, BoxError>(entry_bytes()) };
                     cache.get_or_load(&owner, &key, load).await?;
                 }
                 Ok::<_, BoxError>(())
@@ -145,14 +145,18 @@ impl Server {
             filled??;
         }
         let members: u64 = self.ask(&["SCARD", &index_key(owner)]).await?;
-        if members == pages { Ok(()) } else { Err(format!("{members} of {pages} pages").into()) }
+        if members == entries {
+            Ok(())
+        } else {
+            Err(format!("{members} of {entries} pages").into())
+        }
     }
 
-    /// Waits until the pages that drops left behind are freed.
+    /// Waits until the entries that invalidations left behind are freed.
     pub(crate) async fn wait_until_freed(&self, owner: &Owner) {
-        let heaps = format!("{NAMESPACE}:h:{{{}}}", owner.as_str());
+        let garbage_sets = format!("{NAMESPACE}:h:{{{}}}", owner.as_str());
         eventually(COMMAND_LIMIT, "freed pages", async || {
-            self.ask::<u64>(&["EXISTS", &heaps]).await.is_ok_and(|exists| exists == 0)
+            self.ask::<u64>(&["EXISTS", &garbage_sets]).await.is_ok_and(|exists| exists == 0)
         })
         .await;
     }
@@ -170,21 +174,21 @@ pub(crate) fn cache(url: &str) -> Result<Cache> {
         drop_timeout: COMMAND_LIMIT,
         ..RedisOptions::new(Namespace::new(NAMESPACE)?)
     };
-    let store = Arc::new(RedisStore::new(url, options)?);
-    Ok(Cache::builder(store).pages_per_owner_max(PAGES_MAX).build())
+    let backend = Arc::new(RedisBackend::new(url, options)?);
+    Ok(Cache::builder(backend).entries_per_owner_max(ENTRIES_MAX).build())
 }
 
 pub(crate) fn index_key(owner: &Owner) -> String {
     format!("{NAMESPACE}:i:{{{}}}", owner.as_str())
 }
 
-/// What the keys of the owner's pages begin with.
-pub(crate) fn page_prefix(owner: &Owner) -> String {
+/// What the keys of the owner's entries begin with.
+pub(crate) fn entry_prefix(owner: &Owner) -> String {
     format!("{NAMESPACE}:e:{{{}}}:", owner.as_str())
 }
 
-pub(crate) fn page_bytes() -> Bytes {
-    Bytes::from_static(&[b'x'; PAGE_BYTES])
+pub(crate) fn entry_bytes() -> Bytes {
+    Bytes::from_static(&[b'x'; ENTRY_BYTES])
 }
 
 impl Logged {

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::naive::Naive;
 use crate::server::Server;
 
-/// What one owner's pages are made of: a version.
+/// What one owner's entries are made of: a version.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     committed: AtomicU64,
@@ -37,7 +37,7 @@ pub(crate) struct Seen {
     pub(crate) is_hit: bool,
 }
 
-/// A cache of the pages of one owner, as one process sees it.
+/// A cache of the entries of one owner, as one process sees it.
 #[derive(Clone)]
 pub(crate) enum Subject {
     Naive(Naive),
@@ -53,14 +53,14 @@ impl Subject {
         Ok(Self::Fresh(cache.clone(), Owner::new("load", &owner.to_string())?))
     }
 
-    pub(crate) async fn read(&self, page: &str, row: &Arc<Row>, takes: Duration) -> Result<Seen> {
+    pub(crate) async fn read(&self, entry: &str, row: &Arc<Row>, takes: Duration) -> Result<Seen> {
         match self {
             Self::Naive(naive) => {
-                if let Some(version) = naive.get(page).await? {
+                if let Some(version) = naive.get(entry).await? {
                     return Ok(Seen { version, is_hit: true });
                 }
                 let version = row.query(takes).await;
-                naive.fill(page, version).await?;
+                naive.fill(entry, version).await?;
                 Ok(Seen { version, is_hit: false })
             }
             Self::Fresh(cache, owner) => {
@@ -68,7 +68,7 @@ impl Subject {
                     let version = row.query(takes).await;
                     Ok::<_, BoxError>(Bytes::from(version.to_string()))
                 };
-                let answer = cache.get_or_load(owner, &EntryKey::new([page])?, load).await?;
+                let answer = cache.get_or_load(owner, &EntryKey::new([entry])?, load).await?;
                 let version = std::str::from_utf8(&answer.bytes)?.parse()?;
                 Ok(Seen { version, is_hit: answer.source == Source::Hit })
             }

@@ -14,7 +14,7 @@ use crate::naive::Naive;
 use crate::report::{Table, progress};
 use crate::server::{Server, index_key};
 
-const PAGE: &str = "page";
+const ENTRY: &str = "page";
 
 pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     progress("three sequences of steps");
@@ -50,8 +50,8 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
 async fn late_store_naive(naive: &Naive) -> Result<u64> {
     let loaded = 0;
     naive.drop_at_once().await?;
-    naive.fill(PAGE, loaded).await?;
-    Ok(naive.get(PAGE).await?.unwrap_or(1))
+    naive.fill(ENTRY, loaded).await?;
+    Ok(naive.get(ENTRY).await?.unwrap_or(1))
 }
 
 async fn late_store(world: &World) -> Result<u64> {
@@ -61,10 +61,10 @@ async fn late_store(world: &World) -> Result<u64> {
         let (world, loaded, go_on) = (world.clone(), loaded.clone(), go_on.clone());
         async move {
             let load = || async {
-                let page = world.page();
+                let entry = world.entry();
                 loaded.add_permits(1);
                 go_on.acquire().await?.forget();
-                Ok::<_, BoxError>(page)
+                Ok::<_, BoxError>(entry)
             };
             world.cache.get_or_load(&world.owner, &world.key, load).await
         }
@@ -79,10 +79,10 @@ async fn late_store(world: &World) -> Result<u64> {
 
 async fn overlap_naive(naive: &Naive) -> Result<u64> {
     let members = naive.members().await?;
-    naive.fill(PAGE, 1).await?;
+    naive.fill(ENTRY, 1).await?;
     naive.delete(&members).await?;
     naive.drop_at_once().await?;
-    Ok(naive.get(PAGE).await?.unwrap_or(2))
+    Ok(naive.get(ENTRY).await?.unwrap_or(2))
 }
 
 /// The library's drop is one step: all of the first writer's is either before the reader or after.
@@ -101,10 +101,10 @@ async fn overlap(world: &World, first_drop_is_early: bool) -> Result<u64> {
 }
 
 async fn lost_index_naive(naive: &Naive) -> Result<u64> {
-    naive.fill(PAGE, 0).await?;
+    naive.fill(ENTRY, 0).await?;
     naive.delete(&[]).await?; // The index alone, as an eviction would.
     naive.drop_at_once().await?;
-    Ok(naive.get(PAGE).await?.unwrap_or(1))
+    Ok(naive.get(ENTRY).await?.unwrap_or(1))
 }
 
 async fn lost_index(server: &Server, world: &World) -> Result<u64> {
@@ -115,7 +115,7 @@ async fn lost_index(server: &Server, world: &World) -> Result<u64> {
     world.read().await
 }
 
-/// A database of one number, and a cache of the page that says it.
+/// A database of one number, and a cache of the entry that says it.
 #[derive(Clone)]
 struct World {
     database: Arc<AtomicU64>,
@@ -130,7 +130,7 @@ impl World {
             database: Arc::default(),
             cache: server.cache()?,
             owner: Owner::new("trace", owner)?,
-            key: EntryKey::new([PAGE])?,
+            key: EntryKey::new([ENTRY])?,
         })
     }
 
@@ -138,12 +138,12 @@ impl World {
         self.database.store(version, Ordering::SeqCst);
     }
 
-    fn page(&self) -> Bytes {
+    fn entry(&self) -> Bytes {
         Bytes::from(self.database.load(Ordering::SeqCst).to_string())
     }
 
     async fn read(&self) -> Result<u64> {
-        let load = || async { Ok::<_, BoxError>(self.page()) };
+        let load = || async { Ok::<_, BoxError>(self.entry()) };
         let answer = self.cache.get_or_load(&self.owner, &self.key, load).await?;
         Ok(std::str::from_utf8(&answer.bytes)?.parse()?)
     }

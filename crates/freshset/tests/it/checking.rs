@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::store::redis::{
-    ACL_COMMANDS, CheckCode, CheckFinding, RedisOptions, RedisStore, Severity,
+use freshset::backend::redis::{
+    ACL_COMMANDS, CheckCode, CheckFinding, RedisBackend, RedisOptions, Severity,
 };
 use freshset::{BoxError, Cache, EntryKey, Namespace, Owner, Source, Stored};
 use testkit::Redis;
@@ -16,15 +16,15 @@ use crate::fixtures::start_redis;
 /// Needed before the check begins, or for its last question alone.
 const NOT_REHEARSED: [&str; 5] = ["+hello", "+auth", "+ping", "+select", "+info"];
 
-fn store(redis: &Redis) -> RedisStore {
+fn backend(redis: &Redis) -> RedisBackend {
     let limit = Duration::from_secs(10);
     let options = RedisOptions::new(Namespace::new("t").unwrap());
     let options = RedisOptions { command_timeout: limit, drop_timeout: limit, ..options };
-    RedisStore::new(&redis.url(), options).unwrap()
+    RedisBackend::new(&redis.url(), options).unwrap()
 }
 
-async fn found(store: &RedisStore) -> Vec<CheckFinding> {
-    store.check().await.unwrap()
+async fn found(backend: &RedisBackend) -> Vec<CheckFinding> {
+    backend.check().await.unwrap()
 }
 
 fn codes(findings: &[CheckFinding]) -> Vec<CheckCode> {
@@ -40,33 +40,33 @@ async fn published_rights_suffice_and_nothing_is_left_behind() {
     let redis = start_redis().await;
     set(&redis, "maxmemory", "100mb").await;
     set(&redis, "maxmemory-policy", "allkeys-lru").await;
-    assert_eq!(found(&store(&redis)).await, []);
+    assert_eq!(found(&backend(&redis)).await, []);
     assert_eq!(redis.cli(&["DBSIZE"]).await.trim(), "0");
 }
 
 #[tokio::test]
 async fn each_missing_right_is_found_and_granted_later_no_more() {
     let redis = start_redis().await;
-    let store = store(&redis);
+    let backend = backend(&redis);
     let rights = ACL_COMMANDS.split_whitespace().filter(|right| right.starts_with('+'));
     for right in rights.filter(|right| !NOT_REHEARSED.contains(right)) {
         let without = right.replacen('+', "-", 1);
         redis.cli(&["ACL", "SETUSER", "fresh", &without]).await;
-        let findings = found(&store).await;
+        let findings = found(&backend).await;
         assert!(codes(&findings).contains(&CheckCode::Unauthorized), "{without}: {findings:?}");
         redis.cli(&["ACL", "SETUSER", "fresh", right]).await;
-        let findings = found(&store).await;
+        let findings = found(&backend).await;
         assert_eq!(codes(&findings), [CheckCode::NoMemoryLimit], "{right}");
     }
     redis.cli(&["ACL", "SETUSER", "fresh", "resetkeys", "~other:*"]).await;
-    assert_eq!(codes(&found(&store).await), [CheckCode::Unauthorized], "other keys");
+    assert_eq!(codes(&found(&backend).await), [CheckCode::Unauthorized], "other keys");
 }
 
 #[tokio::test]
 async fn refused_login_is_a_finding_and_names_no_password() {
     let redis = start_redis().await;
     redis.cli(&["ACL", "SETUSER", "fresh", "resetpass", ">another"]).await;
-    let findings = found(&store(&redis)).await;
+    let findings = found(&backend(&redis)).await;
     assert_eq!(codes(&findings), [CheckCode::Unauthorized]);
     assert!(!findings[0].detail.contains("secret"), "{findings:?}");
     assert_eq!(findings[0].code.severity(), Severity::Blocking);
@@ -77,8 +77,8 @@ async fn missing_right_to_choose_the_database_is_a_finding() {
     let redis = start_redis().await;
     redis.cli(&["ACL", "SETUSER", "fresh", "-select"]).await;
     let options = RedisOptions::new(Namespace::new("t").unwrap());
-    let store = RedisStore::new(&format!("{}/1", redis.url()), options).unwrap();
-    assert_eq!(codes(&found(&store).await), [CheckCode::Unauthorized]);
+    let backend = RedisBackend::new(&format!("{}/1", redis.url()), options).unwrap();
+    assert_eq!(codes(&found(&backend).await), [CheckCode::Unauthorized]);
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn server_without_scripts_is_found() {
         let builder = Redis::builder().acl_user("fresh on >secret ~t*:* +@all");
         let renamed = builder.argument("--rename-command").argument(command).argument("");
         let redis = renamed.start().await;
-        let findings = found(&store(&redis)).await;
+        let findings = found(&backend(&redis)).await;
         assert_eq!(findings[0].code, CheckCode::NoScripting, "{command}: {findings:?}");
     }
 }
@@ -95,22 +95,22 @@ async fn server_without_scripts_is_found() {
 #[tokio::test]
 async fn full_memory_and_policies_without_eviction_are_found() {
     let redis = start_redis().await;
-    let store = store(&redis);
-    assert_eq!(codes(&found(&store).await), [CheckCode::NoMemoryLimit]);
+    let backend = backend(&redis);
+    assert_eq!(codes(&found(&backend).await), [CheckCode::NoMemoryLimit]);
     set(&redis, "maxmemory", "100mb").await;
-    assert_eq!(codes(&found(&store).await), [CheckCode::NoEviction]);
+    assert_eq!(codes(&found(&backend).await), [CheckCode::NoEviction]);
     set(&redis, "maxmemory", "1").await;
-    assert_eq!(codes(&found(&store).await), [CheckCode::OutOfMemory, CheckCode::NoEviction]);
+    assert_eq!(codes(&found(&backend).await), [CheckCode::OutOfMemory, CheckCode::NoEviction]);
     redis.cli(&["ACL", "SETUSER", "fresh", "-info"]).await;
     set(&redis, "maxmemory", "0").await;
-    assert_eq!(codes(&found(&store).await), [CheckCode::MemoryUnknown]);
+    assert_eq!(codes(&found(&backend).await), [CheckCode::MemoryUnknown]);
 }
 
 #[tokio::test]
 async fn unreachable_server_is_an_error_and_no_finding() {
     let redis = start_redis().await;
     redis.kill().await;
-    let error = store(&redis).check().await.unwrap_err();
+    let error = backend(&redis).check().await.unwrap_err();
     assert!(error.is_outage(), "{error:?}");
 }
 
@@ -118,15 +118,15 @@ async fn unreachable_server_is_an_error_and_no_finding() {
 async fn replica_is_an_error_and_no_finding() {
     let redis = start_redis().await;
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
-    let error = store(&redis).check().await.unwrap_err();
-    assert!(matches!(error, freshset::StoreError::NotPrimary { .. }), "{error:?}");
+    let error = backend(&redis).check().await.unwrap_err();
+    assert!(matches!(error, freshset::BackendError::NotPrimary { .. }), "{error:?}");
 }
 
 /// Reads go on with what is there; invalidations are confirmed; the circuit breaker stays closed.
 #[tokio::test]
 async fn full_memory_stores_nothing_new_and_wakes_whoever_checks() {
     let redis = start_redis().await;
-    let cache = Cache::builder(Arc::new(store(&redis))).build();
+    let cache = Cache::builder(Arc::new(backend(&redis))).build();
     let owner = Owner::new("user", "u").unwrap();
     let read = async |name: &str| {
         let load = || async { Ok::<_, BoxError>(Bytes::from("page")) };

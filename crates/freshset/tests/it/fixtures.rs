@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use freshset::backend::memory::MemoryBackend;
+use freshset::backend::redis::{ACL_COMMANDS, RedisBackend, RedisOptions};
 use freshset::conformance::Fixture;
-use freshset::store::memory::MemoryStore;
-use freshset::store::redis::{ACL_COMMANDS, RedisOptions, RedisStore};
-use freshset::{ManualClock, Mutant, Namespace, Owner, Store};
+use freshset::{CacheBackend, ManualClock, Mutant, Namespace, Owner};
 use redis::aio::MultiplexedConnection;
 use testkit::Redis;
 use tokio::sync::OnceCell;
@@ -39,11 +39,11 @@ pub(crate) fn namespace() -> Namespace {
     Namespace::new(&format!("t{}-{number}", std::process::id())).unwrap()
 }
 
-/// A store on the shared Redis, and its namespace.
-pub(crate) async fn redis_store() -> (RedisStore, Namespace) {
+/// A backend on the shared Redis, and its namespace.
+pub(crate) async fn redis_store() -> (RedisBackend, Namespace) {
     let namespace = namespace();
     let options = patient(namespace.clone());
-    (RedisStore::new(&redis().await.url(), options).unwrap(), namespace)
+    (RedisBackend::new(&redis().await.url(), options).unwrap(), namespace)
 }
 
 /// Limits that a busy machine does not reach: these tests are not about time.
@@ -53,25 +53,25 @@ fn patient(namespace: Namespace) -> RedisOptions {
 }
 
 pub(crate) struct MemoryFixture {
-    store: Arc<MemoryStore>,
+    backend: Arc<MemoryBackend>,
     clock: Arc<ManualClock>,
 }
 
 impl MemoryFixture {
     pub(crate) fn empty(mutant: Option<Mutant>) -> Arc<dyn Fixture> {
         let clock = Arc::new(ManualClock::default());
-        let mut store = MemoryStore::with(64 << 20, clock.clone());
+        let mut backend = MemoryBackend::with(64 << 20, clock.clone());
         if let Some(mutant) = mutant {
-            store = store.with_mutant(mutant);
+            backend = backend.with_mutant(mutant);
         }
-        Arc::new(Self { store: Arc::new(store), clock })
+        Arc::new(Self { backend: Arc::new(backend), clock })
     }
 }
 
 #[async_trait]
 impl Fixture for MemoryFixture {
-    fn store(&self) -> Arc<dyn Store> {
-        self.store.clone()
+    fn backend(&self) -> Arc<dyn CacheBackend> {
+        self.backend.clone()
     }
 
     async fn pass(&self, time: Duration) {
@@ -79,19 +79,19 @@ impl Fixture for MemoryFixture {
     }
 
     async fn evict_generation(&self, owner: &Owner) {
-        self.store.evict_generation(owner);
+        self.backend.evict_generation(owner);
     }
 
     async fn evict_index(&self, owner: &Owner) {
-        self.store.evict_index(owner);
+        self.backend.evict_index(owner);
     }
 
     async fn index_members(&self, owner: &Owner) -> u64 {
-        self.store.index_members(owner)
+        self.backend.index_members(owner)
     }
 
     async fn immortal(&self) -> Vec<String> {
-        // Memory is bounded by capacity, and every page and index carries its end.
+        // Memory is bounded by capacity, and every entry and index carries its end.
         Vec::new()
     }
 }
@@ -126,11 +126,11 @@ impl RedisFixture {
 
 #[async_trait]
 impl Fixture for RedisFixture {
-    fn store(&self) -> Arc<dyn Store> {
-        let store = RedisStore::new(&self.url, patient(self.namespace.clone())).unwrap();
+    fn backend(&self) -> Arc<dyn CacheBackend> {
+        let backend = RedisBackend::new(&self.url, patient(self.namespace.clone())).unwrap();
         match self.mutant {
-            Some(mutant) => Arc::new(store.with_mutant(mutant)),
-            None => Arc::new(store),
+            Some(mutant) => Arc::new(backend.with_mutant(mutant)),
+            None => Arc::new(backend),
         }
     }
 
@@ -159,7 +159,7 @@ impl Fixture for RedisFixture {
     }
 
     async fn immortal(&self) -> Vec<String> {
-        // The administrator may list all keys of this small server; the store's user may not.
+        // The administrator may list all keys of this small server; the backend's user may not.
         let pattern = format!("{}:*", self.namespace.as_str());
         let keys: Vec<String> = self.ask(&["KEYS", &pattern]).await;
         let mut immortal = Vec::new();

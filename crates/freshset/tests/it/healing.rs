@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshset::store::redis::ROLE_CHECK_INTERVAL;
+use freshset::backend::redis::ROLE_CHECK_INTERVAL;
 use freshset::{BypassReason, Source};
 use testkit::{Redis, eventually, free_port};
 use tokio::task::JoinHandle;
@@ -174,8 +174,10 @@ async fn demoted_server_is_noticed_without_any_write() {
         .await;
     for _ in 0..100 {
         let (_, source) = world.read().await;
-        let is_bypass =
-            matches!(source, Source::Bypass(BypassReason::StoreFailed | BypassReason::StoreAway));
+        let is_bypass = matches!(
+            source,
+            Source::Bypass(BypassReason::BackendFailed | BypassReason::BackendUnavailable)
+        );
         assert!(is_bypass, "{source:?} from a replica");
     }
     promote(&redis).await;

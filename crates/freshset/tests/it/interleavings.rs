@@ -1,6 +1,6 @@
 //! The interleavings that make other caches stale, forced step by step.
 //!
-//! The database is a number; a page says which number it was made of. A reader is held inside its
+//! The database is a number; an entry says which number it was made of. A reader is held inside its
 //! load, after it has read the number, for as long as the test wants. Names in brackets are the
 //! hazards they stand for.
 
@@ -9,40 +9,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use freshset::conformance::Fixture;
-use freshset::{Answer, BoxError, Cache, EntryKey, Mutant, Nonce, Owner, Source, Store, Stored};
+use freshset::{
+    Answer, BoxError, Cache, CacheBackend, EntryKey, Mutant, Owner, RandomHex, Source, Stored,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::fixtures::{MemoryFixture, RedisFixture};
 
-/// A database of one number, a cache of its pages, and readers that can be held.
+/// A database of one number, a cache of its entries, and readers that can be held.
 #[derive(Clone)]
 struct World {
     database: Arc<AtomicU64>,
     cache: Cache,
-    store: Arc<dyn Store>,
+    backend: Arc<dyn CacheBackend>,
     owner: Owner,
     key: EntryKey,
 }
 
 impl World {
     fn new(fixture: &dyn Fixture) -> Self {
-        let store = fixture.store();
+        let backend = fixture.backend();
         Self {
             database: Arc::default(),
-            cache: Cache::builder(store.clone()).build(),
-            store,
+            cache: Cache::builder(backend.clone()).build(),
+            backend,
             owner: Owner::new("user", "u").unwrap(),
             key: EntryKey::new(["list"]).unwrap(),
         }
     }
 
     async fn read(&self) -> u64 {
-        let load = || async { Ok::<_, BoxError>(page(self.database.load(Ordering::SeqCst))) };
+        let load = || async { Ok::<_, BoxError>(entry(self.database.load(Ordering::SeqCst))) };
         version(&self.cache.get_or_load(&self.owner, &self.key, load).await.unwrap())
     }
 
-    /// Starts a reader and waits until it has read the database and not yet stored its page.
+    /// Starts a reader and waits until it has read the database and not yet stored its entry.
     async fn read_and_hold(&self) -> HeldReader {
         let loaded = Arc::new(Semaphore::new(0));
         let release = Arc::new(Semaphore::new(0));
@@ -52,7 +54,7 @@ impl World {
                 let number = world.database.load(Ordering::SeqCst);
                 has_loaded.add_permits(1);
                 may_go_on.acquire().await?.forget();
-                Ok::<_, BoxError>(page(number))
+                Ok::<_, BoxError>(entry(number))
             };
             world.cache.get_or_load(&world.owner, &world.key, load).await.unwrap()
         });
@@ -60,7 +62,7 @@ impl World {
         HeldReader { release, reader }
     }
 
-    /// Changes the database, drops, and so may acknowledge.
+    /// Changes the database, invalidations, and so may acknowledge.
     async fn write(&self) -> u64 {
         let number = self.database.fetch_add(1, Ordering::SeqCst) + 1;
         self.cache.invalidate(&self.owner).await.unwrap();
@@ -80,7 +82,7 @@ impl HeldReader {
     }
 }
 
-fn page(number: u64) -> Bytes {
+fn entry(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 
@@ -88,7 +90,7 @@ fn version(answer: &Answer) -> u64 {
     std::str::from_utf8(&answer.bytes).unwrap().parse().unwrap()
 }
 
-/// A reader loads, a writer changes and drops, the reader stores. What does the next one read?
+/// A reader loads, a writer changes and invalidations, the reader backends. What does the next one read?
 async fn read_after_late_fill(fixture: Arc<dyn Fixture>) -> u64 {
     let world = World::new(&*fixture);
     let reader = world.read_and_hold().await;
@@ -99,14 +101,14 @@ async fn read_after_late_fill(fixture: Arc<dyn Fixture>) -> u64 {
 }
 
 #[tokio::test]
-async fn a_page_loaded_before_a_drop_is_not_stored_after_it() {
+async fn a_entry_loaded_before_a_drop_is_not_stored_after_it() {
     assert_eq!(read_after_late_fill(MemoryFixture::empty(None)).await, 1, "memory");
     assert_eq!(read_after_late_fill(RedisFixture::empty(None).await).await, 1, "redis");
 }
 
 #[tokio::test]
-async fn without_the_token_check_the_same_steps_give_a_stale_page() {
-    for mutant in [Mutant::FillWithoutTokenCheck, Mutant::SmembersThenDel] {
+async fn without_the_generation_check_the_same_steps_give_a_stale_entry() {
+    for mutant in [Mutant::FillWithoutGenerationCheck, Mutant::SmembersThenDel] {
         let memory = MemoryFixture::empty(Some(mutant));
         assert_eq!(read_after_late_fill(memory).await, 0, "{mutant:?} in memory");
         let redis = RedisFixture::empty(Some(mutant)).await;
@@ -115,9 +117,9 @@ async fn without_the_token_check_the_same_steps_give_a_stale_page() {
 }
 
 /// Two writers overlap. One drop is a single step, so it is either before or after whatever the
-/// other does; a drop of two steps (list, delete) has a window between them.
+/// other does; an invalidation of two steps (list, delete) has a window between them.
 #[tokio::test]
-async fn overlapping_drops_leave_no_page_behind() {
+async fn overlapping_drops_leave_no_entry_behind() {
     for first_drop_is_early in [true, false] {
         let fixture = RedisFixture::empty(None).await;
         let world = World::new(&*fixture);
@@ -146,18 +148,18 @@ async fn a_drop_without_an_index_still_drops() {
     }
 }
 
-/// (H4) A request for a token is delivered again after its generation was dropped.
+/// (H4) A request for a generation is delivered again after its generation was invalidated.
 #[tokio::test]
-async fn a_token_request_delivered_twice_revives_nothing() {
+async fn a_generation_request_delivered_twice_revives_nothing() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
-        let request = Nonce::from_bits(4);
+        let request = RandomHex::from_bits(4);
         let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
-        world.store.token(&world.owner, &request, &lifetimes).await.unwrap();
+        world.backend.generation(&world.owner, &request, &lifetimes).await.unwrap();
         assert_eq!(world.read().await, 0, "stored under the token of that request");
         fixture.evict_index(&world.owner).await;
         world.write().await;
-        world.store.token(&world.owner, &request, &lifetimes).await.unwrap();
+        world.backend.generation(&world.owner, &request, &lifetimes).await.unwrap();
         assert_eq!(world.read().await, 1);
     }
 }
@@ -175,7 +177,7 @@ async fn a_repeated_event_drops_again() {
     assert_eq!(world.read().await, 1);
 }
 
-/// (H10) A reader that starts after the drop does not join a load that began before it.
+/// (H10) A reader that starts after the invalidation does not join a load that began before it.
 #[tokio::test]
 async fn a_reader_does_not_join_a_load_from_before_the_drop() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
@@ -189,55 +191,61 @@ async fn a_reader_does_not_join_a_load_from_before_the_drop() {
     }
 }
 
-/// (H11) The load begins after the token was obtained: a change before it is loaded, one after it
+/// (H11) The load begins after the generation was obtained: a change before it is loaded, one after it
 /// refuses the fill.
 #[tokio::test]
-async fn the_load_begins_after_the_token() {
+async fn the_load_begins_after_the_generation() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let load = || async {
-            let nonce = Nonce::from_bits(11);
+            let nonce = RandomHex::from_bits(11);
             let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
-            let before = world.store.token(&world.owner, &nonce, &lifetimes).await?;
-            let again = world.store.token(&world.owner, &Nonce::from_bits(12), &lifetimes).await?;
+            let before = world.backend.generation(&world.owner, &nonce, &lifetimes).await?;
+            let again = world
+                .backend
+                .generation(&world.owner, &RandomHex::from_bits(12), &lifetimes)
+                .await?;
             assert_eq!(before, again);
             assert!(
                 !String::from_utf8_lossy(before.as_bytes()).starts_with(nonce.as_str()),
                 "the owner had a generation when the load began"
             );
-            Ok::<_, BoxError>(page(0))
+            Ok::<_, BoxError>(entry(0))
         };
         let answer = world.cache.get_or_load(&world.owner, &world.key, load).await.unwrap();
         assert_eq!(answer.source, Source::Loaded { stored: Stored::Yes, shared: false });
     }
 }
 
-/// (H24) A drop touches no page, whatever their number; they go afterwards, in chunks.
+/// (H24) An invalidation touches no entry, whatever their number; they go afterwards, in chunks.
 #[tokio::test]
-async fn a_drop_of_many_pages_touches_none_of_them() {
-    const PAGES: u64 = 5_000;
+async fn a_drop_of_many_entries_touches_none_of_them() {
+    const ENTRIES: u64 = 5_000;
     let fixture = RedisFixture::empty(None).await;
     let world = World::new(&*fixture);
-    for number in 0..PAGES {
+    for number in 0..ENTRIES {
         let key = EntryKey::new(["list", &number.to_string()]).unwrap();
-        let load = || async { Ok::<_, BoxError>(page(0)) };
-        let cache = Cache::builder(world.store.clone()).pages_per_owner_max(100_000).build();
+        let load = || async { Ok::<_, BoxError>(entry(0)) };
+        let cache = Cache::builder(world.backend.clone()).entries_per_owner_max(100_000).build();
         cache.get_or_load(&world.owner, &key, load).await.unwrap();
     }
-    let heap = Nonce::from_bits(24);
+    let garbage_set = RandomHex::from_bits(24);
     let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
-    let dropped = world.store.drop_owner(&world.owner, &heap, &lifetimes).await.unwrap();
-    assert_eq!(dropped.pages, PAGES);
-    let mut reaped = 0;
+    let dropped = world.backend.invalidate(&world.owner, &garbage_set, &lifetimes).await.unwrap();
+    assert_eq!(dropped.entries, ENTRIES);
+    let mut collected = 0;
     let mut chunks = 0;
     loop {
-        let chunk = world.store.reap(&world.owner).await.unwrap();
-        reaped += chunk.pages;
+        let chunk = world.backend.collect(&world.owner).await.unwrap();
+        collected += chunk.entries;
         chunks += 1;
         if !chunk.more {
             break;
         }
     }
-    assert_eq!(reaped, PAGES, "all were still there after the drop");
-    assert!(chunks >= PAGES / freshset::store::REAP_PAGES_MAX as u64, "in {chunks} chunks");
+    assert_eq!(collected, ENTRIES, "all were still there after the drop");
+    assert!(
+        chunks >= ENTRIES / freshset::backend::COLLECT_ENTRIES_MAX as u64,
+        "in {chunks} chunks"
+    );
 }

@@ -1,19 +1,19 @@
-//! The bounds of the store inside the process.
+//! The bounds of the backend inside the process.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::store::memory::MemoryStore;
-use freshset::store::{FillOutcome, Page};
-use freshset::{EntryKey, Lifetimes, ManualClock, Nonce, Owner, Store, Token};
+use freshset::backend::memory::MemoryBackend;
+use freshset::backend::{Entry, FillOutcome};
+use freshset::{CacheBackend, EntryKey, Generation, Lifetimes, ManualClock, Owner, RandomHex};
 
 const CAPACITY_BYTES: u64 = 4 << 20;
 /// What an entry weighs at least.
 const ENTRY_BYTES_MIN: u64 = 300;
 
 struct World {
-    store: MemoryStore,
+    backend: MemoryBackend,
     lifetimes: Lifetimes,
 }
 
@@ -21,19 +21,19 @@ impl World {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::default());
         let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
-        Self { store: MemoryStore::with(CAPACITY_BYTES, clock), lifetimes }
+        Self { backend: MemoryBackend::with(CAPACITY_BYTES, clock), lifetimes }
     }
 
-    async fn token(&self, owner: &Owner) -> Token {
-        self.store.token(owner, &Nonce::from_bits(1), &self.lifetimes).await.unwrap()
+    async fn generation(&self, owner: &Owner) -> Generation {
+        self.backend.generation(owner, &RandomHex::from_bits(1), &self.lifetimes).await.unwrap()
     }
 
-    async fn fill(&self, owner: &Owner, token: Token, name: &str) -> FillOutcome {
+    async fn fill(&self, owner: &Owner, generation: Generation, name: &str) -> FillOutcome {
         let key = &EntryKey::new([name]).unwrap();
-        let stored = Bytes::copy_from_slice(token.as_bytes());
+        let stored = Bytes::copy_from_slice(generation.as_bytes());
         let lifetimes = self.lifetimes;
-        let page = Page { owner, key, token, stored, lifetimes, pages_max: u32::MAX };
-        self.store.fill(page).await.unwrap().outcome
+        let entry = Entry { owner, key, generation, stored, lifetimes, entries_max: u32::MAX };
+        self.backend.fill(entry).await.unwrap().outcome
     }
 }
 
@@ -49,14 +49,14 @@ async fn a_million_entries_leave_no_more_names_than_fit_into_the_capacity() {
     let mut owners = Vec::new();
     for number in 0..OWNERS {
         let owner = owner(number);
-        let token = world.token(&owner).await;
-        owners.push((owner, token));
+        let generation = world.generation(&owner).await;
+        owners.push((owner, generation));
     }
     for number in 0..ENTRIES {
-        let (owner, token) = &owners[(number % OWNERS) as usize];
-        world.fill(owner, *token, &number.to_string()).await;
+        let (owner, generation) = &owners[(number % OWNERS) as usize];
+        world.fill(owner, *generation, &number.to_string()).await;
     }
-    let members: u64 = owners.iter().map(|(owner, _)| world.store.index_members(owner)).sum();
+    let members: u64 = owners.iter().map(|(owner, _)| world.backend.index_members(owner)).sum();
     assert!(members <= CAPACITY_BYTES / ENTRY_BYTES_MIN, "{members} names");
     assert!(members > 1000, "{members} names: entries that are there are listed");
 }

@@ -8,7 +8,7 @@ use freshset::conformance::{Fixture, RULES};
 
 use crate::fixtures::{MemoryFixture, RedisFixture};
 
-/// The rules that a store with this mistake breaks.
+/// The rules that a backend with this mistake breaks.
 async fn broken_rules<F>(fixture: impl Fn() -> F) -> Vec<&'static str>
 where
     F: Future<Output = Arc<dyn Fixture>>,
@@ -27,12 +27,12 @@ where
 fn rule_against(mutant: Mutant) -> &'static str {
     match mutant {
         Mutant::SmembersThenDel => "s3",
-        Mutant::FillWithoutTokenCheck => "s3",
+        Mutant::FillWithoutGenerationCheck => "s3",
         Mutant::LostGenerationIsFresh => "s5",
         Mutant::CounterGeneration => "s5",
-        Mutant::ShortPageShortensIndex => "s8",
-        Mutant::ExpiredPageServed => "s2",
-        Mutant::DuplicateTokenRequest => "s6",
+        Mutant::ShortEntryShortensIndex => "s8",
+        Mutant::ExpiredEntryServed => "s2",
+        Mutant::DuplicateGenerationRequest => "s6",
     }
 }
 

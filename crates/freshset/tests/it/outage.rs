@@ -1,11 +1,11 @@
-//! Redis away: reads go on, drops say so, and nothing stale is left when it is back.
+//! Redis away: reads go on, invalidations say so, and nothing stale is left when it is back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::store::redis::{RedisOptions, RedisStore};
+use freshset::backend::redis::{RedisBackend, RedisOptions};
 use freshset::{BoxError, BypassReason, Cache, EntryKey, Namespace, Owner, Source};
 use testkit::{FaultProxy, Mode, Redis, eventually};
 
@@ -23,9 +23,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(url: &str) -> Self {
         let namespace = Namespace::new("t").unwrap();
-        let store = RedisStore::new(url, RedisOptions::new(namespace)).unwrap();
+        let backend = RedisBackend::new(url, RedisOptions::new(namespace)).unwrap();
         Self {
-            cache: Cache::builder(Arc::new(store)).build(),
+            cache: Cache::builder(Arc::new(backend)).build(),
             database: AtomicU64::new(0),
             owner: Owner::new("user", "u").unwrap(),
         }
@@ -55,7 +55,7 @@ impl World {
 
     pub(crate) async fn wait_for_no_pending_drop(&self) {
         eventually(PATIENCE, "no pending drop", || async {
-            (self.cache.pending_drops() == 0).then_some(())
+            (self.cache.unconfirmed_invalidations() == 0).then_some(())
         })
         .await;
     }
@@ -72,12 +72,12 @@ async fn a_paused_redis_is_bypassed_and_the_failed_drop_is_made_up_for() {
     let (redis, world) = world().await;
     world.wait_for_hit().await;
     redis.pause().await;
-    assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::StoreFailed)));
+    assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::BackendFailed)));
 
     let number = world.write();
     world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
-    assert_eq!(world.cache.pending_drops(), 1);
-    assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::PendingDrop)));
+    assert_eq!(world.cache.unconfirmed_invalidations(), 1);
+    assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::UnconfirmedInvalidation)));
 
     redis.resume().await;
     world.wait_for_no_pending_drop().await;
@@ -101,7 +101,7 @@ async fn a_read_waits_for_a_silent_redis_only_a_few_times() {
     let (redis, world) = world().await;
     world.wait_for_hit().await;
     redis.pause().await;
-    let away = Source::Bypass(BypassReason::StoreAway);
+    let away = Source::Bypass(BypassReason::BackendUnavailable);
     let mut waited = 0;
     while world.read().await.1 != away {
         waited += 1;
@@ -121,7 +121,7 @@ async fn slow_server_stays_bypassed_while_it_confirms_invalidations() {
     let world = World::new(&redis.url_at(proxy.addr()));
     world.wait_for_hit().await;
     proxy.delay(Duration::from_millis(75));
-    let bypass = Source::Bypass(BypassReason::StoreAway);
+    let bypass = Source::Bypass(BypassReason::BackendUnavailable);
     eventually(PATIENCE, "an open circuit breaker", || async {
         (world.read().await.1 == bypass).then_some(())
     })
@@ -155,7 +155,7 @@ async fn a_drop_whose_answer_is_lost_is_not_confirmed() {
     assert_eq!(world.wait_for_hit().await, number);
 }
 
-/// Reads that were under way when the drop was cancelled must not trust the page either.
+/// Reads that were under way when the invalidation was cancelled must not trust the entry either.
 #[tokio::test]
 async fn a_cancelled_drop_is_repeated_in_the_background() {
     let (redis, world) = world().await;
@@ -164,7 +164,7 @@ async fn a_cancelled_drop_is_repeated_in_the_background() {
     let number = world.write();
     let limit = Duration::from_millis(1);
     tokio::time::timeout(limit, world.cache.invalidate(&world.owner)).await.expect_err("cancelled");
-    assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::PendingDrop)));
+    assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::UnconfirmedInvalidation)));
     redis.resume().await;
     world.wait_for_no_pending_drop().await;
     assert_eq!(world.wait_for_hit().await, number);
@@ -175,6 +175,6 @@ async fn a_cancelled_drop_is_repeated_in_the_background() {
 async fn a_user_without_rights_is_bypassed() {
     let redis = Redis::builder().acl_user("fresh on >secret ~t*:* -@all +hello").start().await;
     let world = World::new(&redis.url());
-    assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::StoreFailed)));
+    assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::BackendFailed)));
     world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::store::memory::MemoryStore;
+use freshset::backend::memory::MemoryBackend;
 use freshset::{
-    Answer, BoxError, Cache, EntryKey, LoadError, ManualClock, Owner, PAGE_BYTES_MAX, Source,
+    Answer, BoxError, Cache, ENTRY_BYTES_MAX, EntryKey, LoadError, ManualClock, Owner, Source,
     Stored,
 };
 use tokio::sync::Semaphore;
@@ -17,7 +17,7 @@ use crate::fixtures::{redis, redis_store};
 const STORED: Source = Source::Loaded { stored: Stored::Yes, shared: false };
 
 fn cache() -> Cache {
-    Cache::builder(Arc::new(MemoryStore::new())).build()
+    Cache::builder(Arc::new(MemoryBackend::new())).build()
 }
 
 fn owner() -> Owner {
@@ -35,12 +35,12 @@ async fn read(cache: &Cache, name: &str, body: &'static str) -> Answer {
 
 #[tokio::test]
 async fn the_second_read_is_a_hit_and_a_drop_ends_that() {
-    let (store, _) = redis_store().await;
-    for cache in [cache(), Cache::builder(Arc::new(store)).build()] {
+    let (backend, _) = redis_store().await;
+    for cache in [cache(), Cache::builder(Arc::new(backend)).build()] {
         assert_eq!(read(&cache, "a", "one").await.source, STORED);
         let hit = read(&cache, "a", "two").await;
         assert_eq!((hit.source, &hit.bytes[..]), (Source::Hit, &b"one"[..]));
-        assert_eq!(cache.invalidate(&owner()).await.unwrap().pages, 1);
+        assert_eq!(cache.invalidate(&owner()).await.unwrap().entries, 1);
         let fresh = read(&cache, "a", "two").await;
         assert_eq!((fresh.source, &fresh.bytes[..]), (STORED, &b"two"[..]));
     }
@@ -111,7 +111,7 @@ async fn a_load_error_reaches_every_waiter_and_nothing_is_stored() {
 async fn a_cancelled_or_panicking_leader_hands_over() {
     let cache = cache();
     let leads = Arc::new(Semaphore::new(0));
-    let lead = |panics: bool| {
+    let leader = |panics: bool| {
         let (cache, leads, panics_now) =
             (cache.clone(), leads.clone(), Arc::new(Semaphore::new(0)));
         let wait = panics_now.clone();
@@ -126,9 +126,9 @@ async fn a_cancelled_or_panicking_leader_hands_over() {
         });
         (task, panics_now)
     };
-    let (cancelled, _held) = lead(false);
+    let (cancelled, _held) = leader(false);
     leads.acquire().await.unwrap().forget();
-    let (panicking, panic_now) = lead(true);
+    let (panicking, panic_now) = leader(true);
     let follower = {
         let cache = cache.clone();
         tokio::spawn(async move { read(&cache, "a", "page").await })
@@ -140,26 +140,26 @@ async fn a_cancelled_or_panicking_leader_hands_over() {
 }
 
 #[tokio::test]
-async fn pages_beyond_the_cap_and_beyond_the_size_are_answered_and_not_stored() {
-    let store = Arc::new(MemoryStore::new());
-    let cache = Cache::builder(store).pages_per_owner_max(1).build();
+async fn entries_beyond_the_cap_and_beyond_the_size_are_answered_and_not_stored() {
+    let backend = Arc::new(MemoryBackend::new());
+    let cache = Cache::builder(backend).entries_per_owner_max(1).build();
     assert_eq!(read(&cache, "a", "page").await.source, STORED);
     let full = Source::Loaded { stored: Stored::Full, shared: false };
     assert_eq!(read(&cache, "b", "page").await.source, full);
     assert_eq!(read(&cache, "b", "page").await.source, full);
     assert_eq!(read(&cache, "a", "page").await.source, Source::Hit);
 
-    let load = || async { Ok::<_, BoxError>(Bytes::from(vec![0; PAGE_BYTES_MAX + 1])) };
+    let load = || async { Ok::<_, BoxError>(Bytes::from(vec![0; ENTRY_BYTES_MAX + 1])) };
     let answer = cache.get_or_load(&owner(), &key("c"), load).await.unwrap();
     assert_eq!(answer.source, Source::Loaded { stored: Stored::TooLarge, shared: false });
 }
 
 #[tokio::test]
-async fn a_page_ends_by_its_ttl_whatever_the_jitter() {
+async fn a_entry_ends_by_its_ttl_whatever_the_jitter() {
     let clock = Arc::new(ManualClock::default());
-    let store = Arc::new(MemoryStore::with(1 << 20, clock.clone()));
+    let backend = Arc::new(MemoryBackend::with(1 << 20, clock.clone()));
     let ttl = Duration::from_secs(10);
-    let cache = Cache::builder(store).entry_ttl(ttl).jitter_percent(50).build();
+    let cache = Cache::builder(backend).entry_ttl(ttl).jitter_percent(50).build();
     read(&cache, "a", "page").await;
     clock.advance(ttl / 2 - Duration::from_millis(1));
     assert_eq!(read(&cache, "a", "page").await.source, Source::Hit, "jitter cuts half at most");
@@ -167,12 +167,12 @@ async fn a_page_ends_by_its_ttl_whatever_the_jitter() {
     assert_eq!(read(&cache, "a", "page").await.source, STORED, "jitter never lengthens");
 }
 
-/// (H27) Bytes that are under the right key with the right stamp, and still not this page.
+/// (H27) Bytes that are under the right key with the right stamp, and still not this entry.
 #[tokio::test]
-async fn bytes_of_another_page_or_another_schema_are_a_miss() {
-    let (store, namespace) = redis_store().await;
-    let store = Arc::new(store);
-    let cache = Cache::builder(store.clone()).schema_version(1).build();
+async fn bytes_of_another_entry_or_another_schema_are_a_miss() {
+    let (backend, namespace) = redis_store().await;
+    let backend = Arc::new(backend);
+    let cache = Cache::builder(backend.clone()).schema_version(1).build();
     read(&cache, "a", "page a").await;
     read(&cache, "b", "page b").await;
 
@@ -197,15 +197,15 @@ async fn bytes_of_another_page_or_another_schema_are_a_miss() {
         .unwrap();
     assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "too short for a stamp");
 
-    let newer = Cache::builder(store).schema_version(2).build();
+    let newer = Cache::builder(backend).schema_version(2).build();
     assert_eq!(read(&newer, "a", "page").await.source, STORED, "another schema");
 }
 
 /// What a broken server, a full disk or another program may leave of an entry.
 #[tokio::test]
 async fn entry_cut_short_lengthened_or_altered_is_a_miss() {
-    let (store, namespace) = redis_store().await;
-    let cache = Cache::builder(Arc::new(store)).build();
+    let (backend, namespace) = redis_store().await;
+    let cache = Cache::builder(Arc::new(backend)).build();
     let admin = redis::Client::open(redis().await.admin_url()).unwrap();
     let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
     let name = format!("{}:e:{{user:u}}:a", namespace.as_str());

@@ -1,9 +1,9 @@
-//! Every rule of `Store` on every store, one named test each, and the rights of the Redis user.
+//! Every rule of `CacheBackend` on every store, one named test each, and the rights of the Redis user.
 
 mod memory {
     use crate::fixtures::MemoryFixture;
 
-    freshset::store_conformance!(
+    freshset::backend_conformance!(
         #[tokio::test]
         MemoryFixture::empty(None)
     );
@@ -12,7 +12,7 @@ mod memory {
 mod redis {
     use crate::fixtures::RedisFixture;
 
-    freshset::store_conformance!(
+    freshset::backend_conformance!(
         #[tokio::test]
         RedisFixture::empty(None).await
     );

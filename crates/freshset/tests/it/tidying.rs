@@ -1,11 +1,11 @@
-//! What happens in the background: dropped pages are freed, indexes stay small, by whoever is there.
+//! What happens in the background: invalidated entries are freed, indexes stay small, by whoever is there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::store::redis::RedisStore;
-use freshset::{BoxError, Cache, EntryKey, Lifetimes, Namespace, Nonce, Owner, Store};
+use freshset::backend::redis::RedisBackend;
+use freshset::{BoxError, Cache, CacheBackend, EntryKey, Lifetimes, Namespace, Owner, RandomHex};
 use redis::aio::MultiplexedConnection;
 use testkit::eventually;
 
@@ -14,7 +14,7 @@ use crate::fixtures::{redis, redis_store};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct World {
-    store: Arc<RedisStore>,
+    backend: Arc<RedisBackend>,
     namespace: Namespace,
     admin: MultiplexedConnection,
     owner: Owner,
@@ -22,16 +22,16 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (store, namespace) = redis_store().await;
+        let (backend, namespace) = redis_store().await;
         let admin = redis::Client::open(redis().await.admin_url()).unwrap();
         let admin = admin.get_multiplexed_async_connection().await.unwrap();
         let owner = Owner::new("user", "u").unwrap();
-        Self { store: Arc::new(store), namespace, admin, owner }
+        Self { backend: Arc::new(backend), namespace, admin, owner }
     }
 
     fn cache(&self, entry_ttl: Duration) -> Cache {
-        let builder = Cache::builder(self.store.clone()).entry_ttl(entry_ttl);
-        builder.pages_per_owner_max(100_000).jitter_percent(0).build()
+        let builder = Cache::builder(self.backend.clone()).entry_ttl(entry_ttl);
+        builder.entries_per_owner_max(100_000).jitter_percent(0).build()
     }
 
     async fn fill(&self, cache: &Cache, name: &str) {
@@ -55,11 +55,11 @@ impl World {
 }
 
 #[tokio::test]
-async fn dropped_pages_are_freed() {
+async fn dropped_entries_are_freed() {
     let world = World::new().await;
     let cache = world.cache(Duration::from_secs(60));
-    for page in 0..500 {
-        world.fill(&cache, &page.to_string()).await;
+    for entry in 0..500 {
+        world.fill(&cache, &entry.to_string()).await;
     }
     cache.invalidate(&world.owner).await.unwrap();
     eventually(PATIENCE, "an empty namespace", || async {
@@ -72,12 +72,12 @@ async fn dropped_pages_are_freed() {
 async fn what_a_process_left_behind_is_freed_by_the_next_that_fills() {
     let world = World::new().await;
     let cache = world.cache(Duration::from_secs(60));
-    for page in 0..500 {
-        world.fill(&cache, &page.to_string()).await;
+    for entry in 0..500 {
+        world.fill(&cache, &entry.to_string()).await;
     }
-    // Dropped by a process that ends before it reaps.
+    // Invalidated by a process that ends before it reaps.
     let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
-    world.store.drop_owner(&world.owner, &Nonce::from_bits(1), &lifetimes).await.unwrap();
+    world.backend.invalidate(&world.owner, &RandomHex::from_bits(1), &lifetimes).await.unwrap();
     assert!(world.keys().await.len() > 500, "nobody has reaped");
     drop(cache);
 
@@ -90,21 +90,21 @@ async fn what_a_process_left_behind_is_freed_by_the_next_that_fills() {
 }
 
 #[tokio::test]
-async fn an_index_of_short_lived_pages_stays_small() {
+async fn an_index_of_short_lived_entries_stays_small() {
     const LIVE: u64 = 200;
     let world = World::new().await;
     let short = world.cache(Duration::from_millis(300));
-    for page in 0..3000 {
-        world.fill(&short, &format!("short-{page}")).await;
+    for entry in 0..3000 {
+        world.fill(&short, &format!("short-{entry}")).await;
     }
     eventually(PATIENCE, "the short-lived pages to be gone", || async {
-        let pages = world.keys().await.into_iter().filter(|key| key.contains("short-")).count();
-        (pages == 0).then_some(())
+        let entries = world.keys().await.into_iter().filter(|key| key.contains("short-")).count();
+        (entries == 0).then_some(())
     })
     .await;
     let long = world.cache(Duration::from_secs(60));
-    for page in 0..LIVE {
-        world.fill(&long, &format!("long-{page}")).await;
+    for entry in 0..LIVE {
+        world.fill(&long, &format!("long-{entry}")).await;
     }
     eventually(PATIENCE, "a small index", || async {
         let members = world.index_members().await;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use projection::EventKind;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use results::EventKind;
 
 use super::{KafkaOptions, client_config};
 use crate::brokers::Quiet;
-use crate::store::{BoxError, LogStart, LogStarts};
+use database::{BoxError, LogStart, LogStarts};
 
 /// How long one answer of the broker may take. Nobody waits for it but the next sweep.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

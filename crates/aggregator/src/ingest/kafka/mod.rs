@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use projection::{EventKind, RECORD_BYTES_MAX, Timestamp};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use results::{EventKind, RECORD_BYTES_MAX, Timestamp};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub use self::log_starts::KafkaLogStarts;
 use self::context::Context;
 use self::positions::Positions;
 use self::topic_watch::{ANSWER_TIMEOUT, IDLE_CHECK_INTERVAL, Partition, TopicWatch};
-use super::intake::{Intake, KafkaAddress, Origin, Record};
+use super::pipeline::{IngestPipeline, KafkaAddress, Origin, Record};
 use crate::apply::GROUP_EVENTS_MAX;
 use crate::brokers::BrokerErrors;
 use crate::clock::Clock;
@@ -75,7 +75,7 @@ pub struct KafkaOptions {
 /// The consumer of all topics that are understood.
 pub struct KafkaConsumer {
     consumer: Arc<StreamConsumer<Context>>,
-    intake: Intake,
+    intake: IngestPipeline,
     clock: Arc<dyn Clock>,
     errors: BrokerErrors,
     health: Health,
@@ -95,7 +95,7 @@ impl KafkaConsumer {
     /// [`KafkaError`] for options that librdkafka does not take.
     pub fn new(
         options: &KafkaOptions,
-        intake: Intake,
+        intake: IngestPipeline,
         clock: Arc<dyn Clock>,
         errors: BrokerErrors,
         health: Health,
@@ -330,7 +330,11 @@ impl KafkaConsumer {
 }
 
 /// Brings a group to its end. False: stopped before that, after [`DRAIN_TIMEOUT`] at the latest.
-async fn take_or_cancel(intake: &Intake, group: Vec<Record>, stop: &CancellationToken) -> bool {
+async fn take_or_cancel(
+    intake: &IngestPipeline,
+    group: Vec<Record>,
+    stop: &CancellationToken,
+) -> bool {
     let drained = async {
         stop.cancelled().await;
         sleep(DRAIN_TIMEOUT).await;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::topic_watch::Partition;
-use crate::ingest::intake::{Origin, Record};
+use crate::ingest::pipeline::{Origin, Record};
 
 /// The next offset of each partition.
 #[derive(Debug, Default)]

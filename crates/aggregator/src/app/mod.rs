@@ -1,0 +1,476 @@
+//! The composition root: the one place that names every concrete type.
+//!
+//! Built outwards first (database, cache), then the modules in the order data flows through them. The
+//! port is bound here and not in `run`, so that a taken port fails the start.
+
+mod cache;
+mod gauges;
+mod open_database;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::cache::{cache_backend, cache_manager};
+use self::gauges::{show_brokers, show_gauges, watch_dead_letters, watch_newer_documents};
+use self::open_database::repository;
+use crate::apply::EventProcessor;
+use crate::brokers::BrokerErrors;
+use crate::cache::CacheManager;
+use crate::cache::check::CacheCheck;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::health::Health;
+use crate::http::auth::Auth;
+use crate::http::dead_letters::{self, DeadLettersState};
+use crate::http::events::{self, EventsState};
+use crate::http::memory::BodyMemory;
+use crate::http::outbox::{self, OutboxState};
+use crate::http::server::{self, ServerLimits};
+use crate::http::write_limits::WriteLimits;
+use crate::http::{self, ApiLimits, ApiState};
+use crate::ingest::kafka::{
+    GroupAhead, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
+};
+use crate::ingest::pipeline::IngestPipeline;
+use crate::key;
+use crate::metrics::Metrics;
+use crate::newer_documents::NewerDocuments;
+use crate::publish::{KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth};
+use crate::retention::{InboxSweep, KeepOutbox, Retention, RetentionPeriods, RetentionTime};
+use database::data_dir::{DataDir, DataDirLock};
+use database::{DbError, LockWatch, LogStarts, ProcessLock, Repository};
+
+/// How long closing the database may take at the end.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// The first part of a start: what needs no server, and the port.
+pub struct Start {
+    config: Config,
+    listener: std::net::TcpListener,
+    key: ApiKey,
+    sqlite_dir: Option<DataDir>,
+    lock: Option<DataDirLock>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    health: Health,
+}
+
+impl Start {
+    /// Takes the data directory, the key and the port.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the service from starting, with what was tried.
+    pub async fn new(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = data_dir(config)?;
+        let key = key(config)?;
+        let sqlite_dir = data_dir.filter(|_| config.database_url.is_none());
+        let lock = sqlite_dir.as_ref().map(DataDir::lock).transpose()?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!("listen on {} (choose another with --listen)", config.listen)
+        })?;
+        Ok(Self {
+            config: config.clone(),
+            listener: listener.into_std().context("keep the port")?,
+            key,
+            sqlite_dir,
+            lock,
+            clock: Arc::new(SystemClock::new()),
+            metrics: Metrics::new(),
+            health: Health::default(),
+        })
+    }
+
+    /// Where the server listens, with the port that it got.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("ask for the port")
+    }
+
+    /// Waits for the database, and puts everything together. Meanwhile the server listens, is live,
+    /// and says that it is not ready. None: stopped before.
+    ///
+    /// # Errors
+    ///
+    /// What no wait mends, with what was tried. Redis or Kafka being unavailable is no such thing:
+    /// reads go past the one, and the other is waited for.
+    pub async fn connect(self, stop: &CancellationToken) -> anyhow::Result<Option<App>> {
+        let connected = stop.child_token();
+        // The same socket, so that no connection is refused in between.
+        let listener = self.listener.try_clone().and_then(TcpListener::from_std);
+        let router = http::starting_router(self.health.clone(), self.metrics.clone());
+        let mut starting = JoinSet::new();
+        starting.spawn(server::serve(
+            listener.context("listen during the start")?,
+            router,
+            server_limits(&self.config),
+            connected.clone(),
+        ));
+        let app = tokio::select! {
+            app = App::build(self) => app?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        connected.cancel();
+        Ok(Some(App { starting, ..app }))
+    }
+}
+
+/// The service, ready to run.
+pub struct App {
+    /// Connections that were taken before the database was there, and end by themselves.
+    starting: JoinSet<()>,
+    listener: TcpListener,
+    router: axum::Router,
+    limits: ServerLimits,
+    consumer: Option<KafkaConsumer>,
+    retention: Retention,
+    relay: Option<Relay>,
+    clock: Arc<dyn Clock>,
+    repository: Arc<dyn Repository>,
+    process_lock: Option<ProcessLock>,
+    lock_watch: Arc<dyn LockWatch>,
+    cache: CacheManager,
+    cache_check: Option<CacheCheck>,
+    metrics: Metrics,
+    health: Health,
+    newer: NewerDocuments,
+    errors: BrokerErrors,
+    brokers: Option<ClientConfig>,
+    key: ApiKey,
+    dead_letter_bytes_max: u64,
+    _data_dir_lock: Option<DataDirLock>,
+}
+
+impl App {
+    /// Connects, migrates and wires.
+    async fn build(start: Start) -> anyhow::Result<Self> {
+        let Start { config, listener, key, sqlite_dir, lock, clock, metrics, health } = start;
+        let config = &config;
+        let (repository, process_lock) =
+            repository(config, sqlite_dir.as_ref(), &clock, &health).await?;
+        if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
+            tracing::warn!("{loose_modes}");
+        }
+        let group_ahead = group_ahead(config, &repository, &clock, &health).await;
+        let backend = cache_backend(config)?;
+        let lock_watch = Arc::clone(&backend.lock_watch);
+        let (cache, mut cache_check) = cache_manager(config, backend, &metrics, &health, &clock);
+        if let Some(check) = &mut cache_check {
+            check.before_first_event().await;
+        }
+        let newer = NewerDocuments::new(Arc::clone(&clock), health.clone());
+        let processor = EventProcessor::new(
+            repository.clone(),
+            cache.clone(),
+            metrics.clone(),
+            Arc::clone(&clock),
+        )
+        .reporting_to(health.clone())
+        .noting_newer(newer.clone())
+        .skipping_before(config.publish.skip_before);
+        if let Some(before) = config.publish.skip_before {
+            tracing::info!(%before, "not publishing what is older than publish.skip_before");
+        }
+        let dead_letter_bytes_max =
+            config.retention.dead_letters_megabytes.saturating_mul(1024 * 1024);
+        let intake =
+            IngestPipeline::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
+                .keeping_at_most(dead_letter_bytes_max);
+        let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
+        let consumer = consumer(config, &intake, &clock, &errors, &health)?
+            .map(|consumer| consumer.asking_first(group_ahead));
+        let relay = relay(config, repository.clone(), &clock, &metrics)?;
+        if relay.is_some() {
+            health.set_publishes();
+        }
+        let brokers = kafka_options(config).map(|options| client_config(&options));
+        let retention = retention(config, &repository, &clock, &health, &metrics);
+        let state = ApiState {
+            repository: repository.clone(),
+            cache: cache.clone(),
+            auth: Auth::new(&key.secret, config.allowed_services.iter().cloned())?,
+            metrics: metrics.clone(),
+            health: health.clone(),
+            newer: newer.clone(),
+            limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
+            clock: Arc::clone(&clock),
+            correlation_ids: Uuid::new_v4,
+        };
+        let router = http::router(state, routes(config, intake, &repository, &clock));
+        Ok(Self {
+            starting: JoinSet::new(),
+            listener: TcpListener::from_std(listener).context("listen")?,
+            router,
+            limits: server_limits(config),
+            consumer,
+            retention,
+            relay,
+            clock,
+            repository,
+            process_lock,
+            lock_watch,
+            cache,
+            cache_check,
+            metrics,
+            health,
+            newer,
+            errors,
+            brokers,
+            key,
+            dead_letter_bytes_max,
+            _data_dir_lock: lock,
+        })
+    }
+
+    /// Where the server listens, with the port that it got.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("ask for the port")
+    }
+
+    /// The key that callers must send.
+    pub fn key(&self) -> &SecretString {
+        &self.key.secret
+    }
+
+    /// Where the key is kept, if this start made it.
+    pub fn new_key_path(&self) -> Option<&Path> {
+        self.key.made_at.as_deref()
+    }
+
+    /// Runs until `stop` fires; then every part finishes what it has under way.
+    ///
+    /// # Errors
+    ///
+    /// If it stopped by itself, because another process has taken the database.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut gauges = JoinSet::new();
+        gauges.spawn(show_gauges(self.cache, self.health.clone(), self.metrics.clone()));
+        if let Some(check) = self.cache_check {
+            gauges.spawn(check.run());
+        }
+        let mut lock = JoinSet::new();
+        if let Some(process_lock) = self.process_lock {
+            lock.spawn(stop_if_taken(process_lock, self.lock_watch, stop.clone()));
+        }
+        if let Some(brokers) = self.brokers {
+            gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
+        }
+        gauges.spawn(watch_newer_documents(self.newer, self.repository.clone()));
+        gauges.spawn(watch_dead_letters(
+            self.repository.clone(),
+            self.dead_letter_bytes_max,
+            Arc::clone(&self.clock),
+            self.metrics.clone(),
+            self.health.clone(),
+        ));
+        let publishes = self.relay.is_some();
+        gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics, publishes));
+        let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
+        let consuming = async {
+            if let Some(consumer) = self.consumer {
+                consumer.run(stop.clone()).await;
+            }
+        };
+        let publishing = async {
+            if let Some(relay) = self.relay {
+                relay.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(serving, consuming, publishing, self.retention.run(stop.clone()));
+        gauges.abort_all();
+        self.starting.join_all().await;
+        if timeout(CLOSE_MAX, self.repository.close()).await.is_err() {
+            tracing::warn!("timed out closing the database");
+        }
+        tracing::info!("stopped");
+        match lock.try_join_next() {
+            Some(taken) => Err(taken?).context("stopped: this process may not go on"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Holds the lock of this process. Without it, what is cached here may be older than an event that
+/// another process has acknowledged: so it stops.
+async fn stop_if_taken(
+    process_lock: ProcessLock,
+    watch: Arc<dyn LockWatch>,
+    stop: CancellationToken,
+) -> DbError {
+    let taken = process_lock.hold(watch).await;
+    let cause = &taken as &dyn std::error::Error;
+    tracing::error!(error = cause, "another process has taken the database, stopping");
+    stop.cancel();
+    taken
+}
+
+/// The key that callers must send.
+struct ApiKey {
+    secret: SecretString,
+    /// The file that it was written to, if it was made just now.
+    made_at: Option<PathBuf>,
+}
+
+fn key(config: &Config) -> anyhow::Result<ApiKey> {
+    if let Some(key) = &config.internal_api_key {
+        return Ok(ApiKey { secret: key.clone(), made_at: None });
+    }
+    let stored = key::read_or_make(&config.data_dir)?;
+    Ok(ApiKey { secret: stored.key, made_at: stored.is_new.then_some(stored.path) })
+}
+
+/// The directory that the embedded mode keeps its files in; none if it has no files.
+fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
+    let is_used = config.database_url.is_none() || config.internal_api_key.is_none();
+    is_used.then(|| DataDir::make(&config.data_dir)).transpose()
+}
+
+fn consumer(
+    config: &Config,
+    intake: &IngestPipeline,
+    clock: &Arc<dyn Clock>,
+    errors: &BrokerErrors,
+    health: &Health,
+) -> anyhow::Result<Option<KafkaConsumer>> {
+    let Some(options) = kafka_options(config) else { return Ok(None) };
+    let consumer = KafkaConsumer::new(
+        &options,
+        intake.clone(),
+        Arc::clone(clock),
+        errors.clone(),
+        health.clone(),
+    );
+    Ok(Some(consumer.context("prepare the kafka consumer")?))
+}
+
+/// Asks whether the consumer group is ahead of the database; gives the question back if nobody answers.
+async fn group_ahead(
+    config: &Config,
+    repository: &Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+) -> Option<GroupAhead> {
+    let question = GroupAhead {
+        options: kafka_options(config)?,
+        inbox: repository.clone(),
+        health: health.clone(),
+        clock: Arc::clone(clock),
+    };
+    (!question.report().await).then_some(question)
+}
+
+fn kafka_options(config: &Config) -> Option<KafkaOptions> {
+    Some(KafkaOptions {
+        brokers: config.kafka_brokers.clone()?,
+        group_id: config.kafka.group_id.clone(),
+        session_timeout: config.kafka.session_timeout,
+    })
+}
+
+fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
+    let options = kafka_options(config)?;
+    Some(Arc::new(KafkaLogStarts::new(&options)))
+}
+
+fn retention_periods(config: &Config) -> RetentionPeriods {
+    RetentionPeriods {
+        inbox: config.retention.inbox,
+        // Where nobody publishes, whoever reads them over HTTP has this long. A database of its own
+        // may have another process that publishes: what that has not sent is not ours to remove.
+        outbox: if config.database_url.is_none() && config.kafka_brokers.is_none() {
+            KeepOutbox::SinceWritten(config.retention.outbox)
+        } else {
+            KeepOutbox::SincePublished(config.retention.outbox)
+        },
+        dead_letters: config.retention.dead_letters,
+    }
+}
+
+fn relay(
+    config: &Config,
+    repository: Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<Relay>> {
+    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
+    let delivery_timeout = config.publish.delivery_timeout;
+    let options = KafkaPublisherOptions { brokers: brokers.clone(), delivery_timeout };
+    let publisher = KafkaPublisher::new(&options).context("prepare the kafka producer")?;
+    let options = RelayOptions { poll: config.publish.poll, delivery_timeout };
+    let (publisher, clock) = (Arc::new(publisher), Arc::clone(clock));
+    Ok(Some(Relay::new(repository, publisher, options, clock, metrics.clone())))
+}
+
+fn retention(
+    config: &Config,
+    repository: &Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+    metrics: &Metrics,
+) -> Retention {
+    Retention {
+        inbox: repository.clone(),
+        outbox: repository.clone(),
+        dead_letters: repository.clone(),
+        log_starts: log_starts(config),
+        keep: retention_periods(config),
+        time: RetentionTime {
+            database: repository.clone(),
+            clock: Arc::clone(clock),
+            health: health.clone(),
+        },
+        metrics: metrics.clone(),
+        inbox_sweep: InboxSweep::default(),
+    }
+}
+
+/// The routes of the modules beside the one that answers reads of batches.
+fn routes(
+    config: &Config,
+    intake: IngestPipeline,
+    repository: &Arc<dyn Repository>,
+    clock: &Arc<dyn Clock>,
+) -> axum::Router {
+    let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);
+    let writes = WriteLimits::new(config.http.events_wait, body_memory_bytes);
+    let dead_letters = dead_letters::router(DeadLettersState {
+        intake: intake.clone(),
+        dead_letters: repository.clone(),
+        writes: writes.clone(),
+        memory: BodyMemory::new(body_memory_bytes),
+        read_timeout: config.http.read_timeout,
+    });
+    let outbox = outbox::router(OutboxState {
+        repository: repository.clone(),
+        read_timeout: config.http.read_timeout,
+    });
+    let events = events::router(EventsState { intake, clock: Arc::clone(clock), writes });
+    events.merge(dead_letters).merge(outbox)
+}
+
+fn server_limits(config: &Config) -> ServerLimits {
+    ServerLimits {
+        connections: config.http.connections_max,
+        first_head: config.http.head_timeout,
+        grace: config.http.stop_grace,
+        ..ServerLimits::default()
+    }
+}

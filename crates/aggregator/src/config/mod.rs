@@ -1,0 +1,327 @@
+//! The settings: defaults, a file, variables, flags, in this order; later wins.
+//!
+//! `config.default.toml` documents every key and is what the program starts from, so that the
+//! document and the defaults cannot differ.
+
+mod check;
+mod problem;
+mod reference;
+mod source;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use projection::{StatusValues, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StringDeserializer;
+use serde::{Deserialize, Deserializer};
+
+pub use self::problem::ConfigError;
+use self::problem::Problems;
+pub use self::reference::unread_variables;
+
+/// The documented defaults.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+const HOUR_SECONDS: u64 = 3_600;
+/// What the variables begin with.
+const ENV_PREFIX: &str = "RAS";
+/// How the errors of the deserializers here begin; those of others may quote a value.
+const ALLOWED_IS: &str = "allowed is ";
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the server listens.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// Where the embedded mode keeps its files.
+    pub data_dir: PathBuf,
+    /// PostgreSQL; none: SQLite.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub database_url: Option<SecretString>,
+    /// Redis; none: in this process.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub redis_url: Option<SecretString>,
+    /// Kafka; none: no consumer, and nobody publishes.
+    #[serde(deserialize_with = "non_empty")]
+    pub kafka_brokers: Option<String>,
+    /// The key that callers send.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub internal_api_key: Option<SecretString>,
+    /// The services that may call.
+    #[serde(deserialize_with = "list")]
+    pub allowed_services: Vec<String>,
+    /// Log filter.
+    pub log: String,
+    /// How log lines look.
+    #[serde(deserialize_with = "word")]
+    pub log_format: LogFormat,
+    /// The server's limits.
+    pub http: HttpConfig,
+    /// The answers.
+    pub api: ApiConfig,
+    /// The cache.
+    pub cache: CacheConfig,
+    /// PostgreSQL's limits.
+    pub postgres: PostgresConfig,
+    /// The consumer.
+    pub kafka: KafkaConfig,
+    /// The outgoing events.
+    pub publish: PublishConfig,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// The server's limits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Limit of a new connection without a request.
+    #[serde(rename = "head_timeout_seconds", deserialize_with = "seconds")]
+    pub head_timeout: Duration,
+    /// Limit of a read.
+    #[serde(rename = "read_timeout_seconds", deserialize_with = "seconds")]
+    pub read_timeout: Duration,
+    /// Limit of `POST events` and of replays of dead letters, from the head of the request on.
+    #[serde(rename = "events_wait_seconds", deserialize_with = "seconds")]
+    pub events_wait: Duration,
+    /// Bodies of `POST events` in memory.
+    pub body_memory_megabytes: usize,
+    /// Limit of answers under way after a stop.
+    #[serde(rename = "stop_grace_seconds", deserialize_with = "seconds")]
+    pub stop_grace: Duration,
+}
+
+/// The answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    /// In which words `overall_status` is.
+    #[serde(deserialize_with = "word")]
+    pub status_values: StatusWords,
+}
+
+/// In which words `overall_status` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusWords {
+    /// As the contract has it.
+    Client,
+    /// For clients that map the platform's own values.
+    Internal,
+}
+
+impl From<StatusWords> for StatusValues {
+    fn from(words: StatusWords) -> Self {
+        match words {
+            StatusWords::Client => Self::Client,
+            StatusWords::Internal => Self::Internal,
+        }
+    }
+}
+
+/// The cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// First part of every key.
+    pub namespace: String,
+    /// Longest life of an answer.
+    #[serde(rename = "entry_ttl_seconds", deserialize_with = "seconds")]
+    pub entry_ttl: Duration,
+    /// Share by which it may be shortened.
+    pub ttl_jitter_percent: u32,
+    /// Pages of one owner.
+    pub pages_per_owner_max: u32,
+    /// Capacity inside this process.
+    pub memory_megabytes: u64,
+    /// Whether this is the only process, which may do without Redis.
+    pub single_process: bool,
+    /// Limit of a command.
+    #[serde(rename = "command_timeout_milliseconds", deserialize_with = "milliseconds")]
+    pub command_timeout: Duration,
+    /// Limit of a drop.
+    #[serde(rename = "drop_timeout_milliseconds", deserialize_with = "milliseconds")]
+    pub drop_timeout: Duration,
+}
+
+/// PostgreSQL's limits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// Connections of this process.
+    pub connections_max: u32,
+    /// Limit of the wait for one.
+    #[serde(rename = "acquire_timeout_milliseconds", deserialize_with = "milliseconds")]
+    pub acquire_timeout: Duration,
+}
+
+/// The consumer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Consumer group.
+    pub group_id: String,
+    /// How long the broker waits for a silent member.
+    #[serde(rename = "session_timeout_seconds", deserialize_with = "seconds")]
+    pub session_timeout: Duration,
+}
+
+/// The outgoing events.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishConfig {
+    /// How often to look for some unasked.
+    #[serde(rename = "poll_seconds", deserialize_with = "seconds")]
+    pub poll: Duration,
+    /// Limit of the wait for an acknowledgement.
+    #[serde(rename = "delivery_timeout_seconds", deserialize_with = "seconds")]
+    pub delivery_timeout: Duration,
+    /// What happened before this is not published; none: everything is.
+    #[serde(deserialize_with = "moment")]
+    pub skip_before: Option<Timestamp>,
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Events in the inbox.
+    #[serde(rename = "inbox_hours", deserialize_with = "hours")]
+    pub inbox: Duration,
+    /// Outgoing events that were published.
+    #[serde(rename = "outbox_hours", deserialize_with = "hours")]
+    pub outbox: Duration,
+    /// Dead letters.
+    #[serde(rename = "dead_letter_hours", deserialize_with = "hours")]
+    pub dead_letters: Duration,
+    /// What dead letters may take.
+    pub dead_letters_megabytes: u64,
+}
+
+/// What was said on the command line. `None`: not said.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`
+    pub file: Option<PathBuf>,
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--database-url`
+    pub database_url: Option<String>,
+    /// `--redis-url`
+    pub redis_url: Option<String>,
+    /// `--kafka-brokers`
+    pub kafka_brokers: Option<String>,
+}
+
+impl Config {
+    /// Reads the settings from their sources.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that is wrong: unknown keys, values that cannot be read or are
+    /// out of range, and values that contradict each other. It quotes no value.
+    pub fn load(overrides: Overrides) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let config = source::read(overrides, &mut problems)?;
+        config.check(&mut problems);
+        problems.or(config)
+    }
+
+    /// Whether nothing outside this process is used.
+    pub fn is_embedded(&self) -> bool {
+        self.database_url.is_none() && self.redis_url.is_none() && self.kafka_brokers.is_none()
+    }
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn non_empty<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(source)?;
+    Ok((!text.is_empty()).then_some(text))
+}
+
+fn non_empty_secret<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<Option<SecretString>, D::Error> {
+    let secret = SecretString::deserialize(source)?;
+    Ok((!secret.expose_secret().is_empty()).then_some(secret))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    u64::deserialize(source).map(Duration::from_secs)
+}
+
+fn hours<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    u64::deserialize(source).map(|hours| Duration::from_secs(hours.saturating_mul(HOUR_SECONDS)))
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    u64::deserialize(source).map(Duration::from_millis)
+}
+
+/// A time, or nothing.
+fn moment<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = non_empty(source)? else { return Ok(None) };
+    let wrong = |_| allowed_is("a time such as 2026-11-25T00:00:00Z, or nothing");
+    Timestamp::parse(&text).map(Some).map_err(wrong)
+}
+
+fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
+    let wrong = |_| allowed_is("ADDRESS:PORT, such as 127.0.0.1:4003");
+    String::deserialize(source)?.parse().map_err(wrong)
+}
+
+/// One of the words of an enum. The error of the derived code would quote the value.
+fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(source: D) -> Result<T, D::Error> {
+    let word: StringDeserializer<serde::de::value::Error> =
+        String::deserialize(source)?.into_deserializer();
+    T::deserialize(word).map_err(|error| {
+        let error = error.to_string();
+        allowed_is(error.rsplit_once(", expected ").map_or("another word", |(_, words)| words))
+    })
+}
+
+/// An error that says what is allowed, and not what was there.
+fn allowed_is<E: serde::de::Error>(what: &str) -> E {
+    E::custom(format_args!("{ALLOWED_IS}{what}"))
+}
+
+/// A list, or, as variables have no lists, a text with commas or a JSON list.
+fn list<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a list of texts, a text with commas, or a JSON list in a text")]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    let text = match Form::deserialize(source)? {
+        Form::List(items) => return Ok(items),
+        Form::Text(text) => text,
+    };
+    if text.trim_start().starts_with('[') {
+        let wrong = |_| allowed_is("a JSON list of texts");
+        return serde_json::from_str(&text).map_err(wrong);
+    }
+    let items = text.split(',').map(|item| item.trim().to_owned());
+    Ok(items.filter(|item| !item.is_empty()).collect())
+}

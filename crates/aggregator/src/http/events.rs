@@ -1,0 +1,194 @@
+//! `POST /internal/v1/events`: one envelope, or one per line; the answer says what became of each.
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use projection::{EventId, Refusal, Timestamp};
+use serde::Serialize;
+use std::sync::Arc;
+
+pub use super::body::BODY_BYTES_MAX;
+use super::body::{self, HeldBody};
+use super::write_limits::WriteLimits;
+use crate::apply::{Outcome, ProcessError};
+use crate::clock::Clock;
+use crate::http::problem::{Problem, ProblemCode};
+use crate::ingest::pipeline::{IngestPipeline, Origin, Record, RecordOutcome};
+
+/// Most lines in one request. Their answers are held until the last is applied.
+pub const LINES_MAX: usize = 10_000;
+/// What a client is told whose events are not acknowledged. Nothing is lost: what was applied is a
+/// duplicate when it is sent again.
+const NOT_ACKNOWLEDGED: &str =
+    "the events may be applied and are not acknowledged; send the same request again";
+
+/// What a client is told one of whose records is refused and cannot be kept.
+const NO_ROOM: &str = "a record was refused, and dead letters take all the room that they may; nothing \
+                       is acknowledged. Replay or remove dead letters, or raise \
+                       retention.dead_letters_megabytes; then send the same request again";
+
+/// What the route needs.
+#[derive(Clone)]
+pub struct EventsState {
+    /// Where records go.
+    pub intake: IngestPipeline,
+    /// Stands in for times that senders leave out.
+    pub clock: Arc<dyn Clock>,
+    /// Limits of requests that write.
+    pub writes: WriteLimits,
+}
+
+/// The route, relative to `/internal/v1`.
+pub fn router(state: EventsState) -> Router {
+    Router::new().route("/events", post(take_events)).with_state(state)
+}
+
+/// How the body is cut into records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    One,
+    Lines,
+}
+
+#[derive(Serialize)]
+struct Report {
+    applied: usize,
+    duplicate: usize,
+    refused: usize,
+    results: Vec<LineReport>,
+}
+
+#[derive(Serialize)]
+struct LineReport {
+    line: usize,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+/// Why a record was refused.
+#[derive(Serialize)]
+pub(super) struct Reason {
+    code: projection::RefusalCode,
+    detail: String,
+}
+
+impl From<Refusal> for Reason {
+    fn from(Refusal { code, detail }: Refusal) -> Self {
+        Self { code, detail }
+    }
+}
+
+impl Reason {
+    /// None, unless it was.
+    pub(super) fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Applied | Outcome::Duplicate => None,
+            Outcome::Refused(refusal) => Some(refusal.into()),
+        }
+    }
+}
+
+async fn take_events(
+    State(state): State<EventsState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let deadline = state.writes.deadline();
+    let framing = framing(&headers)?;
+    let HeldBody { bytes, memory } = body::read(&state.writes, deadline, &headers, body).await?;
+    let lines = cut(framing, &bytes)?;
+    let received_at = state.clock.now();
+    let numbers = lines.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+    let records = lines.into_iter().map(|(_, bytes)| record(bytes, received_at)).collect();
+    // The records have what is needed of it.
+    drop(bytes);
+
+    let intake = state.intake;
+    let work = |stop| async move {
+        let taken = intake.take(records, &stop).await;
+        drop(memory);
+        taken
+    };
+    let taken = state.writes.run(deadline, work, NOT_ACKNOWLEDGED).await?;
+    answer(framing, &numbers, taken.map_err(|error| not_acknowledged(&error))?)
+}
+
+fn record(bytes: &[u8], received_at: Timestamp) -> Record {
+    Record { bytes: bytes.to_vec(), origin: Origin::Http, received_at }
+}
+
+fn framing(headers: &HeaderMap) -> Result<Framing, Problem> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match &*essence {
+        "application/json" => Ok(Framing::One),
+        "application/x-ndjson" | "application/jsonl" => Ok(Framing::Lines),
+        _ => Err(Problem::new(
+            ProblemCode::UnsupportedMediaType,
+            "Content-Type: send application/json for one event, application/x-ndjson for one per line",
+        )),
+    }
+}
+
+/// The records with their line numbers. Empty lines are no records.
+fn cut(framing: Framing, body: &[u8]) -> Result<Vec<(usize, &[u8])>, Problem> {
+    if framing == Framing::One {
+        // As a line is: without an id of its own, an event is known by its bytes.
+        return Ok(vec![(1, body.trim_ascii())]);
+    }
+    let lines: Vec<_> = (1..)
+        .zip(body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii))
+        .filter(|(_, line)| !line.is_empty())
+        .take(LINES_MAX + 1)
+        .collect();
+    if lines.len() > LINES_MAX {
+        let detail = format!("at most {LINES_MAX} lines in one request");
+        return Err(Problem::new(ProblemCode::TooLarge, detail));
+    }
+    Ok(lines)
+}
+
+fn not_acknowledged(error: &ProcessError) -> Problem {
+    if matches!(error, ProcessError::NoRoom) {
+        // /readyz and the log have it already, once.
+        tracing::debug!("events not acknowledged, dead letters at their limit");
+        return Problem::new(ProblemCode::DeadLettersFull, NO_ROOM);
+    }
+    tracing::warn!(error = error as &dyn std::error::Error, "events not acknowledged");
+    Problem::unavailable(NOT_ACKNOWLEDGED)
+}
+
+/// One event that is refused is a bad request; of many, each has its own answer.
+fn answer(
+    framing: Framing,
+    numbers: &[usize],
+    taken: Vec<RecordOutcome>,
+) -> Result<Response, Problem> {
+    if let (Framing::One, [RecordOutcome { outcome: Outcome::Refused(refusal), .. }]) =
+        (framing, &*taken)
+    {
+        return Err(Problem::refused(refusal.clone()));
+    }
+    let results: Vec<_> =
+        numbers.iter().zip(taken).map(|(line, taken)| line_report(*line, taken)).collect();
+    let count = |outcome: &str| results.iter().filter(|line| line.outcome == outcome).count();
+    let report = Report {
+        applied: count("applied"),
+        duplicate: count("duplicate"),
+        refused: count("refused"),
+        results,
+    };
+    Ok(Json(report).into_response())
+}
+
+fn line_report(line: usize, RecordOutcome { event_id, outcome }: RecordOutcome) -> LineReport {
+    LineReport { line, outcome: outcome.name(), event_id, reason: Reason::of(outcome) }
+}

@@ -1,0 +1,38 @@
+//! `GET /metrics`: what the service has counted, in the format that `Accept` prefers, without
+//! authentication.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+
+use super::ApiState;
+use crate::http::problem::Problem;
+use crate::metrics::{Exposition, Metrics};
+
+/// Answers with every metric.
+pub(super) async fn read(
+    State(state): State<Arc<ApiState>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    // The cache repeats unconfirmed drops by itself, so only it knows the number of now.
+    state.metrics.set_unconfirmed_invalidations(state.cache.unconfirmed_invalidations());
+    encode(&state.metrics, &headers)
+}
+
+/// All metrics, in the format that the headers prefer.
+pub(super) fn encode(metrics: &Metrics, headers: &HeaderMap) -> Result<Response, Problem> {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let format = Exposition::negotiate(accept);
+    let page = metrics.encode(format).map_err(|error| {
+        tracing::error!(%error, "encode the metrics");
+        Problem::internal()
+    })?;
+    let mut response = page.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}

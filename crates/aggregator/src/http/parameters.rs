@@ -1,0 +1,115 @@
+//! The parameters of a query: each at most once, decoded; numbers within their range.
+//!
+//! A client that asks for what does not exist is told so, with what does, instead of getting a
+//! default that looks like an answer. What a parameter means is not known here.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+
+use crate::http::problem::Problem;
+
+/// Longest query, in bytes as sent. The longest sensible one is under 200.
+const QUERY_BYTES_MAX: usize = 4_096;
+
+/// What becomes of a parameter that nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// Nothing: existing clients may send some.
+    Ignored,
+    /// The request is refused: a slip in a name would get another answer than was asked for.
+    Refused,
+}
+
+/// The parameters as sent.
+#[derive(Debug)]
+pub(crate) struct Parameters<'a> {
+    sent: Vec<(&'static str, Cow<'a, str>)>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Finds the `known` parameters in a query.
+    pub(crate) fn read(
+        query: &'a str,
+        known: &[&'static str],
+        unknown: Unknown,
+    ) -> Result<Self, Problem> {
+        if query.len() > QUERY_BYTES_MAX {
+            let detail = format!("has {} bytes, the limit is {QUERY_BYTES_MAX}", query.len());
+            return Err(Problem::invalid_parameter("query", detail));
+        }
+        let mut parameters = Self { sent: Vec::new() };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // A name that is not UTF-8 is none of ours.
+            let name = decode(name).and_then(|name| known.iter().find(|known| **known == name));
+            match name {
+                Some(name) => parameters.add(name, value)?,
+                None if unknown == Unknown::Refused => {
+                    let detail = format!("unknown parameter, allowed: {}", known.join(", "));
+                    return Err(Problem::invalid_parameter("query", detail));
+                }
+                None => {}
+            }
+        }
+        Ok(parameters)
+    }
+
+    fn add(&mut self, name: &'static str, value: &'a str) -> Result<(), Problem> {
+        if self.get(name).is_some() {
+            // Taking the first or the last would make two programs see two different pages.
+            return Err(Problem::invalid_parameter(name, "is given more than once"));
+        }
+        let Some(value) = decode(value) else {
+            return Err(Problem::invalid_parameter(name, "is not percent-encoded UTF-8"));
+        };
+        self.sent.push((name, value));
+        Ok(())
+    }
+
+    /// The value of a parameter, if it was sent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.sent.iter().find(|(sent, _)| *sent == name)?;
+        Some(&found.1)
+    }
+
+    /// The value of a parameter that is a whole number without a sign.
+    pub(crate) fn number<N: Copy + Display + FromStr + PartialOrd>(
+        &self,
+        name: &str,
+        allowed: RangeInclusive<N>,
+        default: N,
+    ) -> Result<N, Problem> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        // `parse` alone would also take a leading plus sign.
+        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let value = text.parse().ok().filter(|value| is_digits && allowed.contains(value));
+        value.ok_or_else(|| {
+            let (first, last) = (allowed.start(), allowed.end());
+            Problem::invalid_parameter(name, format!("not a whole number from {first} to {last}"))
+        })
+    }
+}
+
+/// Whether every `%` is followed by two hexadecimal digits.
+pub(crate) fn is_percent_encoded(text: &str) -> bool {
+    text.split('%')
+        .skip(1)
+        .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit()))
+}
+
+/// Undoes the encoding of a form: `+` is a space, `%` starts a byte.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !is_percent_encoded(text) {
+        return None;
+    }
+    if !text.contains('+') {
+        return percent_decode_str(text).decode_utf8().ok();
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(Cow::Owned(decoded.into_owned()))
+}

@@ -1,0 +1,512 @@
+//! What the service counts, and how it is read: one registry, built once, cloned into the modules.
+//!
+//! It decides nothing and has no global: two servers in one process count apart. Label values come
+//! from small fixed sets (route templates, topics, codes), never from a request, because each new
+//! value is a time series that is kept for ever.
+
+mod exposition;
+mod labels;
+mod plain_counter;
+mod preset;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use projection::{EventKind, RefusalCode, Timestamp};
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+pub use self::exposition::Exposition;
+pub use self::labels::{BYPASS_REASONS, CacheType, Kept, Outcome, SEND_FAILURE_REASONS};
+use self::labels::{
+    BypassLabels, CacheLabels, KeptLabels, ProcessedLabels, RefusedLabels, ReplayedLabels,
+    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
+};
+use self::plain_counter::PlainCounter;
+pub use self::preset::{NO_ROUTE, NO_TOPIC};
+
+/// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
+/// a read is given up after ten seconds.
+const REQUEST_BOUNDS_SECONDS: [f64; 11] =
+    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Bounds of the apply histogram in seconds: one transaction and one drop, from a local file to a
+/// server that is busy.
+const APPLY_BOUNDS_SECONDS: [f64; 10] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Bounds of the histogram of groups: from one event by itself to the largest group.
+const GROUP_BOUNDS: [f64; 7] = [1.0, 2.0, 8.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Bounds of the lag histogram in seconds: from an event that is applied at once to one that waited
+/// for an outage of hours to end.
+const LAG_BOUNDS_SECONDS: [f64; 11] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0, 3_600.0];
+
+/// The counters of the service. Cloning is cheap, and clones count together.
+#[derive(Clone)]
+pub struct Metrics {
+    instruments: Arc<Instruments>,
+}
+
+struct Instruments {
+    registry: Registry,
+    api_requests: Family<RequestLabels, Counter>,
+    api_request_duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    messages_processed: Family<ProcessedLabels, Counter>,
+    invalid_messages: Family<RefusedLabels, Counter>,
+    event_type_mismatches: Family<TypeMismatchLabels, Counter>,
+    cache_hits: Family<CacheLabels, Counter>,
+    cache_misses: Family<CacheLabels, Counter>,
+    cache_bypasses: Family<BypassLabels, Counter>,
+    consumer_errors: Counter,
+    cache_drops: Counter,
+    cache_dropped_pages: Counter,
+    cache_drop_failures: Counter,
+    cache_pending_drops: Gauge,
+    cache_refused_fills: Family<CacheLabels, Counter>,
+    dead_letters: Gauge,
+    dead_letters_bytes: Gauge,
+    dead_letters_total: Family<RefusedLabels, PlainCounter>,
+    dead_letters_replayed: Family<ReplayedLabels, Counter>,
+    apply: Histogram,
+    apply_stalled_since: Gauge<f64, AtomicU64>,
+    group: Histogram,
+    event_lag: Histogram,
+    removed: Family<KeptLabels, Counter>,
+    outbox_published: Family<TopicLabels, Counter>,
+    publish_skipped: Counter,
+    held_assessments_discarded: Counter,
+    outbox_send_failures: Family<SendFailureLabels, Counter>,
+    outbox_unpublished: Gauge,
+    outbox_oldest_age: Gauge<f64, AtomicU64>,
+    outbox_delay: Histogram,
+    log_lines_lost: Counter,
+}
+
+impl Metrics {
+    /// A registry in which every counter of a fixed set of labels stands at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let instruments = Instruments::register();
+        preset::preset(&instruments);
+        Self { instruments: Arc::new(instruments) }
+    }
+
+    /// Counts one answered request. `endpoint` is the route's template, never the path that was
+    /// asked for; `method` is a method of the route or `OTHER`.
+    pub fn request(
+        &self,
+        endpoint: &str,
+        method: &'static str,
+        status_code: u16,
+        duration: Duration,
+    ) {
+        let endpoint = endpoint.to_owned();
+        let route = RouteLabels { endpoint: endpoint.clone(), method };
+        let histogram = self.instruments.api_request_duration.get_or_create(&route);
+        histogram.observe(duration.as_secs_f64());
+        let labels = RequestLabels { endpoint, method, status_code };
+        self.instruments.api_requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts one event that was understood. `topic` is a topic's name, or the name of another
+    /// source of events.
+    pub fn message_processed(&self, topic: &'static str, outcome: Outcome) {
+        let labels = ProcessedLabels { topic, outcome };
+        self.instruments.messages_processed.get_or_create(&labels).inc();
+    }
+
+    /// Counts one record that was refused.
+    pub fn invalid_message(&self, topic: &'static str, code: RefusalCode) {
+        let labels = RefusedLabels { topic, error_type: code.as_str() };
+        self.instruments.invalid_messages.get_or_create(&labels).inc();
+    }
+
+    /// Counts one record whose `event_type` names another kind than its topic. The topic counted.
+    pub fn event_type_mismatch(&self, topic: EventKind, named: EventKind) {
+        self.instruments.event_type_mismatches.get_or_create(&mismatch(topic, named)).inc();
+    }
+
+    /// Counts one refused record that is now kept as a dead letter.
+    pub fn dead_letter(&self, topic: &'static str, code: RefusalCode) {
+        let labels = RefusedLabels { topic, error_type: code.as_str() };
+        self.instruments.dead_letters_total.get_or_create(&labels).inc();
+    }
+
+    /// Shows how many dead letters there are in the database, and how many bytes they take.
+    pub fn set_dead_letters(&self, count: u64, bytes: u64) {
+        self.instruments.dead_letters.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.instruments.dead_letters_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts one dead letter that was taken again, by the name of its outcome. Refused again, it is
+    /// no second dead letter.
+    pub fn dead_letter_replayed(&self, outcome: &'static str) {
+        self.instruments.dead_letters_replayed.get_or_create(&ReplayedLabels { outcome }).inc();
+    }
+
+    /// Counts one answer that came from the cache.
+    pub fn cache_hit(&self, cache_type: CacheType) {
+        self.instruments.cache_hits.get_or_create(&CacheLabels { cache_type }).inc();
+    }
+
+    /// Counts one answer that had to be loaded because the cache did not have it.
+    pub fn cache_miss(&self, cache_type: CacheType) {
+        self.instruments.cache_misses.get_or_create(&CacheLabels { cache_type }).inc();
+    }
+
+    /// Counts one answer that was loaded past the cache, and why.
+    pub fn cache_bypass(&self, cache_type: CacheType, reason: &'static str) {
+        let labels = BypassLabels { cache_type, reason };
+        self.instruments.cache_bypasses.get_or_create(&labels).inc();
+    }
+
+    /// Counts one loaded answer that the cache refused to keep, because its owner was invalidated
+    /// while it was loaded.
+    pub fn cache_fill_refused(&self, cache_type: CacheType) {
+        self.instruments.cache_refused_fills.get_or_create(&CacheLabels { cache_type }).inc();
+    }
+
+    /// Counts one error of the consumer: a poll, a commit or a group that had to be tried again.
+    pub fn consumer_error(&self) {
+        self.instruments.consumer_errors.inc();
+    }
+
+    /// Counts one confirmed drop of an owner and the pages that it held.
+    pub fn cache_invalidated(&self, pages: u64) {
+        self.instruments.cache_drops.inc();
+        self.instruments.cache_dropped_pages.inc_by(pages);
+    }
+
+    /// Counts one drop that was not confirmed.
+    pub fn cache_invalidation_failed(&self) {
+        self.instruments.cache_drop_failures.inc();
+    }
+
+    /// Shows how many owners wait for their drop to be confirmed.
+    pub fn set_unconfirmed_invalidations(&self, owners: usize) {
+        self.instruments.cache_pending_drops.set(i64::try_from(owners).unwrap_or(i64::MAX));
+    }
+
+    /// Records how long one group of so many events took, from its first read to its confirmed drops.
+    pub fn applied_in(&self, duration: Duration, events: usize) {
+        self.instruments.apply.observe(duration.as_secs_f64());
+        self.instruments.group.observe(events as f64);
+    }
+
+    /// Shows since when events fail to be applied; none: they do not.
+    pub fn set_apply_stalled_since(&self, since: Option<Timestamp>) {
+        let seconds = since.map_or(0.0, |since| since.unix_micros() as f64 / 1e6);
+        self.instruments.apply_stalled_since.set(seconds);
+    }
+
+    /// Records how old an event was, by its own timestamp, when its effect could be read.
+    pub fn event_lag(&self, lag: Duration) {
+        self.instruments.event_lag.observe(lag.as_secs_f64());
+    }
+
+    /// Counts what was removed because it was old.
+    pub fn removed(&self, what: Kept, count: u64) {
+        self.instruments.removed.get_or_create(&KeptLabels { what }).inc_by(count);
+    }
+
+    /// Counts one outgoing event that a broker acknowledged, `delay` after it was written.
+    pub fn outbox_published(&self, topic: &str, delay: Duration) {
+        let labels = TopicLabels { topic: topic.to_owned() };
+        self.instruments.outbox_published.get_or_create(&labels).inc();
+        self.instruments.outbox_delay.observe(delay.as_secs_f64());
+    }
+
+    /// Counts pipeline runs and assessment jobs that are not published, because they are old.
+    pub fn publish_skipped(&self, count: u64) {
+        self.instruments.publish_skipped.inc_by(count);
+    }
+
+    /// Counts assessments that are never published, because too many wait for one registration.
+    pub fn held_assessments_discarded(&self, count: u64) {
+        self.instruments.held_assessments_discarded.inc_by(count);
+    }
+
+    /// Counts one attempt to send an outgoing event that failed, and why.
+    pub fn outbox_send_failed(&self, topic: &str, reason: &'static str) {
+        let labels = SendFailureLabels { topic: topic.to_owned(), reason };
+        self.instruments.outbox_send_failures.get_or_create(&labels).inc();
+    }
+
+    /// Shows how many outgoing events are not published, and how old the oldest of them is.
+    pub fn set_outbox_depth(&self, unpublished: u64, oldest_age: Duration) {
+        let unpublished = i64::try_from(unpublished).unwrap_or(i64::MAX);
+        self.instruments.outbox_unpublished.set(unpublished);
+        self.instruments.outbox_oldest_age.set(oldest_age.as_secs_f64());
+    }
+
+    /// Counts lines of the log that were lost.
+    pub fn log_lines_lost(&self, count: u64) {
+        self.instruments.log_lines_lost.inc_by(count);
+    }
+
+    /// Everything counted so far.
+    ///
+    /// # Errors
+    ///
+    /// Only what a metric's own encoder refuses, which none here does.
+    pub fn encode(&self, format: Exposition) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.instruments.registry)?;
+        Ok(match format {
+            Exposition::OpenMetrics => page,
+            Exposition::Text => exposition::text_of(&page),
+        })
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Instruments {
+    fn register() -> Self {
+        let mut registry = Registry::with_prefix("ras");
+        // Counters are named without `_total`: the text format adds it.
+        Self {
+            api_requests: add(&mut registry, "api_requests", "Requests answered"),
+            api_request_duration: add_as(
+                &mut registry,
+                "api_request_duration_seconds",
+                "Time from the request's head to the answer's head",
+                Family::new_with_constructor(|| Histogram::new(REQUEST_BOUNDS_SECONDS)),
+            ),
+            messages_processed: add(&mut registry, "messages_processed", "Events understood"),
+            invalid_messages: add(&mut registry, "invalid_messages", "Records refused"),
+            event_type_mismatches: add_as(
+                &mut registry,
+                "event_type_mismatches",
+                "Records whose event_type names another kind than their topic",
+                every_mismatch(),
+            ),
+            cache_hits: add(&mut registry, "cache_hits", "Answers from the cache"),
+            cache_misses: add(&mut registry, "cache_misses", "Answers the cache did not have"),
+            cache_bypasses: add(&mut registry, "cache_bypasses", "Answers past the cache"),
+            consumer_errors: add(&mut registry, "consumer_errors", "Errors of the consumer"),
+            cache_drops: add(&mut registry, "cache_drops", "Owners dropped and confirmed"),
+            cache_dropped_pages: add(&mut registry, "cache_dropped_pages", "Pages dropped"),
+            cache_drop_failures: add(&mut registry, "cache_drop_failures", "Drops not confirmed"),
+            cache_pending_drops: add(
+                &mut registry,
+                "cache_pending_drops",
+                "Owners that wait for their drop to be confirmed",
+            ),
+            cache_refused_fills: add(
+                &mut registry,
+                "cache_refused_fills",
+                "Loaded answers not cached, because their owner was invalidated meanwhile",
+            ),
+            dead_letters: add(&mut registry, "dead_letters", "Dead letters in the database"),
+            dead_letters_bytes: add(
+                &mut registry,
+                "dead_letters_bytes",
+                "Bytes of dead letters in the database",
+            ),
+            dead_letters_total: add(
+                &mut registry,
+                "dead_letters_total",
+                "Refused records kept as dead letters",
+            ),
+            dead_letters_replayed: add(
+                &mut registry,
+                "dead_letters_replayed",
+                "Refused records taken again",
+            ),
+            apply: add_as(
+                &mut registry,
+                "apply_seconds",
+                "Time to apply one group of events, drops included",
+                Histogram::new(APPLY_BOUNDS_SECONDS),
+            ),
+            apply_stalled_since: add(
+                &mut registry,
+                "apply_stalled_since_timestamp_seconds",
+                "Unix time since which events fail to be applied; 0 while they do not",
+            ),
+            group: add_as(
+                &mut registry,
+                "group_events",
+                "Events applied as one group",
+                Histogram::new(GROUP_BOUNDS),
+            ),
+            event_lag: add_as(
+                &mut registry,
+                "event_lag_seconds",
+                "Age of an event when its effect could be read",
+                Histogram::new(LAG_BOUNDS_SECONDS),
+            ),
+            removed: add(&mut registry, "removed", "Rows removed because they were old"),
+            publish_skipped: add(
+                &mut registry,
+                "publish_skipped",
+                "Pipeline runs and assessments from before publish.skip_before",
+            ),
+            held_assessments_discarded: add(
+                &mut registry,
+                "held_assessments_discarded",
+                "Assessments never published, because too many waited for one registration",
+            ),
+            outbox_published: add(&mut registry, "outbox_published", "Announcements acknowledged"),
+            outbox_send_failures: add(
+                &mut registry,
+                "outbox_send_failures",
+                "Attempts to send an announcement that failed",
+            ),
+            outbox_unpublished: add(
+                &mut registry,
+                "outbox_unpublished",
+                "Announcements that are not published",
+            ),
+            outbox_oldest_age: add(
+                &mut registry,
+                "outbox_oldest_age_seconds",
+                "Age of the oldest announcement that is not published",
+            ),
+            outbox_delay: add_as(
+                &mut registry,
+                "outbox_delay_seconds",
+                "Time from writing an announcement to its acknowledgement",
+                Histogram::new(LAG_BOUNDS_SECONDS),
+            ),
+            log_lines_lost: add(
+                &mut registry,
+                "log_lines_lost",
+                "Lines that standard output or standard error did not take",
+            ),
+            registry,
+        }
+    }
+}
+
+/// Every pair of different kinds, at zero from the start.
+fn every_mismatch() -> Family<TypeMismatchLabels, Counter> {
+    let family = Family::default();
+    for topic in EventKind::ALL {
+        for named in EventKind::ALL.iter().filter(|named| *named != topic) {
+            drop(family.get_or_create(&mismatch(*topic, *named)));
+        }
+    }
+    family
+}
+
+fn mismatch(topic: EventKind, named: EventKind) -> TypeMismatchLabels {
+    TypeMismatchLabels { topic: topic.topic(), event_type: named.topic() }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add_as(registry, name, help, M::default())
+}
+
+fn add_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_what_dashboards_expect() {
+        let metrics = Metrics::new();
+        let topic = "huleedu.batch.essays.registered.v1";
+        let outgoing = "huleedu.ras.batch.results.ready.v1";
+        let counting = metrics.clone();
+        counting.request("/a/{id}", "GET", 200, Duration::from_millis(2));
+        counting.message_processed(topic, Outcome::Applied);
+        counting.message_processed(topic, Outcome::Duplicate);
+        counting.message_processed(topic, Outcome::Duplicate);
+        counting.invalid_message(topic, RefusalCode::NotJson);
+        counting.event_type_mismatch(EventKind::SpellcheckResult, EventKind::EssaySlotAssigned);
+        counting.dead_letter(topic, RefusalCode::NotJson);
+        counting.dead_letter_replayed("refused");
+        counting.cache_hit(CacheType::BatchStatus);
+        counting.cache_miss(CacheType::UserBatches);
+        counting.cache_bypass(CacheType::UserBatches, "store_away");
+        counting.cache_fill_refused(CacheType::UserBatches);
+        counting.set_dead_letters(9, 512);
+        counting.consumer_error();
+        counting.cache_invalidated(7);
+        counting.cache_invalidation_failed();
+        counting.set_unconfirmed_invalidations(3);
+        counting.applied_in(Duration::from_millis(4), 7);
+        counting.set_apply_stalled_since(Some(Timestamp::from_unix_micros(1_500_000)));
+        counting.event_lag(Duration::from_secs(30));
+        counting.removed(Kept::Inbox, 5);
+        counting.outbox_published(outgoing, Duration::from_millis(3));
+        counting.publish_skipped(2);
+        counting.held_assessments_discarded(3);
+        counting.outbox_send_failed(outgoing, "refused");
+        counting.set_outbox_depth(4, Duration::from_millis(1_500));
+        counting.log_lines_lost(2);
+
+        let page = metrics.encode(Exposition::Text).unwrap();
+        let open_metrics = metrics.encode(Exposition::OpenMetrics).unwrap();
+        let untouched = Metrics::new().encode(Exposition::Text).unwrap();
+        let route = r#"endpoint="/a/{id}",method="GET""#;
+        for line in [
+            &*format!(r#"ras_api_requests_total{{{route},status_code="200"}} 1"#),
+            &format!("ras_api_request_duration_seconds_count{{{route}}} 1"),
+            &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="applied"}} 1"#),
+            &format!(r#"ras_messages_processed_total{{topic="{topic}",outcome="duplicate"}} 2"#),
+            &format!(r#"ras_invalid_messages_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            r#"ras_event_type_mismatches_total{topic="huleedu.essay.spellcheck.results.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 1"#,
+            r#"ras_event_type_mismatches_total{topic="huleedu.batch.essays.registered.v1",event_type="huleedu.els.essay.slot.assigned.v1"} 0"#,
+            &format!(r#"ras_dead_letters_total{{topic="{topic}",error_type="not_json"}} 1"#),
+            "ras_dead_letters 9",
+            "ras_dead_letters_bytes 512",
+            r#"ras_cache_refused_fills_total{cache_type="user_batches"} 1"#,
+            r#"ras_dead_letters_replayed_total{outcome="refused"} 1"#,
+            r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,
+            r#"ras_cache_misses_total{cache_type="user_batches"} 1"#,
+            r#"ras_cache_bypasses_total{cache_type="user_batches",reason="store_away"} 1"#,
+            "ras_consumer_errors_total 1",
+            "ras_cache_drops_total 1",
+            "ras_cache_dropped_pages_total 7",
+            "ras_cache_drop_failures_total 1",
+            "ras_cache_pending_drops 3",
+            "ras_apply_seconds_count 1",
+            "ras_apply_stalled_since_timestamp_seconds 1.5",
+            "ras_group_events_sum 7.0",
+            "ras_event_lag_seconds_count 1",
+            r#"ras_removed_total{what="inbox"} 5"#,
+            &format!(r#"ras_outbox_published_total{{topic="{outgoing}"}} 1"#),
+            &format!(r#"ras_outbox_send_failures_total{{topic="{outgoing}",reason="refused"}} 1"#),
+            "ras_publish_skipped_total 2",
+            "ras_held_assessments_discarded_total 3",
+            "ras_outbox_unpublished 4",
+            "ras_outbox_oldest_age_seconds 1.5",
+            "ras_outbox_delay_seconds_count 1",
+            "ras_log_lines_lost_total 2",
+        ] {
+            assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
+            assert!(open_metrics.lines().any(|got| got == line), "no line {line}\n{open_metrics}");
+            let (series, _) = line.rsplit_once(' ').unwrap();
+            let is_counter = series.split('{').next().unwrap().ends_with("_total");
+            let zero = format!("{series} 0");
+            // The route of this test is none of ours.
+            let is_preset = series.contains("/a/") || untouched.lines().any(|got| got == zero);
+            assert!(!is_counter || is_preset, "not there from the start: {series}");
+        }
+    }
+}

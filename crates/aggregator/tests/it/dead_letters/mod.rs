@@ -1,0 +1,10 @@
+//! Dead letters from their refusal to their end: over HTTP, and as an operator sees them; on a real
+//! SQLite file and the in-process cache.
+
+mod asking;
+mod bodies;
+mod limit;
+mod records;
+mod replaying;
+mod waiting;
+mod world;

@@ -1,0 +1,220 @@
+//! The service without its sockets: every module that a dead letter goes through.
+
+use std::iter;
+use std::sync::Arc;
+
+use aggregator::apply::EventProcessor;
+use aggregator::cache::CacheManager;
+use aggregator::clock::ManualClock;
+use aggregator::health::Health;
+use aggregator::http::auth::Auth;
+use aggregator::http::dead_letters::{self, DeadLettersState};
+use aggregator::http::events::{self, EventsState};
+use aggregator::http::memory::BodyMemory;
+use aggregator::http::write_limits::WriteLimits;
+use aggregator::http::{ApiLimits, ApiState, router};
+use aggregator::ingest::pipeline::{IngestPipeline, KafkaAddress, Origin, Record, RecordOutcome};
+use aggregator::metrics::Metrics;
+use aggregator::newer_documents::NewerDocuments;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode};
+use axum::response::Response;
+use database::{Repository, SqliteOptions, SqliteRepository};
+use freshset::Cache;
+use freshset::backend::memory::MemoryBackend;
+use projection::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+const KEY: &str = "the key of the tests";
+const SERVICE: &str = "the service of the tests";
+
+/// Longer than eight attempts take, so that no request is told to come back.
+const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Four of the largest bodies.
+pub(crate) const BODY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+pub(crate) struct World {
+    pub(crate) repository: Arc<dyn Repository>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) router: Router,
+    pub(crate) health: Health,
+    intake: IngestPipeline,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_limits(WriteLimits::new(WAIT_MAX, BODY_MEMORY_BYTES)).await
+    }
+
+    pub(crate) async fn with_limits(writes: WriteLimits) -> Self {
+        Self::with(writes, u64::MAX).await
+    }
+
+    /// One whose dead letters may take so many bytes.
+    pub(crate) async fn with_room_for(dead_letter_bytes: u64) -> Self {
+        Self::with(WriteLimits::new(WAIT_MAX, BODY_MEMORY_BYTES), dead_letter_bytes).await
+    }
+
+    async fn with(writes: WriteLimits, dead_letter_bytes_max: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.sqlite3");
+        let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
+        let repository: Arc<dyn Repository> = Arc::new(repository);
+        let metrics = Metrics::new();
+        let cache =
+            CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
+        let now = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
+        let clock = Arc::new(ManualClock::new(now));
+        let health = Health::default();
+        let processor =
+            EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone())
+                .reporting_to(health.clone());
+        let intake =
+            IngestPipeline::new(processor, repository.clone(), metrics.clone(), clock.clone())
+                .keeping_at_most(dead_letter_bytes_max);
+        let dead_letters = dead_letters::router(DeadLettersState {
+            intake: intake.clone(),
+            dead_letters: repository.clone(),
+            writes: writes.clone(),
+            memory: BodyMemory::new(BODY_MEMORY_BYTES),
+            read_timeout: WAIT_MAX,
+        });
+        let events =
+            events::router(EventsState { intake: intake.clone(), clock: clock.clone(), writes });
+        let state = ApiState {
+            repository: repository.clone(),
+            cache,
+            auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
+            metrics,
+            newer: NewerDocuments::new(clock.clone(), Health::default()),
+            health: health.clone(),
+            limits: ApiLimits::default(),
+            clock: clock.clone(),
+            correlation_ids: Uuid::nil,
+        };
+        let router = router(state, dead_letters.merge(events));
+        Self { repository, clock, router, health, intake, directory }
+    }
+
+    /// Takes a record as if a client had sent it.
+    pub(crate) async fn take(&self, bytes: impl Into<Vec<u8>>) -> RecordOutcome {
+        self.take_all(iter::once((Origin::Http, bytes.into()))).await.remove(0)
+    }
+
+    /// Takes a record as if it had come by Kafka.
+    pub(crate) async fn consume(&self, topic: &str, offset: i64, bytes: Vec<u8>) -> RecordOutcome {
+        self.consume_all(topic, [(offset, bytes)]).await.remove(0)
+    }
+
+    /// Takes records as if they had come by Kafka, in one group.
+    pub(crate) async fn consume_all(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = (i64, Vec<u8>)>,
+    ) -> Vec<RecordOutcome> {
+        let record = |(offset, bytes)| (kafka_origin(topic, offset), bytes);
+        self.take_all(records.into_iter().map(record)).await
+    }
+
+    async fn take_all(
+        &self,
+        records: impl Iterator<Item = (Origin, Vec<u8>)>,
+    ) -> Vec<RecordOutcome> {
+        let received_at = Timestamp::parse("2026-11-22T11:59:59.5Z").unwrap();
+        let records = records.map(|(origin, bytes)| Record { bytes, origin, received_at });
+        self.intake.take(records.collect(), &CancellationToken::new()).await.unwrap()
+    }
+
+    /// An answer to an authenticated request below `/internal/v1`.
+    pub(crate) async fn response(&self, method: Method, path: &str) -> Response {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/internal/v1{path}"))
+            .header("X-Internal-API-Key", KEY)
+            .header("X-Service-ID", SERVICE)
+            .body(Body::empty())
+            .unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// An answer to authenticated `POST events` with these headers.
+    pub(crate) async fn post(&self, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+        let mut request = Request::post("/internal/v1/events")
+            .header("X-Internal-API-Key", KEY)
+            .header("X-Service-ID", SERVICE);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
+    }
+
+    /// The status of such an answer, and what it says.
+    pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
+        let response = self.response(method, path).await;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.send(Method::GET, path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    /// Takes a dead letter again, and gives what is answered.
+    pub(crate) async fn replay(&self, id: u64) -> Value {
+        let (status, body) = self.send(Method::POST, &format!("/dead-letters/{id}/replay")).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    /// The dead letters that there are, as a list shows them.
+    pub(crate) async fn dead_letters(&self) -> Vec<Value> {
+        self.get("/dead-letters").await["dead_letters"].as_array().unwrap().clone()
+    }
+
+    /// The id of the only dead letter.
+    pub(crate) async fn only_dead_letter(&self) -> u64 {
+        let dead_letters = self.dead_letters().await;
+        assert_eq!(dead_letters.len(), 1, "{dead_letters:?}");
+        dead_letters[0]["id"].as_u64().unwrap()
+    }
+
+    /// The sum of the lines of `/metrics` that begin so.
+    pub(crate) async fn metric(&self, line_start: &str) -> f64 {
+        let request = Request::builder().uri("/metrics").body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        let lines = page.lines().filter(|line| line.starts_with(line_start));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Does behind the service's back what no service does.
+    pub(crate) async fn execute(&self, statement: &str) {
+        let path = self.directory.path().join("results.sqlite3");
+        let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+    }
+}
+
+fn kafka_origin(topic: &str, offset: i64) -> Origin {
+    Origin::Kafka(KafkaAddress {
+        topic: topic.to_owned(),
+        partition: 3,
+        offset,
+        key: Some(b"batch-\x1b[31m1".to_vec()),
+        headers: vec![
+            ("trace_id".into(), b"4bf92f35".to_vec()),
+            ("binary".into(), vec![0x00, 0xff, 0x1b]),
+        ],
+    })
+}

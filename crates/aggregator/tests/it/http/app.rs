@@ -1,0 +1,172 @@
+//! The whole router over fakes, and requests to it without a network.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use aggregator::cache::CacheManager;
+use aggregator::clock::ManualClock;
+use aggregator::health::Health;
+use aggregator::http::auth::Auth;
+use aggregator::http::{ApiLimits, ApiState, router};
+use aggregator::metrics::Metrics;
+use aggregator::newer_documents::NewerDocuments;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, Method, Request, StatusCode, request};
+use axum::routing::post;
+use freshset::Cache;
+use projection::{StatusValues, Timestamp};
+use secrecy::SecretString;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::http::fakes::{FakeBackend, FakeRepository};
+use crate::log;
+
+pub(crate) const KEY: &str = "the key of the tests";
+/// The services that are let in.
+pub(crate) const SERVICES: [&str; 2] = ["one-service", "another-service"];
+pub(crate) const SERVICE: &str = SERVICES[0];
+/// The body limit that the extra route of the tests has.
+pub(crate) const EXTRA_BODY_BYTES_MAX: usize = 16;
+
+pub(crate) struct App {
+    pub(crate) repository: Arc<FakeRepository>,
+    pub(crate) store: Arc<FakeBackend>,
+    pub(crate) cache: CacheManager,
+    pub(crate) health: Health,
+    pub(crate) newer: NewerDocuments,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) router: Router,
+}
+
+impl App {
+    pub(crate) fn new() -> Self {
+        Self::with(Arc::new(FakeBackend::default()), StatusValues::Client)
+    }
+
+    /// On a cache backend that others may use too, with these status values.
+    pub(crate) fn with(store: Arc<FakeBackend>, status_values: StatusValues) -> Self {
+        log::keep();
+        let repository = Arc::new(FakeRepository::new());
+        let metrics = Metrics::new();
+        let cache = CacheManager::new(Cache::builder(store.clone()), metrics.clone())
+            .with_status_values(status_values);
+        let health = Health::default();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_micros(0)));
+        let newer = NewerDocuments::new(clock.clone(), health.clone());
+        let state = ApiState {
+            repository: repository.clone(),
+            cache: cache.clone(),
+            auth: Auth::new(&SecretString::from(KEY), SERVICES).unwrap(),
+            metrics,
+            health: health.clone(),
+            newer: newer.clone(),
+            limits: ApiLimits::default(),
+            clock: clock.clone(),
+            correlation_ids: next_id,
+        };
+        let router = router(state, extra());
+        Self { repository, store, cache, health, newer, clock, router }
+    }
+
+    /// An authenticated GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(get(path)).await
+    }
+
+    /// An authenticated GET with one more header.
+    pub(crate) async fn get_with(&self, path: &str, name: &str, value: &str) -> Answer {
+        self.send(authenticated(path).header(name, value).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// One line of `/metrics`, up to its value.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let page = self.get("/metrics").await;
+        let text = String::from_utf8(page.body.to_vec()).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+        Some(line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().unwrap_or_else(|| panic!("no header {name}"));
+        assert!(values.next().is_none(), "more than one header {name}");
+        value.to_str().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn cache_status(&self) -> &str {
+        self.header("cache-status")
+    }
+
+    /// Checks everything that all problems share.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, code: &str, sentence: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        let problem = self.json();
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["title"], self.status.canonical_reason().unwrap());
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["code"], code);
+        assert_eq!(problem["error"], sentence);
+        assert_eq!(problem.as_object().unwrap().len(), 6, "{problem}");
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request with a valid key and service.
+pub(crate) fn authenticated(path: &str) -> request::Builder {
+    Request::builder().uri(path).header("X-Internal-API-Key", KEY).header("X-Service-ID", SERVICE)
+}
+
+pub(crate) fn get(path: &str) -> Request<Body> {
+    authenticated(path).body(Body::empty()).unwrap()
+}
+
+pub(crate) fn with_method(method: Method, path: &str) -> Request<Body> {
+    authenticated(path).method(method).body(Body::empty()).unwrap()
+}
+
+/// A route that stands for the one that takes events: slow, with a body, under its own limits.
+fn extra() -> Router {
+    /// Longer than any read may take.
+    const WORK: Duration = Duration::from_secs(60);
+
+    let handler = async |body: Bytes| {
+        tokio::time::sleep(WORK).await;
+        body
+    };
+    Router::new().route("/events", post(handler)).layer(DefaultBodyLimit::max(EXTRA_BODY_BYTES_MAX))
+}
+
+/// Ids that differ within a test process.
+fn next_id() -> Uuid {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    Uuid::from_u128(NEXT.fetch_add(1, Ordering::Relaxed).into())
+}

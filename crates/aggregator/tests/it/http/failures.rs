@@ -1,0 +1,142 @@
+//! What a client is told when something behind the API fails.
+
+use std::time::Duration;
+
+use aggregator::http::READ_TIMEOUT;
+use axum::body::Body;
+use axum::http::Method;
+use tokio::time::timeout;
+
+use crate::http::app::{Answer, App, EXTRA_BODY_BYTES_MAX, authenticated};
+use crate::http::fakes::{Mood, corrupt, newer, unavailable};
+
+const PATHS: [&str; 2] = ["/internal/v1/batches/user/teacher", "/internal/v1/batches/batch/status"];
+
+fn app() -> App {
+    let app = App::new();
+    app.repository.register("batch", "teacher", 1);
+    app
+}
+
+#[track_caller]
+fn assert_unavailable(answer: &Answer, code: &str) {
+    answer.assert_problem(503, code, "Service temporarily unavailable");
+    assert_eq!(answer.header("retry-after"), "2");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_503_and_the_next_read_can_succeed() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Fails(unavailable));
+        let answer = app.get(path).await;
+        assert_unavailable(&answer, "unavailable");
+        assert!(!String::from_utf8_lossy(&answer.body).contains("planted"));
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get(path).await.status, 200, "an error is not kept");
+    }
+}
+
+#[tokio::test]
+async fn any_other_failure_is_500_without_its_cause() {
+    let app = app();
+    app.repository.set_mood(Mood::Fails(corrupt));
+    for path in PATHS {
+        let answer = app.get(path).await;
+        answer.assert_problem(500, "internal", "Internal server error");
+        assert!(!answer.headers.contains_key("retry-after"));
+        assert!(!String::from_utf8_lossy(&answer.body).contains("planted"));
+    }
+}
+
+#[tokio::test]
+async fn read_of_a_row_of_a_newer_build_makes_the_process_unready_until_it_is_readable() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Fails(newer));
+        assert_unavailable(&app.get(path).await, "unavailable");
+        let findings = serde_json::to_value(app.health.findings()).unwrap();
+        assert_eq!(findings[0]["code"], "newer_documents", "{findings}");
+        assert!(app.health.is_blocked());
+        app.newer.check_again(&*app.repository).await;
+        assert!(app.health.is_blocked(), "it is not readable yet");
+
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get("/internal/v1/batches/user/another").await.status, 200);
+        assert!(app.health.is_blocked(), "another read says nothing about it");
+        app.repository.set_mood(Mood::Fails(unavailable));
+        app.newer.check_again(&*app.repository).await;
+        assert!(app.health.is_blocked(), "without an answer nothing is known");
+
+        app.repository.set_mood(Mood::Answers);
+        app.newer.check_again(&*app.repository).await;
+        assert_eq!(app.health.findings(), []);
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_reads_of_rows_of_a_newer_build_is_forgotten_with_them() {
+    let app = app();
+    app.repository.set_mood(Mood::Fails(newer));
+    for number in 0..100 {
+        app.get(&format!("/internal/v1/batches/batch-{number}/status")).await;
+    }
+    assert_eq!(app.health.findings().len(), 1);
+    app.repository.set_mood(Mood::Answers);
+    let asked = app.repository.asked().len();
+    app.newer.check_again(&*app.repository).await;
+    assert_eq!(app.health.findings(), []);
+    let asked = app.repository.asked().len() - asked;
+    assert!((1..100).contains(&asked), "{asked} are remembered");
+}
+
+#[tokio::test]
+async fn a_hit_needs_no_database() {
+    let app = app();
+    for path in PATHS {
+        app.get(path).await;
+    }
+    app.repository.set_mood(Mood::Fails(unavailable));
+    for path in PATHS {
+        assert_eq!(app.get(path).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_next_read_can_succeed() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Panics);
+        let answer = app.get(path).await;
+        answer.assert_problem(500, "internal", "Internal server error");
+        assert!(answer.headers.contains_key("x-correlation-id"), "it can be found in the log");
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get(path).await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_takes_too_long_is_503_and_the_next_can_succeed() {
+    let app = app();
+    for path in PATHS {
+        app.repository.set_mood(Mood::Waits);
+        let answer = timeout(READ_TIMEOUT * 2, app.get(path)).await.unwrap();
+        assert_unavailable(&answer, "timed_out");
+        app.repository.set_mood(Mood::Answers);
+        assert_eq!(app.get(path).await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_of_reads_are_not_those_of_other_routes() {
+    let app = app();
+    let post = |body: Vec<u8>| {
+        let request = authenticated("/internal/v1/events").method(Method::POST);
+        app.send(request.body(Body::from(body)).unwrap())
+    };
+    let started = tokio::time::Instant::now();
+    let answer = post(vec![b'x'; EXTRA_BODY_BYTES_MAX]).await;
+    assert_eq!(answer.status, 200);
+    assert!(started.elapsed() >= Duration::from_secs(60), "longer than a read may take");
+    assert_eq!(post(vec![b'x'; EXTRA_BODY_BYTES_MAX + 1]).await.status, 413);
+}

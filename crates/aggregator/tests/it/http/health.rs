@@ -1,0 +1,110 @@
+//! Liveness and readiness.
+
+use aggregator::health::{Component, ConsumerState, Finding};
+use aggregator::http::READY_PING_TIMEOUT;
+use axum::body::Body;
+use axum::http::Request;
+use projection::Timestamp;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::http::app::{Answer, App};
+use crate::http::fakes::{Mood, unavailable};
+
+async fn anonymous(app: &App, path: &str) -> Answer {
+    app.send(Request::builder().uri(path).body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn alive_means_no_more_than_that() {
+    let app = App::new();
+    app.repository.set_mood(Mood::Panics);
+    app.store.set_away(true);
+    let answer = anonymous(&app, "/healthz").await;
+    assert_eq!(answer.status, 200);
+    let health = answer.json();
+    assert_eq!(health["status"], "healthy");
+    assert_eq!(health["service"], "result_aggregator_service");
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    assert!(!health["message"].as_str().unwrap().is_empty());
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn ready_tells_every_dependency() {
+    let app = App::new();
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 200);
+    let want = json!({
+        "status": "ready", "database": "connected", "cache": "connected", "consumer": null,
+        "publisher": null,
+        "findings": []
+    });
+    assert_eq!(answer.json(), want);
+
+    for (state, name) in [
+        (ConsumerState::Starting, "starting"),
+        (ConsumerState::Running, "running"),
+        (ConsumerState::Waiting, "waiting"),
+        (ConsumerState::Stopped, "stopped"),
+    ] {
+        app.health.set_consumer(state);
+        let answer = anonymous(&app, "/readyz").await;
+        assert_eq!(answer.status, 200, "a read needs no consumer");
+        assert_eq!(answer.json()["consumer"], name);
+    }
+}
+
+#[tokio::test]
+async fn finding_is_shown_and_only_a_blocking_one_makes_it_unready() {
+    let app = App::new();
+    let since = Timestamp::parse("2026-11-22T10:00:00Z").unwrap();
+    let finding = Finding::new(Component::Cache, "no_rights", "grant the commands", since);
+    app.health.report(finding.clone());
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 200);
+    let want = json!([{
+        "component": "cache", "code": "no_rights", "detail": "grant the commands",
+        "since": "2026-11-22T10:00:00Z", "blocks_readiness": false
+    }]);
+    assert_eq!(answer.json()["findings"], want);
+
+    app.health.report(finding.blocking());
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["status"], "unavailable");
+
+    app.health.clear(Component::Cache, "no_rights");
+    assert_eq!(anonymous(&app, "/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_the_cache_it_is_ready() {
+    let app = App::new();
+    assert_eq!(anonymous(&app, "/readyz").await.json()["cache"], "connected");
+    app.store.set_away(true);
+    for _ in 0..3 {
+        app.get("/internal/v1/batches/user/teacher").await;
+    }
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["cache"], "unavailable");
+}
+
+#[tokio::test]
+async fn without_the_database_it_is_not() {
+    let app = App::new();
+    app.repository.set_mood(Mood::Fails(unavailable));
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["status"], "unavailable");
+    assert_eq!(answer.json()["database"], "unavailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_hangs_does_not_hang_the_probe() {
+    let app = App::new();
+    app.repository.set_mood(Mood::Waits);
+    let answer = timeout(READY_PING_TIMEOUT * 2, anonymous(&app, "/readyz")).await.unwrap();
+    assert_eq!(answer.status, 503);
+}

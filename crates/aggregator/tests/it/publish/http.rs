@@ -1,0 +1,140 @@
+//! `GET outbox`, over a real outbox in a file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregator::http::outbox::{OutboxState, router};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use database::{BatchRepository as _, Changes, SqliteOptions, SqliteRepository};
+use projection::{
+    BatchId, CorrelationId, EventId, Needs, OutgoingEvent, OutgoingEventKind, Rows, Timestamp,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// The route, and the outbox behind it.
+struct KafkaOffset {
+    router: Router,
+    repository: Arc<SqliteRepository>,
+    _directory: TempDir,
+}
+
+impl KafkaOffset {
+    async fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("results.sqlite");
+        let opened = SqliteRepository::open(path, SqliteOptions::default()).await;
+        let repository = Arc::new(opened.unwrap());
+        let read_timeout = Duration::from_secs(60);
+        let router = router(OutboxState { repository: repository.clone(), read_timeout });
+        Self { router, repository, _directory: directory }
+    }
+
+    /// Announces so many things; the value of each is `value`.
+    async fn announce(&self, count: u128, value: &str) {
+        let outgoing_events: Vec<_> =
+            (1..=count).map(|number| outgoing_event(number, value)).collect();
+        let mut unit = self.repository.begin().await.unwrap();
+        unit.load(&[], &Needs::default()).await.unwrap();
+        let changes = Changes {
+            events: &BTreeMap::new(),
+            seen_again: &BTreeMap::new(),
+            rows: &Rows::default(),
+            statuses: &Default::default(),
+            outgoing_events: &outgoing_events,
+            now: Timestamp::parse("2026-11-22T11:38:55Z").unwrap(),
+        };
+        unit.write(changes).await.unwrap();
+        unit.commit().await.unwrap();
+    }
+
+    async fn get(&self, query: &str) -> (StatusCode, String) {
+        let request = Request::get(format!("/outbox{query}")).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["cache-control"], "no-store", "{query}");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// The numbers of the records of an answer, and where to go on.
+    async fn numbers(&self, query: &str) -> (Vec<u128>, i64) {
+        let (status, body) = self.get(query).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        let page: Value = serde_json::from_str(&body).unwrap();
+        let records = page["records"].as_array().unwrap();
+        let id = |record: &Value| record["event_id"].as_str().unwrap().parse::<Uuid>().unwrap();
+        let numbers = records.iter().map(|record| id(record).as_u128()).collect();
+        (numbers, page["next_after"].as_i64().unwrap())
+    }
+}
+
+fn outgoing_event(number: u128, value: &str) -> OutgoingEvent {
+    OutgoingEvent {
+        id: EventId(Uuid::from_u128(number)),
+        kind: OutgoingEventKind::BatchResultsReady,
+        key: "batch/\"é\"".into(),
+        batch_id: BatchId::parse("batch/\"é\"").unwrap(),
+        correlation_id: CorrelationId(Uuid::from_u128(99)),
+        value: value.into(),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_has_the_record_byte_for_byte_and_what_is_known_of_it() {
+    let place = KafkaOffset::new().await;
+    assert_eq!(place.get("").await.1, r#"{"records":[],"next_after":0}"#);
+    place.announce(1, r#"{"b": 1.50, "a":"é"}"#).await;
+    let expected = concat!(
+        r#"{"records":[{"position":1,"event_id":"00000000-0000-0000-0000-000000000001","#,
+        r#""topic":"huleedu.ras.batch.results.ready.v1","key":"batch/\"é\"","headers":{"#,
+        r#""event_id":"00000000-0000-0000-0000-000000000001","#,
+        r#""event_type":"huleedu.ras.batch.results.ready.v1","#,
+        r#""trace_id":"00000000-0000-0000-0000-000000000063","#,
+        r#""source_service":"result_aggregator_service"},"#,
+        r#""written_at":"2026-11-22T11:38:55Z","published_at":null,"#,
+        r#""value":{"b": 1.50, "a":"é"}}],"next_after":1}"#
+    );
+    assert_eq!(place.get("").await, (StatusCode::OK, expected.into()));
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_where_it_was() {
+    let place = KafkaOffset::new().await;
+    place.announce(120, "{}").await;
+    let (first, next_after) = place.numbers("").await;
+    assert_eq!(first, (1..=100).collect::<Vec<_>>());
+    let (second, next_after) = place.numbers(&format!("?after={next_after}")).await;
+    assert_eq!(second, (101..=120).collect::<Vec<_>>());
+    assert_eq!(place.numbers(&format!("?after={next_after}")).await, (vec![], next_after));
+    assert_eq!(place.numbers("?limit=2&after=7").await, (vec![8, 9], 9));
+    assert_eq!(place.numbers("?limit=500").await.0.len(), 120);
+    let (nothing, next_after) = place.numbers(&format!("?after={}", i64::MAX)).await;
+    assert_eq!((nothing, next_after), (vec![], i64::MAX));
+}
+
+#[tokio::test]
+async fn what_was_not_meant_is_refused_with_what_is_allowed() {
+    let place = KafkaOffset::new().await;
+    let check = async |query: &str, expected: &str| {
+        let (status, body) = place.get(query).await;
+        assert_eq!(status, 400, "{query}: {body}");
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["code"], "invalid_parameter", "{query}");
+        assert!(problem["detail"].as_str().unwrap().contains(expected), "{query}: {body}");
+    };
+    for limit in ["0", "501", "-1", "+1", "", "ten", "1.0"] {
+        check(&format!("?limit={limit}"), "limit: not a whole number from 1 to 500").await;
+    }
+    for after in ["-1", "x", "9223372036854775808", ""] {
+        check(&format!("?after={after}"), "after: not a whole number from 0 to").await;
+    }
+    check("?aftr=7", "allowed: after, limit").await;
+    check("?after=1&offset=7", "allowed: after, limit").await;
+    check("?after=1&after=2", "after: is given more than once").await;
+}

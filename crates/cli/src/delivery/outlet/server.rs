@@ -1,0 +1,95 @@
+//! Records as lines of requests to a running server, and whether it took each for what it is.
+
+use std::mem::take;
+
+use indicatif::ProgressBar;
+
+use crate::client::Target;
+use crate::client::events::{EventsClient, LineOutcome, LineReport, REQUEST_BYTES, REQUEST_LINES};
+use crate::delivery::summary::Receipt;
+use simulate::SimulatedRecord;
+
+#[derive(Debug)]
+pub(super) struct ServerOutlet {
+    client: EventsClient,
+    progress: ProgressBar,
+    /// The records of the next request, and their lines.
+    records: Vec<SimulatedRecord>,
+    lines: Vec<u8>,
+    receipt: Receipt,
+    applied: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+impl ServerOutlet {
+    pub(super) fn new(target: Target, progress: ProgressBar) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: EventsClient::new(target)?,
+            progress,
+            records: Vec::new(),
+            lines: Vec::new(),
+            receipt: Receipt::default(),
+            applied: 0,
+            duplicates: 0,
+            refused: 0,
+        })
+    }
+
+    pub(super) async fn send(&mut self, record: SimulatedRecord) -> anyhow::Result<()> {
+        self.lines.extend_from_slice(&record.bytes);
+        self.lines.push(b'\n');
+        self.records.push(record);
+        if self.records.len() >= REQUEST_LINES || self.lines.len() >= REQUEST_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn flush(&mut self) -> anyhow::Result<()> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        // Whatever becomes of them, they are not sent from here again.
+        let (lines, records) = (take(&mut self.lines), take(&mut self.records));
+        let report = self.client.send(&lines, &self.progress).await?;
+        for (record, report) in records.iter().zip(report.results) {
+            self.note(record, report);
+        }
+        self.progress.set_message(self.remark());
+        Ok(())
+    }
+
+    /// That the server had an event before is no surprise: it may have been sent the same before.
+    fn note(&mut self, record: &SimulatedRecord, report: LineReport) {
+        self.receipt.acknowledged += 1;
+        let surprise = match report.outcome {
+            LineOutcome::Applied => {
+                self.applied += 1;
+                record.is_malformed().then(|| format!("applied although {:?}", record.nature))
+            }
+            LineOutcome::Duplicate => {
+                self.duplicates += 1;
+                record.is_malformed().then(|| format!("known although {:?}", record.nature))
+            }
+            LineOutcome::Refused { reason } => {
+                self.refused += 1;
+                (!record.is_malformed()).then(|| format!("{}: {}", reason.code, reason.detail))
+            }
+        };
+        if let Some(surprise) = surprise {
+            self.receipt.surprises += 1;
+            self.receipt.complain(format!("event {}: {surprise}", record.event_id));
+        }
+    }
+
+    fn remark(&self) -> String {
+        let Self { applied, duplicates, refused, .. } = self;
+        format!("{applied} applied, {duplicates} duplicates, {refused} refused")
+    }
+
+    pub(super) fn into_receipt(self) -> Receipt {
+        let remark = Some(format!("the server said: {}", self.remark()));
+        Receipt { remark, ..self.receipt }
+    }
+}

@@ -1,0 +1,119 @@
+//! What is forgotten while a real broker can still deliver it: nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregator::apply::{Delivery, EventProcessor, Outcome};
+use aggregator::cache::CacheManager;
+use aggregator::clock::{Clock, ManualClock};
+use aggregator::health::Health;
+use aggregator::ingest::kafka::{KafkaLogStarts, KafkaOptions};
+use aggregator::metrics::Metrics;
+use aggregator::retention::{InboxSweep, KeepOutbox, Retention, RetentionPeriods, RetentionTime};
+use database::{SqliteOptions, SqliteRepository};
+use freshset::Cache;
+use freshset::backend::memory::MemoryBackend;
+use projection::{Event, Timestamp, decode};
+use tokio_util::sync::CancellationToken;
+
+use crate::events::{REGISTERED, registered};
+use crate::topics::Broker;
+
+const RECORDS: usize = 10;
+/// Records that the broker then removes.
+const REMOVED: usize = 4;
+const KEPT: Duration = Duration::from_secs(3600);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_forgotten_once_the_broker_has_removed_it() {
+    let broker = Broker::start().await;
+    let world = World::new().await;
+    let mut deliveries = Vec::new();
+    for number in 0..RECORDS {
+        let record = registered("teacher", &format!("batch-{number}"), 1, 1_000_000).to_string();
+        let place = broker.produce_to(REGISTERED, 0, record.as_bytes()).await;
+        let event = decode(record.as_bytes(), None, Timestamp::MIN).unwrap();
+        deliveries.push(Delivery { event, place: Some(place) });
+    }
+    let posted = Delivery::from(unnoticed_by_kafka());
+    world.process(&deliveries, &Outcome::Applied).await;
+    world.process(std::slice::from_ref(&posted), &Outcome::Applied).await;
+
+    broker.remove_before(REGISTERED, 0, deliveries[REMOVED].place.unwrap().offset).await;
+    let retention = world.retention(&broker);
+    retention.sweep().await;
+    world.process(&deliveries, &Outcome::Duplicate).await;
+
+    world.clock.advance(KEPT * 2);
+    retention.sweep().await;
+    // Taken for new now, which shows that they were forgotten.
+    world.process(&deliveries[..REMOVED], &Outcome::Applied).await;
+    world.process(&deliveries[REMOVED..], &Outcome::Duplicate).await;
+    world.process(&[posted], &Outcome::Applied).await;
+
+    broker.kafka.pause().await;
+    retention.sweep().await;
+    broker.kafka.resume().await;
+    world.process(&deliveries, &Outcome::Duplicate).await;
+}
+
+fn unnoticed_by_kafka() -> Event {
+    let record = registered("teacher", "posted", 1, 1_000_000).to_string();
+    decode(record.as_bytes(), None, Timestamp::MIN).unwrap()
+}
+
+struct World {
+    repository: Arc<SqliteRepository>,
+    processor: EventProcessor,
+    clock: Arc<ManualClock>,
+    metrics: Metrics,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("results.sqlite3");
+        let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
+        let repository = Arc::new(repository);
+        let metrics = Metrics::new();
+        let cache =
+            CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_micros(1_800_000_000_000_000)));
+        let processor =
+            EventProcessor::new(repository.clone(), cache, metrics.clone(), clock.clone());
+        Self { repository, processor, clock, metrics, _directory: directory }
+    }
+
+    fn retention(&self, broker: &Broker) -> Retention {
+        let options = KafkaOptions {
+            brokers: broker.kafka.brokers().to_owned(),
+            group_id: "somebody".into(),
+            session_timeout: Duration::from_secs(10),
+        };
+        Retention {
+            inbox: self.repository.clone(),
+            outbox: self.repository.clone(),
+            dead_letters: self.repository.clone(),
+            log_starts: Some(Arc::new(KafkaLogStarts::new(&options))),
+            keep: RetentionPeriods {
+                inbox: KEPT,
+                outbox: KeepOutbox::SincePublished(KEPT),
+                dead_letters: KEPT,
+            },
+            time: RetentionTime {
+                database: self.repository.clone(),
+                clock: self.clock.clone() as Arc<dyn Clock>,
+                health: Health::default(),
+            },
+            metrics: self.metrics.clone(),
+            inbox_sweep: InboxSweep::default(),
+        }
+    }
+
+    /// Processes deliveries, with the same outcome for each.
+    async fn process(&self, deliveries: &[Delivery], want: &Outcome) {
+        let outcomes = self.processor.process(deliveries, &CancellationToken::new()).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome == want), "want {want:?}: {outcomes:?}");
+    }
+}

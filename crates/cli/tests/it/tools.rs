@@ -1,0 +1,26 @@
+//! Small things that every test needs.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use projection::{BatchId, Rows, status_json};
+use serde_json::Value;
+
+/// How long a condition may take to come true: far more than it needs on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A time that no event had before, in microseconds. Only its order matters.
+pub(crate) fn next_moment() -> i64 {
+    const START_MICROS: i64 = 1_790_000_000_000_000;
+    static NEXT: AtomicI64 = AtomicI64::new(START_MICROS);
+    NEXT.fetch_add(1000, Ordering::Relaxed)
+}
+
+/// The answer about a batch, by its rows; none unless it is registered.
+pub(crate) fn status_shown(rows: &Rows, batch: &BatchId) -> Option<Value> {
+    let essays: Vec<_> =
+        rows.essays.values().filter(|essay| essay.batch_id() == batch).cloned().collect();
+    let body = status_json(rows.batches.get(batch)?, &essays);
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    (!answer.is_null()).then_some(answer)
+}

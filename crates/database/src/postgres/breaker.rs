@@ -1,0 +1,149 @@
+//! The circuit breaker of the server: while it does not answer, calls fail at once.
+//!
+//! A failure alone opens nothing: a pool that is used up and a connection that one session lost look the
+//! same. It starts a probe, one new connection and, beside it, a second one, whose outcome decides. While
+//! the breaker is open, the probe is repeated, and it is the only one that connects: however many calls
+//! come, the server sees a few attempts a second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::connect::{ConnectionLimits, check_sessions, connect};
+use super::within;
+use crate::DbError;
+use crate::backoff::Backoff;
+use crate::outage::ReportedOutage;
+
+/// The waits between probes.
+const PROBE_WAIT_MIN: Duration = Duration::from_millis(250);
+const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The breaker. Clones share it; the probe ends with the last of them.
+#[derive(Debug, Clone)]
+pub(super) struct Breaker {
+    shared: Arc<Shared>,
+    stop: Arc<DropGuard>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: PgConnectOptions,
+    limits: ConnectionLimits,
+    state: watch::Sender<State>,
+    is_probing: AtomicBool,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    /// The server answers, as far as is known.
+    Closed,
+    /// Something failed, and the first probe is under way.
+    Suspected,
+    /// The server does not let anybody in; this is why.
+    Open(Arc<DbError>),
+}
+
+impl Breaker {
+    pub(super) fn new(server: PgConnectOptions, limits: ConnectionLimits) -> Self {
+        let shared = Shared {
+            server,
+            limits,
+            state: watch::Sender::new(State::Closed),
+            is_probing: AtomicBool::new(false),
+        };
+        let stop = Arc::new(CancellationToken::new().drop_guard());
+        Self { shared: Arc::new(shared), stop }
+    }
+
+    /// Waits until it is open, and says why no connection is made.
+    pub(super) async fn opened(&self) -> DbError {
+        let mut state = self.shared.state.subscribe();
+        match state.wait_for(|state| matches!(state, State::Open(_))).await.as_deref() {
+            Ok(State::Open(source)) => outage(source),
+            _ => DbError::unavailable(sqlx::Error::PoolClosed),
+        }
+    }
+
+    /// Waits while the first probe is under way.
+    pub(super) async fn decided(&self) {
+        let mut state = self.shared.state.subscribe();
+        // An error would mean that nobody can change it any more.
+        let _ = state.wait_for(|state| !matches!(state, State::Suspected)).await;
+    }
+
+    /// Has a probe decide, unless one is under way.
+    pub(super) fn suspect(&self) {
+        if !self.shared.is_probing.swap(true, Ordering::AcqRel) {
+            self.shared.state.send_replace(State::Suspected);
+            let (shared, stop) = (self.shared.clone(), self.stop.token().clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = shared.probe() => {}
+                }
+            });
+        }
+    }
+
+    /// Ends a probe that is under way.
+    pub(super) fn close(&self) {
+        self.stop.token().cancel();
+    }
+}
+
+impl Shared {
+    /// Connects until the server lets it in.
+    async fn probe(&self) {
+        let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
+        while let Err(error) = self.answers().await {
+            self.open(error);
+            sleep(backoff.next_wait()).await;
+        }
+        if matches!(self.state.send_replace(State::Closed), State::Open(_)) {
+            tracing::info!("database available again");
+        }
+        // A pool that is used up must not lead to one probe after another.
+        sleep(PROBE_WAIT_MIN).await;
+        self.is_probing.store(false, Ordering::Release);
+    }
+
+    /// Whether the server lets a new connection in, or has no place for one and is alive, and keeps its
+    /// session: a pooler may have been switched over since the start.
+    async fn answers(&self) -> Result<(), DbError> {
+        let asking = async {
+            let mut connection = connect(&self.server, self.limits).await?;
+            let check = check_sessions(&self.server, &mut connection, self.limits);
+            within(self.limits.connect_timeout, check).await
+        };
+        match asking.await {
+            Err(error) if !error.is_crowded() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, error: DbError) {
+        let error = Arc::new(error);
+        let before = self.state.send_replace(State::Open(error.clone()));
+        let error = &*error as &dyn std::error::Error;
+        if matches!(before, State::Open(_)) {
+            tracing::debug!(error, "database still unavailable");
+        } else {
+            tracing::warn!(error, "database unavailable, connecting again until it answers");
+        }
+    }
+}
+
+/// What a call is told while the breaker is open: as what failed, with that as its cause.
+fn outage(source: &Arc<DbError>) -> DbError {
+    let outage = ReportedOutage { source: source.clone() };
+    match &**source {
+        DbError::Misconfigured { hint, .. } => DbError::misconfigured(hint.clone(), outage),
+        _ => DbError::unavailable(outage),
+    }
+}

@@ -1,0 +1,108 @@
+//! One connection: opened, prepared, and checked for what this service needs of its server.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use super::{milliseconds, within};
+use crate::{DbError, error::HINT_SESSIONS};
+
+const PREPARE_CONNECTION: &str = include_str!("../queries/postgres/prepare_connection.sql");
+const DESCRIBE_DATABASE: &str = include_str!("../queries/postgres/describe_database.sql");
+const BACKEND: &str = "select pg_backend_pid()";
+
+/// What every connection is limited to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionLimits {
+    pub(super) connect_timeout: Duration,
+    pub(super) statement_timeout: Duration,
+    pub(super) lock_timeout: Duration,
+    pub(super) idle_in_transaction_timeout: Duration,
+}
+
+/// Opens a connection and prepares it.
+pub(super) async fn connect(
+    server: &PgConnectOptions,
+    limits: ConnectionLimits,
+) -> Result<PgConnection, DbError> {
+    // Boxed: what it takes to connect is large, and this is part of every call.
+    let connecting = Box::pin(async {
+        let mut connection = PgConnection::connect_with(server).await?;
+        prepare(&mut connection, limits).await?;
+        Ok::<_, sqlx::Error>(connection)
+    });
+    within(limits.connect_timeout, connecting).await
+}
+
+/// Sets the limits, has commits wait for the disk, and refuses a standby.
+///
+/// Set by a statement and not by startup parameters, which connection poolers refuse.
+///
+/// A standby answers reads with an older state, which would be cached as the present one. A server
+/// that is demoted restarts, so asking once for each connection is enough.
+pub(super) async fn prepare(
+    connection: &mut PgConnection,
+    limits: ConnectionLimits,
+) -> sqlx::Result<()> {
+    // Not kept as a prepared statement, of which a pooler in transaction mode makes a mess before
+    // `check_sessions` can tell.
+    let prepared = sqlx::query(PREPARE_CONNECTION)
+        .persistent(false)
+        .bind(milliseconds(limits.statement_timeout).to_string())
+        .bind(milliseconds(limits.lock_timeout).to_string())
+        .bind(milliseconds(limits.idle_in_transaction_timeout).to_string())
+        .fetch_one(connection)
+        .await?;
+    if prepared.try_get("is_standby")? {
+        // As if it were away: the primary will be back under this address.
+        return Err(std::io::Error::other("the server is a standby, not the primary").into());
+    }
+    Ok(())
+}
+
+/// Refuses a database that cannot keep every text.
+pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), DbError> {
+    let (database, encoding): (String, String) =
+        sqlx::query_as(DESCRIBE_DATABASE).persistent(false).fetch_one(connection).await?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    let hint = "its encoding must be UTF8; create one with: \
+                create database NAME encoding 'UTF8' locale 'C' template template0";
+    Err(DbError::misconfigured(hint, format!("database `{database}` has {encoding}")))
+}
+
+/// Refuses a pooler that gives a server connection to another client after each transaction.
+///
+/// Locks and limits belong to a session here, so its client must keep it. A second client must be on a
+/// server connection of its own: a pooler in transaction mode gives it the one that the first has just
+/// used, and, once the second is inside a transaction on it, the first another one. It is asked before
+/// its transaction too: a pooler with one server connection would keep the first waiting.
+pub(super) async fn check_sessions(
+    server: &PgConnectOptions,
+    connection: &mut PgConnection,
+    limits: ConnectionLimits,
+) -> Result<(), DbError> {
+    let mut second = connect(server, limits).await?;
+    let first_backend = backend(connection).await?;
+    let mut is_kept = first_backend != backend(&mut second).await?;
+    if is_kept {
+        sqlx::query("begin").execute(&mut second).await?;
+        let second_backend = backend(&mut second).await?;
+        is_kept = first_backend != second_backend && first_backend == backend(connection).await?;
+    }
+    second.close().await?;
+    if is_kept {
+        return Ok(());
+    }
+    Err(DbError::misconfigured(
+        HINT_SESSIONS,
+        "two statements of one session ran in different ones",
+    ))
+}
+
+async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    let row = sqlx::raw_sql(BACKEND).fetch_one(connection).await?;
+    row.try_get(0)
+}

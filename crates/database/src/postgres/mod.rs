@@ -1,0 +1,210 @@
+//! The store on PostgreSQL, for any number of processes.
+//!
+//! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
+
+mod breaker;
+mod connect;
+mod dead_letters;
+mod inbox;
+mod listen;
+mod outbox;
+mod pool;
+mod process_lock;
+mod unit;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use projection::{BatchId, Timestamp, UserId};
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use tokio::time::timeout;
+
+pub use self::process_lock::{LockWatch, ProcessLock, Sharing};
+use self::{
+    connect::{ConnectionLimits, check_encoding, check_sessions, connect},
+    pool::ConnectionPool,
+    unit::PostgresUnit,
+};
+use super::{
+    BatchRepository, BatchWithEssays, DatabaseClock, DbError, Page, PageQuery, UnitOfWork,
+    migrate::{self, NewerSchema},
+    rows,
+};
+
+const BATCH: &str = include_str!("../queries/postgres/batch.sql");
+const NOW: &str = include_str!("../queries/postgres/now.sql");
+const BATCH_OWNER: &str = include_str!("../queries/postgres/batch_owner.sql");
+const USER_PAGE: &str = include_str!("../queries/postgres/user_page.sql");
+/// How long a start waits for another process that is bringing the schema up to date.
+const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long one statement of a migration may take: an index of a large table takes long.
+const MIGRATION_STATEMENT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Limits on connections to PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// The most connections of the pool; whoever publishes has one more, to listen. Default 16: with
+    /// five processes still below the 97 that a server leaves to its users by default.
+    pub connections_max: u32,
+    /// How long a call waits for a connection. Default 2 s: a reader has an answer, or an error,
+    /// while somebody still waits for it.
+    pub acquire_timeout: Duration,
+    /// How long the server works on one statement. Default 2 s: ten times what registering 10,000
+    /// essays takes.
+    pub statement_timeout: Duration,
+    /// How long a unit of work waits for the locks of its batches. Default 1 s: units are short,
+    /// so whoever holds one for longer is in trouble.
+    pub lock_timeout: Duration,
+    /// How long the server keeps a transaction whose client says nothing. Default 2 s: the locks
+    /// of a process that hangs are free again soon.
+    pub idle_in_transaction_timeout: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 16,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(2),
+            lock_timeout: Duration::from_secs(1),
+            idle_in_transaction_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The store on PostgreSQL 15 or later.
+#[derive(Debug, Clone)]
+pub struct PostgresRepository {
+    pool: ConnectionPool,
+    server: PgConnectOptions,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+    newer_schema: Option<NewerSchema>,
+}
+
+impl PostgresRepository {
+    /// Checks the server, and brings the schema up to date.
+    ///
+    /// Processes may start together: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Unavailable`] if the server does not answer, or another process keeps the
+    /// lock of the migrations for a minute. [`DbError::Misconfigured`] for a url that cannot be
+    /// read, a login that is refused, a database that is not there or not in UTF-8, or a pooler that
+    /// does not keep sessions. [`DbError::Internal`] for an applied migration that is not the one
+    /// known here.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, DbError> {
+        // The driver would log slow statements with their text, and the ids in it. Poolers refuse
+        // the parameter, and nothing here depends on it.
+        let server =
+            url.parse::<PgConnectOptions>()?.disable_statement_logging().extra_float_digits(None);
+        let connect_timeout = options.acquire_timeout;
+        let limits = ConnectionLimits {
+            connect_timeout,
+            statement_timeout: options.statement_timeout,
+            lock_timeout: options.lock_timeout,
+            idle_in_transaction_timeout: options.idle_in_transaction_timeout,
+        };
+        let newer_schema = prepare_database(&server, limits).await?;
+        let pool = ConnectionPool::new(&server, options.connections_max, limits);
+        let statement_timeout = options.statement_timeout;
+        Ok(Self { pool, server, connect_timeout, statement_timeout, newer_schema })
+    }
+
+    /// The schema of a newer build, if the database has one.
+    pub fn newer_schema(&self) -> Option<NewerSchema> {
+        self.newer_schema
+    }
+}
+
+#[async_trait]
+impl DatabaseClock for PostgresRepository {
+    async fn database_now(&self) -> Result<Option<Timestamp>, DbError> {
+        let now: Option<(DateTime<Utc>,)> =
+            self.pool.read(sqlx::query_as(NOW)).await?.into_iter().next();
+        Ok(now.map(|(now,)| Timestamp::from_unix_micros(now.timestamp_micros())))
+    }
+}
+
+#[async_trait]
+impl BatchRepository for PostgresRepository {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, DbError> {
+        let connection = self.pool.connection().await?;
+        Ok(Box::new(PostgresUnit::new(connection, self.statement_timeout)))
+    }
+
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
+        let query = sqlx::query_as(BATCH).bind(id.as_str());
+        rows::batch(id, self.pool.read(query).await?)
+    }
+
+    async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, DbError> {
+        let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
+        rows::owner(self.pool.read(query).await?)
+    }
+
+    async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError> {
+        let statuses: Vec<_> = query.statuses.iter().map(|status| status.as_str()).collect();
+        let query = sqlx::query_as(USER_PAGE)
+            .bind(query.user_id.as_str())
+            .bind(statuses)
+            .bind(i64::from(query.limit))
+            .bind(i64::from(query.offset))
+            .bind(query.include_essays);
+        rows::page(self.pool.read(query).await?)
+    }
+
+    async fn ping(&self) -> Result<(), DbError> {
+        self.pool.ping().await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Checks the database and brings its schema up to date, on a connection of its own: waiting for
+/// another process takes longer than any limit of the pool.
+async fn prepare_database(
+    server: &PgConnectOptions,
+    limits: ConnectionLimits,
+) -> Result<Option<NewerSchema>, DbError> {
+    let migrating = ConnectionLimits {
+        statement_timeout: MIGRATION_STATEMENT_TIMEOUT,
+        lock_timeout: MIGRATION_LOCK_TIMEOUT,
+        ..limits
+    };
+    let mut connection = connect(server, migrating).await?;
+    within(limits.connect_timeout, check_encoding(&mut connection)).await?;
+    within(limits.connect_timeout, check_sessions(server, &mut connection, limits)).await?;
+    let newer_schema = migrate::postgres(&mut connection).await?;
+    connection.close().await?;
+    Ok(newer_schema)
+}
+
+/// Waits for an answer, but not for ever.
+async fn within<T, E: Into<DbError>>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, DbError> {
+    timeout(limit, call).await.map_err(DbError::unavailable)?.map_err(Into::into)
+}
+
+/// One column of some rows, as the array that `unnest` takes.
+fn column<'a, Row, T>(rows: &'a [Row], value: impl FnMut(&'a Row) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// A time in the type that the driver takes.
+fn moment(unix_micros: i64) -> DateTime<Utc> {
+    // Never the default: chrono knows far more years than events may name.
+    DateTime::from_timestamp_micros(unix_micros).unwrap_or_default()
+}
+
+/// A limit as the server takes it. Not 0, which would mean no limit.
+fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().max(1)
+}

@@ -1,0 +1,133 @@
+//! The outbox on PostgreSQL.
+//!
+//! A claim is a transaction that holds an advisory lock. It ends with its connection, hence with its
+//! process, whatever becomes of that. While it sends it has no snapshot and no row locked.
+
+use async_trait::async_trait;
+use projection::Timestamp;
+use sqlx::{Postgres, Transaction};
+
+use super::{PostgresRepository, listen, milliseconds, moment, pool::ConnectionPool};
+use crate::{
+    ClaimRequest, DbError, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
+    OutboxRepository, READ_BYTES_MAX, rows,
+};
+
+const CLAIM: &str = include_str!("../queries/postgres/claim_outbox.sql");
+const UNPUBLISHED: &str = include_str!("../queries/postgres/outbox_unpublished.sql");
+const MARK_PUBLISHED: &str = include_str!("../queries/postgres/mark_published.sql");
+const AFTER: &str = include_str!("../queries/postgres/outbox_after.sql");
+const DEPTH: &str = include_str!("../queries/postgres/outbox_depth.sql");
+const REMOVE_PUBLISHED: &str = include_str!("../queries/postgres/remove_published.sql");
+const REMOVE_WRITTEN: &str = include_str!("../queries/postgres/remove_written.sql");
+
+/// Said in full, whatever the server's default: the second statement must see what was committed
+/// while the first one ran.
+const BEGIN: &str = "begin isolation level read committed";
+
+/// Held by whoever sends. Set apart from the keys of batches by chance: theirs are hashes. Never
+/// changes: an older and a newer version running side by side must lock the same key.
+const CLAIM_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxcl");
+
+#[async_trait]
+impl OutboxRepository for PostgresRepository {
+    async fn claim(
+        &self,
+        request: ClaimRequest<'_>,
+    ) -> Result<Option<Box<dyn OutboxClaim>>, DbError> {
+        let pool = &self.pool;
+        let mut transaction = pool.open_transaction(BEGIN).await?;
+
+        let query = sqlx::query_as(CLAIM)
+            .bind(CLAIM_LOCK_KEY)
+            .bind(milliseconds(request.hold_max).to_string());
+        let (is_ours, _): (bool, String) = pool.answer(query.fetch_one(&mut *transaction)).await?;
+        if !is_ours {
+            pool.answer(transaction.rollback()).await?;
+            return Ok(None);
+        }
+
+        let query = sqlx::query_as(UNPUBLISHED)
+            .bind(request.keys_left_out.iter().collect::<Vec<_>>())
+            .bind(request.topics_left_out.iter().collect::<Vec<_>>())
+            .bind(i64::from(request.records_max))
+            .bind(bytes(request.bytes_max));
+        let found = pool.answer(query.fetch_all(&mut *transaction)).await?;
+        let records = rows::outbox_records(found)?;
+        Ok(Some(Box::new(PostgresClaim { transaction, records, pool: pool.clone() })))
+    }
+
+    async fn outbox_after(
+        &self,
+        position: OutboxPosition,
+        limit: u32,
+    ) -> Result<Vec<OutboxRecord>, DbError> {
+        let query = sqlx::query_as(AFTER)
+            .bind(position.0)
+            .bind(i64::from(limit))
+            .bind(bytes(READ_BYTES_MAX));
+        rows::outbox_records(self.pool.read(query).await?)
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth, DbError> {
+        let query = sqlx::query_as(DEPTH);
+        let found = self.pool.read(query).await?.into_iter().next();
+        Ok(rows::outbox_depth(found.ok_or(sqlx::Error::RowNotFound)?))
+    }
+
+    async fn remove_published(&self, before: Timestamp, limit: u32) -> Result<u64, DbError> {
+        self.remove(REMOVE_PUBLISHED, before, limit).await
+    }
+
+    async fn remove_written(&self, before: Timestamp, limit: u32) -> Result<u64, DbError> {
+        self.remove(REMOVE_WRITTEN, before, limit).await
+    }
+
+    fn outbox_notifier(&self) -> OutboxNotifier {
+        listen::notifier(self.server.clone(), self.connect_timeout)
+    }
+}
+
+impl PostgresRepository {
+    async fn remove(
+        &self,
+        statement: &'static str,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, DbError> {
+        let query =
+            sqlx::query(statement).bind(moment(before.unix_micros())).bind(i64::from(limit));
+        Ok(self.pool.execute(query).await?.rows_affected())
+    }
+}
+
+/// See [`OutboxClaim`].
+struct PostgresClaim {
+    transaction: Transaction<'static, Postgres>,
+    records: Vec<OutboxRecord>,
+    pool: ConnectionPool,
+}
+
+#[async_trait]
+impl OutboxClaim for PostgresClaim {
+    fn records(&self) -> &[OutboxRecord] {
+        &self.records
+    }
+
+    async fn published(
+        mut self: Box<Self>,
+        positions: &[OutboxPosition],
+        at: Timestamp,
+    ) -> Result<(), DbError> {
+        let query = sqlx::query(MARK_PUBLISHED)
+            .bind(positions.iter().map(|position| position.0).collect::<Vec<_>>())
+            .bind(moment(at.unix_micros()));
+        self.pool.answer(query.execute(&mut *self.transaction)).await?;
+        self.pool.answer(self.transaction.commit()).await
+    }
+}
+
+/// A limit as the server takes it.
+fn bytes(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

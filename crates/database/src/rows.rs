@@ -1,0 +1,273 @@
+//! Between columns and types: the rows as both dialects select and write them.
+//!
+//! Statements differ, the columns do not. No SQL here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use projection::{
+    Batch, BatchId, BatchStatus, CorrelationId, Essay, EssayId, EventId, OutgoingEvent, Timestamp,
+    UserId,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{
+    AppliedEvent, BatchWithEssays, Changes, DbError, KafkaOffsets, LoadResult, OutboxDepth,
+    OutboxPosition, OutboxRecord, Page, document::Document, held::Held,
+};
+
+/// A row of `load.sql`: kind, id, revision, state, essay ids.
+pub(super) type LoadRow = (String, String, Option<i64>, Option<String>, Option<String>);
+
+/// A row of `batch.sql`: kind, state.
+pub(super) type BatchRow = (String, Document);
+
+/// A row of `user_page.sql`: number, batch id, state. What is null tells its kind.
+pub(super) type PageRow = (i64, Option<String>, Option<Document>);
+
+/// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
+/// was written and published, in microseconds since the Unix epoch.
+pub(super) type OutboxRow = (i64, Uuid, String, String, String, Uuid, Vec<u8>, i64, Option<i64>);
+
+/// The row of `outbox_depth.sql`: count, and when the first was written, in the same unit.
+pub(super) type DepthRow = (i64, Option<i64>);
+
+/// A row of the inbox to be written.
+#[derive(Serialize)]
+pub(super) struct NewEvent<'a> {
+    pub(super) id: Uuid,
+    pub(super) kind: &'static str,
+    /// Microseconds since the Unix epoch.
+    pub(super) at: i64,
+    /// Microseconds since the Unix epoch.
+    pub(super) applied_at: i64,
+    pub(super) places: &'a KafkaOffsets,
+}
+
+/// A row of the inbox of which more is known.
+#[derive(Serialize)]
+pub(super) struct SeenAgain<'a> {
+    pub(super) id: Uuid,
+    pub(super) places: &'a KafkaOffsets,
+}
+
+/// A batch to be written, beside it what is copied out of it to be looked up.
+#[derive(Serialize)]
+pub(super) struct NewBatch<'a> {
+    pub(super) id: &'a str,
+    pub(super) user_id: Option<&'a str>,
+    pub(super) status: Option<&'static str>,
+    /// Microseconds since the Unix epoch.
+    pub(super) created_at: Option<i64>,
+    pub(super) state: &'a Batch,
+    /// None: those that are there.
+    pub(super) essay_ids: Option<&'a BTreeSet<EssayId>>,
+    pub(super) has_tally: bool,
+}
+
+/// An essay to be written, beside it what is copied out of it to be looked up.
+#[derive(Serialize)]
+pub(super) struct NewEssay<'a> {
+    pub(super) id: &'a str,
+    pub(super) batch_id: &'a str,
+    pub(super) revision: i64,
+    pub(super) state: &'a Essay,
+}
+
+/// The rows of one [`Changes`], each kind in ascending order of its ids.
+pub(super) struct NewRows<'a> {
+    pub(super) events: Vec<NewEvent<'a>>,
+    pub(super) seen_again: Vec<SeenAgain<'a>>,
+    pub(super) batches: Vec<NewBatch<'a>>,
+    pub(super) essays: Vec<NewEssay<'a>>,
+    /// In the order in which to send them.
+    pub(super) outgoing_events: &'a [OutgoingEvent],
+}
+
+impl<'a> NewRows<'a> {
+    /// Lays out what is to be written, and refuses what `held` does not cover.
+    pub(super) fn new(changes: &Changes<'a>, held: &Held) -> Result<Self, DbError> {
+        let rows = changes.rows;
+        let applied_at = changes.now.unix_micros();
+        Ok(Self {
+            events: changes
+                .events
+                .values()
+                .map(|AppliedEvent { id, kind, at, places }| NewEvent {
+                    id: id.0,
+                    kind: kind.topic(),
+                    at: at.unix_micros(),
+                    applied_at,
+                    places,
+                })
+                .collect(),
+            seen_again: changes
+                .seen_again
+                .iter()
+                .map(|(id, places)| SeenAgain { id: id.0, places })
+                .collect(),
+            batches: rows
+                .batches
+                .values()
+                .map(|batch| new_batch(batch, changes, held))
+                .collect::<Result<_, _>>()?,
+            essays: rows
+                .essays
+                .values()
+                .map(|essay| new_essay(essay, held))
+                .collect::<Result<_, _>>()?,
+            outgoing_events: changes.outgoing_events,
+        })
+    }
+}
+
+fn new_batch<'a>(
+    batch: &'a Batch,
+    changes: &Changes<'a>,
+    held: &Held,
+) -> Result<NewBatch<'a>, DbError> {
+    held.check(&batch.id)?;
+    let user_id = batch.user_id().map(|user_id| user_id.as_str());
+    let status = changes.statuses.get(&batch.id).copied();
+    Ok(NewBatch {
+        id: batch.id.as_str(),
+        user_id,
+        // An unregistered batch is in no list, so it has no status to filter by.
+        status: user_id.and(status).map(BatchStatus::as_str),
+        created_at: batch.created_at().map(|at| at.unix_micros()),
+        state: batch,
+        essay_ids: changes.rows.listed.get(&batch.id),
+        has_tally: batch.has_tally(),
+    })
+}
+
+fn new_essay<'a>(essay: &'a Essay, held: &Held) -> Result<NewEssay<'a>, DbError> {
+    Ok(NewEssay {
+        id: essay.id.as_str(),
+        batch_id: essay.batch_id().as_str(),
+        revision: held.next_revision(&essay.id)?,
+        state: essay,
+    })
+}
+
+/// Puts together what `load.sql` found, and tells `held` the revisions.
+pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<LoadResult, DbError> {
+    let mut loaded = LoadResult::default();
+    for (kind, id, revision, state, essay_ids) in rows {
+        match (kind.as_str(), revision, state) {
+            ("event", None, places) => {
+                let known = places.map(|places| read("places of event", &id, &places));
+                let id = Uuid::parse_str(&id).map_err(DbError::internal)?;
+                loaded.known.insert(EventId(id), known.transpose()?.unwrap_or_default());
+            }
+            ("batch", None, Some(state)) => {
+                let batch: Batch = read("batch", &id, &state)?;
+                if let Some(essay_ids) = essay_ids {
+                    let listed = read("essay ids of batch", &id, &essay_ids)?;
+                    loaded.rows.listed.insert(batch.id.clone(), listed);
+                }
+                loaded.rows.batches.insert(batch.id.clone(), batch);
+            }
+            ("essay", Some(revision), Some(state)) => {
+                let essay: Essay = read("essay", &id, &state)?;
+                held.found(&essay.id, revision);
+                loaded.rows.essays.insert(essay.id.clone(), essay);
+            }
+            _ => return Err(DbError::internal(format!("load.sql gave a row of kind `{kind}`"))),
+        }
+    }
+    loaded.rows.add_missing_tallies(held.batches());
+    Ok(loaded)
+}
+
+/// What `batch_owner.sql` found.
+pub(super) fn owner(rows: Vec<(String,)>) -> Result<Option<UserId>, DbError> {
+    let owner = rows.into_iter().next().map(|(id,)| UserId::parse(id));
+    owner.transpose().map_err(DbError::internal)
+}
+
+/// Puts together what `batch.sql` found.
+pub(super) fn batch(id: &BatchId, rows: Vec<BatchRow>) -> Result<Option<BatchWithEssays>, DbError> {
+    let (mut batch, mut essays) = (None, Vec::with_capacity(rows.len()));
+    for (kind, Document(state)) in rows {
+        if kind == "batch" {
+            batch = Some(read("batch", id.as_str(), &state)?);
+        } else {
+            essays.push(read("essay of batch", id.as_str(), &state)?);
+        }
+    }
+    Ok(batch.map(|batch| with_essays(batch, essays)))
+}
+
+/// Puts together what `user_page.sql` found.
+pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, DbError> {
+    let mut total = 0;
+    let mut batches: BTreeMap<i64, (Option<Batch>, Vec<Essay>)> = BTreeMap::new();
+    for (number, id, state) in rows {
+        match (id, state) {
+            (None, None) => total = number.unsigned_abs(),
+            (Some(id), Some(Document(state))) => {
+                batches.entry(number).or_default().0 = Some(read("batch", &id, &state)?);
+            }
+            (None, Some(Document(state))) => {
+                let (batch, essays) = batches.entry(number).or_default();
+                let batch_id = batch.as_ref().map_or("", |batch| batch.id.as_str());
+                essays.push(read("essay of batch", batch_id, &state)?);
+            }
+            (Some(id), None) => {
+                let problem = format!("user_page.sql gave batch `{id}` without its state");
+                return Err(DbError::internal(problem));
+            }
+        }
+    }
+    let found = batches.into_values();
+    let batches = found.filter_map(|(batch, essays)| Some(with_essays(batch?, essays))).collect();
+    Ok(Page { total, batches })
+}
+
+/// Reads rows of the outbox.
+pub(super) fn outbox_records(rows: Vec<OutboxRow>) -> Result<Vec<OutboxRecord>, DbError> {
+    rows.into_iter().map(outbox_record).collect()
+}
+
+fn outbox_record(row: OutboxRow) -> Result<OutboxRecord, DbError> {
+    let (position, event_id, topic, key, batch_id, correlation_id, value, written, published) = row;
+    let batch_id = BatchId::parse(batch_id).map_err(|error| DbError::Corrupt {
+        what: format!("announcement {position}"),
+        source: error.into(),
+    })?;
+    Ok(OutboxRecord {
+        position: OutboxPosition(position),
+        event_id: EventId(event_id),
+        topic,
+        key,
+        batch_id,
+        correlation_id: CorrelationId(correlation_id),
+        value,
+        written_at: Timestamp::from_unix_micros(written),
+        published_at: published.map(Timestamp::from_unix_micros),
+    })
+}
+
+/// Reads what `outbox_depth.sql` found.
+pub(super) fn outbox_depth((count, oldest): DepthRow) -> OutboxDepth {
+    OutboxDepth {
+        unpublished: count.unsigned_abs(),
+        oldest_written_at: oldest.map(Timestamp::from_unix_micros),
+    }
+}
+
+fn with_essays(batch: Batch, mut essays: Vec<Essay>) -> BatchWithEssays {
+    essays.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    BatchWithEssays { batch, essays }
+}
+
+fn read<T: DeserializeOwned>(what: &str, id: &str, json: &str) -> Result<T, DbError> {
+    serde_json::from_str(json).map_err(|error| {
+        let (what, source) = (format!("{what} `{id}`"), error.into());
+        match projection::newer_format(json) {
+            Some(version) => DbError::NewerDocument { what, version, source },
+            None => DbError::Corrupt { what, source },
+        }
+    })
+}

@@ -1,0 +1,151 @@
+//! Refused records in an SQLite file.
+
+use async_trait::async_trait;
+use projection::{Refusal, Timestamp};
+use serde_json::Value;
+
+use super::SqliteRepository;
+use crate::{
+    DEAD_LETTERS_SCANNED_MAX, DbError, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterQuery,
+    DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters, PurgedDeadLetters, StoredDeadLetter,
+    dead_letter::rows::{self, SummaryRow, storable},
+};
+
+const KEEP: &str = include_str!("../queries/sqlite/keep_dead_letter.sql");
+const KEPT: &str = include_str!("../queries/sqlite/kept_dead_letters.sql");
+const USAGE: &str = include_str!("../queries/sqlite/dead_letter_usage.sql");
+const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
+const LIST_END: &str = include_str!("../queries/sqlite/dead_letters_end.sql");
+const READ: &str = include_str!("../queries/sqlite/dead_letter.sql");
+const REMOVE: &str = include_str!("../queries/sqlite/remove_dead_letter.sql");
+const REFUSED_AGAIN: &str = include_str!("../queries/sqlite/dead_letter_refused_again.sql");
+const OLD_END: &str = include_str!("../queries/sqlite/old_dead_letters_end.sql");
+const REMOVE_OLD: &str = include_str!("../queries/sqlite/remove_old_dead_letters.sql");
+
+#[async_trait]
+impl DeadLetterRepository for SqliteRepository {
+    async fn insert_dead_letters(&self, dead_letters: &[DeadLetter]) -> Result<(), DbError> {
+        if dead_letters.is_empty() {
+            return Ok(());
+        }
+        // One transaction, since each would wait for the disk on its own. One row per statement:
+        // bytes cannot travel in JSON.
+        let mut transaction = self.writer.begin().await?;
+        for dead_letter in dead_letters {
+            let query = sqlx::query(KEEP)
+                .bind(storable(&dead_letter.fingerprint))
+                .bind(storable(&dead_letter.source))
+                .bind(dead_letter.topic.as_deref().map(storable))
+                .bind(dead_letter.partition)
+                .bind(dead_letter.offset)
+                .bind(dead_letter.key.as_deref())
+                .bind(dead_letter.headers_json().to_string())
+                .bind(dead_letter.bytes.as_slice())
+                .bind(dead_letter.received_at.unix_micros())
+                .bind(dead_letter.code.as_str())
+                .bind(storable(&dead_letter.detail))
+                .bind(dead_letter.at.unix_micros());
+            self.writer.note(query.execute(&mut *transaction).await)?;
+        }
+        self.writer.commit(transaction).await
+    }
+
+    async fn new_dead_letters<'a>(
+        &self,
+        dead_letters: &'a [DeadLetter],
+    ) -> Result<Vec<&'a DeadLetter>, DbError> {
+        let asked: Value = dead_letters
+            .iter()
+            .map(|dead_letter| storable(&dead_letter.fingerprint).into_owned())
+            .collect();
+        let query = sqlx::query_scalar(KEPT).bind(asked.to_string());
+        let kept: Vec<String> = query.fetch_all(&self.readers).await?;
+        Ok(rows::not_kept(dead_letters, kept))
+    }
+
+    async fn dead_letter_usage(&self) -> Result<DeadLetterUsage, DbError> {
+        let found: Option<(i64, i64)> = sqlx::query_as(USAGE).fetch_optional(&self.readers).await?;
+        let usage = |(dead_letters, bytes): (i64, i64)| DeadLetterUsage {
+            dead_letters: dead_letters.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
+        };
+        Ok(found.map_or_else(DeadLetterUsage::default, usage))
+    }
+
+    async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, DbError> {
+        let limit = query.limit;
+        let end = self.list_end(query).await?;
+        let query = sqlx::query_as(LIST)
+            .bind(query.source.as_deref().map(storable))
+            .bind(query.topic.as_deref().map(storable))
+            .bind(query.code.map(|code| code.as_str()))
+            .bind(query.from.map(Timestamp::unix_micros))
+            .bind(query.until.map(Timestamp::unix_micros))
+            .bind(query.after.map_or(0, |after| after.0))
+            .bind(query.limit)
+            .bind(end);
+        let found: Vec<SummaryRow> = query.fetch_all(&self.readers).await?;
+        Ok(rows::page(found, limit, end))
+    }
+
+    async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError> {
+        let query = sqlx::query_as(READ).bind(id.0);
+        query.fetch_optional(&self.readers).await?.map(rows::whole).transpose()
+    }
+
+    async fn delete_dead_letter(
+        &self,
+        id: DeadLetterId,
+        refused_at: Option<Timestamp>,
+    ) -> Result<bool, DbError> {
+        let query = sqlx::query(REMOVE).bind(id.0).bind(refused_at.map(Timestamp::unix_micros));
+        Ok(self.writer.execute(query).await?.rows_affected() > 0)
+    }
+
+    async fn dead_letter_refused_again(
+        &self,
+        id: DeadLetterId,
+        refusal: &Refusal,
+        at: Timestamp,
+    ) -> Result<bool, DbError> {
+        let query = sqlx::query(REFUSED_AGAIN)
+            .bind(id.0)
+            .bind(refusal.code.as_str())
+            .bind(storable(&refusal.detail))
+            .bind(at.unix_micros());
+        Ok(self.writer.execute(query).await?.rows_affected() > 0)
+    }
+
+    /// Which they are is read before they are removed, because SQLite has no statement that does
+    /// both. What is refused again in between is not among them any more.
+    async fn purge_dead_letters(
+        &self,
+        chunk: ExpiredDeadLetters,
+    ) -> Result<PurgedDeadLetters, DbError> {
+        let after = (chunk.after.refused_at.unix_micros(), chunk.after.id.0);
+        let last: Option<(i64, i64)> = sqlx::query_as(OLD_END)
+            .bind(after.0)
+            .bind(after.1)
+            .bind(chunk.refused_before.unix_micros())
+            .bind(chunk.limit)
+            .fetch_optional(&self.readers)
+            .await?;
+        let Some((refused_at, id)) = last else { return Ok(rows::removed(None)) };
+        let query = sqlx::query(REMOVE_OLD).bind(after.0).bind(after.1).bind(refused_at).bind(id);
+        let removed = self.writer.execute(query).await?.rows_affected();
+        Ok(rows::removed(Some((removed.cast_signed(), refused_at, id))))
+    }
+}
+
+impl SqliteRepository {
+    /// The first dead letter that a list does not look at, if it passes over any at all.
+    async fn list_end(&self, query: &DeadLetterQuery) -> Result<Option<i64>, DbError> {
+        if !query.is_filtered() {
+            return Ok(None);
+        }
+        let query = sqlx::query_scalar(LIST_END)
+            .bind(query.after.map_or(0, |after| after.0))
+            .bind(DEAD_LETTERS_SCANNED_MAX);
+        Ok(query.fetch_optional(&self.readers).await?)
+    }
+}

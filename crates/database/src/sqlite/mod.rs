@@ -1,0 +1,179 @@
+//! The store in one SQLite file, for the embedded mode.
+//!
+//! One connection writes, a few read. SQLite has one writer at a time in any case; asking for the
+//! only connection is a queue, asking the file's lock would be polling. Readers are never held up
+//! by the writer: the journal is a write-ahead log.
+
+mod dead_letters;
+mod inbox;
+mod outbox;
+mod unit;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use projection::{BatchId, Timestamp, UserId};
+use sqlx::{
+    ConnectOptions as _, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::watch;
+
+use self::{unit::SqliteUnit, writer::Writer};
+use super::{
+    BatchRepository, BatchWithEssays, DatabaseClock, DbError, Page, PageQuery, UnitOfWork,
+    migrate::{self, NewerSchema},
+    rows,
+};
+
+const BATCH: &str = include_str!("../queries/sqlite/batch.sql");
+const BATCH_OWNER: &str = include_str!("../queries/sqlite/batch_owner.sql");
+const USER_PAGE: &str = include_str!("../queries/sqlite/user_page.sql");
+const PING: &str = include_str!("../queries/sqlite/ping.sql");
+
+/// How long an opening waits for another process that opens the same file, and how often it looks.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const OPEN_RETRY_WAIT_MIN: Duration = Duration::from_millis(20);
+const OPEN_RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// Limits on connections to an SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// The most connections that read. Default 4: each is a thread and a cache of pages, and more
+    /// readers than processor cores only take turns.
+    pub readers_max: u32,
+    /// How long a call waits for a connection, and with it for the units of work before it.
+    /// Default 5 s: a queue of many short units.
+    pub acquire_timeout: Duration,
+    /// How long a statement waits for another process that is writing the file. Default 5 s.
+    pub busy_timeout: Duration,
+    /// The most pages of the file; writing more is as if the disk were full. Default: what the disk
+    /// holds.
+    pub pages_max: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            readers_max: 4,
+            acquire_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(5),
+            pages_max: None,
+        }
+    }
+}
+
+/// The store in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteRepository {
+    writer: Writer,
+    readers: SqlitePool,
+    claim_path: PathBuf,
+    newer_schema: Option<NewerSchema>,
+    /// Touched after each commit that wrote to the outbox.
+    announced: watch::Sender<()>,
+}
+
+impl SqliteRepository {
+    /// Opens the file at `path`, makes it if it is missing, and brings its schema up to date.
+    ///
+    /// Processes may open it together: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Unavailable`] if others keep the file locked. [`DbError::Internal`] for a
+    /// file that cannot be opened or made, is not a database, or has an applied migration that is
+    /// not the one known here.
+    pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, DbError> {
+        let claim_path = outbox::claim_path(path.as_ref());
+        let file = SqliteConnectOptions::new()
+            .filename(path)
+            // The driver would log slow statements with their text.
+            .disable_statement_logging()
+            .busy_timeout(options.busy_timeout)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged event must survive a power cut. In WAL mode only FULL syncs the log
+            // in every commit; NORMAL may lose the last ones.
+            .synchronous(SqliteSynchronous::Full);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(options.acquire_timeout)
+            // The driver would log each call that waits; who called says what that led to.
+            .acquire_slow_threshold(Duration::MAX)
+            // There is no network that could lose a connection.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+
+        let mut writing = file.clone().create_if_missing(true);
+        if let Some(pages_max) = options.pages_max {
+            writing = writing.pragma("max_page_count", pages_max.to_string());
+        }
+        let writer = Writer::open(pool.clone(), writing).await?;
+        let mut transaction = writer.begin().await?;
+        let newer_schema = migrate::sqlite(&mut transaction).await?;
+        writer.commit(transaction).await?;
+
+        let readers = pool
+            .max_connections(options.readers_max)
+            .connect_with(file.pragma("query_only", "on"))
+            .await?;
+        Ok(Self { writer, readers, claim_path, newer_schema, announced: watch::Sender::new(()) })
+    }
+
+    /// The schema of a newer build, if the database has one.
+    pub fn newer_schema(&self) -> Option<NewerSchema> {
+        self.newer_schema
+    }
+}
+
+#[async_trait]
+impl DatabaseClock for SqliteRepository {
+    async fn database_now(&self) -> Result<Option<Timestamp>, DbError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl BatchRepository for SqliteRepository {
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, DbError> {
+        let transaction = self.writer.begin().await?;
+        Ok(Box::new(SqliteUnit::new(transaction, self.writer.clone(), self.announced.clone())))
+    }
+
+    async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
+        let query = sqlx::query_as(BATCH).bind(id.as_str());
+        rows::batch(id, query.fetch_all(&self.readers).await?)
+    }
+
+    async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, DbError> {
+        let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
+        rows::owner(query.fetch_all(&self.readers).await?)
+    }
+
+    async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError> {
+        let statuses: Vec<_> = query.statuses.iter().map(|status| status.as_str()).collect();
+        let query = sqlx::query_as(USER_PAGE)
+            .bind(query.user_id.as_str())
+            .bind(unit::json(&statuses)?)
+            .bind(query.limit)
+            .bind(query.offset)
+            .bind(query.include_essays);
+        rows::page(query.fetch_all(&self.readers).await?)
+    }
+
+    async fn ping(&self) -> Result<(), DbError> {
+        // Not sqlx's ping, which asks the thread of the connection and not the file.
+        sqlx::query(PING).execute(&self.readers).await?;
+        self.writer.ping().await
+    }
+
+    async fn close(&self) {
+        // The writer last: the last connection moves the log into the file.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,116 @@
+//! A transaction on an SQLite file.
+//!
+//! It holds the file's one write lock from its beginning, so a second unit waits for all of it and
+//! there is nothing to lock here. Revisions are kept all the same: they cost nothing, and a change
+//! that would break the rule is refused.
+
+use async_trait::async_trait;
+use projection::{EventId, Needs, OutgoingEvent, Timestamp};
+use serde::Serialize;
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
+
+use super::writer::Writer;
+use crate::{
+    Changes, DbError, LoadResult, UnitOfWork,
+    held::Held,
+    rows::{self, NewRows},
+};
+
+const LOAD: &str = include_str!("../queries/sqlite/load.sql");
+const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
+const WRITE_INBOX_PLACES: &str = include_str!("../queries/sqlite/write_inbox_places.sql");
+const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
+const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
+const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
+
+/// See [`UnitOfWork`].
+pub(super) struct SqliteUnit {
+    transaction: Transaction<'static, Sqlite>,
+    writer: Writer,
+    held: Held,
+    announces: bool,
+    announced: watch::Sender<()>,
+}
+
+impl SqliteUnit {
+    pub(super) fn new(
+        transaction: Transaction<'static, Sqlite>,
+        writer: Writer,
+        announced: watch::Sender<()>,
+    ) -> Self {
+        Self { transaction, writer, held: Held::default(), announces: false, announced }
+    }
+
+    /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
+    /// written before.
+    async fn write_all<T: Serialize>(
+        &mut self,
+        statement: &'static str,
+        new: &[T],
+    ) -> Result<(), DbError> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(statement).bind(json(new)?);
+        let done = self.writer.note(query.execute(&mut *self.transaction).await)?;
+        if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(DbError::Conflict) }
+    }
+
+    /// A statement for each: bytes cannot travel in JSON.
+    async fn write_outbox(
+        &mut self,
+        outgoing_events: &[OutgoingEvent],
+        now: Timestamp,
+    ) -> Result<(), DbError> {
+        for said in outgoing_events {
+            let query = sqlx::query(WRITE_OUTBOX)
+                .bind(said.id.0)
+                .bind(said.topic())
+                .bind(said.key.as_str())
+                .bind(said.batch_id.as_str())
+                .bind(said.correlation_id.0)
+                .bind(said.value.as_slice())
+                .bind(now.unix_micros());
+            self.writer.note(query.execute(&mut *self.transaction).await)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl UnitOfWork for SqliteUnit {
+    async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<LoadResult, DbError> {
+        self.held = Held::new(needs)?;
+        let query = sqlx::query_as(LOAD)
+            .bind(json(events)?)
+            .bind(json(&needs.batches)?)
+            .bind(json(&needs.essays)?)
+            .bind(json(&needs.listed)?);
+        rows::loaded(query.fetch_all(&mut *self.transaction).await?, &mut self.held)
+    }
+
+    async fn write(&mut self, changes: Changes<'_>) -> Result<(), DbError> {
+        let new = NewRows::new(&changes, &self.held)?;
+        self.write_all(WRITE_INBOX, &new.events).await?;
+        self.write_all(WRITE_INBOX_PLACES, &new.seen_again).await?;
+        self.write_all(WRITE_BATCHES, &new.batches).await?;
+        self.write_all(WRITE_ESSAYS, &new.essays).await?;
+        self.announces = !new.outgoing_events.is_empty();
+        self.write_outbox(new.outgoing_events, changes.now).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), DbError> {
+        self.writer.commit(self.transaction).await?;
+        if self.announces {
+            self.announced.send_replace(());
+        }
+        Ok(())
+    }
+}
+
+/// A list as SQLite takes it: one JSON array, however long. Bound one by one, 10,000 essays would
+/// be more parameters than a statement may have.
+pub(super) fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, DbError> {
+    serde_json::to_string(list).map_err(DbError::internal)
+}

@@ -1,0 +1,479 @@
+//! Rules about dead letters: R10, R25 to R31, R33.
+
+use database::{
+    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterQuery,
+    DeadLetterRepository, DeadLetterSummary, DeadLetterUsage, ExpiredDeadLetters, StoredDeadLetter,
+};
+use projection::{Refusal, RefusalCode, Timestamp};
+use tokio::task::JoinSet;
+
+use super::Backend;
+
+/// Far more than any check here keeps.
+const ALL: u32 = 1_000;
+
+/// Larger than the store sends in one statement.
+const LARGE_BYTES: usize = 7 * 1024 * 1024;
+
+fn dead_letter(fingerprint: &str) -> DeadLetter {
+    DeadLetter {
+        fingerprint: fingerprint.into(),
+        source: "kafka".into(),
+        topic: Some("topic".into()),
+        partition: Some(3),
+        offset: Some(i64::MAX),
+        key: None,
+        headers: Vec::new(),
+        bytes: b"{".to_vec(),
+        received_at: Timestamp::from_unix_micros(-1),
+        code: RefusalCode::NotJson,
+        detail: "end of input".into(),
+        at: Timestamp::from_unix_micros(1),
+    }
+}
+
+pub(crate) async fn r10_a_dead_letter_is_kept_once(backend: impl Backend) {
+    let store = backend.open().await;
+    store.insert_dead_letters(&[]).await.unwrap();
+    assert_eq!(store.dead_letter_usage().await.unwrap().dead_letters, 0);
+
+    store.insert_dead_letters(&[dead_letter("1"), dead_letter("2")]).await.unwrap();
+    let redelivered = DeadLetter { detail: "another reason".into(), ..dead_letter("2") };
+    store.insert_dead_letters(&[redelivered, dead_letter("3"), dead_letter("3")]).await.unwrap();
+    assert_eq!(store.dead_letter_usage().await.unwrap().dead_letters, 3);
+}
+
+pub(crate) async fn r10_a_dead_letter_is_kept_whatever_is_in_it(backend: impl Backend) {
+    let store = backend.open().await;
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let mut dead_letters = vec![
+        DeadLetter {
+            topic: Some("to\0pic".into()),
+            key: Some(every_byte.clone()),
+            headers: vec![("na\0me \"é\"".into(), vec![0, 255]), ("name".into(), vec![])],
+            bytes: every_byte.clone(),
+            detail: "found `\0`".into(),
+            at: Timestamp::MIN,
+            ..dead_letter("0 \0 \"'")
+        },
+        DeadLetter { source: "http".into(), bytes: vec![], at: Timestamp::MAX, ..dead_letter("1") },
+    ];
+    // Together they are more than one statement takes.
+    let large =
+        ["2", "3", "4"].map(|it| DeadLetter { bytes: vec![7; LARGE_BYTES], ..dead_letter(it) });
+    dead_letters.extend(large);
+    store.insert_dead_letters(&dead_letters).await.unwrap();
+
+    let kept = backend.dead_letters().await;
+    assert_eq!(kept.len(), dead_letters.len());
+    let (fingerprint, key, headers, bytes) = &kept[0];
+    assert_eq!(fingerprint, "0 \u{fffd} \"'");
+    assert_eq!(key.as_ref(), Some(&every_byte));
+    assert_eq!(bytes, &every_byte);
+    let headers: serde_json::Value = serde_json::from_str(headers).unwrap();
+    assert_eq!(headers, serde_json::json!([["na\u{fffd}me \"é\"", "00ff"], ["name", ""]]));
+    for (kept, dead_letter) in kept.iter().zip(&dead_letters).skip(1) {
+        assert!(kept.3 == dead_letter.bytes, "the bytes of {} are others", kept.0);
+    }
+}
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_unix_micros(micros)
+}
+
+async fn list(store: &dyn DeadLetterRepository, query: &DeadLetterQuery) -> Vec<DeadLetterSummary> {
+    let listed = store.dead_letters(query).await.unwrap().dead_letters;
+    assert!(listed.is_sorted_by_key(|dead_letter| dead_letter.id), "{listed:?}");
+    listed
+}
+
+fn all() -> DeadLetterQuery {
+    DeadLetterQuery { limit: ALL, ..DeadLetterQuery::default() }
+}
+
+/// The ids of all dead letters, in order.
+async fn ids(store: &dyn DeadLetterRepository) -> Vec<DeadLetterId> {
+    list(store, &all()).await.into_iter().map(|dead_letter| dead_letter.id).collect()
+}
+
+async fn whole(store: &dyn DeadLetterRepository, id: DeadLetterId) -> StoredDeadLetter {
+    store.dead_letter(id).await.unwrap().unwrap()
+}
+
+/// Dead letters whose details are `names`, each in a statement of its own.
+async fn keep(store: &dyn DeadLetterRepository, names: &[&str]) {
+    for name in names {
+        let dead_letter = DeadLetter { detail: (*name).into(), ..dead_letter(name) };
+        store.insert_dead_letters(&[dead_letter]).await.unwrap();
+    }
+}
+
+pub(crate) async fn r25_an_id_is_never_given_again(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1", "2", "3"]).await;
+    let mut given = ids(store.as_ref()).await;
+    for turn in 0..3 {
+        // The last one, which a database might think is free now; and then all of them.
+        let removed = if turn < 2 { &given[given.len() - 1..] } else { &given[..] };
+        for id in removed {
+            store.delete_dead_letter(*id, None).await.unwrap();
+        }
+        // Also not after a restart, and not for the record that had it.
+        let store = backend.open().await;
+        keep(store.as_ref(), &["3"]).await;
+        let newest = *ids(store.as_ref()).await.last().unwrap();
+        assert!(given.iter().all(|id| *id < newest), "{newest} after {given:?}");
+        given.push(newest);
+    }
+}
+
+pub(crate) async fn r26_a_list_has_what_its_query_selects(backend: impl Backend) {
+    let store = backend.open().await;
+    let of = |name: &str, source: &str, topic: Option<&str>, code, refused_at| DeadLetter {
+        source: source.into(),
+        topic: topic.map(Into::into),
+        code,
+        detail: name.into(),
+        at: at(refused_at),
+        ..dead_letter(name)
+    };
+    use RefusalCode::{InvalidField, NotJson, NotUtf8};
+    store
+        .insert_dead_letters(&[
+            of("a", "kafka", Some("topic"), NotJson, 10),
+            of("b", "http", None, NotJson, 20),
+            of("c", "kafka", Some("topic%"), InvalidField, 20),
+            of("d", "kafka", Some("to\0pic"), NotJson, -30),
+            of("e", "http", None, InvalidField, 40),
+        ])
+        .await
+        .unwrap();
+
+    let check = async |name: &str, query: DeadLetterQuery, want: &str| {
+        let listed = list(store.as_ref(), &DeadLetterQuery { limit: ALL, ..query }).await;
+        let got: String = listed.into_iter().map(|dead_letter| dead_letter.detail).collect();
+        assert_eq!(got, want, "{name}");
+    };
+    let any = DeadLetterQuery::default;
+    let (some, text) = (|micros| Some(at(micros)), |text: &str| Some(text.to_owned()));
+    check("no filter", any(), "abcde").await;
+    check("source", DeadLetterQuery { source: text("http"), ..any() }, "be").await;
+    check("no such source", DeadLetterQuery { source: text("HTTP"), ..any() }, "").await;
+    check("topic", DeadLetterQuery { topic: text("topic"), ..any() }, "a").await;
+    check("topic, no pattern", DeadLetterQuery { topic: text("topic%"), ..any() }, "c").await;
+    check("topic as it was sent", DeadLetterQuery { topic: text("to\0pic"), ..any() }, "d").await;
+    check("code", DeadLetterQuery { code: Some(NotJson), ..any() }, "abd").await;
+    check("code that none has", DeadLetterQuery { code: Some(NotUtf8), ..any() }, "").await;
+    check("from, inclusive", DeadLetterQuery { from: some(20), ..any() }, "bce").await;
+    check("until, exclusive", DeadLetterQuery { until: some(20), ..any() }, "ad").await;
+    check("nothing between", DeadLetterQuery { from: some(20), until: some(20), ..any() }, "")
+        .await;
+    let wide = DeadLetterQuery { from: Some(Timestamp::MIN), until: Some(Timestamp::MAX), ..any() };
+    check("all times", wide, "abcde").await;
+    let both = DeadLetterQuery { code: Some(InvalidField), source: text("http"), ..any() };
+    check("two filters", both, "e").await;
+}
+
+pub(crate) async fn r26_pages_show_each_dead_letter_once(backend: impl Backend) {
+    let store = backend.open().await;
+    let names: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+    keep(store.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for limit in 1..=11 {
+        let mut query = DeadLetterQuery { limit, ..DeadLetterQuery::default() };
+        let mut seen = Vec::new();
+        loop {
+            let page = list(store.as_ref(), &query).await;
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            query.after = Some(last.id);
+            // What was shown may be gone before the next page is read.
+            seen.extend(page.into_iter().map(|dead_letter| dead_letter.detail));
+        }
+        assert_eq!(seen, names, "limit {limit}");
+    }
+    let none = DeadLetterQuery { limit: 0, ..DeadLetterQuery::default() };
+    assert_eq!(list(store.as_ref(), &none).await, []);
+}
+
+pub(crate) async fn r27_a_dead_letter_is_read_back_as_it_was_kept(backend: impl Backend) {
+    let store = backend.open().await;
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let odd = DeadLetter {
+        topic: Some("to\0pic".into()),
+        key: Some(every_byte.clone()),
+        headers: vec![("na\0me \"é\"".into(), every_byte.clone()), ("name".into(), vec![])],
+        bytes: every_byte,
+        detail: "found `\0`".into(),
+        received_at: Timestamp::MIN,
+        at: Timestamp::MAX,
+        ..dead_letter("1")
+    };
+    let plain = DeadLetter {
+        source: "http".into(),
+        topic: None,
+        partition: None,
+        offset: None,
+        bytes: vec![],
+        ..dead_letter("2")
+    };
+    store.insert_dead_letters(&[odd.clone(), plain.clone()]).await.unwrap();
+    let ids = ids(store.as_ref()).await;
+    for (id, kept) in ids.into_iter().zip([odd, plain]) {
+        let want = StoredDeadLetter {
+            summary: DeadLetterSummary {
+                id,
+                source: kept.source,
+                topic: kept.topic.map(|topic| topic.replace('\0', "\u{fffd}")),
+                partition: kept.partition,
+                offset: kept.offset,
+                size_bytes: kept.bytes.len() as u64,
+                received_at: kept.received_at,
+                code: kept.code.as_str().into(),
+                detail: kept.detail.replace('\0', "\u{fffd}"),
+                refused_at: kept.at,
+            },
+            key: kept.key,
+            headers: kept
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.replace('\0', "\u{fffd}"), value))
+                .collect(),
+            bytes: kept.bytes,
+        };
+        assert_eq!(whole(store.as_ref(), id).await, want);
+        let listed = list(store.as_ref(), &all()).await;
+        assert!(listed.contains(&want.summary), "{want:?} in {listed:?}");
+    }
+}
+
+pub(crate) async fn r27_a_dead_letter_of_an_older_program_came_when_it_was_refused(
+    backend: impl Backend,
+) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1"]).await;
+    // The column that an older program does not know, and a code that this one does not.
+    backend.execute("update dead_letters set received_at = null, code = 'of_tomorrow'").await;
+    let id = ids(store.as_ref()).await[0];
+    let dead_letter = whole(store.as_ref(), id).await.summary;
+    assert_eq!((dead_letter.received_at, dead_letter.refused_at), (at(1), at(1)));
+    assert_eq!(dead_letter.code, "of_tomorrow");
+}
+
+pub(crate) async fn r28_a_dead_letter_is_removed_once(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1", "2", "3"]).await;
+    let before = ids(store.as_ref()).await;
+    assert!(store.delete_dead_letter(before[1], None).await.unwrap());
+    assert!(!store.delete_dead_letter(before[1], None).await.unwrap(), "it is gone");
+    assert_eq!(store.dead_letter(before[1]).await.unwrap(), None);
+    assert_eq!(ids(store.as_ref()).await, [before[0], before[2]]);
+
+    let mut removals = JoinSet::new();
+    for _ in 0..8 {
+        let (store, id) = (store.clone(), before[0]);
+        removals.spawn(async move { store.delete_dead_letter(id, None).await.unwrap() });
+    }
+    let removed = removals.join_all().await.into_iter().filter(|removed| *removed).count();
+    assert_eq!(removed, 1, "of several that try, one did it");
+}
+
+pub(crate) async fn r28_a_dead_letter_that_was_refused_again_is_not_removed(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1"]).await;
+    let id = ids(store.as_ref()).await[0];
+    let seen = whole(store.as_ref(), id).await.summary.refused_at;
+    let refusal = Refusal::new(RefusalCode::Unstorable, "again");
+    assert!(store.dead_letter_refused_again(id, &refusal, at(2)).await.unwrap());
+    assert!(!store.delete_dead_letter(id, Some(seen)).await.unwrap());
+    assert!(store.delete_dead_letter(id, Some(at(2))).await.unwrap());
+}
+
+pub(crate) async fn r29_a_refusal_is_all_that_changes(backend: impl Backend) {
+    let store = backend.open().await;
+    keep(store.as_ref(), &["1", "2"]).await;
+    let before = ids(store.as_ref()).await;
+    let (first, second) = (whole(store.as_ref(), before[0]).await, before[1]);
+    let untouched = whole(store.as_ref(), second).await;
+
+    let refusal = Refusal { code: RefusalCode::Unstorable, detail: "to\0o large".into() };
+    let updated = store.dead_letter_refused_again(before[0], &refusal, at(77)).await.unwrap();
+    assert!(updated);
+    let want = DeadLetterSummary {
+        code: "unstorable".into(),
+        detail: "to\u{fffd}o large".into(),
+        refused_at: at(77),
+        ..first.summary
+    };
+    assert_eq!(whole(store.as_ref(), before[0]).await, StoredDeadLetter { summary: want, ..first });
+    assert_eq!(whole(store.as_ref(), second).await, untouched);
+
+    store.insert_dead_letters(&[dead_letter("1")]).await.unwrap();
+    assert_eq!(
+        store.dead_letter_usage().await.unwrap().dead_letters,
+        2,
+        "it is still the same record"
+    );
+
+    store.delete_dead_letter(before[0], None).await.unwrap();
+    let updated = store.dead_letter_refused_again(before[0], &refusal, at(78)).await.unwrap();
+    assert!(!updated, "what is gone stays gone");
+    assert_eq!(ids(store.as_ref()).await, [second]);
+}
+
+pub(crate) async fn r30_the_oldest_dead_letters_are_removed_first(backend: impl Backend) {
+    let store = backend.open().await;
+    let dead_letters: Vec<_> = [50, 10, 40, 20, 30]
+        .into_iter()
+        .map(|refused_at| DeadLetter {
+            detail: refused_at.to_string(),
+            at: at(refused_at),
+            ..dead_letter(&refused_at.to_string())
+        })
+        .collect();
+    store.insert_dead_letters(&dead_letters).await.unwrap();
+    let left = async || {
+        list(store.as_ref(), &all())
+            .await
+            .into_iter()
+            .map(|dead_letter| dead_letter.detail)
+            .collect::<Vec<_>>()
+    };
+    let remove = async |before, limit| {
+        let chunk = ExpiredDeadLetters {
+            after: DeadLetterCursor::START,
+            refused_before: at(before),
+            limit,
+        };
+        store.purge_dead_letters(chunk).await.unwrap().dead_letters
+    };
+    assert_eq!(remove(10, 9).await, 0, "the given time itself is not before it");
+    assert_eq!(remove(41, 2).await, 2);
+    assert_eq!(left().await, ["50", "40", "30"]);
+    assert_eq!(remove(41, 0).await, 0);
+    assert_eq!(remove(41, 9).await, 2);
+    assert_eq!(remove(41, 9).await, 0);
+    assert_eq!(left().await, ["50"]);
+}
+
+pub(crate) async fn r30_dead_letters_that_share_one_time_are_removed_chunk_by_chunk(
+    backend: impl Backend,
+) {
+    let store = backend.open().await;
+    let old = (0..25).map(|n| DeadLetter { at: at(7), ..dead_letter(&n.to_string()) });
+    store.insert_dead_letters(&old.collect::<Vec<_>>()).await.unwrap();
+    store.insert_dead_letters(&[DeadLetter { at: at(8), ..dead_letter("young") }]).await.unwrap();
+    let given = ids(store.as_ref()).await;
+
+    let (mut after, mut chunks) = (DeadLetterCursor::START, Vec::new());
+    loop {
+        let chunk = ExpiredDeadLetters { after, refused_before: at(8), limit: 10 };
+        let removed = store.purge_dead_letters(chunk).await.unwrap();
+        let Some(last) = removed.last else { break };
+        assert!(after < last, "{after:?}, then {last:?}");
+        after = last;
+        chunks.push(removed.dead_letters);
+        let gone = usize::try_from(chunks.iter().sum::<u64>()).unwrap();
+        assert_eq!(ids(store.as_ref()).await, given[gone..], "the first ones first");
+    }
+    assert_eq!(chunks, [10, 10, 5]);
+    assert_eq!(ids(store.as_ref()).await, given[25..]);
+}
+
+pub(crate) async fn r26_a_filter_that_nothing_passes_looks_at_a_part_of_them(
+    backend: impl Backend,
+) {
+    /// Two and a half pages of them.
+    const MANY: &str = "
+        with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < 25000)
+        insert into dead_letters
+            (fingerprint, source, headers, bytes, received_at, code, detail, at)
+        select 'copy ' || n, source, headers, bytes, received_at, code, detail, at
+        from dead_letters, numbers
+        order by n";
+    let store = backend.open().await;
+    keep(store.as_ref(), &["first"]).await;
+    backend.execute(MANY).await;
+    let last = DeadLetter { source: "http".into(), detail: "last".into(), ..dead_letter("last") };
+    store.insert_dead_letters(&[last]).await.unwrap();
+
+    let source = Some("http".to_owned());
+    let mut query = DeadLetterQuery { source, limit: 5, ..DeadLetterQuery::default() };
+    let mut pages = Vec::new();
+    loop {
+        let page = store.dead_letters(&query).await.unwrap();
+        pages.push(page.dead_letters.len());
+        let Some(next_after) = page.next_after else { break };
+        assert!(query.after < Some(next_after), "it goes on");
+        query.after = Some(next_after);
+    }
+    assert_eq!(pages, [0, 0, 1], "{DEAD_LETTERS_SCANNED_MAX} letters a page");
+
+    let unfiltered = DeadLetterQuery { limit: ALL, ..DeadLetterQuery::default() };
+    assert_eq!(store.dead_letters(&unfiltered).await.unwrap().dead_letters.len(), ALL as usize);
+}
+
+pub(crate) async fn r31_what_dead_letters_take_is_known_after_each_change(backend: impl Backend) {
+    let store = backend.open().await;
+    let usage = async || {
+        let DeadLetterUsage { dead_letters, bytes } = store.dead_letter_usage().await.unwrap();
+        (dead_letters, bytes)
+    };
+    assert_eq!(usage().await, (0, 0));
+    let of = |name: &str, bytes: usize, refused_at| DeadLetter {
+        bytes: vec![7; bytes],
+        key: None,
+        headers: vec![],
+        at: at(refused_at),
+        ..dead_letter(name)
+    };
+    // Without headers there is an empty list, of two bytes.
+    store.insert_dead_letters(&[of("1", 100, 1), of("2", 1_000_000, 2)]).await.unwrap();
+    assert_eq!(usage().await, (2, 1_000_104));
+    store.insert_dead_letters(&[of("2", 1_000_000, 2), of("3", 10, 3)]).await.unwrap();
+    assert_eq!(usage().await, (3, 1_000_116), "what was kept before does not count again");
+
+    let with_more = DeadLetter {
+        key: Some(vec![1, 2, 3]),
+        headers: vec![("name".into(), vec![255])],
+        ..of("4", 5, 4)
+    };
+    store.insert_dead_letters(&[with_more]).await.unwrap();
+    let (dead_letters, bytes) = usage().await;
+    assert_eq!(dead_letters, 4);
+    assert!(bytes > 1_000_116 + 5 + 3 + 4, "key and headers count too: {bytes}");
+
+    let chunk =
+        ExpiredDeadLetters { after: DeadLetterCursor::START, refused_before: at(3), limit: 9 };
+    assert_eq!(store.purge_dead_letters(chunk).await.unwrap().dead_letters, 2);
+    assert_eq!(usage().await.0, 2);
+    for dead_letter in list(store.as_ref(), &all()).await {
+        assert!(store.delete_dead_letter(dead_letter.id, None).await.unwrap());
+        assert!(!store.delete_dead_letter(dead_letter.id, None).await.unwrap());
+    }
+    assert_eq!(usage().await, (0, 0));
+}
+
+pub(crate) async fn r33_records_that_are_kept_already_are_known(backend: impl Backend) {
+    let store = backend.open().await;
+    let new = async |dead_letters: &[DeadLetter]| -> Vec<String> {
+        let new = store.new_dead_letters(dead_letters).await.unwrap();
+        new.into_iter().map(|dead_letter| dead_letter.fingerprint.clone()).collect()
+    };
+    assert_eq!(new(&[]).await, [""; 0]);
+    // Names that end a literal, and one that no database has as it is.
+    let odd = ["1", "0 \0 \"'", "{a,b}", "é\\"].map(dead_letter);
+    assert_eq!(new(&odd).await, odd.each_ref().map(|dead_letter| dead_letter.fingerprint.as_str()));
+    assert_eq!(
+        new(&[dead_letter("2"), dead_letter("1"), dead_letter("2")]).await,
+        ["2", "1"],
+        "each once"
+    );
+
+    store.insert_dead_letters(&odd).await.unwrap();
+    assert_eq!(new(&odd).await, [""; 0]);
+    assert_eq!(new(&[dead_letter("1"), dead_letter("2"), dead_letter("1")]).await, ["2"]);
+
+    let first = ids(store.as_ref()).await[0];
+    assert!(store.delete_dead_letter(first, None).await.unwrap());
+    assert_eq!(new(&odd).await, ["1"], "what was removed would be added again");
+}

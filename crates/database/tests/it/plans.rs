@@ -1,0 +1,552 @@
+//! What PostgreSQL reads for each statement, however small the tables were when it planned them and
+//! however old its statistics are.
+//!
+//! The server counts: sequential scans, rows and blocks, of what was really executed, prepared plans
+//! among it. Time is never looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use database::{
+    BatchRepository, Changes, ClaimRequest, DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor,
+    DeadLetterId, DeadLetterQuery, DeadLetterRepository, ExpiredDeadLetters, InboxChunk,
+    InboxCursor, InboxRepository, KafkaOffset, KafkaOffsets, OutboxPosition, OutboxRepository,
+    PageQuery, PostgresOptions, PostgresRepository,
+};
+use projection::{BatchStatus, Event, Refusal, RefusalCode, Timestamp};
+use sqlx::{Connection, PgConnection};
+
+use crate::events::{
+    NOW, announce, apply, batch_id, load, outgoing_event, registered, slot, spellchecked,
+    whole_list,
+};
+
+/// More than the five executions after which the server may keep a plan for all values.
+const ROUNDS: usize = 8;
+/// How long a connection that was closed takes to hand in its counters.
+const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The statistics of this database are those of the moment at which a test analyses it.
+const NO_AUTOVACUUM: &str = "
+    alter table batches set (autovacuum_enabled = off);
+    alter table essays set (autovacuum_enabled = off);
+    alter table inbox set (autovacuum_enabled = off);
+    alter table outbox set (autovacuum_enabled = off);
+    alter table dead_letters set (autovacuum_enabled = off)";
+
+/// 20 batches whose 2,000 essays each have all their results.
+const WHOLE_BATCHES: &str = r#"
+    insert into batches (batch_id, user_id, status, created_at, state)
+    select 'whole-' || n, 'u' || n % 4, 'completed_successfully', to_timestamp(n), '{}'
+    from generate_series(1, 20) as n;
+    insert into essays (essay_id, batch_id, revision, state)
+    select 'whole-' || n, 'whole-' || n % 20 + 1, 4, jsonb_build_object('text', repeat('x', 600))
+    from generate_series(1, 40000) as n;
+    insert into inbox (event_id, kind, event_at, applied_at, places)
+    select gen_random_uuid(), 'kind', to_timestamp(n), to_timestamp(n), '{"0": 7}'
+    from generate_series(1, 1000) as n;
+    insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at)
+    select gen_random_uuid(), 't', 'k' || n, 'b', gen_random_uuid(), 'x', now()
+    from generate_series(1, 100) as n;
+    insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
+    select 'whole-' || n, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(n)
+    from generate_series(1, 100) as n"#;
+
+/// Far more of everything, and of another kind: what was not published, is.
+const FILLED: &str = r#"
+    insert into batches (batch_id, user_id, status, created_at, state)
+    select 'fill-' || n, 'f' || n % 400, 'awaiting_content_validation', to_timestamp(n), '{}'
+    from generate_series(1, 6000) as n;
+    insert into essays (essay_id, batch_id, revision, state)
+    select 'fill-' || n, 'fill-' || n % 6000 + 1, 1, '{}'
+    from generate_series(1, 60000) as n;
+    insert into inbox (event_id, kind, event_at, applied_at, places)
+    select gen_random_uuid(), 'kind', to_timestamp(n), to_timestamp(n), '{"0": 7}'
+    from generate_series(1, 40000) as n;
+    update outbox set published_at = to_timestamp(1);
+    insert into outbox
+        (event_id, topic, key, batch_id, correlation_id, value, written_at, published_at)
+    select gen_random_uuid(), 't', 'k' || n, 'b', gen_random_uuid(), 'x', now(), to_timestamp(n)
+    from generate_series(1, 40000) as n;
+    insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
+    select 'fill-' || n, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(n)
+    from generate_series(1, 40000) as n"#;
+
+/// A database, and its tables as the service makes them.
+struct Database {
+    url: String,
+}
+
+/// What the server did in one table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    sequential_scans: i64,
+    rows: i64,
+    blocks: i64,
+}
+
+impl Database {
+    async fn new() -> Self {
+        let database = Self { url: testkit::postgres().await.create_database().await };
+        database.open().await.close().await;
+        database.execute(NO_AUTOVACUUM).await;
+        database
+    }
+
+    /// With one connection, whose prepared statements all rounds share.
+    async fn open(&self) -> PostgresRepository {
+        let statement_timeout = Duration::from_secs(60);
+        let options =
+            PostgresOptions { connections_max: 1, statement_timeout, ..PostgresOptions::default() };
+        PostgresRepository::connect(&self.url, options).await.unwrap()
+    }
+
+    async fn execute(&self, statements: &'static str) {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// How large the row of a batch is, without the ids of its essays.
+    async fn state_bytes(&self, batch: &str) -> i32 {
+        const BYTES: &str = "select octet_length(state::text) from batches where batch_id = $1";
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::query_scalar(BYTES).bind(batch).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// What was done in each table, once all connections have handed in their counters.
+    async fn work(&self) -> BTreeMap<String, Work> {
+        const OTHERS: &str = "select count(*) from pg_stat_activity \
+             where datname = current_database() and pid <> pg_backend_pid()";
+        const WORK: &str = "
+            select relname::text, seq_scan,
+                   seq_tup_read + coalesce(idx_tup_fetch, 0),
+                   heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit
+            from pg_stat_user_tables
+            join pg_statio_user_tables using (relid, relname)
+            where relname in ('batches', 'essays', 'inbox', 'outbox', 'dead_letters')";
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        testkit::eventually(CLOSE_LIMIT, "all counters are handed in", async || {
+            let others: i64 = sqlx::query_scalar(OTHERS).fetch_one(&mut connection).await.unwrap();
+            others == 0
+        })
+        .await;
+        let tables: Vec<(String, i64, i64, i64)> =
+            sqlx::query_as(WORK).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let work = |(name, sequential_scans, rows, blocks)| {
+            (name, Work { sequential_scans, rows, blocks })
+        };
+        tables.into_iter().map(work).collect()
+    }
+
+    /// What was done in each table by `working`, which closes what it opens.
+    async fn work_of(&self, working: impl AsyncFnOnce()) -> BTreeMap<String, Work> {
+        let before = self.work().await;
+        working().await;
+        let mut work = self.work().await;
+        for (table, work) in &mut work {
+            let before = before.get(table).copied().unwrap_or_default();
+            work.sequential_scans -= before.sequential_scans;
+            work.rows -= before.rows;
+            work.blocks -= before.blocks;
+        }
+        work
+    }
+}
+
+/// Executes every statement there is, a few times.
+async fn use_everything(store: &PostgresRepository, name: &str) {
+    for round in 0..ROUNDS {
+        let name = format!("{name}-{round}");
+        apply_events(store, &name).await;
+        read(store, &name).await;
+        insert_dead_letters(store, &name).await;
+        publish(store).await;
+        store.purge_events(some_of_the_inbox()).await.unwrap();
+    }
+}
+
+async fn apply_events(store: &PostgresRepository, name: &str) {
+    let essays = ["1", "2", "3"].map(|essay| format!("{name}-{essay}"));
+    let essays = essays.each_ref().map(String::as_str);
+    let registration = registered(name, &teacher(name), 1, &essays);
+    apply(store, std::slice::from_ref(&registration)).await.unwrap();
+    apply(store, &[slot(name, essays[0], 2), slot(name, essays[1], 3)]).await.unwrap();
+    see_again(store, &registration).await;
+}
+
+/// The teacher of one batch.
+fn teacher(batch: &str) -> String {
+    format!("teacher of {batch}")
+}
+
+/// Writes where an event is that came again.
+async fn see_again(store: &PostgresRepository, event: &Event) {
+    let mut unit = store.begin().await.unwrap();
+    let loaded = load(unit.as_mut(), std::slice::from_ref(event)).await.unwrap();
+    assert!(loaded.known.contains_key(&event.id));
+    let place = KafkaOffsets::from(Some(KafkaOffset { partition: 0, offset: 7 }));
+    let changes = Changes {
+        events: &BTreeMap::new(),
+        seen_again: &BTreeMap::from([(event.id, place)]),
+        rows: &projection::Rows::default(),
+        statuses: &BTreeMap::new(),
+        outgoing_events: &[],
+        now: NOW,
+    };
+    unit.write(changes).await.unwrap();
+    unit.commit().await.unwrap();
+}
+
+async fn read(store: &PostgresRepository, name: &str) {
+    assert!(store.batch(&batch_id(name)).await.unwrap().is_some());
+    let all = whole_list(&teacher(name));
+    assert!(store.user_page(&all).await.unwrap().total > 0);
+    let statuses = vec![BatchStatus::AwaitingContentValidation];
+    let some = PageQuery { statuses, limit: 2, ..all };
+    assert!(!store.user_page(&some).await.unwrap().batches.is_empty());
+}
+
+async fn insert_dead_letters(store: &PostgresRepository, name: &str) {
+    let dead_letter = |number: i64| DeadLetter {
+        fingerprint: format!("{name}-{number}"),
+        source: "kafka".into(),
+        topic: Some("topic".into()),
+        partition: Some(3),
+        offset: Some(number),
+        key: None,
+        headers: Vec::new(),
+        bytes: b"{".to_vec(),
+        received_at: NOW,
+        code: RefusalCode::NotJson,
+        detail: "end of input".into(),
+        at: Timestamp::from_unix_micros(number),
+    };
+    let dead_letters: Vec<_> = (1..=3).map(dead_letter).collect();
+    assert_eq!(store.new_dead_letters(&dead_letters).await.unwrap().len(), 3);
+    store.insert_dead_letters(&dead_letters).await.unwrap();
+    assert!(store.new_dead_letters(&dead_letters).await.unwrap().is_empty());
+    let query = DeadLetterQuery { limit: 3, ..DeadLetterQuery::default() };
+    let listed = store.dead_letters(&query).await.unwrap().dead_letters;
+    assert_eq!(listed.len(), 3);
+    let (first, second) = (listed[0].id, listed[1].id);
+    let refusal = Refusal::new(RefusalCode::Unstorable, "again");
+    store.dead_letter(first).await.unwrap().unwrap();
+    store.dead_letter_refused_again(first, &refusal, NOW).await.unwrap();
+    assert!(store.delete_dead_letter(second, None).await.unwrap());
+    let refused_before = Timestamp::from_unix_micros(100);
+    let old = ExpiredDeadLetters { after: DeadLetterCursor::START, refused_before, limit: 1 };
+    store.purge_dead_letters(old).await.unwrap();
+    let after = DeadLetterId::parse("9000000000");
+    let none = DeadLetterQuery { source: Some("nobody".into()), after, ..query };
+    assert_eq!(store.dead_letters(&none).await.unwrap().dead_letters, []);
+}
+
+async fn publish(store: &PostgresRepository) {
+    announce(store, &[outgoing_event(next(), "key")]).await;
+    let nothing = BTreeSet::<String>::new();
+    let request = ClaimRequest {
+        records_max: 3,
+        bytes_max: 1_000_000,
+        hold_max: Duration::from_secs(10),
+        keys_left_out: &nothing,
+        topics_left_out: &nothing,
+    };
+    let claim = store.claim(request).await.unwrap().unwrap();
+    let claimed: Vec<_> = claim.records().iter().map(|record| record.position).collect();
+    assert!(!claimed.is_empty());
+    claim.published(&claimed, NOW).await.unwrap();
+    store.outbox_after(OutboxPosition::START, 3).await.unwrap();
+    store.outbox_after(claimed[0], 3).await.unwrap();
+    store.outbox_depth().await.unwrap();
+    store.remove_published(Timestamp::from_unix_micros(1_000_001), 3).await.unwrap();
+    store.remove_written(Timestamp::MAX, 1).await.unwrap();
+}
+
+/// A number that no outgoing event had before.
+fn next() -> u128 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed).into()
+}
+
+fn some_of_the_inbox() -> InboxChunk<'static> {
+    InboxChunk {
+        after: InboxCursor::START,
+        rows_max: 5,
+        applied_before: Timestamp::from_unix_micros(100_000_000),
+        log_starts: &[],
+    }
+}
+
+/// Nothing was read but what was asked for: so many rows and blocks a round, in each table.
+#[track_caller]
+fn assert_looked_up(name: &str, work: &BTreeMap<String, Work>, rounds: usize) {
+    let rounds = i64::try_from(rounds).unwrap();
+    for (table, work) in work {
+        assert_eq!(work.sequential_scans, 0, "{name}: sequential scans of {table}: {work:?}");
+        assert!(work.rows <= 60 * rounds, "{name}: rows of {table}: {work:?}");
+        assert!(work.blocks <= 400 * rounds, "{name}: blocks of {table}: {work:?}");
+    }
+}
+
+#[tokio::test]
+async fn statements_look_rows_up_in_a_small_database_that_was_never_analysed() {
+    let database = Database::new().await;
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            use_everything(&store, "new").await;
+            store.close().await;
+        })
+        .await;
+    assert_looked_up("never analysed", &work, ROUNDS);
+}
+
+/// A small database is analysed and statements are prepared; then it is filled with other things.
+#[tokio::test]
+async fn statements_look_rows_up_whatever_was_known_when_they_were_planned() {
+    let database = Database::new().await;
+    database.execute(WHOLE_BATCHES).await;
+    database.execute("vacuum analyze").await;
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            use_everything(&store, "early").await;
+            database.execute(FILLED).await;
+            use_everything(&store, "late").await;
+            store.close().await;
+        })
+        .await;
+    // The filling itself: what it publishes.
+    let mut work = work;
+    let outbox = work.get_mut("outbox").unwrap();
+    (outbox.rows, outbox.blocks, outbox.sequential_scans) = (0, 0, outbox.sequential_scans - 1);
+    for filled in work.values_mut() {
+        filled.blocks = 0;
+    }
+    assert_looked_up("analysed, then filled", &work, 2 * ROUNDS);
+
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            use_everything(&store, "later").await;
+            store.close().await;
+        })
+        .await;
+    assert_looked_up("planned after it was filled", &work, ROUNDS);
+}
+
+#[tokio::test]
+async fn statements_look_rows_up_in_a_large_database_with_fresh_statistics() {
+    let database = Database::new().await;
+    database.execute(WHOLE_BATCHES).await;
+    database.execute(FILLED).await;
+    database.execute("vacuum analyze").await;
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            use_everything(&store, "new").await;
+            store.close().await;
+        })
+        .await;
+    assert_looked_up("large", &work, ROUNDS);
+}
+
+/// 10,000 essays cost what they cost one by one, although the statistics speak of whole batches.
+#[tokio::test]
+async fn the_largest_registration_reads_its_own_essays_alone() {
+    let database = Database::new().await;
+    database.execute(WHOLE_BATCHES).await;
+    database.execute("vacuum analyze").await;
+    let essays: Vec<_> =
+        (0..projection::ESSAYS_PER_EVENT_MAX).map(|n| format!("large-{n}")).collect();
+    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+    let event = registered("large", "teacher", 1, &essays);
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            apply(&store, &[event]).await.unwrap();
+            store.close().await;
+        })
+        .await;
+    let (count, read) = (essays.len() as i64, work["essays"]);
+    assert_eq!(read.sequential_scans, 0, "{read:?}");
+    // To look for it, to look for it again when it is written, and to write it to two indexes.
+    assert!(read.blocks < 20 * count, "{read:?}");
+    assert!(read.rows < 100, "there is none yet: {read:?}");
+}
+
+/// The last batches of 10,000 cost what the first ones cost, and nobody analyses in between.
+#[tokio::test]
+async fn ten_thousand_batches_are_filled_in_at_an_even_cost() {
+    const FILL: [&str; 3] = [
+        "insert into batches (batch_id, user_id, status, created_at, state)
+         select 'fill-' || n, 'f' || n % 400, 'awaiting_content_validation', to_timestamp(n), '{}'
+         from generate_series(1, 1000) as n;
+         insert into essays (essay_id, batch_id, revision, state)
+         select 'fill-' || n || '-' || m, 'fill-' || n, 1, '{}'
+         from generate_series(1, 1000) as n, generate_series(1, 25) as m",
+        "insert into batches (batch_id, user_id, status, created_at, state)
+         select 'fill-' || n, 'f' || n % 400, 'awaiting_content_validation', to_timestamp(n), '{}'
+         from generate_series(1001, 4000) as n;
+         insert into essays (essay_id, batch_id, revision, state)
+         select 'fill-' || n || '-' || m, 'fill-' || n, 1, '{}'
+         from generate_series(1001, 4000) as n, generate_series(1, 25) as m",
+        "insert into batches (batch_id, user_id, status, created_at, state)
+         select 'fill-' || n, 'f' || n % 400, 'awaiting_content_validation', to_timestamp(n), '{}'
+         from generate_series(4001, 10000) as n;
+         insert into essays (essay_id, batch_id, revision, state)
+         select 'fill-' || n || '-' || m, 'fill-' || n, 1, '{}'
+         from generate_series(4001, 10000) as n, generate_series(1, 25) as m",
+    ];
+    const BATCHES: i64 = 40;
+    const ESSAYS: usize = 25;
+    let database = Database::new().await;
+    database.execute(WHOLE_BATCHES).await;
+    database.execute("vacuum analyze").await;
+
+    let mut costs = Vec::new();
+    for sample in 0..=FILL.len() {
+        let work = database
+            .work_of(async || {
+                let store = database.open().await;
+                for number in 0..BATCHES {
+                    let name = format!("sample-{sample}-{number}");
+                    let essays: Vec<_> = (0..ESSAYS).map(|n| format!("{name}-{n}")).collect();
+                    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+                    apply(&store, &[registered(&name, "teacher", 1, &essays)]).await.unwrap();
+                    apply(&store, &[slot(&name, essays[0], 2)]).await.unwrap();
+                }
+                store.close().await;
+            })
+            .await;
+        costs.push(work);
+        if let Some(fill) = FILL.get(sample) {
+            database.execute(fill).await;
+        }
+    }
+    let total = |work: &BTreeMap<String, Work>, of: fn(&Work) -> i64| -> i64 {
+        work.values().map(of).sum::<i64>() / BATCHES
+    };
+    let (first, last) = (&costs[0], &costs[FILL.len()]);
+    for work in &costs {
+        assert_eq!(total(work, |work| work.sequential_scans), 0, "{work:?}");
+    }
+    assert_eq!(total(first, |work| work.rows), total(last, |work| work.rows), "{costs:#?}");
+    // An index grows by a level.
+    let (blocks, at_last) = (total(first, |work| work.blocks), total(last, |work| work.blocks));
+    assert!(at_last <= blocks * 3 / 2, "{blocks} blocks a batch at first, {at_last} in the end");
+}
+
+/// Each chunk costs what it removes, although all dead letters have the same place in time.
+#[tokio::test]
+async fn dead_letters_that_share_one_time_are_removed_at_an_even_cost() {
+    const DEAD_LETTERS: &str = "
+        insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
+        select n::text, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(1)
+        from generate_series(1, 20000) as n";
+    let database = Database::new().await;
+    database.execute(DEAD_LETTERS).await;
+    let (mut chunk, mut removed) = (old_dead_letters(), 0);
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            loop {
+                let outcome = store.purge_dead_letters(chunk).await.unwrap();
+                removed += outcome.dead_letters;
+                let Some(last) = outcome.last else { break };
+                chunk.after = last;
+            }
+            store.close().await;
+        })
+        .await;
+    assert_eq!(removed, 20_000);
+    let read = work["dead_letters"];
+    assert_eq!(read.sequential_scans, 0, "{read:?}");
+    // To find it, to lock it, to remove it.
+    assert!(read.rows <= 3 * 20_000, "{read:?}");
+    assert!(read.blocks <= 20 * 20_000, "{read:?}");
+}
+
+fn old_dead_letters() -> ExpiredDeadLetters {
+    ExpiredDeadLetters { after: DeadLetterCursor::START, refused_before: NOW, limit: 50 }
+}
+
+/// The largest list costs a part of all dead letters, whatever it selects.
+#[tokio::test]
+async fn a_filter_that_no_dead_letter_passes_reads_a_limited_number_of_them() {
+    const DEAD_LETTERS: &str = "
+        insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
+        select n::text, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(1)
+        from generate_series(1, 40000) as n";
+    let database = Database::new().await;
+    database.execute(DEAD_LETTERS).await;
+    let query =
+        DeadLetterQuery { topic: Some("none".into()), limit: 5, ..DeadLetterQuery::default() };
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            let page = store.dead_letters(&query).await.unwrap();
+            assert!(page.dead_letters.is_empty() && page.next_after.is_some(), "{page:?}");
+            store.close().await;
+        })
+        .await;
+    // Once in the index, to find the end, and once in the table.
+    let (read, limit) = (work["dead_letters"], i64::from(DEAD_LETTERS_SCANNED_MAX));
+    assert!(read.rows <= 2 * limit + 1, "{read:?}");
+}
+
+/// A spellcheck reads and writes its essay and the row of its batch, whatever the batch has beside.
+#[tokio::test]
+async fn a_spellcheck_costs_the_same_in_a_large_batch_as_in_a_small_one() {
+    const SPELLCHECKS: usize = 20;
+    let database = Database::new().await;
+    let mut costs = Vec::new();
+    for (batch, essays) in [("small", 25), ("large", 2_000)] {
+        let essays: Vec<_> = (0..essays).map(|n| format!("{batch}-{n}")).collect();
+        let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+        let store = database.open().await;
+        apply(&store, &[registered(batch, &teacher(batch), 1, &essays)]).await.unwrap();
+        store.close().await;
+        let work = database
+            .work_of(async || {
+                let store = database.open().await;
+                for essay in &essays[..SPELLCHECKS] {
+                    apply(&store, &[spellchecked(batch, essay, 2)]).await.unwrap();
+                }
+                store.close().await;
+            })
+            .await;
+        costs.push((batch, work, database.state_bytes(batch).await));
+    }
+    let [(_, small, small_bytes), (_, large, large_bytes)] = &costs[..] else { panic!() };
+    for table in ["batches", "essays"] {
+        let (small, large) = (small[table], large[table]);
+        assert!(large.rows <= small.rows * 2, "{table}: {small:?}, {large:?}");
+        assert!(large.blocks <= small.blocks * 2, "{table}: {small:?}, {large:?}");
+    }
+    assert!(*large_bytes <= small_bytes * 2, "what is written: {small_bytes}, {large_bytes}");
+}
+
+#[tokio::test]
+async fn a_list_without_essays_reads_none() {
+    let database = Database::new().await;
+    let store = database.open().await;
+    let essays: Vec<_> = (0..200).map(|n| format!("e{n}")).collect();
+    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+    apply(&store, &[registered("b", "teacher", 1, &essays)]).await.unwrap();
+    store.close().await;
+    let work = database
+        .work_of(async || {
+            let store = database.open().await;
+            let summary = PageQuery { include_essays: false, ..whole_list("teacher") };
+            let page = store.user_page(&summary).await.unwrap();
+            assert_eq!((page.batches.len(), page.batches[0].essays.len()), (1, 0));
+            store.close().await;
+        })
+        .await;
+    let read = work["essays"];
+    assert_eq!((read.rows, read.sequential_scans), (0, 0), "{read:?}");
+}

@@ -1,0 +1,573 @@
+//! What is special about PostgreSQL, and its run of the conformance suite.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use database::{
+    BatchRepository, Changes, ClaimRequest, DbError, InboxChunk, InboxCursor, KafkaOffset,
+    KafkaOffsets, OutboxClaim, OutboxPosition, OutboxRepository, PostgresOptions,
+    PostgresRepository, Repository,
+};
+use projection::{Rows, Timestamp};
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    conformance::{self, Backend, StoredDeadLetter, conformance_tests},
+    events::{
+        NOW, announce, announce_in, apply, load, numbers, outgoing_event, registered, slot,
+        spellchecked, whole_list, write,
+    },
+};
+
+conformance_tests!(Server);
+
+/// How long a server may take until it answers again.
+const BACK_LIMIT: Duration = Duration::from_secs(30);
+
+/// A database of its own on the server that all tests share.
+struct Server {
+    url: String,
+}
+
+impl Server {
+    async fn connection(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    async fn open_with(&self, options: PostgresOptions) -> PostgresRepository {
+        PostgresRepository::connect(&self.url, options).await.unwrap()
+    }
+}
+
+impl Backend for Server {
+    async fn empty() -> Self {
+        Self { url: testkit::postgres().await.create_database().await }
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn Repository>, DbError> {
+        Ok(Arc::new(PostgresRepository::connect(&self.url, PostgresOptions::default()).await?))
+    }
+
+    async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&mut self.connection().await).await.unwrap();
+    }
+
+    async fn uncount_essays(&self) {
+        self.execute("delete from batches where batch_id = 'unregistered'").await;
+        self.execute(
+            "update batches
+             set state = jsonb_set(
+                     state::jsonb - 'tally' #- '{registration,listed_essay_count}',
+                     '{registration,essay_ids}', essay_ids
+                 ),
+                 essay_ids = null, has_tally = false",
+        )
+        .await;
+    }
+
+    async fn dead_letters(&self) -> Vec<StoredDeadLetter> {
+        const ALL: &str =
+            "select fingerprint, key, headers::text, bytes from dead_letters order by fingerprint";
+        sqlx::query_as(ALL).fetch_all(&mut self.connection().await).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
+    let server = testkit::postgres().await;
+    // Where `a` comes before `B`.
+    let english = "create database english template template0 locale_provider icu icu_locale 'en'";
+    server.psql(&server.url("postgres"), english).await;
+    conformance::r6_pages_are_cut_from_one_order(Server { url: server.url("english") }).await;
+}
+
+#[tokio::test]
+async fn of_two_units_that_loaded_an_essay_the_second_to_write_is_refused() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    // The first time there is no row yet, the second time there is.
+    for at in [2, 1] {
+        let (one, other) = ([slot("b1", "e", at)], [slot("b2", "e", at)]);
+        let mut first = store.begin().await.unwrap();
+        let mut second = store.begin().await.unwrap();
+        let for_first = load(first.as_mut(), &one).await.unwrap();
+        let for_second = load(second.as_mut(), &other).await.unwrap();
+
+        write(first.as_mut(), for_first.rows, &one).await.unwrap();
+        first.commit().await.unwrap();
+        let outcome = write(second.as_mut(), for_second.rows, &other).await;
+        assert!(matches!(outcome, Err(DbError::Conflict)), "{outcome:?}");
+        drop(second);
+
+        // From the start, it goes through.
+        apply(store.as_ref(), &other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_unit_that_waits_too_long_for_a_batch_is_told_to_come_back() {
+    let server = Server::empty().await;
+    let lock_timeout = Duration::from_millis(50);
+    let store =
+        server.open_with(PostgresOptions { lock_timeout, ..PostgresOptions::default() }).await;
+    let events = [registered("b", "u", 1, &[])];
+
+    let mut first = store.begin().await.unwrap();
+    load(first.as_mut(), &events).await.unwrap();
+    let waited = apply(&store, &events).await;
+    assert!(matches!(waited, Err(DbError::Unavailable { .. })), "{waited:?}");
+
+    // Another batch is another lock.
+    apply(&store, &[registered("another", "u", 1, &[])]).await.unwrap();
+    drop(first);
+    apply(&store, &events).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unit_that_hangs_loses_its_locks() {
+    let server = Server::empty().await;
+    let idle_in_transaction_timeout = Duration::from_millis(50);
+    let options = PostgresOptions { idle_in_transaction_timeout, ..PostgresOptions::default() };
+    let store = server.open_with(options).await;
+    let events = [registered("b", "u", 1, &[])];
+
+    let mut hanging = store.begin().await.unwrap();
+    load(hanging.as_mut(), &events).await.unwrap();
+    apply(&store, &events).await.unwrap();
+    let outcome = hanging.commit().await;
+    assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let server = Server::empty().await;
+    let statement_timeout = Duration::from_millis(50);
+    let store =
+        server.open_with(PostgresOptions { statement_timeout, ..PostgresOptions::default() }).await;
+
+    let mut other = server.connection().await;
+    let mut table = other.begin().await.unwrap();
+    sqlx::query("lock table batches").execute(&mut *table).await.unwrap();
+    let outcome = store.user_page(&whole_list("u")).await;
+    assert!(matches!(outcome, Err(DbError::TimedOut { .. })), "{outcome:?}");
+    table.rollback().await.unwrap();
+    store.user_page(&whole_list("u")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let mut unit = store.begin().await.unwrap();
+    server
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+
+    let events = [registered("b", "u", 1, &[])];
+    let outcome = load(unit.as_mut(), &events).await;
+    assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
+    drop(unit);
+
+    // A dead connection may still be in the pool.
+    testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
+    apply(store.as_ref(), &events).await.unwrap();
+
+    // Nobody listens on port 1.
+    let nobody = "postgres://postgres@127.0.0.1:1/postgres";
+    let outcome = PostgresRepository::connect(nobody, PostgresOptions::default()).await.map(drop);
+    assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let server = testkit::Postgres::start().await;
+    let database = Server { url: server.create_database().await };
+    let short = Duration::from_millis(50);
+    let options = PostgresOptions {
+        acquire_timeout: short,
+        statement_timeout: short,
+        idle_in_transaction_timeout: BACK_LIMIT,
+        ..PostgresOptions::default()
+    };
+    let store = database.open_with(options).await;
+    let mut unit = store.begin().await.unwrap();
+    store.ping().await.unwrap();
+
+    server.pause().await;
+    let events = [registered("b", "u", 1, &[])];
+    let outcome = load(unit.as_mut(), &events).await;
+    assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
+    let outcome = store.user_page(&whole_list("u")).await;
+    assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
+    drop(unit);
+
+    server.resume().await;
+    testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
+    apply(&store, &events).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unit_takes_three_round_trips() {
+    let server = testkit::postgres().await;
+    let proxy = testkit::FaultProxy::start(server.address()).await;
+    let database = server.create_database().await;
+    let name = database.rsplit('/').next().unwrap();
+    let url = server.url_at(proxy.addr(), name);
+    let options = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
+    let store = PostgresRepository::connect(&url, options).await.unwrap();
+    // The first one on a connection also prepares the statement.
+    apply(&store, &[registered("b", "u", 1, &["e1", "e2"])]).await.unwrap();
+
+    let events = [slot("b", "e1", 2), slot("b", "e2", 2)];
+    let mut unit = store.begin().await.unwrap();
+    let before = proxy.turns();
+    let loaded = load(unit.as_mut(), &events).await.unwrap();
+    write(unit.as_mut(), loaded.rows, &events).await.unwrap();
+    unit.commit().await.unwrap();
+    assert_eq!(proxy.turns() - before, 3);
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_whatever_the_default() {
+    const NOTED: &str = "
+        create table noted (setting text);
+        create function note() returns trigger language plpgsql as $$ begin
+            insert into noted values (current_setting('synchronous_commit'));
+            return new;
+        end $$;
+        create trigger note after insert on batches for each row execute function note()";
+    let (host, shared) = (testkit::postgres().await, Server::empty().await);
+    let name = shared.url.rsplit('/').next().unwrap();
+    shared.open().await;
+    host.psql(&shared.url, NOTED).await;
+    for (default, want) in [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")] {
+        let alter = format!("alter database {name} set synchronous_commit = {default}");
+        host.psql(&shared.url, &alter).await;
+        let store = shared.open().await;
+        apply(store.as_ref(), &[registered(default, "u", 1, &[])]).await.unwrap();
+        let noted = host.psql(&shared.url, "delete from noted returning setting").await;
+        assert_eq!(noted.lines().next(), Some(want), "{default}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_forgotten_while_it_comes_again_is_loaded_again() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let event = registered("b", "u", 1, &[]);
+    apply(store.as_ref(), std::slice::from_ref(&event)).await.unwrap();
+
+    let mut unit = store.begin().await.unwrap();
+    let loaded = load(unit.as_mut(), std::slice::from_ref(&event)).await.unwrap();
+    assert!(loaded.known.contains_key(&event.id));
+    let everything = InboxChunk {
+        after: InboxCursor::START,
+        rows_max: 10,
+        applied_before: Timestamp::MAX,
+        log_starts: &[],
+    };
+    assert_eq!(store.purge_events(everything).await.unwrap().events, 1);
+
+    let place = KafkaOffsets::from(Some(KafkaOffset { partition: 0, offset: 7 }));
+    let changes = Changes {
+        events: &BTreeMap::new(),
+        seen_again: &BTreeMap::from([(event.id, place)]),
+        rows: &Rows::default(),
+        statuses: &BTreeMap::new(),
+        outgoing_events: &[],
+        now: Timestamp::MAX,
+    };
+    let outcome = unit.write(changes).await;
+    assert!(matches!(outcome, Err(DbError::Conflict)), "{outcome:?}");
+}
+
+/// The sweep waits for the row, and then finds a place that it did not know of.
+#[tokio::test]
+async fn a_place_that_is_added_during_a_sweep_keeps_its_event() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let event = registered("b", "u", 1, &[]);
+    apply(store.as_ref(), std::slice::from_ref(&event)).await.unwrap();
+
+    let mut other = server.connection().await;
+    let mut held = other.begin().await.unwrap();
+    let place = "update inbox set places = '{\"0\": 7}'";
+    sqlx::query(place).execute(&mut *held).await.unwrap();
+    let everything = InboxChunk {
+        after: InboxCursor::START,
+        rows_max: 10,
+        applied_before: Timestamp::MAX,
+        log_starts: &[],
+    };
+    let sweep = store.purge_events(everything);
+    let release = async {
+        let waiting = "select count(*) from pg_stat_activity \
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        testkit::eventually(BACK_LIMIT, "the sweep waits for the row", async || {
+            let mut connection = server.connection().await;
+            let count: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.unwrap();
+            count == 1
+        })
+        .await;
+        held.commit().await.unwrap();
+    };
+    let (forgotten, ()) = tokio::join!(sweep, release);
+    assert_eq!(forgotten.unwrap().events, 0);
+}
+
+#[tokio::test]
+async fn every_table_and_column_says_what_it_is() {
+    let server = Server::empty().await;
+    server.open().await;
+    const SILENT: &str = "
+        select pg_class.relname || '.' || coalesce(pg_attribute.attname, '')
+        from pg_class
+        left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+        where relnamespace = 'public'::regnamespace and relkind = 'r'
+          and relname <> '_sqlx_migrations'
+          and (obj_description(pg_class.oid, 'pg_class') is null
+               or col_description(pg_class.oid, attnum) is null)";
+    let silent: Vec<String> =
+        sqlx::query_scalar(SILENT).fetch_all(&mut server.connection().await).await.unwrap();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+/// What a list reads, the server neither converts nor unpacks.
+#[tokio::test]
+async fn documents_are_kept_as_they_are_sent() {
+    const CONVERTED: &str = "
+        select 'batch ' || batch_id from batches
+        where pg_typeof(state) <> 'json'::regtype or pg_column_compression(state) is not null
+        union all
+        select 'essay ' || essay_id from essays
+        where pg_typeof(state) <> 'json'::regtype or pg_column_compression(state) is not null";
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let essays: Vec<_> = (0..25).map(|n| format!("{n}-{}", "long".repeat(60))).collect();
+    let essays: Vec<_> = essays.iter().map(String::as_str).collect();
+    let batch = "long".repeat(60);
+    apply(store.as_ref(), &[registered(&batch, "u", 1, &essays)]).await.unwrap();
+    for essay in &essays {
+        apply(store.as_ref(), &[slot(&batch, essay, 2)]).await.unwrap();
+        apply(store.as_ref(), &[spellchecked(&batch, essay, 3)]).await.unwrap();
+    }
+    let longest = "select max(octet_length(state::text)) from essays";
+    let mut connection = server.connection().await;
+    let longest: i32 = sqlx::query_scalar(longest).fetch_one(&mut connection).await.unwrap();
+    assert!(longest > 2_032, "from there on the server would compress: {longest}");
+    let converted: Vec<String> =
+        sqlx::query_scalar(CONVERTED).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(converted, [""; 0]);
+}
+
+/// A build from before these documents were `json` sends `jsonb`, as long as it runs.
+#[tokio::test]
+async fn documents_of_a_build_that_sends_jsonb_are_taken_and_read() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    apply(store.as_ref(), &[registered("b", "u", 1, &["e"]), slot("b", "e", 2)]).await.unwrap();
+    let page = store.user_page(&whole_list("u")).await.unwrap();
+    server.execute("update batches set state = state::jsonb").await;
+    server.execute("update essays set state = state::jsonb").await;
+    assert_eq!(store.user_page(&whole_list("u")).await.unwrap(), page);
+}
+
+#[tokio::test]
+async fn lists_are_read_from_their_index() {
+    let server = Server::empty().await;
+    server.open().await;
+    server
+        .execute(
+            "insert into batches
+             select 'b' || n, 'u' || n % 4000, 'cancelled', to_timestamp(n), '{}'
+             from generate_series(1, 20000) as n",
+        )
+        .await;
+    server
+        .execute(
+            "insert into essays select 'e' || n, 'b' || n % 20000, 1, '{}'
+             from generate_series(1, 60000) as n",
+        )
+        .await;
+    server.execute("vacuum analyze").await;
+
+    const PLAN: &str =
+        concat!("explain (costs off) ", include_str!("../../src/queries/postgres/user_page.sql"));
+    let plan: Vec<String> = sqlx::query_scalar(PLAN)
+        .bind("u7")
+        .bind(["cancelled"])
+        .bind(20_i64)
+        .bind(0_i64)
+        .bind(true)
+        .fetch_all(&mut server.connection().await)
+        .await
+        .unwrap();
+    let plan = plan.join("\n");
+    let count = |step: &str| plan.matches(step).count();
+    // Once for the count, once for the page; neither reads a row of the table.
+    assert_eq!(count("Index Only Scan using batches_of_user"), 2, "{plan}");
+    assert_eq!(count("essays_of_batch"), 1, "{plan}");
+    assert_eq!(count("Seq Scan"), 0, "{plan}");
+}
+
+/// A claim of everything.
+fn everything(hold_max: Duration) -> ClaimRequest<'static> {
+    const NOTHING: &BTreeSet<String> = &BTreeSet::new();
+    ClaimRequest {
+        records_max: 1_000,
+        bytes_max: u64::MAX,
+        hold_max,
+        keys_left_out: NOTHING,
+        topics_left_out: NOTHING,
+    }
+}
+
+async fn try_claim(store: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
+    store.claim(everything(BACK_LIMIT)).await.unwrap()
+}
+
+#[tokio::test]
+async fn whoever_announces_waits_for_the_commit_of_who_announced_before() {
+    let server = Server::empty().await;
+    let store = server.open().await;
+    let (mut first, mut second) = (store.begin().await.unwrap(), store.begin().await.unwrap());
+    announce_in(first.as_mut(), &[outgoing_event(1, "a")]).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        announce_in(second.as_mut(), &[outgoing_event(2, "b")]).await.unwrap();
+        second.commit().await.unwrap();
+    });
+
+    const WAITING: &str = "
+        select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'advisory'";
+    let mut observer = server.connection().await;
+    testkit::eventually(BACK_LIMIT, "the second waits", async || {
+        let count: i64 = sqlx::query_scalar(WAITING).fetch_one(&mut observer).await.unwrap();
+        count == 1
+    })
+    .await;
+    assert_eq!(store.outbox_after(OutboxPosition::START, 100).await.unwrap(), []);
+    first.commit().await.unwrap();
+    waiting.await.unwrap();
+    assert_eq!(numbers(&store.outbox_after(OutboxPosition::START, 100).await.unwrap()), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_claim_whose_connection_ends_is_free_and_marks_nothing() {
+    let server = Server::empty().await;
+    let (one, other) = (server.open().await, server.open().await);
+    announce(one.as_ref(), &[outgoing_event(1, "key")]).await;
+    let held = try_claim(one.as_ref()).await.unwrap();
+    assert!(try_claim(other.as_ref()).await.is_none());
+    server
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and state = 'idle in transaction'",
+        )
+        .await;
+
+    let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(other.as_ref())).await;
+    assert_eq!(numbers(again.records()), [1]);
+    let position = again.records()[0].position;
+    let outcome = held.published(&[position], NOW).await;
+    assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
+    again.published(&[position], NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_is_held_for_as_long_as_was_asked_for() {
+    let server = Server::empty().await;
+    let short = Duration::from_millis(50);
+    let options =
+        PostgresOptions { idle_in_transaction_timeout: short, ..PostgresOptions::default() };
+    let store = server.open_with(options).await;
+    announce(&store, &[outgoing_event(1, "key")]).await;
+    let held = try_claim(&store).await.unwrap();
+
+    // A unit that begins later and says nothing loses its locks meanwhile.
+    let events = [registered("b", "u", 1, &[])];
+    let mut hanging = store.begin().await.unwrap();
+    load(hanging.as_mut(), &events).await.unwrap();
+    apply(&store, &events).await.unwrap();
+    assert!(hanging.commit().await.is_err());
+
+    let position = held.records()[0].position;
+    held.published(&[position], NOW).await.unwrap();
+
+    announce(&store, &[outgoing_event(2, "key")]).await;
+    let hanging = store.claim(everything(short)).await.unwrap().unwrap();
+    let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(&store)).await;
+    let position = again.records()[0].position;
+    assert!(hanging.published(&[position], NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn a_bell_rings_for_other_processes_and_outlives_its_connection() {
+    let server = Server::empty().await;
+    let (one, other) = (server.open().await, server.open().await);
+    let mut notifier = other.outbox_notifier();
+    for round in 0..3 {
+        // Once for nothing, whenever it begins to listen.
+        tokio::time::timeout(BACK_LIMIT, notifier.notified()).await.unwrap();
+        announce(one.as_ref(), &[outgoing_event(round, "key")]).await;
+        tokio::time::timeout(BACK_LIMIT, notifier.notified()).await.unwrap();
+        server
+            .execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity \
+                 where datname = current_database() and query like 'LISTEN%'",
+            )
+            .await;
+    }
+}
+
+/// However much waits for a topic that is missing, and however much is kept.
+#[tokio::test]
+async fn the_outbox_is_read_from_its_indexes() {
+    let server = Server::empty().await;
+    server.open().await;
+    server
+        .execute(
+            "insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at, \
+                                 published_at)
+             select gen_random_uuid(), case when n <= 20000 then 'missing' else 't' end,
+                    'k' || n % 100, 'b', gen_random_uuid(),
+                    convert_to(repeat('x', 1500), 'UTF8'), now(),
+                    case when n between 20001 and 39900 then to_timestamp(n / 500) end
+             from generate_series(1, 40000) as n",
+        )
+        .await;
+    server.execute("vacuum analyze outbox").await;
+    let mut connection = server.connection().await;
+
+    const CLAIM: &str = concat!(
+        "explain (analyze, costs off) ",
+        include_str!("../../src/queries/postgres/outbox_unpublished.sql")
+    );
+    let claim = sqlx::query_scalar(CLAIM)
+        .bind(["k1", "k2"])
+        .bind(["missing"])
+        .bind(500_i64)
+        .bind(1_000_000_i64);
+    let claim: Vec<String> = claim.fetch_all(&mut connection).await.unwrap();
+    let claim = claim.join("\n");
+    assert!(claim.contains("Index Only Scan using outbox_unpublished"), "{claim}");
+    assert!(claim.contains("Heap Fetches: 0"), "no row that is left out is read: {claim}");
+    assert!(!claim.contains("Seq Scan"), "{claim}");
+
+    const REMOVAL: &str = concat!(
+        "explain (costs off) ",
+        include_str!("../../src/queries/postgres/remove_published.sql")
+    );
+    let before = chrono::DateTime::from_timestamp_secs(60);
+    let removal = sqlx::query_scalar(REMOVAL).bind(before).bind(1_000_i64);
+    let removal: Vec<String> = removal.fetch_all(&mut connection).await.unwrap();
+    let removal = removal.join("\n");
+    assert!(removal.contains("Index Scan using outbox_published"), "{removal}");
+    assert!(!removal.contains("Seq Scan"), "{removal}");
+}

@@ -1,0 +1,60 @@
+//! One constant per script. Each file in `lua/` states its contract in its header.
+
+use redis::Script;
+
+use crate::mutant::{Mutant, Planted};
+
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) generation: Script,
+    pub(super) fill: Script,
+    pub(super) drop: Script,
+    pub(super) collect: Script,
+    pub(super) trim: Script,
+}
+
+impl Scripts {
+    pub(super) fn all(&self) -> [&Script; 5] {
+        [&self.generation, &self.fill, &self.drop, &self.collect, &self.trim]
+    }
+
+    pub(super) fn new(planted: Planted) -> Self {
+        Self {
+            generation: Script::new(generation(planted)),
+            fill: Script::new(fill(planted)),
+            drop: Script::new(drop(planted)),
+            collect: Script::new(include_str!("../../lua/collect.lua")),
+            trim: Script::new(include_str!("../../lua/trim.lua")),
+        }
+    }
+}
+
+fn generation(planted: Planted) -> &'static str {
+    if planted.is(Mutant::CounterGeneration) {
+        include_str!("../../lua/mutants/counter_generation.lua")
+    } else if planted.is(Mutant::DuplicateGenerationRequest) {
+        include_str!("../../lua/mutants/duplicate_generation_request.lua")
+    } else {
+        include_str!("../../lua/generation.lua")
+    }
+}
+
+fn fill(planted: Planted) -> &'static str {
+    if planted.is(Mutant::FillWithoutGenerationCheck) {
+        include_str!("../../lua/mutants/fill_without_generation_check.lua")
+    } else if planted.is(Mutant::ShortEntryShortensIndex) {
+        include_str!("../../lua/mutants/short_entry_shortens_index.lua")
+    } else if planted.is(Mutant::ExpiredEntryServed) {
+        include_str!("../../lua/mutants/expired_entry_served.lua")
+    } else {
+        include_str!("../../lua/fill.lua")
+    }
+}
+
+fn drop(planted: Planted) -> &'static str {
+    if planted.is(Mutant::CounterGeneration) {
+        include_str!("../../lua/mutants/counter_invalidate.lua")
+    } else {
+        include_str!("../../lua/invalidate.lua")
+    }
+}

@@ -1,0 +1,161 @@
+//! The owners whose drop was not confirmed: read past the cache in this process until one is.
+//!
+//! What this protects is small and worth having: the process that knows of a change does not answer
+//! with the old entry while it keeps trying to drop it. That nothing acknowledged is ever stale does
+//! not rest on it, because an unconfirmed invalidation is an error and must not be acknowledged.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::key::Owner;
+
+/// Owners remembered. Beyond it every read goes past the cache until the list is empty.
+pub const UNCONFIRMED_OWNERS_MAX: usize = 100_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct UnconfirmedInvalidations {
+    marks: Mutex<Marks>,
+    /// Copies of what the marks say, so that a hit takes no lock.
+    count: AtomicUsize,
+    everything: AtomicBool,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Marks {
+    /// For each owner the number of the latest attempt that failed.
+    owners: HashMap<Owner, u64>,
+    attempts: u64,
+}
+
+/// One attempt to drop an owner. Unless confirmed, by failure or because its caller was cancelled,
+/// it leaves a mark.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    unconfirmed: &'a UnconfirmedInvalidations,
+    owner: &'a Owner,
+    number: u64,
+    confirmed: bool,
+}
+
+impl UnconfirmedInvalidations {
+    /// Opens an attempt. Call it before the command is sent.
+    pub(crate) fn attempt<'a>(&'a self, owner: &'a Owner) -> Attempt<'a> {
+        let mut marks = self.lock();
+        marks.attempts += 1;
+        Attempt { unconfirmed: self, owner, number: marks.attempts, confirmed: false }
+    }
+
+    /// Whether reads of this owner must go past the cache.
+    pub(crate) fn covers(&self, owner: &Owner) -> bool {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        self.everything.load(Ordering::Acquire) || self.lock().owners.contains_key(owner)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Some of the owners that wait for an invalidation.
+    pub(crate) fn some(&self, count: usize) -> Vec<Owner> {
+        self.lock().owners.keys().take(count).cloned().collect()
+    }
+
+    /// Waits until there is at least one.
+    pub(crate) async fn wait(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.count() > 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, marks: &Marks) {
+        if marks.owners.is_empty() {
+            self.everything.store(false, Ordering::Release);
+        }
+        self.count.store(marks.owners.len(), Ordering::Release);
+    }
+}
+
+impl Attempt<'_> {
+    /// The invalidation is confirmed. Removes the mark of every attempt that failed before this one began;
+    /// a later failure keeps its mark, since this drop may have run before its change.
+    pub(crate) fn confirm(mut self) {
+        self.confirmed = true;
+        if self.unconfirmed.count() == 0 {
+            return;
+        }
+        let mut marks = self.unconfirmed.lock();
+        if marks.owners.get(self.owner).is_some_and(|failed| *failed <= self.number) {
+            marks.owners.remove(self.owner);
+        }
+        self.unconfirmed.publish(&marks);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.confirmed {
+            return;
+        }
+        let mut marks = self.unconfirmed.lock();
+        // Numbered at the time of failure, not of opening: only an attempt opened later clears it.
+        marks.attempts += 1;
+        let number = marks.attempts;
+        if marks.owners.len() >= UNCONFIRMED_OWNERS_MAX && !marks.owners.contains_key(self.owner) {
+            self.unconfirmed.everything.store(true, Ordering::Release);
+        } else {
+            marks.owners.insert(self.owner.clone(), number);
+        }
+        self.unconfirmed.publish(&marks);
+        drop(marks);
+        self.unconfirmed.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner::new("user", "u").unwrap()
+    }
+
+    #[test]
+    fn a_failed_or_cancelled_attempt_leaves_a_mark_and_a_later_one_removes_it() {
+        let (unconfirmed, owner) = (UnconfirmedInvalidations::default(), owner());
+        drop(unconfirmed.attempt(&owner));
+        assert!(unconfirmed.covers(&owner));
+        unconfirmed.attempt(&owner).confirm();
+        assert!(!unconfirmed.covers(&owner));
+        assert_eq!(unconfirmed.count(), 0);
+    }
+
+    #[test]
+    fn an_attempt_that_began_before_the_failure_does_not_remove_its_mark() {
+        let (unconfirmed, owner) = (UnconfirmedInvalidations::default(), owner());
+        let early = unconfirmed.attempt(&owner);
+        drop(unconfirmed.attempt(&owner));
+        early.confirm();
+        assert!(unconfirmed.covers(&owner));
+    }
+
+    #[test]
+    fn other_owners_are_not_covered() {
+        let (unconfirmed, owner) = (UnconfirmedInvalidations::default(), owner());
+        drop(unconfirmed.attempt(&owner));
+        assert!(!unconfirmed.covers(&Owner::new("user", "v").unwrap()));
+    }
+}

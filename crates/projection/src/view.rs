@@ -1,0 +1,216 @@
+//! The JSON that a client sees.
+//!
+//! The order of fields is part of it, and every nullable field is always there. HTTP, caching and
+//! compression are not here.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use crate::batch::Batch;
+use crate::error_detail::ErrorDetail;
+use crate::essay::Essay;
+use crate::event::StorageReferences;
+use crate::ids::{BatchId, EssayId, UserId};
+use crate::join::Latest;
+use crate::number::Finite;
+use crate::phase::PhaseName;
+use crate::registered_batch::RegisteredBatch;
+use crate::status::{BatchStatus, ProcessingStage, StatusValues};
+use crate::tally::Tally;
+use crate::time::Timestamp;
+
+/// Which part of a list a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pagination {
+    /// Most batches on a page.
+    pub limit: u32,
+    /// Batches before the page.
+    pub offset: u32,
+    /// Batches in the whole list.
+    pub total: u64,
+}
+
+/// One batch as a client sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BatchView<'a> {
+    batch_id: &'a BatchId,
+    user_id: &'a UserId,
+    assignment_id: Option<&'a str>,
+    overall_status: ShownStatus,
+    essay_count: u32,
+    completed_essay_count: u32,
+    failed_essay_count: u32,
+    /// No event says which one was requested.
+    requested_pipeline: Option<&'a str>,
+    current_phase: Option<PhaseName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    essays: Option<Vec<EssayView<'a>>>,
+    created_at: Timestamp,
+    last_updated: Timestamp,
+    processing_started_at: Option<Timestamp>,
+    processing_completed_at: Option<Timestamp>,
+    student_prompt_ref: Option<&'a StorageReferences>,
+}
+
+/// The state of a batch in one vocabulary or the other.
+#[derive(Clone, Copy, Debug)]
+struct ShownStatus {
+    status: BatchStatus,
+    values: StatusValues,
+}
+
+impl Serialize for ShownStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.values.name(self.status))
+    }
+}
+
+/// One essay as a client sees it.
+#[derive(Clone, Debug, Serialize)]
+struct EssayView<'a> {
+    essay_id: &'a EssayId,
+    filename: Option<&'a str>,
+    file_upload_id: Option<&'a str>,
+    spellcheck_status: Option<ProcessingStage>,
+    spellcheck_correction_count: Option<u32>,
+    spellcheck_corrected_text_storage_id: Option<&'a str>,
+    spellcheck_error_detail: Option<&'a ErrorDetail>,
+    cj_assessment_status: Option<ProcessingStage>,
+    cj_rank: Option<u32>,
+    cj_score: Option<Finite>,
+    /// No event says why an essay could not be assessed.
+    cj_assessment_error_detail: Option<&'a ErrorDetail>,
+    last_updated: Timestamp,
+}
+
+/// One page of a list of batches as a client sees it.
+#[derive(Serialize)]
+struct PageView<'a> {
+    batches: Vec<BatchView<'a>>,
+    pagination: Pagination,
+}
+
+impl<'a> BatchView<'a> {
+    /// The view of a batch with all its essays, in whatever order they come. None: the batch is not
+    /// registered, so there is nothing to see.
+    pub fn new(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
+        let summary = Self::of(RegisteredBatch::new(batch, Cow::Owned(Tally::of(essays)))?);
+        let mut essays: Vec<_> = essays.iter().map(EssayView::new).collect();
+        essays.sort_unstable_by_key(|essay| essay.essay_id);
+        Some(Self { essays: Some(essays), ..summary })
+    }
+
+    /// The view of a batch without the key `essays`. None: the batch is not registered.
+    ///
+    /// The essays are counted in the row of the batch. If an earlier build wrote it, they are not
+    /// ([`Batch::has_tally`]), and all of them are needed.
+    pub fn summary(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
+        let tally = batch.tally().map_or_else(|| Cow::Owned(Tally::of(essays)), Cow::Borrowed);
+        Some(Self::of(RegisteredBatch::new(batch, tally)?))
+    }
+
+    fn of(folder: RegisteredBatch<'a>) -> Self {
+        let (batch, registration, counts) = (folder.batch, folder.registration, folder.counts());
+        Self {
+            batch_id: &batch.id,
+            user_id: &registration.user_id,
+            assignment_id: batch.assignment_id(),
+            overall_status: ShownStatus { status: folder.status(), values: StatusValues::Client },
+            essay_count: *registration.essay_count.value(),
+            completed_essay_count: counts.completed,
+            failed_essay_count: counts.failed,
+            requested_pipeline: None,
+            current_phase: folder.current_phase(),
+            essays: None,
+            created_at: registration.created_at,
+            last_updated: batch.last_updated(),
+            processing_started_at: batch.processing_started_at(),
+            processing_completed_at: batch.pipeline().map(|outcome| outcome.stamp().at),
+            student_prompt_ref: registration.student_prompt_ref.as_ref().map(Latest::value),
+        }
+    }
+}
+
+impl BatchView<'_> {
+    /// This view with its state in these words.
+    #[must_use]
+    fn with(mut self, values: StatusValues) -> Self {
+        self.overall_status.values = values;
+        self
+    }
+}
+
+impl<'a> EssayView<'a> {
+    fn new(essay: &'a Essay) -> Self {
+        let slot = essay.slot();
+        let stage = |phase| essay.end_of(phase).map(|end| end.stage());
+        let spellcheck = essay.spellcheck();
+        let corrected = spellcheck.and_then(|found| found.corrected_text_storage_id.as_ref());
+        let place = essay.cj_assessment().map(|found| found.place.value());
+        Self {
+            essay_id: &essay.id,
+            filename: slot.map(|slot| slot.original_file_name.as_str()),
+            file_upload_id: slot.map(|slot| slot.file_upload_id.as_str()),
+            spellcheck_status: stage(PhaseName::Spellcheck),
+            spellcheck_correction_count: spellcheck.map(|found| found.corrections.value().made),
+            spellcheck_corrected_text_storage_id: corrected.map(|text| text.value().as_str()),
+            spellcheck_error_detail: essay.spellcheck_error(),
+            cj_assessment_status: stage(PhaseName::CjAssessment),
+            cj_rank: place.map(|place| place.rank),
+            cj_score: place.map(|place| place.score),
+            cj_assessment_error_detail: None,
+            last_updated: essay.last_updated(),
+        }
+    }
+}
+
+/// The body that answers for the status of one batch with all its essays: compact JSON.
+///
+/// A batch that is not registered has no view; its body is `null`. Answer 404 instead of asking.
+pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
+    StatusValues::Client.status_json(batch, essays)
+}
+
+/// The body that answers for one page of a user's batches: compact JSON, batches in the given
+/// order, each with all its essays. Without `include_essays` they have no key `essays`, and need none,
+/// as long as [`Batch::has_tally`].
+///
+/// Batches that are not registered are in no list; they are left out.
+pub fn page_json(
+    batches: &[(Batch, Vec<Essay>)],
+    page: Pagination,
+    include_essays: bool,
+) -> Vec<u8> {
+    StatusValues::Client.page_json(batches, page, include_essays)
+}
+
+impl StatusValues {
+    /// The body of [`status_json`] with the state in these words.
+    pub fn status_json(self, batch: &Batch, essays: &[Essay]) -> Vec<u8> {
+        to_json(&BatchView::new(batch, essays).map(|view| view.with(self)))
+    }
+
+    /// The body of [`page_json`] with the states in these words.
+    pub fn page_json(
+        self,
+        batches: &[(Batch, Vec<Essay>)],
+        page: Pagination,
+        include_essays: bool,
+    ) -> Vec<u8> {
+        let batches = batches.iter().filter_map(|(batch, essays)| {
+            let view = if include_essays {
+                BatchView::new(batch, essays)
+            } else {
+                BatchView::summary(batch, essays)
+            };
+            Some(view?.with(self))
+        });
+        to_json(&PageView { batches: batches.collect(), pagination: page })
+    }
+}
+
+#[expect(clippy::expect_used, reason = "writing views to memory has no way to fail")]
+fn to_json(view: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(view).expect("views have only keys that are strings")
+}

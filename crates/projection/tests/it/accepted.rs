@@ -1,0 +1,112 @@
+//! What is accepted as the reference accepts it, and what is refused although the reference accepts
+//! it: the rows of the table in `docs/migration.md`.
+
+use projection::{RefusalCode, decode};
+use serde_json::{Value, json};
+
+use crate::records::{
+    ASSESSED, PHASE_OUTCOME, PIPELINE_COMPLETED, REGISTERED, SLOT_ASSIGNED, SPELLCHECK_FAILED,
+    SPELLCHECKED, read, received_at, with,
+};
+use crate::refusing::wrong;
+
+/// The record with this value is the same event: only the fact's id may be another.
+#[track_caller]
+fn same(record: &str, pointer: &str, value: Value) {
+    let event = read(&with(record, pointer, Some(value))).unwrap();
+    let expected = read(record).unwrap();
+    assert_eq!((event.id, event.at, event.fact), (expected.id, expected.at, expected.fact));
+}
+
+#[test]
+fn moments_may_be_unix_time() {
+    for moment in [json!(1_763_811_535.124_887), json!(1_763_811_535_124.887_f64)] {
+        let event = read(&with(REGISTERED, "/event_timestamp", Some(moment))).unwrap();
+        assert_eq!(event.at.to_string(), "2025-11-22T11:38:55.124887Z");
+    }
+    for moment in [json!(1_763_811_535), json!(1_763_811_535_000_i64), json!("1763811535")] {
+        let event = read(&with(REGISTERED, "/event_timestamp", Some(moment.clone()))).unwrap();
+        assert_eq!(event.at.to_string(), "2025-11-22T11:38:55Z");
+        for (record, pointer) in MOMENTS {
+            same(record, pointer, moment.clone());
+        }
+    }
+    for moment in ["2026-11-22", "2026-11-22T11:38Z", "yesterday", ""] {
+        wrong(REGISTERED, "/event_timestamp", json!(moment), "not an RFC 3339 date and time");
+    }
+    for moment in [json!(1e15), json!(-1e15), json!(1e300)] {
+        let reason = "a number of Unix seconds or milliseconds within the years 0001 to 9999";
+        wrong(REGISTERED, "/event_timestamp", moment, reason);
+    }
+    wrong(
+        REGISTERED,
+        "/event_timestamp",
+        json!(true),
+        "invalid type: boolean `true`, expected an R",
+    );
+}
+
+/// Moments in the data. None of them is kept.
+const MOMENTS: [(&str, &str); 9] = [
+    (REGISTERED, "/data/metadata/timestamp"),
+    (REGISTERED, "/data/metadata/started_at"),
+    (REGISTERED, "/data/metadata/completed_at"),
+    (SLOT_ASSIGNED, "/data/timestamp"),
+    (SPELLCHECKED, "/data/timestamp"),
+    (SPELLCHECK_FAILED, "/data/system_metadata/timestamp"),
+    (ASSESSED, "/data/timestamp"),
+    (ASSESSED, "/data/assessed_at"),
+    (PIPELINE_COMPLETED, "/data/metadata/timestamp"),
+];
+
+#[test]
+fn moments_that_are_not_kept_may_be_null() {
+    for (record, pointer) in MOMENTS {
+        same(record, pointer, Value::Null);
+    }
+}
+
+#[test]
+fn the_version_of_the_envelope_may_be_a_text() {
+    for version in [json!("1"), json!(1.0), json!(1)] {
+        same(REGISTERED, "/schema_version", version);
+    }
+    for (version, shown) in [(json!("2"), "2"), (json!(2.0), "2"), (json!(u64::MAX), "92233720")] {
+        let record = with(REGISTERED, "/schema_version", Some(version));
+        for expected in [None, Some(projection::EventKind::BatchEssaysRegistered)] {
+            let refusal = decode(record.as_bytes(), expected, received_at()).unwrap_err();
+            assert_eq!(refusal.code, RefusalCode::UnsupportedSchemaVersion);
+            assert!(refusal.detail.starts_with(&format!("schema_version: {shown}")), "{refusal}");
+        }
+    }
+    for version in [json!(null), json!(true), json!(1.5), json!("one"), json!("")] {
+        wrong(REGISTERED, "/schema_version", version, "invalid");
+    }
+}
+
+#[test]
+fn storage_ids_that_are_not_kept_may_be_any_text() {
+    for text in ["", " ", "a\u{7f}", &"x".repeat(1_000)] {
+        same(SPELLCHECKED, "/data/original_text_storage_id", json!(text));
+        same(PHASE_OUTCOME, "/data/processed_essays/0/text_storage_id", json!(text));
+    }
+    for pointer in ["/data/corrected_text_storage_id", "/data/entity_id", "/data/batch_id"] {
+        wrong(SPELLCHECKED, pointer, json!(""), "an id is not empty");
+    }
+    for pointer in ["/data/text_storage_id", "/data/file_upload_id", "/data/essay_id"] {
+        wrong(SLOT_ASSIGNED, pointer, json!(""), "an id is not empty");
+    }
+    wrong(SPELLCHECKED, "/data/original_text_storage_id", Value::Null, "invalid type: null");
+}
+
+#[test]
+fn what_the_reference_would_convert_or_take_for_a_number_is_refused() {
+    wrong(REGISTERED, "/data/expected_essay_count", json!("2"), "invalid type: string");
+    wrong(REGISTERED, "/data/expected_essay_count", json!(-1), "invalid type: integer `-1`");
+    wrong(ASSESSED, "/data/essay_results/0/rank", json!(1.0), "invalid type: floating point");
+    wrong(ASSESSED, "/data/essay_results/0/bt_score", json!("1.5"), "invalid type: string");
+    wrong(ASSESSED, "/data/essay_results/0/is_anchor", json!("no"), "invalid type: string");
+    let not_a_number = with(ASSESSED, "/data/essay_results/0/bt_score", Some(json!("here")));
+    let refusal = read(&not_a_number.replace("\"here\"", "NaN")).unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::NotJson);
+}
