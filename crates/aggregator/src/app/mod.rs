@@ -47,7 +47,7 @@ use crate::key;
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
 use crate::publish::{KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth};
-use crate::retention::{InboxSweep, KeepOutbox, Retention, RetentionPeriods, RetentionTime};
+use crate::retention::{InboxSweep, OutboxRetention, Retention, RetentionPeriods, RetentionTime};
 use database::data_dir::{DataDir, DataDirLock};
 use database::{DbError, LockWatch, LogStarts, ProcessLock, Repository};
 
@@ -179,9 +179,9 @@ impl App {
             metrics.clone(),
             Arc::clone(&clock),
         )
-        .reporting_to(health.clone())
-        .noting_newer(newer.clone())
-        .skipping_before(config.publish.skip_before);
+        .with_health(health.clone())
+        .with_newer_documents(newer.clone())
+        .with_skip_before(config.publish.skip_before);
         if let Some(before) = config.publish.skip_before {
             tracing::info!(%before, "not publishing what is older than publish.skip_before");
         }
@@ -189,10 +189,10 @@ impl App {
             config.retention.dead_letters_megabytes.saturating_mul(1024 * 1024);
         let intake =
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
-                .keeping_at_most(dead_letter_bytes_max);
+                .with_dead_letter_bytes_max(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
         let consumer = consumer(config, &intake, &clock, &errors, &health)?
-            .map(|consumer| consumer.asking_first(group_ahead));
+            .map(|consumer| consumer.with_group_ahead(group_ahead));
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
             health.set_publishes();
@@ -396,9 +396,9 @@ fn retention_periods(config: &Config) -> RetentionPeriods {
         // Where nobody publishes, whoever reads them over HTTP has this long. A database of its own
         // may have another process that publishes: what that has not sent is not ours to remove.
         outbox: if config.database_url.is_none() && config.kafka_brokers.is_none() {
-            KeepOutbox::SinceWritten(config.retention.outbox)
+            OutboxRetention::SinceWritten(config.retention.outbox)
         } else {
-            KeepOutbox::SincePublished(config.retention.outbox)
+            OutboxRetention::SincePublished(config.retention.outbox)
         },
         dead_letters: config.retention.dead_letters,
     }
@@ -431,7 +431,7 @@ fn retention(
         outbox: repository.clone(),
         dead_letters: repository.clone(),
         log_starts: log_starts(config),
-        keep: retention_periods(config),
+        periods: retention_periods(config),
         time: RetentionTime {
             database: repository.clone(),
             clock: Arc::clone(clock),

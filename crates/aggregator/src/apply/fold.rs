@@ -6,8 +6,8 @@ use projection::{
     BatchId, BatchStatus, Due, Event, EventId, Needs, OutgoingEvent, Rows, Timestamp, due,
 };
 
+use super::outcome::ApplyOutcome;
 use super::owners::Owners;
-use super::processor::Outcome;
 use super::recount::Uncounted;
 use database::{AppliedEvent, KafkaOffset, KafkaOffsets, LoadResult};
 
@@ -16,13 +16,13 @@ use database::{AppliedEvent, KafkaOffset, KafkaOffsets, LoadResult};
 pub struct Delivery {
     /// The event.
     pub event: Event,
-    /// Where Kafka has it; none if it came another way.
-    pub place: Option<KafkaOffset>,
+    /// Its offset in Kafka; none if it did not come from Kafka.
+    pub offset: Option<KafkaOffset>,
 }
 
 impl From<Event> for Delivery {
     fn from(event: Event) -> Self {
-        Self { event, place: None }
+        Self { event, offset: None }
     }
 }
 
@@ -30,7 +30,7 @@ impl From<Event> for Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Folded {
     /// One for each event, in their order.
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) outcomes: Vec<ApplyOutcome>,
     /// The events that were not applied before.
     pub(super) applied: BTreeMap<EventId, AppliedEvent>,
     /// Those that were, and came from somewhere else this time.
@@ -87,7 +87,7 @@ pub(super) fn fold(
     }
     folded.uncounted = Uncounted::of(&before, &rows.miscounted);
     let applied = group.iter().zip(&folded.outcomes);
-    let applied = applied.filter(|(_, outcome)| **outcome == Outcome::Applied);
+    let applied = applied.filter(|(_, outcome)| **outcome == ApplyOutcome::Applied);
     let applied = applied.map(|(delivery, _)| &delivery.event);
     let Due { outgoing_events, skipped, discarded } =
         due(&before, &rows, applied, now, skip_before);
@@ -105,27 +105,27 @@ fn fold_one(
     rows: &mut Rows,
     known: &mut HashMap<EventId, KafkaOffsets>,
     folded: &mut Folded,
-) -> Outcome {
-    let Delivery { event, place } = delivery;
+) -> ApplyOutcome {
+    let Delivery { event, offset } = delivery;
     if let Some(applied) = folded.applied.get_mut(&event.id) {
-        place.map(|place| applied.places.add(place));
+        offset.map(|offset| applied.places.add(offset));
         folded.owners.add(rows.affected_by(event), locked, rows);
-        return Outcome::Duplicate;
+        return ApplyOutcome::Duplicate;
     }
-    if let Some(places) = known.get_mut(&event.id) {
-        if place.is_some_and(|place| places.add(place)) {
-            folded.seen_again.insert(event.id, places.clone());
+    if let Some(offsets) = known.get_mut(&event.id) {
+        if offset.is_some_and(|offset| offsets.add(offset)) {
+            folded.seen_again.insert(event.id, offsets.clone());
         }
         folded.owners.add(rows.affected_by(event), locked, rows);
-        return Outcome::Duplicate;
+        return ApplyOutcome::Duplicate;
     }
     match rows.apply(event) {
-        Err(refusal) => Outcome::Refused(refusal),
-        Ok(touched) => {
-            folded.owners.add(touched, locked, rows);
+        Err(refusal) => ApplyOutcome::Refused(refusal),
+        Ok(affected) => {
+            folded.owners.add(affected, locked, rows);
             let Event { id, kind, at, .. } = *event;
-            folded.applied.insert(id, AppliedEvent { id, kind, at, places: (*place).into() });
-            Outcome::Applied
+            folded.applied.insert(id, AppliedEvent { id, kind, at, places: (*offset).into() });
+            ApplyOutcome::Applied
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod discarded;
 mod fold;
+mod outcome;
 mod owners;
 mod processor;
 mod recount;
@@ -16,5 +17,6 @@ mod skipped;
 mod stall;
 
 pub use fold::Delivery;
+pub use outcome::{ApplyOutcome, ProcessError};
 pub use owners::Owners;
-pub use processor::{EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+pub use processor::{EventProcessor, GROUP_EVENTS_MAX};

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::discarded::Discarded;
 use super::fold::{Delivery, fold, needs};
+use super::outcome::{ApplyOutcome, ProcessError};
 use super::owners::Owners;
 use super::skipped::Skipped;
 use super::stall::{Progress, Stalls};
@@ -17,7 +18,7 @@ use crate::cache::{CacheManager, InvalidationError};
 use crate::clock::Clock;
 use crate::fault;
 use crate::health::Health;
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 use crate::newer_documents::{BlockedRead, NewerDocuments};
 use database::backoff::Backoff;
 use database::outage;
@@ -44,42 +45,6 @@ const RESPONSIVE_MAX: Duration = Duration::from_secs(1);
 /// The second time knows all such batches, unless an essay moved in between; then it is as if another
 /// writer had been faster.
 const LOADS_MAX: u32 = 4;
-
-/// What became of one event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It changed the rows, and its owners are dropped.
-    Applied,
-    /// It had been applied before; its owners are dropped once more.
-    Duplicate,
-    /// It contradicts what is known. Nothing changed.
-    Refused(Refusal),
-}
-
-impl Outcome {
-    /// Its name in answers and metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-            Self::Refused(_) => "refused",
-        }
-    }
-}
-
-/// Why a group could not be brought to its end. What was not acknowledged may be sent again.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// The service is stopping.
-    #[error("stopped before the events were applied")]
-    Stopped,
-    /// A record was refused, and dead letters take all the bytes that they may.
-    #[error("dead letters are at their limit")]
-    NoRoom,
-    /// Not every event has an outcome. A bug; what has none must not be acknowledged.
-    #[error("an event has no outcome")]
-    Incomplete,
-}
 
 /// Why one attempt to commit came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -121,21 +86,21 @@ impl EventProcessor {
 
     /// Reports to `health` when events fail to be applied.
     #[must_use]
-    pub fn reporting_to(mut self, health: Health) -> Self {
+    pub fn with_health(mut self, health: Health) -> Self {
         self.stalls = Stalls::new(Arc::clone(&self.clock), self.metrics.clone(), health);
         self
     }
 
     /// Notes there the events whose rows a newer build wrote.
     #[must_use]
-    pub fn noting_newer(mut self, newer: NewerDocuments) -> Self {
+    pub fn with_newer_documents(mut self, newer: NewerDocuments) -> Self {
         self.newer = newer;
         self
     }
 
     /// Publishes nothing of what happened before this moment. The rows are built all the same.
     #[must_use]
-    pub fn skipping_before(mut self, moment: Option<Timestamp>) -> Self {
+    pub fn with_skip_before(mut self, moment: Option<Timestamp>) -> Self {
         self.skipped = Skipped::new(self.metrics.clone(), moment);
         self
     }
@@ -153,7 +118,7 @@ impl EventProcessor {
         &self,
         group: &[Delivery],
         stop: &CancellationToken,
-    ) -> Result<Vec<Outcome>, ProcessError> {
+    ) -> Result<Vec<ApplyOutcome>, ProcessError> {
         let started = self.clock.monotonic();
         let mut outcomes = Vec::with_capacity(group.len());
         let mut owners = Owners::default();
@@ -175,7 +140,7 @@ impl EventProcessor {
         &self,
         deliveries: &[Delivery],
         stop: &CancellationToken,
-        outcomes: &mut Vec<Outcome>,
+        outcomes: &mut Vec<ApplyOutcome>,
         owners: &mut Owners,
         progress: &mut Progress,
     ) -> Result<(), ProcessError> {
@@ -197,7 +162,7 @@ impl EventProcessor {
                     progress.made();
                 }
                 Err(CommitError::TooManyBatches) if group.len() == 1 => {
-                    outcomes.push(Outcome::Refused(too_many_batches()));
+                    outcomes.push(ApplyOutcome::Refused(too_many_batches()));
                     rest = later;
                 }
                 Err(CommitError::TooManyBatches) => group_events = group.len().div_ceil(2),
@@ -214,7 +179,7 @@ impl EventProcessor {
                         if !is_last {
                             timeouts_alone += 1;
                         } else if self.is_database_responsive().await {
-                            outcomes.push(Outcome::Refused(too_slow(*limit)));
+                            outcomes.push(ApplyOutcome::Refused(too_slow(*limit)));
                             rest = later;
                             (attempts_alone, timeouts_alone) = (0, 0);
                             progress.made();
@@ -224,7 +189,7 @@ impl EventProcessor {
                     let is_alone = group.len() == 1 && error.is_about_data();
                     attempts_alone += u32::from(is_alone);
                     if attempts_alone == ATTEMPTS_ALONE_MAX {
-                        outcomes.push(Outcome::Refused(unstorable()));
+                        outcomes.push(ApplyOutcome::Refused(unstorable()));
                         rest = later;
                         (attempts_alone, timeouts_alone) = (0, 0);
                         progress.made();
@@ -254,7 +219,7 @@ impl EventProcessor {
         group: &[Delivery],
         time_limit_factor: u32,
         owners: &mut Owners,
-    ) -> Result<Vec<Outcome>, CommitError> {
+    ) -> Result<Vec<ApplyOutcome>, CommitError> {
         let (mut unit, needs, loaded) = self.load(group, time_limit_factor).await?;
         let now = self.clock.now();
         let mut folded = fold(group, &needs, loaded, now, self.skipped.before());
@@ -393,13 +358,11 @@ impl EventProcessor {
     }
 
     /// Counts an event that was brought to its end.
-    pub(crate) fn count(&self, event: &Event, outcome: &Outcome) {
-        let counted = match outcome {
-            Outcome::Applied => metrics::Outcome::Applied,
-            Outcome::Duplicate => metrics::Outcome::Duplicate,
-            Outcome::Refused(_) => return,
-        };
-        self.metrics.message_processed(event.kind.topic(), counted);
+    pub(crate) fn count(&self, event: &Event, outcome: &ApplyOutcome) {
+        if matches!(outcome, ApplyOutcome::Refused(_)) {
+            return;
+        }
+        self.metrics.message_processed(event.kind.topic(), outcome.name());
         let age_micros = self.clock.now().unix_micros().saturating_sub(event.at.unix_micros());
         let age = std::time::Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
         self.metrics.event_lag(age);

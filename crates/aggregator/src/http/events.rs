@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use super::body::BODY_BYTES_MAX;
 use super::body::{self, HeldBody};
 use super::write_limits::WriteLimits;
-use crate::apply::{Outcome, ProcessError};
+use crate::apply::{ApplyOutcome, ProcessError};
 use crate::clock::Clock;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::ingest::pipeline::{IngestPipeline, Origin, Record, RecordOutcome};
@@ -88,10 +88,10 @@ impl From<Refusal> for Reason {
 
 impl Reason {
     /// None, unless it was.
-    pub(super) fn of(outcome: Outcome) -> Option<Self> {
+    pub(super) fn of(outcome: ApplyOutcome) -> Option<Self> {
         match outcome {
-            Outcome::Applied | Outcome::Duplicate => None,
-            Outcome::Refused(refusal) => Some(refusal.into()),
+            ApplyOutcome::Applied | ApplyOutcome::Duplicate => None,
+            ApplyOutcome::Refused(refusal) => Some(refusal.into()),
         }
     }
 }
@@ -113,7 +113,7 @@ async fn take_events(
 
     let intake = state.intake;
     let work = |stop| async move {
-        let taken = intake.take(records, &stop).await;
+        let taken = intake.ingest(records, &stop).await;
         drop(memory);
         taken
     };
@@ -172,7 +172,7 @@ fn answer(
     numbers: &[usize],
     taken: Vec<RecordOutcome>,
 ) -> Result<Response, Problem> {
-    if let (Framing::One, [RecordOutcome { outcome: Outcome::Refused(refusal), .. }]) =
+    if let (Framing::One, [RecordOutcome { outcome: ApplyOutcome::Refused(refusal), .. }]) =
         (framing, &*taken)
     {
         return Err(Problem::refused(refusal.clone()));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use projection::Timestamp;
 
-use crate::metrics::{Kept, Metrics};
+use crate::metrics::{Metrics, Purged};
 use database::{DbError, DeadLetter, DeadLetterCursor, DeadLetterRepository, ExpiredDeadLetters};
 
 /// Most dead letters that are removed by one statement.
@@ -50,7 +50,7 @@ impl DeadLetterLimit {
             let (after, refused_before) = (DeadLetterCursor::START, Timestamp::MAX);
             let chunk = ExpiredDeadLetters { after, refused_before, limit };
             let gone = self.dead_letters.purge_dead_letters(chunk).await?.dead_letters;
-            self.metrics.removed(Kept::DeadLetters, gone);
+            self.metrics.removed(Purged::DeadLetters, gone);
             removed += gone;
             if gone == 0 {
                 break;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::dead_letter_limit::DeadLetterLimit;
 use super::type_mismatches::TypeMismatches;
-use crate::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome, ProcessError};
+use crate::apply::{ApplyOutcome, Delivery, EventProcessor, GROUP_EVENTS_MAX, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, NO_TOPIC};
 use database::backoff::Backoff;
@@ -76,7 +76,7 @@ pub struct RecordOutcome {
     /// The event in it; none if it could not be decoded.
     pub event_id: Option<EventId>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: ApplyOutcome,
 }
 
 /// Takes records to their end. Clones share everything.
@@ -109,7 +109,7 @@ impl IngestPipeline {
 
     /// Lets dead letters take so many bytes: the setting `retention.dead_letters_megabytes`.
     #[must_use]
-    pub fn keeping_at_most(mut self, dead_letter_bytes_max: u64) -> Self {
+    pub fn with_dead_letter_bytes_max(mut self, dead_letter_bytes_max: u64) -> Self {
         self.limit.bytes_max = dead_letter_bytes_max;
         self
     }
@@ -122,7 +122,7 @@ impl IngestPipeline {
     /// # Errors
     ///
     /// [`ProcessError::Stopped`] once `stop` fires while something is away.
-    pub async fn take(
+    pub async fn ingest(
         &self,
         records: Vec<Record>,
         stop: &CancellationToken,
@@ -142,7 +142,7 @@ impl IngestPipeline {
     ///
     /// # Errors
     ///
-    /// As [`take`](Self::take).
+    /// As [`ingest`](Self::ingest).
     pub async fn replay(
         &self,
         id: DeadLetterId,
@@ -155,7 +155,7 @@ impl IngestPipeline {
         self.metrics.dead_letter_replayed(taken.outcome.name());
         let was_there = self.with_retry(stop, || self.settle(id, &taken.outcome)).await?;
         // Somebody else took it at the same time, to the end.
-        let is_gone = !was_there && matches!(taken.outcome, Outcome::Refused(_));
+        let is_gone = !was_there && matches!(taken.outcome, ApplyOutcome::Refused(_));
         Ok((!is_gone).then_some(taken))
     }
 
@@ -166,8 +166,8 @@ impl IngestPipeline {
     ) -> Result<Vec<RecordOutcome>, ProcessError> {
         let taken = self.apply_group(records, stop).await?;
         let dead_letter = |(record, taken): (_, &RecordOutcome)| match &taken.outcome {
-            Outcome::Refused(refusal) => Some(self.dead_letter(record, refusal)),
-            Outcome::Applied | Outcome::Duplicate => None,
+            ApplyOutcome::Refused(refusal) => Some(self.dead_letter(record, refusal)),
+            ApplyOutcome::Applied | ApplyOutcome::Duplicate => None,
         };
         let dead_letters: Vec<_> = records.iter().zip(&taken).filter_map(dead_letter).collect();
         self.keep(&dead_letters, stop).await?;
@@ -191,19 +191,19 @@ impl IngestPipeline {
                 Ok(RecordOutcome { event_id: Some(event.id), outcome })
             }
             Err(refusal) => {
-                Ok(RecordOutcome { event_id: None, outcome: Outcome::Refused(refusal) })
+                Ok(RecordOutcome { event_id: None, outcome: ApplyOutcome::Refused(refusal) })
             }
         };
         decoded.into_iter().map(&mut taken).collect()
     }
 
     /// Writes down what became of a dead letter that was taken again; whether it was still there.
-    async fn settle(&self, id: DeadLetterId, outcome: &Outcome) -> Result<bool, DbError> {
+    async fn settle(&self, id: DeadLetterId, outcome: &ApplyOutcome) -> Result<bool, DbError> {
         match outcome {
-            Outcome::Applied | Outcome::Duplicate => {
+            ApplyOutcome::Applied | ApplyOutcome::Duplicate => {
                 self.dead_letters.delete_dead_letter(id, None).await
             }
-            Outcome::Refused(refusal) => {
+            ApplyOutcome::Refused(refusal) => {
                 let now = self.clock.now();
                 self.dead_letters.dead_letter_refused_again(id, refusal, now).await
             }
@@ -296,11 +296,11 @@ fn log_not_kept(error: &DbError, is_first: bool) {
 
 fn decode_record(record: &Record) -> Result<Delivery, Refusal> {
     let event = decode(&record.bytes, topic_of(record), record.received_at)?;
-    Ok(Delivery { event, place: place_of(record) })
+    Ok(Delivery { event, offset: offset_of(record) })
 }
 
-/// Where a record is in the topic of its kind.
-fn place_of(record: &Record) -> Option<KafkaOffset> {
+/// The offset of a record in the topic of its kind.
+fn offset_of(record: &Record) -> Option<KafkaOffset> {
     match &record.origin {
         Origin::Kafka(KafkaAddress { partition, offset, .. }) => {
             Some(KafkaOffset { partition: *partition, offset: *offset })

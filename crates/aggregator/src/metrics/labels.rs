@@ -11,15 +11,6 @@ pub const BYPASS_REASONS: [&str; 3] = ["pending_drop", "store_away", "store_fail
 /// Why an outgoing event is not known to have arrived.
 pub const SEND_FAILURE_REASONS: [&str; 3] = ["unavailable", "no_topic", "refused"];
 
-/// What became of an event that was understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It changed the rows.
-    Applied,
-    /// It had been applied before.
-    Duplicate,
-}
-
 /// Which kind of answer the cache was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheType {
@@ -31,7 +22,7 @@ pub enum CacheType {
 
 /// What is kept for a while and then removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kept {
+pub enum Purged {
     /// Events in the inbox.
     Inbox,
     /// Outgoing events in the outbox.
@@ -56,7 +47,7 @@ pub(super) struct RouteLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ProcessedLabels {
     pub(super) topic: &'static str,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,8 +79,8 @@ pub(super) struct BypassLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct KeptLabels {
-    pub(super) what: Kept,
+pub(super) struct PurgedLabels {
+    pub(super) what: Purged,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -103,16 +94,6 @@ pub(super) struct SendFailureLabels {
     pub(super) reason: &'static str,
 }
 
-impl EncodeLabelValue for Outcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        let value = match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-        };
-        EncodeLabelValue::encode(&value, encoder)
-    }
-}
-
 impl EncodeLabelValue for CacheType {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let value = match self {
@@ -123,7 +104,7 @@ impl EncodeLabelValue for CacheType {
     }
 }
 
-impl EncodeLabelValue for Kept {
+impl EncodeLabelValue for Purged {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let value = match self {
             Self::Inbox => "inbox",

@@ -23,9 +23,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use self::exposition::Exposition;
-pub use self::labels::{BYPASS_REASONS, CacheType, Kept, Outcome, SEND_FAILURE_REASONS};
+pub use self::labels::{BYPASS_REASONS, CacheType, Purged, SEND_FAILURE_REASONS};
 use self::labels::{
-    BypassLabels, CacheLabels, KeptLabels, ProcessedLabels, RefusedLabels, ReplayedLabels,
+    BypassLabels, CacheLabels, ProcessedLabels, PurgedLabels, RefusedLabels, ReplayedLabels,
     RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
 };
 use self::plain_counter::PlainCounter;
@@ -79,7 +79,7 @@ struct Instruments {
     apply_stalled_since: Gauge<f64, AtomicU64>,
     group: Histogram,
     event_lag: Histogram,
-    removed: Family<KeptLabels, Counter>,
+    removed: Family<PurgedLabels, Counter>,
     outbox_published: Family<TopicLabels, Counter>,
     publish_skipped: Counter,
     held_assessments_discarded: Counter,
@@ -118,7 +118,7 @@ impl Metrics {
 
     /// Counts one event that was understood. `topic` is a topic's name, or the name of another
     /// source of events.
-    pub fn message_processed(&self, topic: &'static str, outcome: Outcome) {
+    pub fn message_processed(&self, topic: &'static str, outcome: &'static str) {
         let labels = ProcessedLabels { topic, outcome };
         self.instruments.messages_processed.get_or_create(&labels).inc();
     }
@@ -213,8 +213,8 @@ impl Metrics {
     }
 
     /// Counts what was removed because it was old.
-    pub fn removed(&self, what: Kept, count: u64) {
-        self.instruments.removed.get_or_create(&KeptLabels { what }).inc_by(count);
+    pub fn removed(&self, what: Purged, count: u64) {
+        self.instruments.removed.get_or_create(&PurgedLabels { what }).inc_by(count);
     }
 
     /// Counts one outgoing event that a broker acknowledged, `delay` after it was written.
@@ -433,9 +433,9 @@ mod tests {
         let outgoing = "huleedu.ras.batch.results.ready.v1";
         let counting = metrics.clone();
         counting.request("/a/{id}", "GET", 200, Duration::from_millis(2));
-        counting.message_processed(topic, Outcome::Applied);
-        counting.message_processed(topic, Outcome::Duplicate);
-        counting.message_processed(topic, Outcome::Duplicate);
+        counting.message_processed(topic, "applied");
+        counting.message_processed(topic, "duplicate");
+        counting.message_processed(topic, "duplicate");
         counting.invalid_message(topic, RefusalCode::NotJson);
         counting.event_type_mismatch(EventKind::SpellcheckResult, EventKind::EssaySlotAssigned);
         counting.dead_letter(topic, RefusalCode::NotJson);
@@ -452,7 +452,7 @@ mod tests {
         counting.applied_in(Duration::from_millis(4), 7);
         counting.set_apply_stalled_since(Some(Timestamp::from_unix_micros(1_500_000)));
         counting.event_lag(Duration::from_secs(30));
-        counting.removed(Kept::Inbox, 5);
+        counting.removed(Purged::Inbox, 5);
         counting.outbox_published(outgoing, Duration::from_millis(3));
         counting.publish_skipped(2);
         counting.held_assessments_discarded(3);

@@ -7,9 +7,9 @@ use projection::{EventKind, OutgoingEventKind, RefusalCode};
 
 use super::Instruments;
 use super::labels::{
-    BYPASS_REASONS, BypassLabels, CacheLabels, CacheType, Kept, KeptLabels, Outcome,
-    ProcessedLabels, RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels,
-    SEND_FAILURE_REASONS, SendFailureLabels, TopicLabels,
+    BYPASS_REASONS, BypassLabels, CacheLabels, CacheType, ProcessedLabels, Purged, PurgedLabels,
+    RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SEND_FAILURE_REASONS,
+    SendFailureLabels, TopicLabels,
 };
 
 /// What records are counted under whose topic is not one of ours.
@@ -45,8 +45,8 @@ pub(super) fn preset(instruments: &Instruments) {
     records(instruments);
     cache(instruments);
     outbox(instruments);
-    for what in [Kept::Inbox, Kept::Outbox, Kept::DeadLetters] {
-        let _ = instruments.removed.get_or_create(&KeptLabels { what });
+    for what in [Purged::Inbox, Purged::Outbox, Purged::DeadLetters] {
+        let _ = instruments.removed.get_or_create(&PurgedLabels { what });
     }
 }
 
@@ -70,7 +70,7 @@ fn requests(instruments: &Instruments) {
 fn records(instruments: &Instruments) {
     let topics = EventKind::ALL.iter().map(|kind| kind.topic());
     for topic in topics.clone() {
-        for outcome in [Outcome::Applied, Outcome::Duplicate] {
+        for outcome in ["applied", "duplicate"] {
             let labels = ProcessedLabels { topic, outcome };
             let _ = instruments.messages_processed.get_or_create(&labels);
         }

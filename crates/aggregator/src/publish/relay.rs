@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::retry_schedule::{RetrySchedule, WAITING_MAX};
+use super::retry_schedule::{RetrySchedule, SCHEDULED_MAX};
 use super::sender::{Delivered, Sender};
 use super::{PublishError, Publisher};
 use crate::clock::Clock;
@@ -141,7 +141,7 @@ impl Relay {
         let delivered = self.courier.deliver(claim.records(), stop).await;
         let unavailable = self.judge(&delivered);
         if delivered.acknowledged.is_empty() && !self.passed_over.is_empty() {
-            if !is_full(claim.records()) || keys_left_out.len() >= WAITING_MAX {
+            if !is_full(claim.records()) || keys_left_out.len() >= SCHEDULED_MAX {
                 // All were tried, or as many as can be: once more, from the oldest on.
                 self.passed_over.clear();
             }

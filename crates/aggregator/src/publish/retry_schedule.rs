@@ -14,7 +14,7 @@ pub const WAIT_MIN: Duration = Duration::from_secs(1);
 pub const WAIT_MAX: Duration = Duration::from_secs(300);
 /// So many wait before nothing else is tried until one of them is due: each is an argument of the
 /// statement that claims. Then something is wrong that is not about single records.
-pub const WAITING_MAX: usize = 1_000;
+pub const SCHEDULED_MAX: usize = 1_000;
 
 /// Those that wait, by name.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl RetrySchedule {
     /// The same, unless no more could be left out afterwards: for those who must not keep the others
     /// from being tried, however many they are.
     pub(super) fn add_if_room(&mut self, name: &str, now: Duration) {
-        if self.waits.contains_key(name) || self.waits.len() + 1 < WAITING_MAX {
+        if self.waits.contains_key(name) || self.waits.len() + 1 < SCHEDULED_MAX {
             self.add(name, now);
         }
     }
@@ -79,7 +79,7 @@ impl RetrySchedule {
 
     /// Whether no more can be left out.
     pub(super) fn is_full(&self) -> bool {
-        self.waits.len() >= WAITING_MAX
+        self.waits.len() >= SCHEDULED_MAX
     }
 }
 
@@ -119,17 +119,17 @@ mod tests {
     #[test]
     fn the_number_of_those_who_wait_has_a_limit() {
         let mut waiting = RetrySchedule::default();
-        for number in 0..WAITING_MAX {
+        for number in 0..SCHEDULED_MAX {
             assert!(!waiting.is_full());
             waiting.add(&number.to_string(), Duration::ZERO);
         }
         assert!(waiting.is_full());
         waiting.forget_due(SECOND);
-        for number in 0..2 * WAITING_MAX {
+        for number in 0..2 * SCHEDULED_MAX {
             waiting.add_if_room(&number.to_string(), Duration::ZERO);
         }
         assert!(!waiting.is_full());
-        assert_eq!(waiting.not_due(Duration::ZERO).len(), WAITING_MAX - 1);
+        assert_eq!(waiting.not_due(Duration::ZERO).len(), SCHEDULED_MAX - 1);
         waiting.forget_due(SECOND);
         assert!(!waiting.is_full());
         assert_eq!(waiting.next_due_in(SECOND), None);

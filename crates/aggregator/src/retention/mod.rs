@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::inbox::InboxSweep;
 pub use self::time::{CLOCK_DIFFERENCE_MAX, RetentionTime};
-use crate::metrics::{Kept, Metrics};
+use crate::metrics::{Metrics, Purged};
 use database::{
     DbError, DeadLetterCursor, DeadLetterRepository, ExpiredDeadLetters, InboxRepository, LogStart,
     LogStarts, OutboxRepository,
@@ -40,14 +40,14 @@ pub struct RetentionPeriods {
     /// Events in the inbox, at least; those that Kafka can still deliver are kept longer.
     pub inbox: Duration,
     /// Outgoing events in the outbox.
-    pub outbox: KeepOutbox,
+    pub outbox: OutboxRetention,
     /// Dead letters that nobody took again or dropped.
     pub dead_letters: Duration,
 }
 
 /// From when on the time of an outgoing event runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepOutbox {
+pub enum OutboxRetention {
     /// From when the broker had it. One that it does not have is kept.
     SincePublished(Duration),
     /// From when it was written: nobody publishes, and whoever wants it reads it over HTTP.
@@ -65,7 +65,7 @@ pub struct Retention {
     /// Where the logs of the events begin; none if events come over HTTP only.
     pub log_starts: Option<Arc<dyn LogStarts>>,
     /// How long things are kept.
-    pub keep: RetentionPeriods,
+    pub periods: RetentionPeriods,
     /// Tells the time.
     pub time: RetentionTime,
     /// Counts what was removed.
@@ -129,22 +129,22 @@ impl Retention {
 
     async fn sweep_inbox(&self, now: Timestamp) -> Result<(), DbError> {
         let log_starts = self.known_log_starts().await;
-        let applied_before = kept_since(now, self.keep.inbox);
-        let removed = |events| self.metrics.removed(Kept::Inbox, events);
+        let applied_before = kept_since(now, self.periods.inbox);
+        let removed = |events| self.metrics.removed(Purged::Inbox, events);
         self.inbox_sweep.run(self.inbox.as_ref(), applied_before, log_starts, removed).await
     }
 
     async fn sweep_outbox(&self, now: Timestamp) -> Result<(), DbError> {
         loop {
-            let removed = match self.keep.outbox {
-                KeepOutbox::SincePublished(time) => {
+            let removed = match self.periods.outbox {
+                OutboxRetention::SincePublished(time) => {
                     self.outbox.remove_published(kept_since(now, time), STRETCH_ROWS).await?
                 }
-                KeepOutbox::SinceWritten(time) => {
+                OutboxRetention::SinceWritten(time) => {
                     self.outbox.remove_written(kept_since(now, time), STRETCH_ROWS).await?
                 }
             };
-            self.metrics.removed(Kept::Outbox, removed);
+            self.metrics.removed(Purged::Outbox, removed);
             if removed == 0 {
                 return Ok(());
             }
@@ -152,14 +152,14 @@ impl Retention {
     }
 
     async fn sweep_dead_letters(&self, now: Timestamp) -> Result<(), DbError> {
-        let refused_before = kept_since(now, self.keep.dead_letters);
+        let refused_before = kept_since(now, self.periods.dead_letters);
         let (mut after, mut all) = (DeadLetterCursor::START, 0);
         let swept = loop {
             let chunk = ExpiredDeadLetters { after, refused_before, limit: STRETCH_DEAD_LETTERS };
             match self.dead_letters.purge_dead_letters(chunk).await {
                 Ok(removed) => {
                     all += removed.dead_letters;
-                    self.metrics.removed(Kept::DeadLetters, removed.dead_letters);
+                    self.metrics.removed(Purged::DeadLetters, removed.dead_letters);
                     let Some(last) = removed.last else { break Ok(()) };
                     after = last;
                 }

@@ -6,7 +6,7 @@ use aggregator::clock::{Clock, ManualClock, SystemClock};
 use aggregator::health::Health;
 use aggregator::metrics::Metrics;
 use aggregator::retention::{
-    CLOCK_DIFFERENCE_MAX, InboxSweep, KeepOutbox, Retention, RetentionPeriods, RetentionTime,
+    CLOCK_DIFFERENCE_MAX, InboxSweep, OutboxRetention, Retention, RetentionPeriods, RetentionTime,
 };
 use database::{
     DatabaseClock, DeadLetter, DeadLetterRepository, PostgresOptions, PostgresRepository,
@@ -96,9 +96,9 @@ impl World {
             outbox: store.clone(),
             dead_letters: store.clone(),
             log_starts: None,
-            keep: RetentionPeriods {
+            periods: RetentionPeriods {
                 inbox: KEPT,
-                outbox: KeepOutbox::SincePublished(KEPT),
+                outbox: OutboxRetention::SincePublished(KEPT),
                 dead_letters: KEPT,
             },
             time: RetentionTime {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator::apply::{Delivery, EventProcessor, Outcome};
+use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, ManualClock};
 use aggregator::health::Health;
 use aggregator::ingest::kafka::{KafkaLogStarts, KafkaOptions};
 use aggregator::metrics::Metrics;
-use aggregator::retention::{InboxSweep, KeepOutbox, Retention, RetentionPeriods, RetentionTime};
+use aggregator::retention::{
+    InboxSweep, OutboxRetention, Retention, RetentionPeriods, RetentionTime,
+};
 use database::{SqliteOptions, SqliteRepository};
 use freshset::Cache;
 use freshset::backend::memory::MemoryBackend;
@@ -31,30 +33,30 @@ async fn an_event_is_forgotten_once_the_broker_has_removed_it() {
     let mut deliveries = Vec::new();
     for number in 0..RECORDS {
         let record = registered("teacher", &format!("batch-{number}"), 1, 1_000_000).to_string();
-        let place = broker.produce_to(REGISTERED, 0, record.as_bytes()).await;
+        let offset = broker.produce_to(REGISTERED, 0, record.as_bytes()).await;
         let event = decode(record.as_bytes(), None, Timestamp::MIN).unwrap();
-        deliveries.push(Delivery { event, place: Some(place) });
+        deliveries.push(Delivery { event, offset: Some(offset) });
     }
     let posted = Delivery::from(unnoticed_by_kafka());
-    world.process(&deliveries, &Outcome::Applied).await;
-    world.process(std::slice::from_ref(&posted), &Outcome::Applied).await;
+    world.process(&deliveries, &ApplyOutcome::Applied).await;
+    world.process(std::slice::from_ref(&posted), &ApplyOutcome::Applied).await;
 
-    broker.remove_before(REGISTERED, 0, deliveries[REMOVED].place.unwrap().offset).await;
+    broker.remove_before(REGISTERED, 0, deliveries[REMOVED].offset.unwrap().offset).await;
     let retention = world.retention(&broker);
     retention.sweep().await;
-    world.process(&deliveries, &Outcome::Duplicate).await;
+    world.process(&deliveries, &ApplyOutcome::Duplicate).await;
 
     world.clock.advance(KEPT * 2);
     retention.sweep().await;
     // Taken for new now, which shows that they were forgotten.
-    world.process(&deliveries[..REMOVED], &Outcome::Applied).await;
-    world.process(&deliveries[REMOVED..], &Outcome::Duplicate).await;
-    world.process(&[posted], &Outcome::Applied).await;
+    world.process(&deliveries[..REMOVED], &ApplyOutcome::Applied).await;
+    world.process(&deliveries[REMOVED..], &ApplyOutcome::Duplicate).await;
+    world.process(&[posted], &ApplyOutcome::Applied).await;
 
     broker.kafka.pause().await;
     retention.sweep().await;
     broker.kafka.resume().await;
-    world.process(&deliveries, &Outcome::Duplicate).await;
+    world.process(&deliveries, &ApplyOutcome::Duplicate).await;
 }
 
 fn unnoticed_by_kafka() -> Event {
@@ -96,9 +98,9 @@ impl World {
             outbox: self.repository.clone(),
             dead_letters: self.repository.clone(),
             log_starts: Some(Arc::new(KafkaLogStarts::new(&options))),
-            keep: RetentionPeriods {
+            periods: RetentionPeriods {
                 inbox: KEPT,
-                outbox: KeepOutbox::SincePublished(KEPT),
+                outbox: OutboxRetention::SincePublished(KEPT),
                 dead_letters: KEPT,
             },
             time: RetentionTime {
@@ -112,7 +114,7 @@ impl World {
     }
 
     /// Processes deliveries, with the same outcome for each.
-    async fn process(&self, deliveries: &[Delivery], want: &Outcome) {
+    async fn process(&self, deliveries: &[Delivery], want: &ApplyOutcome) {
         let outcomes = self.processor.process(deliveries, &CancellationToken::new()).await.unwrap();
         assert!(outcomes.iter().all(|outcome| outcome == want), "want {want:?}: {outcomes:?}");
     }

@@ -121,7 +121,7 @@ impl KafkaConsumer {
 
     /// Asks this before the first record is taken: what could not be answered at the start.
     #[must_use]
-    pub fn asking_first(mut self, group_ahead: Option<GroupAhead>) -> Self {
+    pub fn with_group_ahead(mut self, group_ahead: Option<GroupAhead>) -> Self {
         self.group_ahead = group_ahead;
         self
     }
@@ -340,7 +340,7 @@ async fn take_or_cancel(
         sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
-        taken = intake.take(group, stop) => taken.is_ok(),
+        taken = intake.ingest(group, stop) => taken.is_ok(),
         () = drained => {
             tracing::warn!("drain timeout reached, events under way are delivered again");
             false

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator::apply::{Delivery, EventProcessor, Outcome};
+use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
 use aggregator::clock::SystemClock;
 use aggregator::health::Health;
@@ -32,8 +32,8 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
     let clock = Arc::new(SystemClock::new());
     let newer = NewerDocuments::new(clock.clone(), health.clone());
-    let processor =
-        EventProcessor::new(repository.clone(), cache, metrics, clock).noting_newer(newer.clone());
+    let processor = EventProcessor::new(repository.clone(), cache, metrics, clock)
+        .with_newer_documents(newer.clone());
     let stop = CancellationToken::new();
 
     let [first, again, other] =
@@ -56,7 +56,7 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
 
     // Others are applied, for as long as many attempts at the one take.
     let outcomes = processor.process(&[other], &stop).await.unwrap();
-    assert_eq!(outcomes, [Outcome::Applied]);
+    assert_eq!(outcomes, [ApplyOutcome::Applied]);
     let late = tokio::time::timeout(MANY_ATTEMPTS, &mut waiting);
     assert!(late.await.is_err(), "it is neither applied nor refused");
     newer.check_again(&*repository).await;
@@ -64,7 +64,7 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
 
     postgres.psql(&url, &version(1)).await;
     let outcomes = waiting.await.unwrap().unwrap();
-    assert_eq!(outcomes, [Outcome::Applied]);
+    assert_eq!(outcomes, [ApplyOutcome::Applied]);
     newer.check_again(&*repository).await;
     assert!(!health.is_blocked());
 }
@@ -80,8 +80,8 @@ async fn finding_stays_after_the_event_is_given_up_until_its_row_is_readable() {
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
     let clock = Arc::new(SystemClock::new());
     let newer = NewerDocuments::new(clock.clone(), health.clone());
-    let processor =
-        EventProcessor::new(repository.clone(), cache, metrics, clock).noting_newer(newer.clone());
+    let processor = EventProcessor::new(repository.clone(), cache, metrics, clock)
+        .with_newer_documents(newer.clone());
     let stop = CancellationToken::new();
     let [first, again, other] =
         [registered(1, "newer"), registered(2, "newer"), registered(3, "b")];

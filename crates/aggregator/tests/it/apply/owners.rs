@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aggregator::apply::{Delivery, EventProcessor, GROUP_EVENTS_MAX, Outcome};
+use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor, GROUP_EVENTS_MAX};
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, SystemClock};
 use aggregator::metrics::Metrics;
@@ -36,11 +36,11 @@ impl World {
         Self { processor, cache, repository, _directory: directory }
     }
 
-    async fn process(&self, event: &Event) -> Outcome {
+    async fn process(&self, event: &Event) -> ApplyOutcome {
         self.process_group(std::slice::from_ref(event)).await.remove(0)
     }
 
-    async fn process_group(&self, events: &[Event]) -> Vec<Outcome> {
+    async fn process_group(&self, events: &[Event]) -> Vec<ApplyOutcome> {
         let group: Vec<_> = events.iter().cloned().map(Delivery::from).collect();
         self.processor.process(&group, &CancellationToken::new()).await.unwrap()
     }
@@ -146,9 +146,9 @@ fn phase_outcome(
 async fn an_event_drops_its_owner_and_nobody_else() {
     let world = World::new().await;
     let first = registered(1, "batch-a", "anna", &["e1"], 1);
-    assert_eq!(world.process(&first).await, Outcome::Applied);
+    assert_eq!(world.process(&first).await, ApplyOutcome::Applied);
     world.cache_lists(&["anna", "bert"]).await;
-    assert_eq!(world.process(&slot(2, "batch-a", "e1", 2)).await, Outcome::Applied);
+    assert_eq!(world.process(&slot(2, "batch-a", "e1", 2)).await, ApplyOutcome::Applied);
     assert!(!world.is_cached("anna").await);
     assert!(world.is_cached("bert").await);
 }
@@ -159,7 +159,7 @@ async fn a_duplicate_drops_again() {
     let first = registered(1, "batch-a", "anna", &["e1"], 1);
     world.process(&first).await;
     world.cache_lists(&["anna"]).await;
-    assert_eq!(world.process(&first).await, Outcome::Duplicate);
+    assert_eq!(world.process(&first).await, ApplyOutcome::Duplicate);
     assert!(!world.is_cached("anna").await);
 }
 
@@ -173,12 +173,12 @@ async fn a_batch_that_an_essay_left_is_told_and_told_again() {
     world.cache_lists(&["anna", "bert"]).await;
 
     let claim = registered(3, "batch-b", "bert", &["e1"], 3);
-    assert_eq!(world.process(&claim).await, Outcome::Applied);
+    assert_eq!(world.process(&claim).await, ApplyOutcome::Applied);
     assert!(!world.is_cached("anna").await, "the essay left");
     assert!(!world.is_cached("bert").await, "the essay came");
 
     world.cache_lists(&["anna", "bert"]).await;
-    assert_eq!(world.process(&claim).await, Outcome::Duplicate);
+    assert_eq!(world.process(&claim).await, ApplyOutcome::Duplicate);
     assert!(!world.is_cached("anna").await, "the first attempt may have ended before it told");
     assert!(!world.is_cached("bert").await);
 }
@@ -203,7 +203,7 @@ async fn a_second_owner_is_refused_and_changes_nothing() {
     world.process(&registered(1, "batch-a", "anna", &["e1"], 1)).await;
     world.cache_lists(&["anna", "bert"]).await;
     let outcome = world.process(&registered(2, "batch-a", "bert", &["e1"], 2)).await;
-    let Outcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
+    let ApplyOutcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
     assert_eq!(refusal.code, RefusalCode::ConflictingOwner);
     assert!(world.is_cached("anna").await && world.is_cached("bert").await);
 }
@@ -219,9 +219,9 @@ async fn a_group_is_applied_as_its_events_one_by_one() {
     let names: Vec<_> = outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Applied => "applied",
-            Outcome::Duplicate => "duplicate",
-            Outcome::Refused(_) => "refused",
+            ApplyOutcome::Applied => "applied",
+            ApplyOutcome::Duplicate => "duplicate",
+            ApplyOutcome::Refused(_) => "refused",
         })
         .collect();
     assert_eq!(names, ["applied", "applied", "duplicate", "refused"]);
@@ -266,7 +266,7 @@ async fn an_event_that_changes_too_many_batches_is_refused_and_holds_up_nobody()
         registered(20_001, "batch-b", "bert", &["e"], 2),
     ];
     let outcomes = world.process_group(&events).await;
-    let Outcome::Refused(refusal) = &outcomes[0] else { panic!("{outcomes:?}") };
+    let ApplyOutcome::Refused(refusal) = &outcomes[0] else { panic!("{outcomes:?}") };
     assert_eq!(refusal.code, RefusalCode::Unstorable);
-    assert_eq!(outcomes[1], Outcome::Applied);
+    assert_eq!(outcomes[1], ApplyOutcome::Applied);
 }

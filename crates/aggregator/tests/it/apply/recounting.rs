@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aggregator::apply::{Delivery, EventProcessor, Outcome};
+use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
 use aggregator::clock::SystemClock;
 use aggregator::metrics::Metrics;
@@ -36,7 +36,7 @@ async fn check(repository: Arc<dyn Repository>, alter: impl AsyncFn()) {
     let process = async |event: &Event| {
         let group = [Delivery::from(event.clone())];
         let outcomes = processor.process(&group, &CancellationToken::new()).await.unwrap();
-        assert_eq!(outcomes, [Outcome::Applied]);
+        assert_eq!(outcomes, [ApplyOutcome::Applied]);
     };
     let events = events();
     process(&events[0]).await;

@@ -37,7 +37,7 @@ impl Backfill {
             CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
         let clock = Arc::new(SystemClock::new());
         let processor = EventProcessor::new(repository.clone(), cache, metrics.clone(), clock)
-            .skipping_before(Some(second(SKIP_BEFORE)));
+            .with_skip_before(Some(second(SKIP_BEFORE)));
         Self { processor, repository, metrics }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator::apply::{Delivery, EventProcessor, Outcome};
+use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
 use aggregator::clock::SystemClock;
 use aggregator::metrics::Metrics;
@@ -48,7 +48,7 @@ impl World {
         testkit::postgres().await.psql(&self.url, statements).await;
     }
 
-    async fn process(&self, events: Vec<Event>) -> Vec<Outcome> {
+    async fn process(&self, events: Vec<Event>) -> Vec<ApplyOutcome> {
         let group: Vec<_> = events.into_iter().map(Delivery::from).collect();
         self.processor.process(&group, &CancellationToken::new()).await.unwrap()
     }
@@ -92,10 +92,10 @@ async fn an_event_that_takes_longer_than_the_last_limit_is_refused_and_holds_up_
     world.execute(SLOW_BATCH).await;
     log::take();
     let outcomes = world.process(vec![small(1), slow("30"), small(2)]).await;
-    let Outcome::Refused(refusal) = &outcomes[1] else { panic!("{outcomes:?}") };
+    let ApplyOutcome::Refused(refusal) = &outcomes[1] else { panic!("{outcomes:?}") };
     assert_eq!(refusal.code, RefusalCode::TooSlow);
     assert_eq!(refusal.detail, "it took longer than 0.8 s in the database, alone");
-    assert_eq!([&outcomes[0], &outcomes[2]], [&Outcome::Applied, &Outcome::Applied]);
+    assert_eq!([&outcomes[0], &outcomes[2]], [&ApplyOutcome::Applied, &ApplyOutcome::Applied]);
     assert!(world.is_there("batch-2").await);
     assert!(!world.is_there("slow").await);
 
@@ -112,9 +112,9 @@ async fn an_event_that_needs_more_time_than_usual_is_given_it() {
     let world = World::new(Duration::from_millis(200)).await;
     world.execute(SLOW_BATCH).await;
     let outcomes = world.process(vec![slow("0.4")]).await;
-    assert_eq!(outcomes, [Outcome::Applied]);
+    assert_eq!(outcomes, [ApplyOutcome::Applied]);
     assert!(world.is_there("slow").await);
-    assert_eq!(world.process(vec![small(1)]).await, [Outcome::Applied]);
+    assert_eq!(world.process(vec![small(1)]).await, [ApplyOutcome::Applied]);
 }
 
 /// What once stood still for ever: the statistics speak of whole batches, and many essays come.
@@ -135,5 +135,5 @@ async fn the_largest_registration_is_applied_although_statistics_speak_of_whole_
     let mut events = vec![registered(2_000, "large", "teacher", &essays)];
     events.extend((1..=30).map(small));
     let outcomes = world.process(events).await;
-    assert_eq!(outcomes, vec![Outcome::Applied; 31]);
+    assert_eq!(outcomes, vec![ApplyOutcome::Applied; 31]);
 }

@@ -1,6 +1,6 @@
 //! A dead letter is taken again: what becomes of it, and what a reader sees.
 
-use aggregator::apply::Outcome;
+use aggregator::apply::ApplyOutcome;
 use serde_json::{Value, json};
 
 use super::records::{REGISTERED, SLOT, TEACHER, compact, wire_records, with};
@@ -22,7 +22,7 @@ async fn what_was_mended_is_applied_and_seen_at_once() {
     world.execute("update batches set state = '[' || state || ']'").await;
     let taken = world.take(SLOT).await;
     assert!(
-        matches!(&taken.outcome, Outcome::Refused(refusal) if refusal.code.as_str() == "unstorable")
+        matches!(&taken.outcome, ApplyOutcome::Refused(refusal) if refusal.code.as_str() == "unstorable")
     );
     let id = world.only_dead_letter().await;
     assert_eq!(world.replay(id).await["outcome"], "refused", "it is not mended yet");
@@ -79,7 +79,7 @@ async fn what_was_applied_meanwhile_is_a_duplicate_and_gone() {
     world.execute("update batches set state = '[' || state || ']'").await;
     world.take(SLOT).await;
     world.execute("update batches set state = substr(state, 2, length(state) - 2)").await;
-    assert_eq!(world.take(SLOT).await.outcome, Outcome::Applied);
+    assert_eq!(world.take(SLOT).await.outcome, ApplyOutcome::Applied);
 
     let id = world.only_dead_letter().await;
     assert_eq!(world.replay(id).await["outcome"], "duplicate");
@@ -103,7 +103,7 @@ async fn a_record_without_a_time_keeps_the_time_at_which_it_came() {
     assert_eq!(world.replay(id).await["outcome"], "applied");
     let page = world.get(&format!("/batches/user/{TEACHER}")).await;
     assert_eq!(page["batches"][0]["created_at"], "2026-11-22T11:59:59.500000Z");
-    assert_eq!(world.take(record).await.outcome, Outcome::Duplicate, "it is the same event");
+    assert_eq!(world.take(record).await.outcome, ApplyOutcome::Duplicate, "it is the same event");
 }
 
 /// A record that came by Kafka is of the kind that its topic says, also when it is replayed.
@@ -161,7 +161,7 @@ async fn an_event_type_that_contradicts_its_topic_is_counted_and_applied() {
     );
     assert_eq!(world.metric(&line).await, 0.0);
     let taken = world.consume(topic, 1, mixed_up.into_bytes()).await;
-    assert_eq!(taken.outcome, Outcome::Applied);
+    assert_eq!(taken.outcome, ApplyOutcome::Applied);
     assert_eq!(world.metric(&line).await, 1.0);
     assert_eq!(world.listed().await, 1);
 }

@@ -75,10 +75,10 @@ impl World {
         let health = Health::default();
         let processor =
             EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone())
-                .reporting_to(health.clone());
+                .with_health(health.clone());
         let intake =
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), clock.clone())
-                .keeping_at_most(dead_letter_bytes_max);
+                .with_dead_letter_bytes_max(dead_letter_bytes_max);
         let dead_letters = dead_letters::router(DeadLettersState {
             intake: intake.clone(),
             dead_letters: repository.clone(),
@@ -129,7 +129,7 @@ impl World {
     ) -> Vec<RecordOutcome> {
         let received_at = Timestamp::parse("2026-11-22T11:59:59.5Z").unwrap();
         let records = records.map(|(origin, bytes)| Record { bytes, origin, received_at });
-        self.intake.take(records.collect(), &CancellationToken::new()).await.unwrap()
+        self.intake.ingest(records.collect(), &CancellationToken::new()).await.unwrap()
     }
 
     /// An answer to an authenticated request below `/internal/v1`.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aggregator::publish::{WAIT_MAX, WAITING_MAX};
+use aggregator::publish::{SCHEDULED_MAX, WAIT_MAX};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -148,7 +148,7 @@ async fn a_missing_topic_holds_up_its_own_records_alone() {
                 if record.topic == "missing" { Mood::HasNoTopic } else { TAKES }
             },
         );
-    let keys: Vec<_> = (0..3 * WAITING_MAX).map(|number| format!("key-{number}")).collect();
+    let keys: Vec<_> = (0..3 * SCHEDULED_MAX).map(|number| format!("key-{number}")).collect();
     outbox.write_to("missing", &keys.iter().map(String::as_str).collect::<Vec<_>>());
     outbox.write(&["key-0", "another"]);
     let relay = Running::new(&outbox, &broker);
@@ -171,7 +171,7 @@ async fn a_missing_topic_holds_up_its_own_records_alone() {
 /// over all arrive.
 #[tokio::test(start_paused = true)]
 async fn more_keys_fail_than_can_be_left_out() {
-    const KEYS: usize = 3 * WAITING_MAX;
+    const KEYS: usize = 3 * SCHEDULED_MAX;
     let outbox = FakeOutbox::new();
     let is_mended = Arc::new(AtomicBool::new(false));
     let broker = FakeBroker::choosing({

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aggregator::publish::{CLAIM_RECORDS_MAX, WAIT_MAX, WAITING_MAX};
+use aggregator::publish::{CLAIM_RECORDS_MAX, SCHEDULED_MAX, WAIT_MAX};
 
 use crate::publish::broker::{FakeBroker, Mood, TAKES};
 use crate::publish::outbox::FakeOutbox;
@@ -124,7 +124,7 @@ fn write_part(outbox: &FakeOutbox, records: usize) {
 #[tokio::test(start_paused = true)]
 async fn a_part_of_the_broker_that_is_away_holds_up_no_other() {
     const CLAIM: usize = CLAIM_RECORDS_MAX as usize;
-    for (records, attempts) in [(CLAIM, 1), (CLAIM + 1, 2), (WAITING_MAX, 2)] {
+    for (records, attempts) in [(CLAIM, 1), (CLAIM + 1, 2), (SCHEDULED_MAX, 2)] {
         let outbox = FakeOutbox::new();
         let (broker, is_mended) = partly(Mood::IsSilent);
         write_part(&outbox, records);
