@@ -1,25 +1,25 @@
-//! Versions are declared once, for the whole workspace. What no crate takes from there any more is
-//! dead.
+//! Dependencies of the workspace: versions are declared once, in its table, and each entry there is
+//! used by a crate.
 
-use super::Finding;
+use super::{Finding, SourceFile};
 
 const TABLE: &str = "[workspace.dependencies]";
 
 /// Entries of the workspace's table that no crate refers to.
-pub(super) fn check(name: &str, workspace: &str, members: &[String]) -> Vec<Finding> {
-    let is_used = |dependency: &str| {
-        members.iter().flat_map(|member| member.lines()).any(|line| takes(line, dependency))
+pub(super) fn check(files: &[SourceFile]) -> Vec<Finding> {
+    let Some(workspace) = files.iter().find(|file| file.name == "Cargo.toml") else {
+        return Vec::new();
     };
-    let table = workspace.lines().enumerate().skip_while(|(_, line)| *line != TABLE).skip(1);
+    let members = || files.iter().filter(|file| file.name.ends_with("/Cargo.toml"));
+    let is_used = |dependency: &str| {
+        members().flat_map(|member| member.text.lines()).any(|line| takes(line, dependency))
+    };
+    let table = (1..).zip(workspace.text.lines()).skip_while(|(_, line)| *line != TABLE).skip(1);
     table
         .take_while(|(_, line)| !line.starts_with('['))
-        .filter_map(|(at, line)| Some((at, line.split_once(" = ")?.0)))
+        .filter_map(|(line, text)| Some((line, text.split_once(" = ")?.0)))
         .filter(|(_, dependency)| !dependency.starts_with('#') && !is_used(dependency))
-        .map(|(at, dependency)| Finding {
-            file: name.to_owned(),
-            line: at + 1,
-            what: format!("no crate uses `{dependency}`"),
-        })
+        .map(|(line, dependency)| workspace.finding(line, format!("no crate uses `{dependency}`")))
         .collect()
 }
 
@@ -31,14 +31,19 @@ fn takes(line: &str, dependency: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::check;
+    use crate::rules::unit_tests::file;
 
     #[test]
-    fn an_entry_that_no_crate_takes_is_found() {
+    fn entry_that_no_crate_uses_is_found() {
         let workspace = "[workspace.dependencies]\na = \"1\"\n# b = c\nb-c = \"1\"\n\
                          d = { path = \"d\" }\nb = \"2\"\n\n[profile.dev]\nx = 1\n";
-        let one = "[dependencies]\na.workspace = true\nb-c = { workspace = true }\n".to_owned();
-        let two = "[dev-dependencies]\nd.workspace = true\n".to_owned();
-        let findings = check("Cargo.toml", workspace, &[one, two]);
+        let one = "[dependencies]\na.workspace = true\nb-c = { workspace = true }\n";
+        let two = "[dev-dependencies]\nd.workspace = true\n";
+        let findings = check(&[
+            file("Cargo.toml", workspace),
+            file("crates/one/Cargo.toml", one),
+            file("crates/two/Cargo.toml", two),
+        ]);
         let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["Cargo.toml:6: no crate uses `b`"]);
     }

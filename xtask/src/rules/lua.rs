@@ -1,16 +1,17 @@
-//! The header of a Lua script names every key and argument that the script uses, and no other: a
+//! Headers of Lua scripts: each names every key and argument that the script uses, and no other. A
 //! caller has nothing else to go by.
 
 use std::collections::BTreeSet;
 
-use super::Finding;
+use super::{Finding, SourceFile};
 
 const LISTS: [&str; 2] = ["KEYS", "ARGV"];
-/// Planted mistakes take what the script takes that they stand in for, and may not use all of it.
-const MUTANTS_FOLDER: &str = "/mutants/";
+/// A planted mistake has the arguments of the script that it replaces, and may not use all of them.
+const MUTANTS_DIRECTORY: &str = "/mutants/";
 
 /// Keys and arguments that are used but not in the header, or the other way round.
-pub(super) fn check(name: &str, text: &str) -> Vec<Finding> {
+pub(super) fn check(file: &SourceFile) -> Vec<Finding> {
+    let text = &file.text;
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("--")).collect();
     let code: Vec<&str> = text
         .lines()
@@ -18,22 +19,21 @@ pub(super) fn check(name: &str, text: &str) -> Vec<Finding> {
         .map(|line| line.split("--").next().unwrap_or_default())
         .collect();
     let (header, code) = (header.join("\n"), code.join("\n"));
-    let finding = |what: String| Finding { file: name.to_owned(), line: 1, what };
     LISTS
         .iter()
         .flat_map(|list| {
             let (documented, used) = (indices(list, &header), indices(list, &code));
             let mut differences = not_documented(list, &documented, &used);
-            if !name.contains(MUTANTS_FOLDER) {
+            if !file.name.contains(MUTANTS_DIRECTORY) {
                 differences.extend(not_used(list, &documented, &used));
             }
             differences
         })
-        .map(finding)
+        .map(|message| file.finding(1, message))
         .collect()
 }
 
-/// Which places of a list a text speaks of.
+/// The indices of a list that a text names.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Indices {
     /// `KEYS[1]`, and each of `KEYS[1..3]`.
@@ -100,6 +100,7 @@ impl Indices {
 #[cfg(test)]
 mod tests {
     use super::check;
+    use crate::rules::unit_tests::file;
 
     #[track_caller]
     fn finds(text: &str, expected: &[&str]) {
@@ -107,9 +108,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn finds_in(file: &str, text: &str, expected: &[&str]) {
-        let findings = check(file, text);
-        let found: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
+    fn finds_in(name: &str, text: &str, expected: &[&str]) {
+        let findings = check(&file(name, text));
+        let found: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(found.len(), expected.len(), "{text}: {found:?}");
         for (found, part) in found.iter().zip(expected) {
             assert!(found.contains(part), "{text}: {found}");
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_tells_all_is_fine() {
+    fn header_with_every_key_and_argument_is_accepted() {
         finds("-- KEYS[1] a\n-- ARGV[1..2] b\nreturn {KEYS[1], ARGV[1], ARGV[2]}", &[]);
         finds("-- KEYS[1] a\n-- KEYS[2..n] b\nf(KEYS[1]) for i = 2, #KEYS do f(KEYS[i]) end", &[]);
         finds("-- ARGV[3..] c\nreturn unpack(ARGV, 3)", &[]);
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_header_does_not_tell_is_found() {
+    fn key_or_argument_missing_from_the_header_is_found() {
         finds("-- KEYS[1] a\nreturn {KEYS[1], KEYS[2]}", &["KEYS[2] is used"]);
         finds("return ARGV[1]", &["ARGV[1] is used"]);
         finds("-- KEYS[1] a\nf(KEYS[1]) g(KEYS[i])", &["computed index"]);
@@ -133,12 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_header_tells_in_vain_is_found() {
+    fn key_or_argument_not_used_by_the_script_is_found() {
         finds("-- KEYS[1] a\n-- ARGV[1] b\nreturn KEYS[1]", &["ARGV[1] is in the header"]);
         finds("-- KEYS[1] a\n-- KEYS[2..n] b\nreturn KEYS[1]", &["KEYS[2..n] is in the header"]);
     }
+
     #[test]
-    fn a_mutant_may_leave_out_what_it_takes_but_not_take_more() {
+    fn mutant_may_ignore_an_argument_but_not_use_more() {
         finds_in("lua/mutants/a.lua", "-- KEYS[1] a\nreturn 1", &[]);
         finds_in("lua/mutants/a.lua", "return KEYS[1]", &["KEYS[1] is used"]);
     }

@@ -1,90 +1,136 @@
-//! The repository rules that no other tool keeps. Each has its own file, and tests on planted
-//! mistakes; `cargo x check rules` runs them on the whole tree, and so does a test.
+//! The repository rules that neither the compiler nor clippy keeps: `cargo x check rules`.
 //!
-//! They read words, not meaning: a path that a macro puts together escapes them.
+//! Each rule reads lines and words, not syntax, so a name that a macro puts together escapes it. Each
+//! has a test with a planted mistake. What clippy keeps is in `clippy.toml`: clocks, and a transaction
+//! that is begun on a pool.
 
-mod arrows;
-mod bans;
-mod commands;
 mod dependencies;
+mod layers;
 mod lua;
-mod source;
+mod redis_commands;
+mod tests;
+mod words;
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
-use crate::rules::source::Source;
-
-/// Where our code is. Everything else is built or borrowed.
-const CODE_FOLDERS: [&str; 2] = ["crates", "xtask"];
+/// The rules themselves: their tests are full of planted mistakes.
+const RULES: &str = "xtask/src/rules/";
+/// Directories that are built or that belong to git.
+const SKIPPED_DIRECTORIES: [&str; 3] = ["target", ".git", ".sqlx"];
+/// Endings of the files whose text is read; of the others, only the name.
+const TEXT_ENDINGS: [&str; 9] =
+    [".rs", ".sql", ".lua", ".md", ".toml", ".yaml", ".xml", ".sh", ".ci/run"];
 
 /// One broken rule, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     file: String,
     line: usize,
-    what: String,
+    message: String,
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
     }
+}
+
+/// A file of the repository.
+#[derive(Debug)]
+struct SourceFile {
+    /// From the root of the workspace, with `/`.
+    name: String,
+    /// Empty where only the name counts.
+    text: String,
+}
+
+impl SourceFile {
+    fn finding(&self, line: usize, message: impl Into<String>) -> Finding {
+        Finding { file: self.name.clone(), line, message: message.into() }
+    }
+
+    /// The lines of a Rust file, numbered from 1, without comments.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        (1..).zip(self.text.lines().map(without_comment))
+    }
+
+    /// The number of the first line that belongs to tests. Unit tests end their file.
+    fn first_test_line(&self) -> usize {
+        if self.name.split('/').any(|part| ["tests", "benches"].contains(&part)) {
+            return 1;
+        }
+        let of_tests = |line: &str| line.starts_with("#[cfg(test)]");
+        self.text.lines().position(of_tests).map_or(usize::MAX, |index| index + 1)
+    }
+}
+
+/// Up to `//` outside a string literal.
+fn without_comment(line: &str) -> &str {
+    let in_string = |at: usize| line[..at].replace("\\\"", "").matches('"').count() % 2 == 1;
+    let comment = line.match_indices("//").find(|(at, _)| !in_string(*at));
+    comment.map_or(line, |(at, _)| &line[..at])
 }
 
 /// Everything that breaks a rule in the tree below `root`, in the order of the files.
 pub(crate) fn inspect(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let files = read_tree(root)?;
     let mut findings = Vec::new();
-    let mut manifests = Vec::new();
-    for path in files(root)? {
-        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        let read = || fs::read_to_string(&path).with_context(|| format!("read {name}"));
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("rs") => {
-                let source = Source::parse(&name, &read()?);
-                findings.extend(arrows::check(&source));
-                findings.extend(bans::check(&source));
-                findings.extend(commands::check_rust(&source));
-            }
-            Some("lua") => {
-                let text = read()?;
-                findings.extend(lua::check(&name, &text));
-                findings.extend(commands::check_lua(&name, &text));
-            }
-            Some("toml") if name.ends_with("/Cargo.toml") => manifests.push(read()?),
-            _ => {}
+    for file in files.iter().filter(|file| !file.name.starts_with(RULES)) {
+        findings.extend(words::check(file));
+        if file.name.ends_with(".rs") {
+            findings.extend(layers::check(file));
+            findings.extend(redis_commands::check_rust(file));
+            findings.extend(tests::check(file));
+        } else if file.name.ends_with(".lua") {
+            findings.extend(lua::check(file));
+            findings.extend(redis_commands::check_lua(file));
         }
     }
-    let workspace = fs::read_to_string(root.join("Cargo.toml")).context("read Cargo.toml")?;
-    findings.extend(dependencies::check("Cargo.toml", &workspace, &manifests));
+    findings.extend(dependencies::check(&files));
     Ok(findings)
 }
 
-fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn read_tree(root: &Path) -> anyhow::Result<Vec<SourceFile>> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = CODE_FOLDERS.iter().map(|folder| root.join(folder)).collect();
-    while let Some(folder) = folders.pop() {
+    let mut directories = vec![root.to_path_buf()];
+    while let Some(directory) = directories.pop() {
         let entries =
-            fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+            fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))?;
         for entry in entries {
-            let entry = entry?;
-            match entry.file_type()?.is_dir() {
-                true => folders.push(entry.path()),
-                false => files.push(entry.path()),
+            let path = entry?.path();
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            if path.is_dir() {
+                let last = path.file_name().unwrap_or_default().to_string_lossy();
+                if !SKIPPED_DIRECTORIES.contains(&&*last) {
+                    directories.push(path);
+                }
+                continue;
             }
+            let text = if TEXT_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+                fs::read_to_string(&path).with_context(|| format!("read {name}"))?
+            } else {
+                String::new()
+            };
+            files.push(SourceFile { name, text });
         }
     }
-    files.sort();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(files)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::inspect;
+mod unit_tests {
+    use super::{SourceFile, inspect, without_comment};
     use crate::paths;
+
+    /// A file as the rules get it.
+    pub(super) fn file(name: &str, text: &str) -> SourceFile {
+        SourceFile { name: name.to_owned(), text: text.to_owned() }
+    }
 
     #[test]
     fn this_tree_keeps_the_rules() {
@@ -94,16 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_tree_is_found_with_its_place() {
+    fn finding_names_file_and_line() {
         let tree = tempfile::tempdir().unwrap();
-        let folder = tree.path().join("crates/aggregator/src/cache");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::create_dir_all(tree.path().join("xtask")).unwrap();
-        std::fs::write(tree.path().join("Cargo.toml"), "").unwrap();
-        std::fs::write(folder.join("rows.rs"), "\nuse crate::http::lists;\n").unwrap();
+        let directory = tree.path().join("crates/aggregator/src/cache");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("rows.rs"), "\nuse crate::http::lists;\n").unwrap();
         let findings = inspect(tree.path()).unwrap();
         let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        assert_eq!(shown.len(), 1);
+        assert_eq!(shown.len(), 1, "{shown:?}");
         assert!(shown[0].starts_with("crates/aggregator/src/cache/rows.rs:2: "), "{}", shown[0]);
+    }
+
+    #[test]
+    fn comments_are_cut_off_outside_strings_only() {
+        assert_eq!(without_comment("a // b"), "a ");
+        assert_eq!(without_comment(r#"f("http://x") // b"#), r#"f("http://x") "#);
+        assert_eq!(without_comment(r#"f("\"//") // b"#), r#"f("\"//") "#);
     }
 }

@@ -185,6 +185,7 @@ async fn request_that_waits_for_the_database_is_answered_at_its_deadline() {
     let limit = Duration::from_millis(300);
     let world = World::with_limits(WriteLimits::new(limit, BODY_MEMORY_BYTES)).await;
     world.repository.close().await;
+    #[expect(clippy::disallowed_methods, reason = "the time itself is what is tested")]
     let started = tokio::time::Instant::now();
     let response = world.post(&[JSON], REGISTERED).await;
     assert_eq!(response.status(), 503);

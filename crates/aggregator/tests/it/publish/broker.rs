@@ -98,6 +98,7 @@ impl FakeBroker {
         self.state.lock().unwrap()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the clock of tokio, which the test pauses")]
     fn begin(&self, record: &OutboxRecord) -> Mood {
         let mut state = self.lock();
         state.tried.push((record.key.clone(), record.position.0, tokio::time::Instant::now()));

@@ -26,6 +26,7 @@ pub(crate) struct TokioClock {
 }
 
 impl TokioClock {
+    #[expect(clippy::disallowed_methods, reason = "the clock of tokio, which the test pauses")]
     pub(crate) fn new() -> Self {
         Self { started: tokio::time::Instant::now() }
     }
@@ -70,6 +71,7 @@ impl Running {
 
     /// Stops it, and says how long that took.
     pub(crate) async fn stop(self) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "the clock of tokio, which the test pauses")]
         let stopped_at = tokio::time::Instant::now();
         self.stop.cancel();
         tokio::time::timeout(NEVER, self.task).await.unwrap().unwrap();
