@@ -1,4 +1,4 @@
-//! The binary: exit codes and the runtime, nothing else.
+//! Binary `result-aggregator`: exit codes and the runtime, nothing else.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,20 +6,21 @@ use std::time::Duration;
 use aggregator::output::{FLUSH_MAX, LineWriter};
 use clap::Parser as _;
 use cli::command::Cli;
+use tokio::runtime::Runtime;
 
-/// How long the process waits for calls that block, after everything has been stopped.
+/// How long the process waits for blocking calls after everything else has been stopped.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
             return failed(&anyhow::Error::new(error).context("start the runtime"));
         }
     };
     let outcome = runtime.block_on(cli.run());
-    // A call that blocks on a broker that is away must not keep the process from ending.
+    // A call that blocks on an unavailable broker must not keep the process from ending.
     runtime.shutdown_timeout(SHUTDOWN_MAX);
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints one line with every cause: what an operator greps for. Nobody need be there to read it.
+/// Prints the error with all its causes on one line, which operators search for. Does not block if
+/// nobody reads standard error.
 fn failed(error: &anyhow::Error) -> ExitCode {
     if let Ok(stderr) = LineWriter::stderr() {
         stderr.line(format_args!("error: {error:#}"));

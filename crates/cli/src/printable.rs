@@ -1,17 +1,17 @@
-//! Foreign text made safe to print: nothing in it can steer a terminal or hide what stands beside it.
+//! Escaping of untrusted text, so that it can neither control a terminal nor hide other text.
 
-/// `text` with all that is no visible character escaped, as Rust writes it: `\n`, `\u{1b}`.
+/// `text` with all invisible characters escaped in the notation of Rust: `\n`, `\u{1b}`.
 ///
-/// So are control characters, which move the cursor or set a title; characters that turn the
-/// direction of writing; those without a width; and accents that would join what is before them.
-/// Quotation marks and backslashes stay, or JSON would be unreadable.
+/// Escaped are control characters, which move the cursor or set a title; characters that change the
+/// direction of writing; characters without a width; and combining accents. Quotation marks and
+/// backslashes are not, so that JSON stays readable.
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     text.chars().for_each(|character| push_printable(&mut safe, character));
     safe
 }
 
-/// Appends one character in the same way.
+/// Appends one character, escaped as by [`printable`].
 pub fn push_printable(safe: &mut String, character: char) {
     match character {
         '"' | '\'' | '\\' => safe.push(character),
@@ -19,15 +19,14 @@ pub fn push_printable(safe: &mut String, character: char) {
     }
 }
 
-/// JSON that means the same, with what [`printable`] escapes escaped as JSON does.
+/// Equivalent JSON in which the characters that [`printable`] escapes are escaped as `\uXXXX`.
 ///
-/// Only strings have such characters: control characters are escaped in every JSON text, and all
-/// its signs are ASCII.
+/// Such characters occur only inside strings: outside of them JSON has only ASCII characters.
 pub fn printable_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for character in json.chars() {
-        let is_plain = character.is_ascii() && character != '\u{7f}';
-        if is_plain || character.escape_debug().count() == 1 {
+        let is_visible_ascii = character.is_ascii() && character != '\u{7f}';
+        if is_visible_ascii || character.escape_debug().count() == 1 {
             safe.push(character);
         } else {
             let units = character.encode_utf16(&mut [0; 2]).to_vec();
@@ -42,7 +41,7 @@ mod tests {
     use super::{printable, printable_json};
 
     #[test]
-    fn safe_json_means_the_same() {
+    fn printable_json_is_equivalent_and_escaped() {
         let odd = "\u{1b}[2J\u{9b}31m\u{202e}\u{e0041}é日 e\u{301} \\ \" \n\u{7f}";
         let json = serde_json::to_string(odd).unwrap();
         let safe = printable_json(&json);
@@ -52,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_visible_is_printed() {
+    fn invisible_characters_are_escaped() {
         #[track_caller]
         fn check(text: &str, want: &str) {
             assert_eq!(printable(text), want);

@@ -1,15 +1,16 @@
-//! Which running server a command speaks to, and as whom.
+//! Arguments that say which running server a command talks to, and how it identifies itself.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aggregator::key;
 use anyhow::Context as _;
 use clap::Args;
 
 use crate::client::{RETRY_SECONDS_DEFAULT, Target};
-use aggregator::key;
 
-/// Which server a command talks to, and as whom. After a command's own command, too.
+/// Server of a command. The flags are global: they may also follow a subcommand.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub(super) struct ServerArgs {
@@ -20,19 +21,19 @@ pub(super) struct ServerArgs {
     key: KeyArgs,
 }
 
-/// As whom, for a command that names the server in its own way.
+/// Credentials and retries, for a command that has another flag for the server.
 #[derive(Debug, Args)]
 pub(super) struct KeyArgs {
-    /// What the server expects as X-Internal-API-Key; unset: the one kept in --data-dir
+    /// Key to send as X-Internal-API-Key; if not set, it is read from --data-dir
     #[arg(long, global = true, env = "RAS_INTERNAL_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Data directory of an embedded server, for its key
+    /// Data directory of an embedded server, which has its key
     #[arg(long, global = true, env = "RAS_DATA_DIR", default_value = "ras-data")]
     data_dir: PathBuf,
-    /// What to send as X-Service-ID
+    /// Name to send as X-Service-ID
     #[arg(long, global = true, default_value = "admin-dashboard-service")]
     service_id: String,
-    /// How long a request is repeated while the server is unavailable, in seconds; 0: not at all
+    /// How long a request is retried while the server is unavailable, in seconds; 0: not at all
     #[arg(long, global = true, default_value_t = RETRY_SECONDS_DEFAULT)]
     retry_seconds: u64,
 }
@@ -58,7 +59,7 @@ impl KeyArgs {
 
 fn read_key(data_dir: &Path) -> anyhow::Result<String> {
     let path = key::path(data_dir);
-    let text = std::fs::read_to_string(&path).with_context(|| {
+    let text = fs::read_to_string(&path).with_context(|| {
         format!(
             "no key: give --api-key or RAS_INTERNAL_API_KEY, or --data-dir of an embedded server \
              (tried {})",

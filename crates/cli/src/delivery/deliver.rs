@@ -1,50 +1,51 @@
-//! Sends records to where they go, at their pace, until all are there or it is told to stop.
+//! Sending loop: records in order, at a given rate, until all are confirmed or a stop.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator::clock::{Clock, SystemClock};
 use anyhow::bail;
 use indicatif::ProgressBar;
+use simulate::SimulatedRecord;
+use tokio::task::coop;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::outlet::Outlet;
 use super::pace::Pace;
 use super::summary::{Summary, Tally};
-use aggregator::clock::{Clock, SystemClock};
-use simulate::SimulatedRecord;
 
-/// After a stop, how long what is under way may take to be confirmed.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long records that are already sent may take to be confirmed after a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How records are sent.
 #[derive(Clone, Debug)]
 pub struct DeliveryOptions {
-    /// Records a second; none: as fast as they are taken.
+    /// Records a second; none: as fast as the receiver accepts them.
     pub rate: Option<NonZeroU32>,
-    /// Is moved on by one for each record.
+    /// Advanced by one for each record.
     pub progress: ProgressBar,
-    /// Measures the pace.
+    /// Measures the rate and the duration.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for DeliveryOptions {
-    /// As fast as they are taken, without showing anything.
+    /// As fast as the receiver accepts them, without a visible progress bar.
     fn default() -> Self {
         Self { rate: None, progress: ProgressBar::hidden(), clock: Arc::new(SystemClock::new()) }
     }
 }
 
-/// Sends records in their order and waits until all are confirmed. After `stop` fires, no more are
-/// sent, and what is under way has ten seconds.
+/// Sends records in order and waits until all are confirmed. After `stop` is cancelled, no more are
+/// sent, and those that are sent have ten seconds to be confirmed.
 ///
-/// What could not be delivered is no error but in the summary: it ends the sending, and says how
-/// far it came.
+/// The first record that cannot be delivered ends the sending. It is no error: the summary reports
+/// it, with the number of records that arrived.
 ///
 /// # Example
 ///
-/// Two thousand lives through Kafka, a thousand records a second:
+/// Two thousand batches through Kafka, a thousand records a second:
 ///
 /// ```no_run
 /// use std::num::NonZeroU32;
@@ -54,8 +55,8 @@ impl Default for DeliveryOptions {
 /// use tokio_util::sync::CancellationToken;
 ///
 /// # async fn example() -> anyhow::Result<()> {
-/// let lives = Extent::Batches(2_000);
-/// let simulation = Simulation::new(SimulationOptions { extent: lives, ..Default::default() });
+/// let extent = Extent::Batches(2_000);
+/// let simulation = Simulation::new(SimulationOptions { extent, ..Default::default() });
 /// let outlet = Outlet::kafka("127.0.0.1:9092").await?;
 /// let options = DeliveryOptions { rate: NonZeroU32::new(1_000), ..Default::default() };
 /// let summary = deliver(simulation, outlet, &options, &CancellationToken::new()).await;
@@ -72,11 +73,11 @@ pub async fn deliver(
     let started = options.clock.monotonic();
     let mut tally = Tally::default();
     let mut sent = send_all(records, &mut outlet, options, stop, &mut tally).await;
-    // Also after a failure: to know what arrived before it.
-    sent = sent.and(within_grace(stop, outlet.settle()).await);
+    // Also after a failure: the summary counts what arrived before it.
+    sent = sent.and(until_drain_timeout(stop, outlet.settle()).await);
     let mut receipt = outlet.into_receipt();
     if let Err(error) = sent {
-        receipt.complain(format!("{error:#}"));
+        receipt.add_complaint(format!("{error:#}"));
     }
     Summary { tally, receipt, took: options.clock.monotonic().saturating_sub(started) }
 }
@@ -92,7 +93,7 @@ async fn send_all(
     let mut pace = options.rate.map(|rate| Pace::new(rate, clock.monotonic()));
     for record in records {
         while let Some(Err(wait)) = pace.as_mut().map(|pace| pace.take(clock.monotonic())) {
-            within_grace(stop, outlet.flush()).await?;
+            until_drain_timeout(stop, outlet.flush()).await?;
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = sleep(wait) => {}
@@ -101,26 +102,26 @@ async fn send_all(
         if stop.is_cancelled() {
             break;
         }
-        // Nothing else here may ever wait, and others want a turn too.
-        tokio::task::coop::consume_budget().await;
+        // Sending may never block, and other tasks must get their turn.
+        coop::consume_budget().await;
         tally.add(&record);
-        within_grace(stop, outlet.send(record)).await?;
+        until_drain_timeout(stop, outlet.send(record)).await?;
         options.progress.inc(1);
     }
     Ok(())
 }
 
-async fn within_grace(
+async fn until_drain_timeout(
     stop: &CancellationToken,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let patience = async {
+    let timeout = async {
         stop.cancelled().await;
-        sleep(GRACE).await;
+        sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
         biased;
         done = work => done,
-        () = patience => bail!("stopped before everything under way was confirmed"),
+        () = timeout => bail!("drain timeout reached before all sent records were confirmed"),
     }
 }

@@ -1,4 +1,4 @@
-//! Sends simulated records to a file, a server or a broker.
+//! Delivery of simulated records to a file, a server or Kafka.
 
 mod deliver;
 mod outlet;

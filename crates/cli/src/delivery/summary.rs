@@ -1,54 +1,53 @@
-//! What was sent, and what became of it, for people and for the exit code.
+//! Result of a delivery, for people and for the exit code.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use projection::EventKind;
-
 use simulate::{Nature, SimulatedRecord};
 
 /// Complaints that are listed one by one.
 const COMPLAINTS_MAX: usize = 20;
 
-/// What was sent.
+/// Counts of the sent records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Events for the first time, by their kind.
+    /// First sendings of events, by kind.
     pub events: BTreeMap<EventKind, u64>,
-    /// Repetitions.
+    /// Repeated events.
     pub duplicates: u64,
     /// Malformed records.
     pub malformed: u64,
 }
 
-/// What a receiver has confirmed, and what it said beside that.
+/// What the receiver has confirmed and reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// Records that are there for good: in the file, in the broker, applied or refused by the
-    /// server.
+    /// Records that the receiver has durably: in the file, in the broker, or applied or refused by
+    /// the server.
     pub acknowledged: u64,
-    /// What the receiver tells of its own accord.
+    /// Counts that the receiver itself reported.
     pub remark: Option<String>,
-    /// Records whose outcome is not what it must be: refused though well-formed, or the other way.
+    /// Records with the wrong outcome: well-formed and refused, or malformed and accepted.
     pub surprises: u64,
-    /// About what is not as it must be, as many as a person wants to see.
+    /// Descriptions of failures and surprises, up to a readable number.
     pub complaints: Vec<String>,
 }
 
-/// What was sent, and what became of it.
+/// What was sent, what was confirmed, and how long it took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// What was sent.
+    /// Counts of the sent records.
     pub tally: Tally,
     /// What the receiver confirmed.
     pub receipt: Receipt,
-    /// How long it took, to the last confirmation.
+    /// Time from the start to the last confirmation.
     pub took: Duration,
 }
 
 impl Tally {
-    /// Counts one more.
+    /// Counts one more record.
     pub fn add(&mut self, record: &SimulatedRecord) {
         match record.nature {
             Nature::Valid => *self.events.entry(record.topic).or_default() += 1,
@@ -57,7 +56,7 @@ impl Tally {
         }
     }
 
-    /// All records.
+    /// Number of all records.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.events.values().sum::<u64>() + self.duplicates + self.malformed
@@ -65,7 +64,7 @@ impl Tally {
 }
 
 impl Receipt {
-    pub(super) fn complain(&mut self, complaint: String) {
+    pub(super) fn add_complaint(&mut self, complaint: String) {
         if self.complaints.len() < COMPLAINTS_MAX {
             self.complaints.push(complaint);
         }
@@ -73,13 +72,13 @@ impl Receipt {
 }
 
 impl Summary {
-    /// Records of which nobody has confirmed that they arrived. Some of them may have.
+    /// Number of records that were not confirmed. Some of them may have arrived.
     #[must_use]
     pub fn undelivered(&self) -> u64 {
         self.tally.records().saturating_sub(self.receipt.acknowledged)
     }
 
-    /// Whether every record arrived, and was taken for what it is.
+    /// Whether every record was confirmed, with the right outcome.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.undelivered() == 0 && self.receipt.surprises == 0
@@ -104,7 +103,7 @@ impl fmt::Display for Summary {
         }
         write!(f, "not delivered: {}", self.undelivered())?;
         if receipt.surprises > 0 {
-            write!(f, "\nnot taken for what they are: {}", receipt.surprises)?;
+            write!(f, "\nwith the wrong outcome: {}", receipt.surprises)?;
         }
         receipt.complaints.iter().try_for_each(|complaint| write!(f, "\n  {complaint}"))
     }

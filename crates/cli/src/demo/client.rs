@@ -1,56 +1,54 @@
-//! The demo's view of the API: what a client sees, and how long it takes.
+//! API client of the demo, which measures how long each request takes.
 
 use std::time::Duration;
 
+use aggregator::clock::{Clock as _, SystemClock};
 use anyhow::{Context as _, bail, ensure};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
-
-use crate::client::{self, RETRY_SECONDS_DEFAULT, Target};
-use aggregator::clock::{Clock as _, SystemClock};
 use simulate::SimulatedRecord;
 
-/// Who sends events.
+use crate::client::{self, RETRY_SECONDS_DEFAULT, Target};
+
+/// Service that sends the events.
 pub(super) const ADMIN: &str = "admin-dashboard-service";
-/// Who reads what teachers see.
+/// Service that reads lists and statuses for teachers.
 pub(super) const BFF: &str = "bff-teacher-service";
 
 /// A client of one server.
 pub(super) struct Client {
-    /// Sends the events.
     admin: client::Client,
-    /// Shows teachers their batches.
     bff: client::Client,
     clock: SystemClock,
 }
 
-/// One page of a list, as a client sees it.
+/// Answer to a request for a teacher's list.
 pub(super) struct Answer {
     page: Value,
-    /// What the server says about its cache.
+    /// Header `Cache-Status`.
     pub(super) cache_status: String,
-    /// From the request to the end of the answer.
+    /// Time from the request to the end of the answer.
     pub(super) took: Duration,
 }
 
 impl Answer {
-    /// How many batches the teacher has.
+    /// Number of batches of the teacher.
     pub(super) fn total(&self) -> u64 {
         self.page["pagination"]["total"].as_u64().unwrap_or_default()
     }
 
-    /// The newest batch; null if there is none.
+    /// Newest batch; null if there is none.
     pub(super) fn newest(&self) -> &Value {
         &self.page["batches"][0]
     }
 
-    /// One batch, if it is on the page.
+    /// The batch with this id, if it is on the page.
     pub(super) fn batch(&self, id: &str) -> Option<&Value> {
         self.page["batches"].as_array()?.iter().find(|batch| batch["batch_id"] == id)
     }
 
-    /// Whether the cache had it.
+    /// Whether it came from the cache.
     pub(super) fn is_hit(&self) -> bool {
         self.cache_status.contains("; hit")
     }
@@ -62,7 +60,7 @@ impl Client {
         Ok(Self { admin: client(ADMIN)?, bff: client(BFF)?, clock: SystemClock::new() })
     }
 
-    /// Sends a record and gives the time until it was acknowledged.
+    /// Sends a record. Gives the time until it was acknowledged.
     pub(super) async fn post(&self, record: &SimulatedRecord) -> anyhow::Result<Duration> {
         let started = self.clock.monotonic();
         let request = self
@@ -94,24 +92,24 @@ impl Client {
         Ok(Answer { page, cache_status, took })
     }
 
-    /// Reads the state of a batch; none: it is not registered.
+    /// Reads the status of a batch; none: it is not registered.
     pub(super) async fn status(&self, batch_id: &str) -> anyhow::Result<Option<Value>> {
         let response = self.get(&format!("{batch_id}/status")).await?;
         match response.status() {
-            StatusCode::OK => Ok(Some(response.json().await.context("read the state as JSON")?)),
+            StatusCode::OK => Ok(Some(response.json().await.context("read the status as JSON")?)),
             StatusCode::NOT_FOUND => Ok(None),
-            status => bail!("the state was answered {status}"),
+            status => bail!("the status was answered {status}"),
         }
     }
 
-    /// As it comes: the head of an answer says whether the cache had it.
+    /// The raw response: callers need its headers and its status.
     async fn get(&self, path: &str) -> anyhow::Result<Response> {
         let request = self.bff.request(Method::GET, &format!("/batches/{path}"));
         request.send().await.with_context(|| format!("read {path}"))
     }
 }
 
-/// The demo's server, as a service sees it.
+/// The demo's server, for requests of this service.
 pub(super) fn target(base: &str, key: &str, service_id: &str) -> Target {
     Target {
         server: base.to_owned(),

@@ -1,31 +1,30 @@
-//! What an answer must be after each record: the pure fold over what was acknowledged so far.
+//! Expected answers: the fold over all acknowledged records.
 
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use projection::{BatchId, Rows, Timestamp, decode, status_json};
 use serde_json::Value;
-
 use simulate::SimulatedRecord;
 
-/// Batches that are remembered: far more than are under way at a time.
+/// Number of batches whose state is kept: far more than are in progress at the same time.
 const BATCHES_MAX: usize = 64;
-/// Simulated records tell their time themselves.
-const UNTIMED: Timestamp = Timestamp::MIN;
+/// Time of receipt. It is never used, since simulated records contain their time.
+const RECEIVED_AT: Timestamp = Timestamp::MIN;
 
-/// The batches under way as they must be.
+/// Expected state of the batches in progress.
 #[derive(Default)]
 pub(super) struct Expected {
-    /// Each batch by itself: no essay is in two of them.
+    /// The rows of each batch, which share no essays.
     batches: VecDeque<(BatchId, Rows)>,
 }
 
 impl Expected {
-    /// The state of the record's batch after it, as JSON. None: not registered, so not to be seen.
+    /// Applies a record. Gives the status of its batch as JSON; none: the batch is not registered.
     pub(super) fn after(&mut self, record: &SimulatedRecord) -> anyhow::Result<Option<Value>> {
         let rows = self.rows(&record.batch_id);
-        // What is refused changes nothing.
-        if let Ok(event) = decode(&record.bytes, None, UNTIMED) {
+        // A refused record changes nothing.
+        if let Ok(event) = decode(&record.bytes, None, RECEIVED_AT) {
             rows.apply(&event).context("fold a simulated event")?;
         }
         if rows.status_of(&record.batch_id).is_none() {
@@ -33,7 +32,7 @@ impl Expected {
         }
         let essays: Vec<_> = rows.essays.values().cloned().collect();
         let body = status_json(&rows.batches[&record.batch_id], &essays);
-        serde_json::from_slice(&body).context("read the expected state").map(Some)
+        serde_json::from_slice(&body).context("read the expected status").map(Some)
     }
 
     fn rows(&mut self, id: &BatchId) -> &mut Rows {

@@ -1,28 +1,28 @@
-//! Everybody at once, with a checker: each record is followed by reads that must show it.
+//! Live part of the demo: events of all teachers, each followed by reads that must show it.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use aggregator::print_line;
 use console::{Term, style};
 use projection::EventKind;
+use simulate::{SimulatedRecord, Simulation};
 use tokio::time::{interval, sleep, timeout};
 
 use super::client::{Answer, Client};
 use super::expected::Expected;
-use super::story::milliseconds;
-use aggregator::print_line;
-use simulate::{SimulatedRecord, Simulation};
+use super::walkthrough::milliseconds;
 
-/// Pause between live records, so that a person can watch.
-const LIVE_PAUSE: Duration = Duration::from_millis(50);
-/// How often the live line is drawn.
+/// Pause between records, so that a person can follow.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often the line of counts is drawn.
 const LINE_INTERVAL: Duration = Duration::from_millis(250);
-/// The page that is read. A batch under way is nearly always among the newest of its teacher.
+/// Page that is read. A batch in progress is nearly always among the newest of its teacher.
 const PAGE: &str = "?limit=20";
 
-/// Records and reads of everybody, until the time is over or the future is dropped.
-pub(super) async fn go_on(
+/// Sends and checks records until the time is over or the future is dropped.
+pub(super) async fn run(
     client: &Client,
     simulation: Simulation,
     time: Option<Duration>,
@@ -37,7 +37,7 @@ pub(super) async fn go_on(
     match time {
         None => live.await?,
         Some(time) => match timeout(time, live).await {
-            Ok(outcome) => outcome?,
+            Ok(result) => result?,
             Err(_) => terminal.write_line(&format!("\r{tally}"))?,
         },
     }
@@ -57,7 +57,7 @@ async fn watch(
         tally.add(&record, &checked);
         tokio::select! {
             _ = lines.tick() => tally.draw(terminal)?,
-            () = sleep(LIVE_PAUSE) => {}
+            () = sleep(PAUSE) => {}
         }
     }
     Ok(())
@@ -65,11 +65,13 @@ async fn watch(
 
 struct Checked {
     is_stale: bool,
-    warm: Answer,
-    applied_in: Duration,
+    /// The cached list, before the record was sent.
+    cached: Answer,
+    /// Time until the record was acknowledged.
+    acknowledged_in: Duration,
 }
 
-/// Has the answers cached, changes them, reads them.
+/// Caches the list and the status, sends the record, and compares what is read after it.
 async fn check(
     client: &Client,
     expected: &mut Expected,
@@ -77,15 +79,15 @@ async fn check(
 ) -> anyhow::Result<Checked> {
     let (teacher, batch) = (record.user_id.as_str(), record.batch_id.as_str());
     client.list(teacher, PAGE).await?;
-    let warm = client.list(teacher, PAGE).await?;
+    let cached = client.list(teacher, PAGE).await?;
     client.status(batch).await?;
-    let applied_in = client.post(record).await?;
+    let acknowledged_in = client.post(record).await?;
     let expected = expected.after(record)?;
     let status = client.status(batch).await?;
     let list = client.list(teacher, PAGE).await?;
-    // On the page or not; but if, then as it is.
+    // The batch may be on a later page. If it is on this one, it must be up to date.
     let is_list_stale = list.batch(batch).is_some_and(|shown| Some(shown) != expected.as_ref());
-    Ok(Checked { is_stale: is_list_stale || status != expected, warm, applied_in })
+    Ok(Checked { is_stale: is_list_stale || status != expected, cached, acknowledged_in })
 }
 
 #[derive(Default)]
@@ -107,10 +109,10 @@ impl Tally {
         self.duplicates += u64::from(record.is_duplicate());
         self.malformed += u64::from(record.is_malformed());
         self.stale += u64::from(checked.is_stale);
-        self.event_time = checked.applied_in;
-        if checked.warm.is_hit() {
+        self.event_time = checked.acknowledged_in;
+        if checked.cached.is_hit() {
             self.hits += 1;
-            self.hit_time = checked.warm.took;
+            self.hit_time = checked.cached.took;
         }
     }
 
@@ -132,7 +134,7 @@ impl fmt::Display for Tally {
             (self.kinds.len(), milliseconds(self.event_time), milliseconds(self.hit_time));
         write!(
             f,
-            "  {records} events of {kinds} kinds, {duplicates} again, {malformed} malformed; \
+            "  {records} events of {kinds} kinds, {duplicates} repeated, {malformed} malformed; \
              {hits} hits, {stale} stale; last event {event}, hit {hit}"
         )
     }

@@ -242,7 +242,7 @@ async fn the_demo_tells_its_story_and_ends() {
     let (code, said) = run(program(&["demo", "--teachers", "30", "--seconds", "2"])).await;
     assert_eq!(code, 0, "{said}");
     let steps = ["is registered", "is assigned", "is checked", "are ranked", "is completed"];
-    let parts = ["read again", "hit", "committed, dropped, acknowledged", "curl -i"];
+    let parts = ["read again", "hit", "committed, invalidated, acknowledged", "curl -i"];
     for part in parts.into_iter().chain(steps) {
         assert!(said.contains(part), "{part:?} in {said}");
     }

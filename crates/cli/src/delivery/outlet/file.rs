@@ -1,4 +1,4 @@
-//! Records as lines of a file, which `replay` takes.
+//! Outlet that writes records as lines of a file, which `replay` reads.
 
 use std::fmt;
 use std::fs::File;
@@ -6,11 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-
-use crate::delivery::summary::Receipt;
 use simulate::SimulatedRecord;
 
-/// Bytes that are written at once.
+use crate::delivery::summary::Receipt;
+
+/// Size of the write buffer.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 pub(super) struct FileOutlet {
@@ -24,7 +24,7 @@ impl FileOutlet {
         let file: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(io::stdout())
         } else {
-            Box::new(File::create(path).with_context(|| format!("make {}", path.display()))?)
+            Box::new(File::create(path).with_context(|| format!("create {}", path.display()))?)
         };
         Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file), sent: 0, flushed: 0 })
     }
@@ -42,7 +42,7 @@ impl FileOutlet {
     }
 
     pub(super) fn into_receipt(self) -> Receipt {
-        // What was never flushed is not known to be in the file, and need not get there.
+        // Without a flush: lines that are not confirmed need not be written.
         drop(self.file.into_parts());
         Receipt { acknowledged: self.flushed, ..Receipt::default() }
     }

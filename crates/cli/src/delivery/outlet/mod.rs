@@ -1,6 +1,6 @@
-//! Where records go: a file, a server, a broker. All of them keep the order of the records.
+//! Outlets: where records are sent. Each keeps their order.
 //!
-//! An enum and no trait: these are all there are, and whoever sends elsewhere has an iterator.
+//! An enum and no trait: there are only these three.
 
 mod file;
 mod kafka;
@@ -9,15 +9,15 @@ mod server;
 use std::path::Path;
 
 use indicatif::ProgressBar;
+use simulate::SimulatedRecord;
 
 use self::file::FileOutlet;
 use self::kafka::KafkaOutlet;
 use self::server::ServerOutlet;
 use super::summary::Receipt;
 use crate::client::Target;
-use simulate::SimulatedRecord;
 
-/// Where records go.
+/// Destination of records: a file, a server or Kafka.
 #[derive(Debug)]
 pub struct Outlet(Kind);
 
@@ -29,27 +29,27 @@ enum Kind {
 }
 
 impl Outlet {
-    /// A file with one record per line, made anew; standard output for `-`. Topics and keys are not
-    /// in it.
+    /// A file with one record per line, created or truncated; standard output for `-`. It has no
+    /// topics and no keys.
     ///
     /// # Errors
     ///
-    /// If the file cannot be made.
+    /// If the file cannot be created.
     pub fn file(path: &Path) -> anyhow::Result<Self> {
         FileOutlet::new(path).map(Kind::File).map(Self)
     }
 
-    /// A running server, over HTTP, in requests of many lines. While it is away, each is tried
-    /// again for about a minute, and `progress` is told.
+    /// A running server, over HTTP, in requests of many lines. While it is unavailable, a request is
+    /// retried for as long as the target allows, and `progress` shows it. Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// If there can be no client. Nothing is sent yet.
+    /// If the client cannot be built.
     pub fn server(target: Target, progress: ProgressBar) -> anyhow::Result<Self> {
         ServerOutlet::new(target, progress).map(Kind::Server).map(Self)
     }
 
-    /// The topics of these brokers (`host:port`, comma separated), each record to its own, by its
+    /// Kafka at these brokers (`host:port`, comma separated): each record goes to its topic, with its
     /// key. The producer is idempotent and waits for all replicas.
     ///
     /// # Errors
@@ -59,11 +59,11 @@ impl Outlet {
         KafkaOutlet::connect(brokers).await.map(Kind::Kafka).map(Self)
     }
 
-    /// Takes a record. It may go out later, with others.
+    /// Sends a record, or buffers it to be sent with others.
     ///
     /// # Errors
     ///
-    /// If this one or an earlier one could not be delivered. Then nothing more is to be sent.
+    /// If this record or an earlier one could not be delivered. Then no more may be sent.
     pub(super) async fn send(&mut self, record: SimulatedRecord) -> anyhow::Result<()> {
         match &mut self.0 {
             Kind::File(outlet) => outlet.send(&record),
@@ -72,7 +72,7 @@ impl Outlet {
         }
     }
 
-    /// Lets everything go out that was taken.
+    /// Sends all buffered records.
     ///
     /// # Errors
     ///
@@ -81,12 +81,12 @@ impl Outlet {
         match &mut self.0 {
             Kind::File(outlet) => outlet.flush(),
             Kind::Server(outlet) => outlet.flush().await,
-            // The producer sends by itself.
+            // librdkafka sends in the background.
             Kind::Kafka(_) => Ok(()),
         }
     }
 
-    /// Waits until everything that was taken is confirmed, or is known not to be.
+    /// Waits until every record is confirmed or has failed.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Outlet {
         }
     }
 
-    /// What is confirmed so far.
+    /// The confirmations so far.
     pub(super) fn into_receipt(self) -> Receipt {
         match self.0 {
             Kind::File(outlet) => outlet.into_receipt(),

@@ -1,19 +1,19 @@
-//! Records as lines of requests to a running server, and whether it took each for what it is.
+//! Outlet that sends records as lines of requests to a running server, and checks the outcome of each.
 
 use std::mem::take;
 
 use indicatif::ProgressBar;
+use simulate::SimulatedRecord;
 
 use crate::client::Target;
 use crate::client::events::{EventsClient, LineOutcome, LineReport, REQUEST_BYTES, REQUEST_LINES};
 use crate::delivery::summary::Receipt;
-use simulate::SimulatedRecord;
 
 #[derive(Debug)]
 pub(super) struct ServerOutlet {
     client: EventsClient,
     progress: ProgressBar,
-    /// The records of the next request, and their lines.
+    /// Records of the next request, and their lines.
     records: Vec<SimulatedRecord>,
     lines: Vec<u8>,
     receipt: Receipt,
@@ -50,7 +50,7 @@ impl ServerOutlet {
         if self.records.is_empty() {
             return Ok(());
         }
-        // Whatever becomes of them, they are not sent from here again.
+        // Taken also if the request fails: it must not be sent a second time.
         let (lines, records) = (take(&mut self.lines), take(&mut self.records));
         let report = self.client.send(&lines, &self.progress).await?;
         for (record, report) in records.iter().zip(report.results) {
@@ -60,17 +60,18 @@ impl ServerOutlet {
         Ok(())
     }
 
-    /// That the server had an event before is no surprise: it may have been sent the same before.
+    /// A duplicate is no surprise, even at its first sending: an earlier run may have sent the same
+    /// events.
     fn note(&mut self, record: &SimulatedRecord, report: LineReport) {
         self.receipt.acknowledged += 1;
         let surprise = match report.outcome {
             LineOutcome::Applied => {
                 self.applied += 1;
-                record.is_malformed().then(|| format!("applied although {:?}", record.nature))
+                record.is_malformed().then(|| format!("applied, though {:?}", record.nature))
             }
             LineOutcome::Duplicate => {
                 self.duplicates += 1;
-                record.is_malformed().then(|| format!("known although {:?}", record.nature))
+                record.is_malformed().then(|| format!("duplicate, though {:?}", record.nature))
             }
             LineOutcome::Refused { reason } => {
                 self.refused += 1;
@@ -79,7 +80,7 @@ impl ServerOutlet {
         };
         if let Some(surprise) = surprise {
             self.receipt.surprises += 1;
-            self.receipt.complain(format!("event {}: {surprise}", record.event_id));
+            self.receipt.add_complaint(format!("event {}: {surprise}", record.event_id));
         }
     }
 
@@ -89,7 +90,7 @@ impl ServerOutlet {
     }
 
     pub(super) fn into_receipt(self) -> Receipt {
-        let remark = Some(format!("the server said: {}", self.remark()));
+        let remark = Some(format!("server: {}", self.remark()));
         Receipt { remark, ..self.receipt }
     }
 }

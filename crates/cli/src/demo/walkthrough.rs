@@ -1,25 +1,26 @@
-//! The life of one batch in the list of one teacher, step by step.
+//! Walkthrough: the events of one batch, step by step, and the list of its teacher after each.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aggregator::print_line;
 use anyhow::{Context as _, ensure};
 use console::style;
 use projection::EventKind;
 use serde_json::Value;
+use simulate::{Shares, SimulatedRecord, SimulationOptions, life_of};
 
 use super::client::{Answer, Client};
 use super::expected::Expected;
-use aggregator::print_line;
-use simulate::{Shares, SimulatedRecord, SimulationOptions, life_of};
 
-/// How many essays the batch of the story has: few enough to follow.
+/// Number of essays in the batch: few enough to follow.
 const ESSAYS: usize = 3;
-/// Most essays of the batches among which such a one is looked for.
+/// Largest batches among which one of that size is looked for.
 const ESSAYS_MAX: u32 = 8;
 
-/// Events and reads of one batch: list cached, event applied, list fresh at once. Gives its id.
-pub(super) async fn tell(
+/// Sends the events of a batch and reads the list before and after each: cached, then up to date.
+/// Gives the id of the batch.
+pub(super) async fn run(
     client: &Client,
     teacher_number: u32,
     options: &SimulationOptions,
@@ -38,18 +39,19 @@ pub(super) async fn tell(
         let took = client.post(record).await?;
         let newest = expected.after(record)?.context("the batch is registered first")?;
         let answer = client.list(&teacher, "").await?;
-        ensure!(*answer.newest() == newest, "the list does not show {}", what(record.topic));
-        // Of each kind the first one. That a phase has ended, its last result has shown before.
-        let is_news = record.topic != EventKind::BatchPhaseOutcome;
-        if is_news && shown.insert(record.topic) {
-            print_event(what(record.topic), took);
+        ensure!(*answer.newest() == newest, "the list does not show {}", describe(record.topic));
+        // Only the first event of each kind. The outcome of a phase shows nothing that the last
+        // result of the phase has not shown.
+        let is_visible = record.topic != EventKind::BatchPhaseOutcome;
+        if is_visible && shown.insert(record.topic) {
+            print_event(describe(record.topic), took);
             print_answer("read at once", &answer, change(record.topic, &newest));
         }
     }
     Ok(batch)
 }
 
-/// The first undisturbed life with few essays.
+/// Events of the first batch of the wanted size, without failures or late records.
 fn small_life(teacher_number: u32, options: &SimulationOptions) -> Vec<SimulatedRecord> {
     let mut options = SimulationOptions {
         essays_max: ESSAYS_MAX,
@@ -66,8 +68,8 @@ fn small_life(teacher_number: u32, options: &SimulationOptions) -> Vec<Simulated
     }
 }
 
-/// What happened, for people.
-fn what(kind: EventKind) -> &'static str {
+/// What the event says, for people.
+fn describe(kind: EventKind) -> &'static str {
     match kind {
         EventKind::BatchEssaysRegistered => "a batch is registered",
         EventKind::EssaySlotAssigned => "a file is assigned",
@@ -78,7 +80,7 @@ fn what(kind: EventKind) -> &'static str {
     }
 }
 
-/// What the batch shows of it.
+/// What the event changed in the batch, for people.
 fn change(kind: EventKind, batch: &Value) -> String {
     let essays = || batch["essays"].as_array().into_iter().flatten();
     let all = |field: &'static str| essays().filter_map(move |essay| essay[field].as_str());
@@ -93,7 +95,7 @@ fn change(kind: EventKind, batch: &Value) -> String {
             format!("{}, ranks {}", state(batch), ranks.join(" "))
         }
         EventKind::BatchPipelineCompleted => {
-            format!("ended {}", batch["processing_completed_at"].as_str().unwrap_or_default())
+            format!("completed {}", batch["processing_completed_at"].as_str().unwrap_or_default())
         }
         EventKind::BatchEssaysRegistered | EventKind::BatchPhaseOutcome => state(batch),
     }
@@ -113,7 +115,8 @@ fn print_answer(step: &str, answer: &Answer, newest: String) {
 }
 
 fn print_event(step: &str, took: Duration) {
-    let row = format!("  {step:<23}{:>9}   committed, dropped, acknowledged", milliseconds(took));
+    let row =
+        format!("  {step:<23}{:>9}   committed, invalidated, acknowledged", milliseconds(took));
     print_line!("{}", style(row).cyan());
 }
 
