@@ -6,12 +6,11 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use api_types::{EventsReport, LineOutcome, LineReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::Target;
-use crate::client::events::{
-    EventsClient, LineOutcome, LineReport, REQUEST_BYTES, REQUEST_LINES, Reason, Report,
-};
+use crate::client::events::{EventsClient, REQUEST_BYTES, REQUEST_LINES};
 use aggregator::http::events::BODY_BYTES_MAX;
 
 /// Refused lines that are listed one by one.
@@ -27,8 +26,8 @@ pub struct Summary {
     pub applied: u64,
     /// Events that the server had before.
     pub duplicate: u64,
-    /// Lines that were refused: number, code and detail.
-    pub refused: Vec<(u64, String, String)>,
+    /// Lines that were refused: number and reason.
+    pub refused: Vec<(u64, String)>,
 }
 
 /// Sends `path`, or standard input for `-`, and shows progress on standard error.
@@ -55,13 +54,14 @@ pub async fn replay(path: &Path, target: Target) -> anyhow::Result<Summary> {
 }
 
 impl Summary {
-    fn add(&mut self, report: Report, first_line: u64) {
-        for LineReport { line, outcome } in report.results {
+    fn add(&mut self, report: EventsReport, first_line: u64) {
+        for LineReport { line, outcome, reason, .. } in report.results {
             match outcome {
                 LineOutcome::Applied => self.applied += 1,
                 LineOutcome::Duplicate => self.duplicate += 1,
-                LineOutcome::Refused { reason: Reason { code, detail } } => {
-                    self.refused.push((first_line + line - 1, code, detail));
+                LineOutcome::Refused => {
+                    let line = first_line + line - 1;
+                    self.refused.push((line, reason.map_or_else(String::new, |r| r.to_string())));
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Summary {
     pub fn refused_lines(&self) -> impl Iterator<Item = String> {
         let hidden = self.refused.len().saturating_sub(REFUSED_LISTED_MAX);
         let shown = self.refused.iter().take(REFUSED_LISTED_MAX);
-        let shown = shown.map(|(line, code, detail)| format!("line {line}: {code}: {detail}"));
+        let shown = shown.map(|(line, reason)| format!("line {line}: {reason}"));
         shown.chain((hidden > 0).then(|| format!("… and {hidden} more")))
     }
 }

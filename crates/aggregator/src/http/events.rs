@@ -1,5 +1,6 @@
 //! `POST /internal/v1/events`: one envelope, or one per line; the answer says what became of each.
 
+use api_types::{EventsReport, LineOutcome, LineReport, Reason};
 use axum::Json;
 use axum::Router;
 use axum::body::Body;
@@ -8,8 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use projection::{EventId, Refusal, Timestamp};
-use serde::Serialize;
+use projection::{Refusal, Timestamp};
 use std::sync::Arc;
 
 pub use super::body::BODY_BYTES_MAX;
@@ -55,45 +55,9 @@ enum Framing {
     Lines,
 }
 
-#[derive(Serialize)]
-struct Report {
-    applied: usize,
-    duplicate: usize,
-    refused: usize,
-    results: Vec<LineReport>,
-}
-
-#[derive(Serialize)]
-struct LineReport {
-    line: usize,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<EventId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-}
-
-/// Why a record was refused.
-#[derive(Serialize)]
-pub(super) struct Reason {
-    code: projection::RefusalCode,
-    detail: String,
-}
-
-impl From<Refusal> for Reason {
-    fn from(Refusal { code, detail }: Refusal) -> Self {
-        Self { code, detail }
-    }
-}
-
-impl Reason {
-    /// None, unless it was.
-    pub(super) fn of(outcome: ApplyOutcome) -> Option<Self> {
-        match outcome {
-            ApplyOutcome::Applied | ApplyOutcome::Duplicate => None,
-            ApplyOutcome::Refused(refusal) => Some(refusal.into()),
-        }
-    }
+/// Why a record was refused, as clients see it.
+pub(super) fn reason(Refusal { code, detail }: Refusal) -> Reason {
+    Reason { code: code.as_str().to_owned(), detail }
 }
 
 async fn take_events(
@@ -179,16 +143,24 @@ fn answer(
     }
     let results: Vec<_> =
         numbers.iter().zip(taken).map(|(line, taken)| line_report(*line, taken)).collect();
-    let count = |outcome: &str| results.iter().filter(|line| line.outcome == outcome).count();
-    let report = Report {
-        applied: count("applied"),
-        duplicate: count("duplicate"),
-        refused: count("refused"),
+    let count = |outcome| {
+        let with_outcome = results.iter().filter(|line: &&LineReport| line.outcome == outcome);
+        with_outcome.count() as u64
+    };
+    let report = EventsReport {
+        applied: count(LineOutcome::Applied),
+        duplicate: count(LineOutcome::Duplicate),
+        refused: count(LineOutcome::Refused),
         results,
     };
     Ok(Json(report).into_response())
 }
 
 fn line_report(line: usize, RecordOutcome { event_id, outcome }: RecordOutcome) -> LineReport {
-    LineReport { line, outcome: outcome.name(), event_id, reason: Reason::of(outcome) }
+    let (outcome, reason) = match outcome {
+        ApplyOutcome::Applied => (LineOutcome::Applied, None),
+        ApplyOutcome::Duplicate => (LineOutcome::Duplicate, None),
+        ApplyOutcome::Refused(refusal) => (LineOutcome::Refused, Some(reason(refusal))),
+    };
+    LineReport { line: line as u64, outcome, event_id: event_id.map(|id| id.0), reason }
 }

@@ -3,10 +3,10 @@
 //! Sends lines in requests of many. A request that is not acknowledged is sent again: the server
 //! knows what it has applied. Where lines come from is not known here.
 
+use api_types::EventsReport;
 use indicatif::ProgressBar;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
 
 use crate::client::{Client, Target};
 
@@ -19,47 +19,6 @@ pub const REQUEST_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct EventsClient {
     client: Client,
-}
-
-/// What became of the lines of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Report {
-    /// The lines that were not empty, in order.
-    pub results: Vec<LineReport>,
-}
-
-/// What became of one line.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct LineReport {
-    /// Its number in the request; the first is 1.
-    pub line: u64,
-    /// What became of it.
-    #[serde(flatten)]
-    pub outcome: LineOutcome,
-}
-
-/// What became of one line.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum LineOutcome {
-    /// The event changed something.
-    Applied,
-    /// The server had it before.
-    Duplicate,
-    /// It is kept as a dead letter.
-    Refused {
-        /// Why.
-        reason: Reason,
-    },
-}
-
-/// Why a line was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Reason {
-    /// The kind of fault.
-    pub code: String,
-    /// What was wrong, and what is allowed.
-    pub detail: String,
 }
 
 impl EventsClient {
@@ -79,7 +38,7 @@ impl EventsClient {
     ///
     /// If the server refuses the whole request, or is unavailable for longer than the target allows. Some of it may
     /// have been applied; sending it again is safe.
-    pub async fn send(&self, lines: &[u8], progress: &ProgressBar) -> anyhow::Result<Report> {
+    pub async fn send(&self, lines: &[u8], progress: &ProgressBar) -> anyhow::Result<EventsReport> {
         let request = self
             .client
             .request(Method::POST, "/events")

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use api_types::ProblemBody;
 use indicatif::ProgressBar;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
@@ -86,13 +86,6 @@ enum Failure {
     Passing(anyhow::Error, Option<Duration>),
     /// It cannot.
     Lasting(anyhow::Error),
-}
-
-/// What of a problem a person is told.
-#[derive(Deserialize)]
-struct Problem {
-    error: String,
-    detail: String,
 }
 
 impl Client {
@@ -203,7 +196,7 @@ async fn sentence(response: Response) -> anyhow::Error {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap_or_default();
     let said = match serde_json::from_str(&text) {
-        Ok(Problem { error, detail }) => format!("{error}: {detail}"),
+        Ok(ProblemBody { error, detail, .. }) => format!("{error}: {detail}"),
         Err(_) => text.chars().take(ANSWER_CHARS_MAX).collect(),
     };
     anyhow!("the server answered {status}: {}", printable(&said))

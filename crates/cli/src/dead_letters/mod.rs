@@ -4,7 +4,6 @@
 //! dead letter is decided there, and nothing that comes from there is printed as it is.
 
 mod arguments;
-mod dead_letter;
 mod picture;
 mod selection;
 mod show;
@@ -12,14 +11,13 @@ mod show;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
+use api_types::{DeadLetter, DiscardOutcome, DiscardReport, ReplayOutcome, ReplayReport};
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 
 pub use self::arguments::Command;
 use self::arguments::{Dropping, Listing, Showing, Which};
-pub use self::dead_letter::{DeadLetter, Header, Place, Reason, Summary};
-use self::dead_letter::{Dropped, Replayed};
 pub use self::picture::picture;
 use self::selection::{pages, select};
 pub use self::show::{Look, show};
@@ -85,15 +83,15 @@ async fn replay(client: &Client, which: &Which) -> anyhow::Result<u8> {
     let (mut applied, mut duplicates, mut refused, mut gone) = (0_u64, 0_u64, 0_u64, 0_u64);
     for (id, _) in dead_letters {
         let request = client.request(Method::POST, &format!("/dead-letters/{id}/replay"));
-        let Replayed { outcome, reason } =
+        let ReplayReport { outcome, reason, .. } =
             client.ask_with_retry(request, |failed| failed.show(&progress)).await?;
-        match outcome.as_str() {
-            "applied" => applied += 1,
-            "duplicate" => duplicates += 1,
-            "gone" => gone += 1,
-            _ => {
+        match outcome {
+            ReplayOutcome::Applied => applied += 1,
+            ReplayOutcome::Duplicate => duplicates += 1,
+            ReplayOutcome::Gone => gone += 1,
+            ReplayOutcome::Refused => {
                 refused += 1;
-                let reason = reason.map_or_else(|| outcome.clone(), |reason| reason.to_string());
+                let reason = reason.map_or_else(String::new, |reason| reason.to_string());
                 let line = format!("{id}: refused again: {}", printable(&reason));
                 progress.suspend(|| print(&line))?;
             }
@@ -123,12 +121,12 @@ async fn drop_dead_letters(client: &Client, dropping: &Dropping) -> anyhow::Resu
             // What was refused again since, perhaps for another reason, was not meant.
             request = request.query(&[("refused_at", refused_at)]);
         }
-        let Dropped { outcome } =
+        let DiscardReport { outcome } =
             client.ask_with_retry(request, |failed| failed.show(&progress)).await?;
-        match outcome.as_str() {
-            "dropped" => dropped += 1,
-            "gone" => gone += 1,
-            _ => changed += 1,
+        match outcome {
+            DiscardOutcome::Discarded => dropped += 1,
+            DiscardOutcome::Gone => gone += 1,
+            DiscardOutcome::Changed => changed += 1,
         }
         progress.inc(1);
         progress.set_message("");

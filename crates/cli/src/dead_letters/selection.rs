@@ -1,10 +1,10 @@
 //! Which dead letters a command is about: by ids, or page by page what filters select.
 
 use anyhow::bail;
+use api_types::{DeadLetterList, DeadLetterSummary};
 use reqwest::Method;
 
 use super::arguments::{Filters, Which};
-use super::dead_letter::{Page, Summary};
 use crate::client::Client;
 
 /// Dead letters in one request; the most that a server gives.
@@ -17,8 +17,8 @@ pub(super) async fn pages(
     filters: &Filters,
     after: u64,
     limit: u64,
-) -> anyhow::Result<(Vec<Summary>, Option<u64>)> {
-    let mut dead_letters: Vec<Summary> = Vec::new();
+) -> anyhow::Result<(Vec<DeadLetterSummary>, Option<u64>)> {
+    let mut dead_letters: Vec<DeadLetterSummary> = Vec::new();
     let mut next_after = Some(after);
     while let Some(after) = next_after {
         let room = limit - dead_letters.len() as u64;
@@ -52,7 +52,12 @@ pub(super) async fn select(
         .collect())
 }
 
-async fn page(client: &Client, filters: &Filters, after: u64, limit: u64) -> anyhow::Result<Page> {
+async fn page(
+    client: &Client,
+    filters: &Filters,
+    after: u64,
+    limit: u64,
+) -> anyhow::Result<DeadLetterList> {
     let Filters { source, topic, code, from, until } = filters;
     let mut query = vec![("after", after.to_string()), ("limit", limit.to_string())];
     let mut filter = |name, value: Option<String>| query.extend(value.map(|value| (name, value)));

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use api_types::{DeadLetter, DeadLetterSummary, Header};
 use console::truncate_str;
 
-use super::dead_letter::{DeadLetter, Header, Summary};
 use super::picture::picture;
 use crate::printable::printable;
 
@@ -52,7 +52,7 @@ pub fn show(dead_letter: &DeadLetter, look: Look) -> anyhow::Result<String> {
 
 /// What a replay would come to, as far as the bytes tell.
 fn today(dead_letter: &DeadLetter) -> String {
-    let Summary { id, code, detail, .. } = &dead_letter.summary;
+    let DeadLetterSummary { id, code, detail, .. } = &dead_letter.summary;
     match &dead_letter.refused_today {
         None => format!("Its bytes can be read; after the fix: dead-letters replay {id}"),
         Some(reason) if reason.code == *code && reason.detail == *detail => {
@@ -68,10 +68,13 @@ fn today(dead_letter: &DeadLetter) -> String {
 }
 
 /// Where a record came from, on one line.
-fn origin(summary: &Summary) -> String {
+fn origin(summary: &DeadLetterSummary) -> String {
     match summary {
-        Summary {
-            topic: Some(topic), partition: Some(partition), offset: Some(offset), ..
+        DeadLetterSummary {
+            topic: Some(topic),
+            partition: Some(partition),
+            offset: Some(offset),
+            ..
         } => {
             format!("{} {}/{partition}@{offset}", printable(&summary.source), printable(topic))
         }
@@ -99,7 +102,7 @@ fn value(hex: &str) -> anyhow::Result<String> {
 }
 
 /// Dead letters, one per line and at most `width` columns wide.
-pub(super) fn table(dead_letters: &[Summary], width: Option<usize>) -> String {
+pub(super) fn table(dead_letters: &[DeadLetterSummary], width: Option<usize>) -> String {
     let rows: Vec<_> = dead_letters.iter().map(row).collect();
     let widths: [usize; 5] = std::array::from_fn(|column| {
         rows.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
@@ -128,7 +131,7 @@ fn to_the_second(time: &str) -> String {
     printable(seconds) + "Z"
 }
 
-fn row(dead_letter: &Summary) -> [String; 6] {
+fn row(dead_letter: &DeadLetterSummary) -> [String; 6] {
     [
         dead_letter.id.to_string(),
         to_the_second(&dead_letter.refused_at),

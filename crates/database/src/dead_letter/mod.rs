@@ -147,6 +147,13 @@ impl DeadLetterId {
     }
 }
 
+impl From<DeadLetterId> for u64 {
+    fn from(id: DeadLetterId) -> Self {
+        // Never negative.
+        id.0.unsigned_abs()
+    }
+}
+
 impl fmt::Display for DeadLetterId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)

@@ -9,6 +9,7 @@ mod whole;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api_types::{DeadLetterList, DiscardOutcome, DiscardReport, ReplayOutcome, ReplayReport};
 use axum::Json;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -16,12 +17,12 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use projection::EventId;
 use serde::Serialize;
 
-use super::events::Reason;
+use super::events::reason;
 use super::memory::BodyMemory;
 use super::write_limits::WriteLimits;
+use crate::apply::ApplyOutcome;
 use crate::http::deadline::Deadline;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::ingest::pipeline::{IngestPipeline, RecordOutcome};
@@ -75,13 +76,6 @@ const NOT_REPLAYED: &str = "the dead letter may be applied and is still kept; re
 
 type Id = Result<Path<String>, PathRejection>;
 
-#[derive(Serialize)]
-struct List {
-    dead_letters: Vec<DeadLetterSummary>,
-    /// What to send as `after` for those that follow; null if there are none.
-    next_after: Option<DeadLetterId>,
-}
-
 async fn list(
     State(state): State<DeadLettersState>,
     RawQuery(sent): RawQuery,
@@ -97,7 +91,10 @@ async fn list(
         dead_letters.truncate(limit);
         next_after = dead_letters.last().map(|dead_letter| dead_letter.id);
     }
-    Ok(unkept(List { dead_letters, next_after }))
+    Ok(unkept(DeadLetterList {
+        dead_letters: dead_letters.into_iter().map(summary).collect(),
+        next_after: next_after.map(u64::from),
+    }))
 }
 
 async fn show(State(state): State<DeadLettersState>, id: Id) -> Result<Response, Problem> {
@@ -117,22 +114,31 @@ async fn show(State(state): State<DeadLettersState>, id: Id) -> Result<Response,
     whole::answer(found.ok_or_else(not_found)?, memory)
 }
 
+/// A dead letter as a list shows it.
+fn summary(stored: DeadLetterSummary) -> api_types::DeadLetterSummary {
+    api_types::DeadLetterSummary {
+        id: stored.id.into(),
+        source: stored.source,
+        topic: stored.topic,
+        partition: stored.partition,
+        offset: stored.offset,
+        size_bytes: stored.size_bytes,
+        received_at: stored.received_at.to_string(),
+        code: stored.code,
+        detail: stored.detail,
+        refused_at: stored.refused_at.to_string(),
+    }
+}
+
 /// An answer that nobody on the way may keep: dead letters hold what was sent about persons.
 fn unkept(body: impl Serialize) -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-#[derive(Serialize)]
-struct Replayed {
-    /// `applied`, `duplicate`, `refused` or `gone`.
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<EventId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-}
-
-async fn replay(State(state): State<DeadLettersState>, id: Id) -> Result<Json<Replayed>, Problem> {
+async fn replay(
+    State(state): State<DeadLettersState>,
+    id: Id,
+) -> Result<Json<ReplayReport>, Problem> {
     let id = dead_letter_id(id)?;
     let intake = state.intake;
     let work = |stop| async move { intake.replay(id, &stop).await };
@@ -141,35 +147,37 @@ async fn replay(State(state): State<DeadLettersState>, id: Id) -> Result<Json<Re
         tracing::warn!(error = &error as &dyn std::error::Error, %id, "dead letter kept");
         Problem::unavailable(NOT_REPLAYED)
     })?;
-    Ok(Json(match taken {
-        None => Replayed { outcome: "gone", event_id: None, reason: None },
-        Some(RecordOutcome { event_id, outcome }) => {
-            Replayed { outcome: outcome.name(), event_id, reason: Reason::of(outcome) }
-        }
-    }))
-}
-
-#[derive(Serialize)]
-struct Dropped {
-    /// `dropped`; or `gone`; or `changed`, and then it is still there.
-    outcome: &'static str,
+    let Some(RecordOutcome { event_id, outcome }) = taken else {
+        return Ok(Json(ReplayReport {
+            outcome: ReplayOutcome::Gone,
+            event_id: None,
+            reason: None,
+        }));
+    };
+    let (outcome, reason) = match outcome {
+        ApplyOutcome::Applied => (ReplayOutcome::Applied, None),
+        ApplyOutcome::Duplicate => (ReplayOutcome::Duplicate, None),
+        ApplyOutcome::Refused(refusal) => (ReplayOutcome::Refused, Some(reason(refusal))),
+    };
+    Ok(Json(ReplayReport { outcome, event_id: event_id.map(|id| id.0), reason }))
 }
 
 async fn drop_one(
     State(state): State<DeadLettersState>,
     id: Id,
     RawQuery(sent): RawQuery,
-) -> Result<Json<Dropped>, Problem> {
+) -> Result<Json<DiscardReport>, Problem> {
     let id = dead_letter_id(id)?;
     let refused_at = parameters::refused_at(&sent.unwrap_or_default())?;
     let deadline = state.deadline();
     let removal = state.dead_letters.delete_dead_letter(id, refused_at);
     if state.ask(deadline, removal).await? {
-        return Ok(Json(Dropped { outcome: "dropped" }));
+        return Ok(Json(DiscardReport { outcome: DiscardOutcome::Discarded }));
     }
     let is_there = refused_at.is_some()
         && state.ask(deadline, state.dead_letters.dead_letter(id)).await?.is_some();
-    Ok(Json(Dropped { outcome: if is_there { "changed" } else { "gone" } }))
+    let outcome = if is_there { DiscardOutcome::Changed } else { DiscardOutcome::Gone };
+    Ok(Json(DiscardReport { outcome }))
 }
 
 fn dead_letter_id(id: Id) -> Result<DeadLetterId, Problem> {

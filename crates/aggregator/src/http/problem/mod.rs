@@ -10,11 +10,11 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
+use api_types::ProblemBody;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use projection::Refusal;
-use serde::Serialize;
 
 pub use self::codes::ProblemCode;
 use database::outage;
@@ -38,18 +38,6 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     accept_encoding: Option<HeaderValue>,
-}
-
-/// The members in the order of RFC 9457, then ours.
-#[derive(Serialize)]
-struct Body<'a> {
-    // Says that `title` is no more than the status in words; what exactly happened is in `code`.
-    r#type: &'static str,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    code: &'static str,
-    error: &'static str,
 }
 
 impl Problem {
@@ -169,13 +157,13 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = Body {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Unknown"),
+        let body = ProblemBody {
+            r#type: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Unknown").into(),
             status: self.status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            error: self.sentence,
+            detail: self.detail.into_owned(),
+            code: self.code.into(),
+            error: self.sentence.into(),
         };
         // A struct of strings and a number always serialises; an empty body is the harmless rest.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();

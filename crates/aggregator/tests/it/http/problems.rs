@@ -12,7 +12,7 @@ const NO_LONGER_GIVEN: RefusalCode = RefusalCode::UnexpectedEventType;
 
 #[test]
 fn documentation_lists_every_code_with_its_status_and_no_other() {
-    let (_, section) = DOCUMENT.split_once("### What a refused request is told").unwrap();
+    let (_, section) = DOCUMENT.split_once("### Problems").unwrap();
     let section = section.split("\n#").next().unwrap();
     let row = |line: &str| {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();

@@ -2,11 +2,12 @@
 
 use std::mem::take;
 
+use api_types::{LineOutcome, LineReport};
 use indicatif::ProgressBar;
 use simulate::SimulatedRecord;
 
 use crate::client::Target;
-use crate::client::events::{EventsClient, LineOutcome, LineReport, REQUEST_BYTES, REQUEST_LINES};
+use crate::client::events::{EventsClient, REQUEST_BYTES, REQUEST_LINES};
 use crate::delivery::summary::Receipt;
 
 #[derive(Debug)]
@@ -73,9 +74,10 @@ impl ServerOutlet {
                 self.duplicates += 1;
                 record.is_malformed().then(|| format!("duplicate, though {:?}", record.nature))
             }
-            LineOutcome::Refused { reason } => {
+            LineOutcome::Refused => {
                 self.refused += 1;
-                (!record.is_malformed()).then(|| format!("{}: {}", reason.code, reason.detail))
+                let reason = report.reason.map_or_else(String::new, |reason| reason.to_string());
+                (!record.is_malformed()).then_some(reason)
             }
         };
         if let Some(surprise) = surprise {

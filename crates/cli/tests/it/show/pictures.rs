@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use cli::dead_letters::{DeadLetter, Look, picture, show};
+use api_types::DeadLetter;
+use cli::dead_letters::{Look, picture, show};
 use projection::{EventKind, RECORD_BYTES_MAX, RefusalCode};
 use proptest::prelude::*;
 
