@@ -11,13 +11,14 @@ mod outbox;
 mod pool;
 mod process_lock;
 mod unit;
+mod url;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use projection::{BatchId, Timestamp, UserId};
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
 pub use self::process_lock::{LockWatch, ProcessLock, Sharing};
@@ -97,10 +98,7 @@ impl PostgresRepository {
     /// does not keep sessions. [`DbError::Internal`] for an applied migration that is not the one
     /// known here.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, DbError> {
-        // The driver would log slow statements with their text, and the ids in it. Poolers refuse
-        // the parameter, and nothing here depends on it.
-        let server =
-            url.parse::<PgConnectOptions>()?.disable_statement_logging().extra_float_digits(None);
+        let server = url::parse(url)?;
         let connect_timeout = options.acquire_timeout;
         let limits = ConnectionLimits {
             connect_timeout,
@@ -108,7 +106,12 @@ impl PostgresRepository {
             lock_timeout: options.lock_timeout,
             idle_in_transaction_timeout: options.idle_in_transaction_timeout,
         };
-        let newer_schema = prepare_database(&server, limits).await?;
+        let prepared = prepare_database(&server, limits).await;
+        if !matches!(prepared, Err(DbError::Unavailable { .. })) {
+            // Not with each attempt while the server is unavailable.
+            url::log_unknown_parameters(url);
+        }
+        let newer_schema = prepared?;
         let pool = ConnectionPool::new(&server, options.connections_max, limits);
         let statement_timeout = options.statement_timeout;
         Ok(Self { pool, server, connect_timeout, statement_timeout, newer_schema })

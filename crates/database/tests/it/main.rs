@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod conformance;
+mod driver_log;
 mod events;
 mod full_disk;
+mod log;
 mod plans;
 mod postgres;
 mod postgres_outage;

@@ -5,6 +5,8 @@
 -- A commit is to wait for the disk, whatever the server's default: an event is acknowledged after it.
 -- Stronger settings, which wait for standbys too, are left as they are.
 --
+-- Notices are not sent: the driver logs them, one with each start on a schema that exists already.
+--
 -- Every statement has its index. A plan that was made for a small table, or from statistics of one,
 -- is used long after the table has grown: a prepared statement keeps it until the table is analysed.
 -- So the statements are written such that each row is looked up by itself, and a sequential scan,
@@ -18,6 +20,7 @@ select
     set_config('statement_timeout', $1, false),
     set_config('lock_timeout', $2, false),
     set_config('idle_in_transaction_session_timeout', $3, false),
+    set_config('client_min_messages', 'warning', false),
     set_config('enable_seqscan', 'off', false),
     set_config('enable_bitmapscan', 'off', false),
     set_config('jit', 'off', false),
