@@ -1,4 +1,4 @@
-//! `cargo x check`: what must hold besides the tests.
+//! `cargo x check`: everything that must hold besides the tests.
 
 use std::process::{Command, ExitCode};
 

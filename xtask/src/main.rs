@@ -1,7 +1,6 @@
-//! `cargo x`: everything a developer or a CI runs that is more than one cargo command.
+//! `cargo x`: the tasks of a developer or a CI that take more than one cargo command.
 
 mod check;
-mod clock;
 mod measure;
 mod needs;
 mod paths;
@@ -23,7 +22,7 @@ use crate::test::TestArguments;
 /// Tests, checks and servers of this repository
 ///
 /// Start here: `cargo x test` runs every test on a machine that has nothing but Rust, and
-/// `cargo x check` says what a reviewer would say.
+/// `cargo x check` checks form, lints, docs, licences and the rules of this repository.
 #[derive(Parser)]
 #[command(name = "cargo x", bin_name = "cargo x", arg_required_else_help = true)]
 struct Arguments {
@@ -39,7 +38,7 @@ enum Command {
     /// Start PostgreSQL, Redis and Kafka to try the service by hand
     ///
     /// Prints the variables that point the service to them, and the command that starts it. The
-    /// servers are empty, run as you, on free ports, and are gone with Ctrl-C. What is missing on
+    /// servers are empty, run as you, on free ports, and end with Ctrl-C. What is missing on
     /// this machine is installed first, as for `cargo x test`.
     Services,
 }

@@ -1,8 +1,8 @@
-//! `cargo x measure`: the figures of docs/active-invalidation.md, how many events a second are applied,
-//! and what a list costs PostgreSQL, measured here and now.
+//! `cargo x measure`: the figures of docs/active-invalidation.md, the events a second that are applied,
+//! and the cost of a list in PostgreSQL.
 //!
-//! What measures is a program of its own, an example of its crate. Here the tables of the first are
-//! only put into the document.
+//! Each is measured by an example of a crate. This file runs it, and puts the tables of the first into
+//! the document.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,7 +17,7 @@ use crate::{needs, paths};
 
 /// The document, below the root of the repository.
 const DOCUMENT: &str = "docs/active-invalidation.md";
-/// What begins and ends a block, both in the output of the program and in the document.
+/// The lines that begin and end a block, both in the output of the program and in the document.
 const BEGIN: &str = "<!-- measured:";
 const END: &str = "<!-- /measured -->";
 
@@ -33,7 +33,7 @@ const END: &str = "<!-- /measured -->";
 /// `list`: starts PostgreSQL, and prints the CPU time that an uncached list takes of it, beside the same
 /// facts in plain columns. Linux only. Takes some seconds once it is built.
 ///
-/// All want the machine for themselves. What is missing on it is installed first, as for
+/// Nothing else should run on the machine meanwhile. What is missing on it is installed first, as for
 /// `cargo x test`. TESTKIT_SEED repeats the random choices.
 ///
 /// Examples:
@@ -52,7 +52,7 @@ pub(crate) struct MeasureArguments {
     write: bool,
 }
 
-/// What can be measured: a program each.
+/// The measurements, each a program.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Subject {
     Cache,
@@ -71,10 +71,10 @@ impl Subject {
     }
 }
 
-/// Runs it; fails if it cannot be measured.
+/// Runs the measurement, and writes the document if asked to.
 pub(crate) fn run(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
     if arguments.write && arguments.what != Subject::Cache {
-        bail!("--write: only the tables of the cache have a place in a document");
+        bail!("--write: only the tables of `cache` are in a document");
     }
     let report = Report::start();
     let found = needs::ensure(&report)?;
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &MeasureArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what the program prints, and gives it back.
+/// Shows the output of the program, and returns it.
 fn measure(report: &Report, found: needs::Found, what: Subject) -> anyhow::Result<String> {
     let [package, example] = what.program();
     let mut program = cargo();
@@ -144,7 +144,7 @@ mod tests {
     const DOCUMENT: &str = "a\n<!-- measured:x -->\n\nold\n\n<!-- /measured -->\nb\n";
 
     #[test]
-    fn a_block_is_replaced_and_nothing_else() {
+    fn splice_replaces_blocks_only() {
         let measured = "seed\n<!-- measured:x -->\n\n| new |\n\n<!-- /measured -->\n";
         let expected = DOCUMENT.replace("old", "| new |");
         assert_eq!(splice(DOCUMENT, measured).unwrap(), expected);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_only_one_side_has_is_an_error() {
+    fn block_that_only_one_side_has_is_an_error() {
         let error = splice(DOCUMENT, "").unwrap_err().to_string();
         assert!(error.contains("nothing measured for <!-- measured:x -->"), "{error}");
         let measured = "<!-- measured:y -->\n1\n<!-- /measured -->\n";

@@ -1,18 +1,20 @@
-//! What a long command says while it works: each step, and when it came.
+//! Progress of a long command: each step, and when it began.
 
 use std::fmt::Display;
+use std::time::Instant;
 
-use crate::clock::Stopwatch;
-
-/// Writes to the error output, so that the output of cargo stays what it is.
-pub(crate) struct Report(Stopwatch);
+/// Writes to standard error, so that the output of cargo stays as it is.
+pub(crate) struct Report {
+    started: Instant,
+}
 
 impl Report {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn start() -> Self {
-        Self(Stopwatch::start())
+        Self { started: Instant::now() }
     }
 
     pub(crate) fn step(&self, what: impl Display) {
-        eprintln!("[{:6.1} s] {what}", self.0.elapsed().as_secs_f64());
+        eprintln!("[{:6.1} s] {what}", self.started.elapsed().as_secs_f64());
     }
 }

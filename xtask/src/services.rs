@@ -6,7 +6,7 @@ use testkit::{Kafka, Postgres, Redis};
 use crate::needs;
 use crate::report::Report;
 
-/// Runs until Ctrl-C; then the servers are gone, as they are if this process dies in any other way.
+/// Runs until Ctrl-C. The servers end with this process, however it ends.
 pub(crate) fn run() -> anyhow::Result<()> {
     let report = Report::start();
     needs::ensure(&report)?;
@@ -20,7 +20,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         )?;
         report.step("ready; paste this into another terminal");
         println!("{}", instructions(&postgres.url("postgres"), &redis.url(), &kafka.brokers()));
-        report.step("Ctrl-C ends the servers and forgets their data");
+        report.step("Ctrl-C ends the servers and deletes their data");
         tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
         report.step("stop");
         Ok(())

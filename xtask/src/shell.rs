@@ -1,4 +1,4 @@
-//! Runs other programs.
+//! Other programs, and how they are run.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,13 @@ use anyhow::{Context, bail};
 
 use crate::paths;
 
-/// How much of a failed program's output is shown.
+/// The most lines of a failed program's output that are shown.
 const SHOWN_LINES_MAX: usize = 40;
 /// A shell's exit status for a program that a signal ended is this plus the signal.
 const STATUS_OF_SIGNAL: i32 = 128;
 
-/// Cargo, in the root of the workspace, as if the user had called it there: `cargo run` has set
-/// variables for this program that mean nothing to another one, and would have build scripts run
-/// again.
+/// Cargo, in the root of the workspace, without the variables that `cargo run` has set for this
+/// program: with them, build scripts would run again.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(paths::root());
@@ -28,34 +27,34 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Runs it with our own outputs.
+/// Runs it; its output goes where ours goes.
 pub(crate) fn run_shown(command: &mut Command) -> anyhow::Result<ExitStatus> {
     command.status().with_context(|| format!("run {}", line(command)))
 }
 
-/// Runs it silently; a failure shows the end of what it said.
+/// Runs it and returns its output; a failure shows the end of that.
 pub(crate) fn run_silently(command: &mut Command) -> anyhow::Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("run {}", line(command)))?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let said = format!("{stdout}{stderr}");
+    let output_text = format!("{stdout}{stderr}");
     if !output.status.success() {
-        let lines: Vec<&str> = said.lines().collect();
+        let lines: Vec<&str> = output_text.lines().collect();
         let tail = lines[lines.len().saturating_sub(SHOWN_LINES_MAX)..].join("\n");
         bail!("`{}` failed ({}):\n{tail}", line(command), output.status);
     }
-    Ok(said)
+    Ok(output_text)
 }
 
-/// As a user would type it.
+/// The command as a user would type it.
 pub(crate) fn line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let arguments = command.get_args().map(|argument| argument.to_string_lossy());
     [program.to_string_lossy()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// The exit code of a program, for us to end with.
+/// The exit code of a program, to end this one with.
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt;
 

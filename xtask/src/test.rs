@@ -1,4 +1,4 @@
-//! `cargo x test`: everything the tests need, then the tests.
+//! `cargo x test`: installs what the tests need, then runs them.
 
 use std::env;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::needs;
 use crate::report::Report;
 use crate::shell::{self, cargo, exit_code, run_shown};
 
-/// Variables of the caller that would lead the tests, or the clients in them, to other servers.
+/// Variables of the caller that would point the tests, or the clients in them, to other servers.
 const STRAY_PREFIXES: [&str; 2] = ["RAS_", "PG"];
 const STRAY_NAMES: [&str; 2] = ["DATABASE_URL", "REDISCLI_AUTH"];
 
@@ -17,17 +17,16 @@ const STRAY_NAMES: [&str; 2] = ["DATABASE_URL", "REDISCLI_AUTH"];
 ///
 /// Finds the programs, or installs them: from packages on Debian and Ubuntu as root or with a
 /// passwordless sudo, the jars of Kafka through Maven into target/testkit. Elsewhere it says what
-/// to install. Then runs `cargo test --workspace --all-features`, whose exit code it ends with.
-/// Each test starts the servers it needs and takes them down, so nothing has to run before, and
-/// nothing runs after.
+/// to install. Then it runs `cargo test --workspace --all-features`, whose exit code it ends with.
+/// Each test starts the servers that it needs and ends them.
 ///
 /// Examples:
 ///   cargo x test                                   everything
 ///   cargo x test -- -p freshset                    one crate
-///   cargo x test -- -p freshset drop -- --nocapture  some tests of one crate, with their output
+///   cargo x test -- -p freshset invalidate -- --nocapture  some tests of one crate, with their output
 ///
-/// To use other programs than those it finds, name them: TESTKIT_POSTGRES_BIN (directory),
-/// TESTKIT_PGBOUNCER, TESTKIT_REDIS_SERVER, TESTKIT_JAVA (programs), TESTKIT_KAFKA_LIBS (directory of jars).
+/// To use other programs, name them: TESTKIT_POSTGRES_BIN (directory), TESTKIT_PGBOUNCER,
+/// TESTKIT_REDIS_SERVER, TESTKIT_JAVA (programs), TESTKIT_KAFKA_LIBS (directory of jars).
 /// TESTKIT_SEED repeats a random test.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -57,7 +56,7 @@ pub(crate) fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-/// `--workspace` would win over a selection.
+/// `--workspace` would override a selection.
 fn selects_packages(cargo_arguments: &[String]) -> bool {
     cargo_arguments.iter().take_while(|argument| *argument != "--").any(|argument| {
         ["-p", "--package", "--manifest-path"].iter().any(|option| argument.starts_with(option))
@@ -73,14 +72,14 @@ mod tests {
     use super::{is_stray, selects_packages};
 
     #[test]
-    fn a_selection_of_packages_is_recognised() {
+    fn selection_of_packages_is_recognised() {
         #[track_caller]
         fn check(line: &str, selects: bool) {
             let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             assert_eq!(selects_packages(&arguments), selects, "{line}");
         }
         check("", false);
-        check("drop -- --nocapture", false);
+        check("invalidate -- --nocapture", false);
         check("-p freshset", true);
         check("-pfreshset", true);
         check("--package=freshset", true);
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_lead_elsewhere_are_stray() {
+    fn variables_that_point_to_other_servers_are_removed() {
         for name in ["RAS_DATABASE_URL", "PGHOST", "DATABASE_URL"] {
             assert!(is_stray(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Cargo subcommands that `cargo x check` uses, at pinned versions, below the target directory.
+//! Cargo subcommands of `cargo x check`, at pinned versions, in the target directory.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,15 +19,15 @@ pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2"
 pub(crate) const CARGO_MACHETE: Tool = Tool { name: "cargo-machete", version: "0.9.2" };
 
 impl Tool {
-    /// Where it is; builds it if it is not there in this version.
+    /// The path of the program; builds it if it is missing or of another version.
     pub(crate) fn ensure(&self, report: &Report) -> anyhow::Result<PathBuf> {
-        let folder = paths::target().join("tools");
-        let program = folder.join("bin").join(self.name);
+        let directory = paths::target().join("tools");
+        let program = directory.join("bin").join(self.name);
         if !self.is_current(&program) {
             let Self { name, version } = self;
             report.step(format_args!("build {name} {version}, once; this takes some minutes"));
             let mut install = cargo();
-            install.args(["install", "--quiet", "--locked", "--force", "--root"]).arg(&folder);
+            install.args(["install", "--quiet", "--locked", "--force", "--root"]).arg(&directory);
             install.args(["--version", &format!("={version}"), name]);
             run_silently(&mut install).with_context(|| format!("install {name}"))?;
         }
@@ -37,6 +37,6 @@ impl Tool {
     fn is_current(&self, program: &PathBuf) -> bool {
         program.is_file()
             && run_silently(Command::new(program).arg("--version"))
-                .is_ok_and(|said| said.split_whitespace().any(|word| word == self.version))
+                .is_ok_and(|output| output.split_whitespace().any(|word| word == self.version))
     }
 }

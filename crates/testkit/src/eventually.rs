@@ -1,19 +1,19 @@
-//! Waiting for a condition instead of for a time.
+//! Tests wait for a condition, not for a time.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Pause between two looks: short beside what is waited for, long enough to leave a core free.
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// Pause between two checks: short for a test, long enough to leave a core free.
+const CHECK_PAUSE: Duration = Duration::from_millis(10);
 
-/// What one look can give: the thing waited for, or what is still in its way.
-pub trait Outcome {
-    /// The thing waited for.
+/// The result of one check: the value that is waited for, or the state seen instead.
+pub trait Condition {
+    /// The value that is waited for.
     type Value;
 
-    /// The value, or the state seen instead, for the message of a failure.
+    /// The value, or the state seen instead, which a failure shows.
     ///
     /// # Errors
     ///
@@ -21,7 +21,7 @@ pub trait Outcome {
     fn reached(self) -> Result<Self::Value, String>;
 }
 
-impl Outcome for bool {
+impl Condition for bool {
     type Value = ();
 
     fn reached(self) -> Result<(), String> {
@@ -29,7 +29,7 @@ impl Outcome for bool {
     }
 }
 
-impl<T> Outcome for Option<T> {
+impl<T> Condition for Option<T> {
     type Value = T;
 
     fn reached(self) -> Result<T, String> {
@@ -37,7 +37,7 @@ impl<T> Outcome for Option<T> {
     }
 }
 
-impl<T, E: Debug> Outcome for Result<T, E> {
+impl<T, E: Debug> Condition for Result<T, E> {
     type Value = T;
 
     fn reached(self) -> Result<T, String> {
@@ -45,7 +45,7 @@ impl<T, E: Debug> Outcome for Result<T, E> {
     }
 }
 
-/// Looks again and again until `look` gives `true`, `Some` or `Ok`, and returns what it gave.
+/// Calls `check` until it returns `true`, `Some` or `Ok`, and returns the value.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -62,22 +62,22 @@ impl<T, E: Debug> Outcome for Result<T, E> {
 /// # Panics
 ///
 /// After `limit`, with `what` and the last state seen.
-pub async fn eventually<O: Outcome>(
+pub async fn eventually<O: Condition>(
     limit: Duration,
     what: &str,
-    mut look: impl AsyncFnMut() -> O,
+    mut check: impl AsyncFnMut() -> O,
 ) -> O::Value {
-    let mut last_state = "the first look has not ended".to_owned();
-    let looking = timeout(limit, async {
+    let mut last_state = "the first check has not ended".to_owned();
+    let checking = timeout(limit, async {
         loop {
-            match look().await.reached() {
+            match check().await.reached() {
                 Ok(value) => return value,
                 Err(state) => last_state = state,
             }
-            sleep(LOOK_PAUSE).await;
+            sleep(CHECK_PAUSE).await;
         }
     });
-    match looking.await {
+    match checking.await {
         Ok(value) => value,
         Err(_) => panic!("not within {limit:?}: {what}; last seen: {last_state}"),
     }

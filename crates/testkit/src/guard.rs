@@ -5,7 +5,7 @@
 //! removes its directory. The shell has a process group of its own, so that Ctrl-C in a terminal
 //! reaches it only as a closed pipe.
 //!
-//! What it deliberately does not do: know what a server is, or when one is ready.
+//! It does not know what a server is, or when one is ready.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -21,11 +21,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// The shell answers an order in milliseconds; a machine under load takes longer.
-const ORDER_LIMIT: Duration = Duration::from_secs(10);
-/// What a program gets to end kindly, before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
-/// How long a drop waits for the end of the program and of its directory.
-const DROP_LIMIT: Duration = Duration::from_secs(15);
+const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a program has to end after its last signal, before it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long dropping a guard waits for the end of the program and the removal of its directory.
+const DROP_TIMEOUT: Duration = Duration::from_secs(15);
 /// A shell's exit status for a program that a signal ended is this plus the signal.
 const STATUS_OF_SIGNAL: i32 = 128;
 
@@ -62,7 +62,7 @@ pub(crate) struct User {
     pub(crate) group: u32,
 }
 
-/// What is run, as whom, and how it ends.
+/// A program, the user that runs it, and how it ends.
 pub(crate) struct Guarded<'a> {
     /// Program, arguments, environment and working directory.
     pub(crate) command: &'a Command,
@@ -76,16 +76,16 @@ pub(crate) struct Guarded<'a> {
     pub(crate) output: Stdio,
 }
 
-/// The shell, and what it has told so far. Bound to no runtime: a thread reads what it tells.
+/// The shell, and its reports so far. Not bound to a runtime: a thread reads the reports.
 pub(crate) struct Guard {
     shell: Child,
     orders: Mutex<Option<ChildStdin>>,
-    told: watch::Receiver<Told>,
+    reported: watch::Receiver<Reported>,
     shell_gone: Mutex<mpsc::Receiver<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Told {
+struct Reported {
     runs: u64,
     process_id: Option<u32>,
     signals_sent: u64,
@@ -101,13 +101,13 @@ impl Guard {
         let mut shell = shell.spawn().context("start the guard shell `sh`")?;
         let orders = shell.stdin.take();
         let stdout = shell.stdout.take().context("the guard shell has no output")?;
-        let (tell, told) = watch::channel(Told::default());
+        let (report, reported) = watch::channel(Reported::default());
         let (gone, shell_gone) = mpsc::channel();
         thread::spawn(move || {
-            follow(stdout, &tell);
+            follow(stdout, &report);
             drop(gone);
         });
-        Ok(Self { shell, orders: Mutex::new(orders), told, shell_gone: Mutex::new(shell_gone) })
+        Ok(Self { shell, orders: Mutex::new(orders), reported, shell_gone: Mutex::new(shell_gone) })
     }
 
     /// The error output of the shell, if it was asked to be a pipe.
@@ -117,42 +117,42 @@ impl Guard {
 
     /// Starts the program. It must not be running.
     pub(crate) async fn start(&self) -> anyhow::Result<()> {
-        let runs_before = self.told.borrow().runs;
+        let runs_before = self.reported.borrow().runs;
         self.order("start")?;
-        self.until("start the program", |told| told.runs > runs_before).await
+        self.until("start the program", |reported| reported.runs > runs_before).await
     }
 
     /// Sends a signal. Returns when it is sent; a program that has ended by itself is fine.
     pub(crate) async fn send(&self, signal: Signal) -> anyhow::Result<()> {
-        let sent_before = self.told.borrow().signals_sent;
+        let sent_before = self.reported.borrow().signals_sent;
         self.order(signal.name())?;
-        self.until("send the signal", |told| {
-            told.signals_sent > sent_before || told.ended.is_some()
+        self.until("send the signal", |reported| {
+            reported.signals_sent > sent_before || reported.ended.is_some()
         })
         .await
     }
 
     /// Waits for the end of the current run. `None`: it still runs after `limit`.
     pub(crate) async fn wait(&self, limit: Duration) -> Option<ExitStatus> {
-        let mut told = self.told.clone();
-        let seen = timeout(limit, told.wait_for(|told| told.ended.is_some())).await;
+        let mut reported = self.reported.clone();
+        let seen = timeout(limit, reported.wait_for(|reported| reported.ended.is_some())).await;
         seen.ok()?.ok()?.ended
     }
 
     /// How the current run ended. `None`: it has not, or there was none.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        self.told.borrow().ended
+        self.reported.borrow().ended
     }
 
     /// The process id of the current run.
     pub(crate) fn process_id(&self) -> Option<u32> {
-        self.told.borrow().process_id
+        self.reported.borrow().process_id
     }
 
     /// Whether a run is under way.
     pub(crate) fn is_running(&self) -> bool {
-        let told = self.told.borrow();
-        told.runs > 0 && told.ended.is_none()
+        let reported = self.reported.borrow();
+        reported.runs > 0 && reported.ended.is_none()
     }
 
     fn order(&self, order: &str) -> anyhow::Result<()> {
@@ -164,14 +164,17 @@ impl Guard {
     async fn until(
         &self,
         what: &str,
-        mut reached: impl FnMut(&Told) -> bool,
+        mut reached: impl FnMut(&Reported) -> bool,
     ) -> anyhow::Result<()> {
-        let mut told = self.told.clone();
-        let waited = timeout(ORDER_LIMIT, told.wait_for(|told| told.shell_gone || reached(told)));
+        let mut reported = self.reported.clone();
+        let waited = timeout(
+            ORDER_TIMEOUT,
+            reported.wait_for(|reported| reported.shell_gone || reached(reported)),
+        );
         let shell_gone = match waited.await {
-            Ok(Ok(told)) => told.shell_gone,
+            Ok(Ok(reported)) => reported.shell_gone,
             Ok(Err(_)) => true,
-            Err(_) => bail!("the guard shell did not {what} within {ORDER_LIMIT:?}"),
+            Err(_) => bail!("the guard shell did not {what} within {ORDER_TIMEOUT:?}"),
         };
         if shell_gone {
             bail!("the guard shell ended and could not {what}");
@@ -184,8 +187,8 @@ impl Drop for Guard {
     fn drop(&mut self) {
         *self.orders.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let gone = self.shell_gone.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone.recv_timeout(DROP_LIMIT) == Err(mpsc::RecvTimeoutError::Disconnected) {
-            // Its output is closed, so it is at its end: this only reaps it.
+        if gone.recv_timeout(DROP_TIMEOUT) == Err(mpsc::RecvTimeoutError::Disconnected) {
+            // Its output is closed, so it is at its end: this only collects its exit status.
             let _ = self.shell.wait();
         }
     }
@@ -196,7 +199,7 @@ fn shell_command(guarded: &Guarded<'_>) -> Command {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", SCRIPT, "testkit-guard", guarded.last_signal.name()])
-        .arg(GRACE.as_secs().to_string())
+        .arg(END_TIMEOUT.as_secs().to_string())
         .arg(directory)
         .arg(guarded.command.get_program())
         .args(guarded.command.get_args())
@@ -218,14 +221,14 @@ fn shell_command(guarded: &Guarded<'_>) -> Command {
     shell
 }
 
-fn follow(stdout: ChildStdout, tell: &watch::Sender<Told>) {
+fn follow(stdout: ChildStdout, report: &watch::Sender<Reported>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        tell.send_modify(|told| told.note(&line));
+        report.send_modify(|reported| reported.note(&line));
     }
-    tell.send_modify(|told| told.shell_gone = true);
+    report.send_modify(|reported| reported.shell_gone = true);
 }
 
-impl Told {
+impl Reported {
     fn note(&mut self, line: &str) {
         match line.split_once(' ') {
             Some(("started", process_id)) => {

@@ -1,16 +1,16 @@
-# The guard of testkit: runs one program, one run at a time, and ends it when nobody holds our
-# standard input any more.
+# The guard of testkit: runs one program, one run at a time, and ends it when our
+# standard input is closed.
 #
 # Why a shell   The owner (a test process) may be killed at any moment, and then runs no clean-up.
 #               The kernel closes its end of the pipe however it dies; this shell outlives it.
-# Arguments     LAST_SIGNAL GRACE_SECONDS DIRECTORY PROGRAM [ARGUMENT..]
-#               LAST_SIGNAL ends the program kindly at the end; KILL follows after GRACE_SECONDS.
+# Arguments     LAST_SIGNAL END_TIMEOUT_SECONDS DIRECTORY PROGRAM [ARGUMENT..]
+#               LAST_SIGNAL ends the program; KILL follows after END_TIMEOUT_SECONDS.
 #               DIRECTORY is removed at the end; empty: nothing is removed.
 # Input         one order per line: `start`, or the name of a signal (STOP CONT KILL TERM INT QUIT)
 # Output        `started PID`, `sent SIGNAL`, `ended STATUS` (128 + n: by signal n)
 # Error output  what the program writes to either of its outputs; then a line that begins with the
 #               character RS, so that a reader knows that it has seen all of that run
-last_signal=$1 grace_seconds=$2 directory=$3
+last_signal=$1 end_timeout_seconds=$2 directory=$3
 shift 3
 exec 3<&0 4>&2 2>/dev/null
 # Neither may end this shell before it has cleaned up: PIPE comes from an owner that is gone; HUP
@@ -48,7 +48,7 @@ watch() {
   send_to_all CONT
   if [ "$last_signal" != KILL ]; then
     kill -s "$last_signal" "$program"
-    tenths=$((grace_seconds * 10))
+    tenths=$((end_timeout_seconds * 10))
     # When it ends, so does this loop: with a signal from `run`.
     while [ "$tenths" -gt 0 ]; do
       sleep 0.1 >/dev/null 3<&- 4>&-

@@ -1,4 +1,4 @@
-//! PgBouncer for tests: one pooler in front of a [`Postgres`], which lets everybody in.
+//! PgBouncer for tests: one pooler in front of a [`Postgres`], without passwords.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::postgres::unprivileged_user;
 use crate::server::{Server, data_directory, must, on_free_ports, write_file};
 use crate::{Postgres, free_port, programs};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 const CONFIGURATION: &str = "pgbouncer.ini";
 const USERS: &str = "users.txt";
 /// The database that stands for the pooler itself.
@@ -19,14 +19,14 @@ const CONSOLE: &str = "pgbouncer";
 /// Its own default.
 const POOL_SIZE_DEFAULT: u16 = 20;
 
-/// How it gives its server connections to clients.
+/// When a client gets another server connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolMode {
-    /// To one client until that disconnects.
+    /// A client keeps its server connection until it disconnects.
     Session,
-    /// To a client for each transaction.
+    /// A client has a server connection for each transaction.
     Transaction,
-    /// To a client for each statement.
+    /// A client has a server connection for each statement.
     Statement,
 }
 
@@ -47,7 +47,7 @@ impl PgBouncer {
         Self::with_pool_size(postgres, mode, POOL_SIZE_DEFAULT).await
     }
 
-    /// Starts one that has so many connections to its server for each database.
+    /// Starts one with so many connections to its server for each database.
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl PgBouncer {
         must(on_free_ports(async || Self::start_at(free_port(), postgres, mode, size).await).await)
     }
 
-    /// Switches it over while it runs. Clients keep their connections.
+    /// Changes its server and its mode while it runs. Clients keep their connections.
     ///
     /// # Panics
     ///
@@ -90,12 +90,12 @@ impl PgBouncer {
         write_file(files, USERS, "\"postgres\" \"\"\n")?;
         let address = (Ipv4Addr::LOCALHOST, port);
         let answers = async || TcpStream::connect(address).await.is_ok();
-        server.start(START_LIMIT, answers).await?;
+        server.start(START_TIMEOUT, answers).await?;
         Ok(Self { server, port, pool_size })
     }
 }
 
-/// As its packages have it, but for addresses and users: no startup parameter is ignored.
+/// The configuration of its packages, except for addresses and users: it ignores no startup parameter.
 fn configuration(port: u16, postgres_port: u16, mode: PoolMode, pool_size: u16) -> String {
     let mode = match mode {
         PoolMode::Session => "session",

@@ -3,7 +3,7 @@
 //! A committed transaction survives [`Postgres::kill`], as it would in production: only the wait
 //! for the disk is off, which protects from a power cut, not from SIGKILL.
 //!
-//! What it deliberately does not do: replicas, TLS; or depend on a PostgreSQL client.
+//! No replicas, no TLS, no dependency on a PostgreSQL client.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,13 +20,13 @@ use crate::server::{Server, data_directory, must, on_free_ports, run_tool};
 use crate::{free_port, programs};
 
 /// A start takes half a second; recovery after a kill under load takes longer.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// `initdb` takes one second.
-const INITDB_LIMIT: Duration = Duration::from_secs(60);
-/// One question to a server that may be starting.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
+const INITDB_TIMEOUT: Duration = Duration::from_secs(60);
+/// One probe of a server that may be starting.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// One statement of a test, sent by hand.
-const PSQL_LIMIT: Duration = Duration::from_secs(120);
+const PSQL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Right after a kill, dying children can still hold the shared memory; then it refuses to start.
 const RESTART_ATTEMPTS: usize = 10;
 /// Enough for several pools and several service processes at once.
@@ -106,10 +106,10 @@ impl Postgres {
         let mut command = program(&self.programs, "psql");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
         command.args(["--set", "ON_ERROR_STOP=1", "--dbname", url, "--command", sql]);
-        must(run_tool(command, PSQL_LIMIT).await)
+        must(run_tool(command, PSQL_TIMEOUT).await)
     }
 
-    /// Stops the clock of the server and its backends with SIGSTOP: connections stay open, nothing
+    /// Stops the server and its backends with SIGSTOP: connections stay open, nothing
     /// is answered.
     ///
     /// # Panics
@@ -119,7 +119,7 @@ impl Postgres {
         must(self.server.pause().await);
     }
 
-    /// Lets it go on after [`Postgres::pause`].
+    /// Continues it after [`Postgres::pause`].
     ///
     /// # Panics
     ///
@@ -154,14 +154,14 @@ impl Postgres {
     }
 
     async fn run(&self) -> anyhow::Result<()> {
-        self.server.start(START_LIMIT, async || self.answers().await).await
+        self.server.start(START_TIMEOUT, async || self.answers().await).await
     }
 
     async fn answers(&self) -> bool {
         let mut command = program(&self.programs, "pg_isready");
         command.args(["--quiet", "--timeout=1", "--host=127.0.0.1"]);
         command.arg(format!("--port={}", self.port));
-        run_tool(command, ASK_LIMIT).await.is_ok()
+        run_tool(command, PROBE_TIMEOUT).await.is_ok()
     }
 }
 
@@ -212,7 +212,7 @@ impl PostgresBuilder {
         Ok(postgres)
     }
 
-    /// As arguments, which win over the files of the cluster.
+    /// Arguments, which override the files of the cluster.
     fn settings(&self, port: u16) -> Vec<String> {
         let port = port.to_string();
         let connections = CONNECTIONS_MAX.to_string();
@@ -231,7 +231,7 @@ impl PostgresBuilder {
     }
 }
 
-/// Without the caller's variables for it, which would lead it elsewhere.
+/// Without the caller's `PG…` variables, which would point it to another server.
 fn program(programs: &Path, name: &str) -> Command {
     let mut command = Command::new(programs.join(name));
     for (variable, _) in env::vars_os() {
@@ -242,7 +242,8 @@ fn program(programs: &Path, name: &str) -> Command {
     command
 }
 
-/// PostgreSQL refuses to run as root; then its own user runs it, which its packages create.
+/// The user that runs PostgreSQL if this process is root, as which it refuses to run. Its packages
+/// create that user.
 pub(crate) async fn unprivileged_user() -> anyhow::Result<Option<User>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -255,7 +256,7 @@ pub(crate) async fn unprivileged_user() -> anyhow::Result<Option<User>> {
 async fn number_of_user(which: &str) -> anyhow::Result<u32> {
     let mut command = Command::new("id");
     command.args([which, SUPERUSER]);
-    let printed = run_tool(command, ASK_LIMIT)
+    let printed = run_tool(command, PROBE_TIMEOUT)
         .await
         .context("root needs the user `postgres` to run PostgreSQL")?;
     printed.parse().with_context(|| format!("`id {which}` printed `{printed}`"))
@@ -272,7 +273,7 @@ async fn make_cluster(
     if let Some(owner) = owner {
         command.uid(owner.id).gid(owner.group);
     }
-    run_tool(command, INITDB_LIMIT).await?;
+    run_tool(command, INITDB_TIMEOUT).await?;
     Ok(())
 }
 

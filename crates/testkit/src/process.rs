@@ -1,6 +1,5 @@
-//! Any program, with its output line by line: the service under test.
-//!
-//! What it deliberately does not do: keep the two outputs of the program apart.
+//! A program under test, such as the service, and its output line by line. Both outputs of the program
+//! are read as one.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -16,13 +15,13 @@ use tokio::time::timeout;
 use crate::guard::{Guard, Guarded, Signal};
 use crate::server::must;
 
-/// How long a killed program takes to be gone at most.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How long the end of a killed program may take.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last lines of a program that has ended may take to be read.
-const OUTPUT_LIMIT: Duration = Duration::from_secs(5);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much output a panic shows.
 const SHOWN_LINES_MAX: usize = 60;
-/// Begins what the guard writes when it has seen the end of the program.
+/// The first character of the line that the guard writes after the end of the program.
 const END_OF_OUTPUT: char = '\u{1e}';
 
 /// A running program. Killed when this is dropped or this process ends.
@@ -32,7 +31,7 @@ pub struct Process {
     command_line: String,
 }
 
-/// What is run.
+/// A program that is going to be started.
 #[derive(Debug)]
 pub struct ProcessBuilder {
     command: Command,
@@ -98,8 +97,8 @@ impl Process {
         };
         let mut output = self.output.clone();
         let read = output.wait_for(|output| output.complete);
-        if timeout(OUTPUT_LIMIT, read).await.is_err() {
-            panic!("its output is not complete {OUTPUT_LIMIT:?} after its end");
+        if timeout(OUTPUT_TIMEOUT, read).await.is_err() {
+            panic!("its output is not complete {OUTPUT_TIMEOUT:?} after its end");
         }
         ended
     }
@@ -111,10 +110,10 @@ impl Process {
     /// If it does not end.
     pub async fn kill(&self) {
         must(self.guard.send(Signal::Kill).await);
-        self.wait(KILL_LIMIT).await;
+        self.wait(KILL_TIMEOUT).await;
     }
 
-    /// Asks it to end with SIGTERM. [`Process::wait`] tells when it has.
+    /// Asks it to end with SIGTERM. [`Process::wait`] returns when it has.
     ///
     /// # Panics
     ///
@@ -124,7 +123,7 @@ impl Process {
     }
 
     /// Sends SIGINT, as Ctrl-C does. A program that has no handler for it ignores it here, as
-    /// shells start background programs. [`Process::wait`] tells when it has ended.
+    /// shells start background programs. [`Process::wait`] returns when it has ended.
     ///
     /// # Panics
     ///
@@ -133,7 +132,7 @@ impl Process {
         must(self.guard.send(Signal::Interrupt).await);
     }
 
-    /// Stops its clock with SIGSTOP.
+    /// Stops it with SIGSTOP.
     ///
     /// # Panics
     ///
@@ -142,7 +141,7 @@ impl Process {
         must(self.guard.send(Signal::Stop).await);
     }
 
-    /// Lets it go on after [`Process::pause`].
+    /// Continues it after [`Process::pause`].
     ///
     /// # Panics
     ///
@@ -173,21 +172,21 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets a variable of its environment, which is else that of this process.
+    /// Sets a variable of its environment, which is otherwise that of this process.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Takes a variable out of its environment.
+    /// Removes a variable from its environment.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// Chooses its working directory, which is else that of this process.
+    /// Sets its working directory, which is otherwise that of this process.
     #[must_use]
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.command.current_dir(directory);

@@ -1,7 +1,6 @@
-//! Finds the programs that the servers are made of: a variable that names one, else the usual
-//! places.
+//! The programs of the servers: named by an environment variable, or found in the usual directories.
 //!
-//! What it deliberately does not do: install. `cargo x test` does, and asks here what is missing.
+//! It installs nothing. `cargo x test` does, and asks here what is missing.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -120,7 +119,7 @@ pub fn kafka_libs() -> anyhow::Result<PathBuf> {
 fn program(variable: &str, names: &[&str], what: &str) -> anyhow::Result<PathBuf> {
     if let Some(named) = env::var_os(variable).map(PathBuf::from) {
         if !named.is_file() {
-            bail!("{variable} names {}, which is no file", named.display());
+            bail!("{variable} names {}, which is not a file", named.display());
         }
         return Ok(named);
     }
@@ -159,14 +158,14 @@ fn debian_postgres_bins() -> Vec<PathBuf> {
     versions.into_iter().rev().map(|(_, bin)| bin).collect()
 }
 
-/// Cargo tells a test its package, not its target directory; that is in a folder above.
+/// Cargo passes a test its package, not its target directory, which is in a directory above.
 fn target_directories() -> Vec<PathBuf> {
     if let Some(target) = env::var_os("CARGO_TARGET_DIR") {
         return vec![PathBuf::from(target)];
     }
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    package.ancestors().map(|folder| folder.join("target")).collect()
+    package.ancestors().map(|directory| directory.join("target")).collect()
 }
 
 fn has_broker_jar(libs: &Path) -> bool {

@@ -1,8 +1,8 @@
-//! A TCP proxy in front of a server, which does what networks do: refuse, stall, lose one
-//! direction, take long, cut off.
+//! A TCP proxy in front of a server, with the faults of a network: it refuses, stalls, loses one
+//! direction, delays or cuts off.
 //!
-//! What it deliberately does not do: understand the protocol that goes through it. It lives in the
-//! runtime that started it, like any other task of a test.
+//! It does not know the protocol that passes through it. It runs in the runtime that started it, like
+//! any other task of a test.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,13 +20,13 @@ use tokio::time::sleep;
 use crate::free_port;
 use crate::server::must;
 
-/// What one read takes at most.
+/// The most that one read takes.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What happens to connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Everything goes through.
+    /// Everything passes.
     #[default]
     Pass,
     /// Open connections are reset, new ones refused: the server is gone.
@@ -34,13 +34,13 @@ pub enum Mode {
     /// Connections are accepted and closed at once, open ones are reset: something listens in place
     /// of the server.
     Close,
-    /// Connections are accepted and stay open, but nothing moves. What was sent meanwhile goes
-    /// through after [`Mode::Pass`].
+    /// Connections are accepted and stay open, but nothing moves. What was sent meanwhile
+    /// passes after [`Mode::Pass`].
     Stall,
     /// Requests reach the server; its replies are thrown away. Afterwards these connections lack
     /// replies: follow with [`FaultProxy::reset_connections`].
     DropReplies,
-    /// Requests are thrown away; what the server says by itself goes through.
+    /// Requests are thrown away; what the server sends by itself passes.
     DropRequests,
 }
 
@@ -54,7 +54,7 @@ pub struct FaultProxy {
     accepted: Arc<AtomicU64>,
 }
 
-/// Whose turn it is on one connection, and how many turns all connections have had.
+/// Which side of a connection sent last, and how many turns all connections have had.
 struct Turns {
     all: Arc<AtomicU64>,
     is_client: AtomicBool,
@@ -78,15 +78,15 @@ struct Fault {
     delay: Duration,
 }
 
-/// What the proxy has open.
+/// The listener and the connections that are open.
 struct Line {
     acceptor: Option<JoinHandle<()>>,
-    /// Told to all connections; each holds a receiver until it is cut.
+    /// Cuts all connections; each holds a receiver until it has ended.
     cut: watch::Sender<bool>,
 }
 
 impl FaultProxy {
-    /// Listens on a free port of 127.0.0.1 and passes everything to `upstream`.
+    /// Listens on a free port of 127.0.0.1 and passes everything on to `upstream`.
     ///
     /// # Panics
     ///
@@ -109,7 +109,7 @@ impl FaultProxy {
         self.address
     }
 
-    /// Changes what happens, to every connection and every byte that is not on its way yet.
+    /// Changes the mode, for every connection and every byte that has not been passed on yet.
     ///
     /// # Panics
     ///
@@ -139,7 +139,7 @@ impl FaultProxy {
         }
     }
 
-    /// Adds so much to each way of each message. Zero: no more.
+    /// Delays each message by so much, in both directions. Zero: no delay.
     pub fn delay(&self, delay: Duration) {
         self.fault.send_modify(|fault| fault.delay = delay);
     }
@@ -150,7 +150,7 @@ impl FaultProxy {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// How many connections were accepted, whatever became of them.
+    /// How many connections were accepted, also those that failed later.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
@@ -180,7 +180,7 @@ impl Line {
         }
     }
 
-    /// Waits until every connection has let go of its receiver, which it does at its end.
+    /// Waits until every connection has dropped its receiver, which it does at its end.
     async fn cut_connections(&mut self) {
         self.cut.send_replace(true);
         self.cut.closed().await;
@@ -230,7 +230,7 @@ async fn connection(
 }
 
 async fn open(upstream: SocketAddr, fault: &mut watch::Receiver<Fault>) -> io::Result<TcpStream> {
-    moving(fault).await?;
+    until_not_stalled(fault).await?;
     TcpStream::connect(upstream).await
 }
 
@@ -240,7 +240,7 @@ async fn relay(
     fault: &watch::Receiver<Fault>,
     turns: &Turns,
 ) -> io::Result<()> {
-    // A proxy must not add a delay that nobody asked for.
+    // The proxy adds no delay of its own.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (client_reads, client_writes) = client.split();
@@ -256,7 +256,7 @@ async fn relay(
     Ok(())
 }
 
-/// Until the end of what comes; then the other side is told that no more will come.
+/// Until one side ends its direction; then that direction is closed on the other side too.
 async fn one_way(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -274,7 +274,7 @@ async fn one_way(
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        let mode = moving(&mut fault).await?;
+        let mode = until_not_stalled(&mut fault).await?;
         if count == 0 {
             return to.shutdown().await;
         }
@@ -284,15 +284,15 @@ async fn one_way(
     }
 }
 
-/// Waits while nothing moves.
-async fn moving(fault: &mut watch::Receiver<Fault>) -> io::Result<Mode> {
+/// Waits while the mode is [`Mode::Stall`].
+async fn until_not_stalled(fault: &mut watch::Receiver<Fault>) -> io::Result<Mode> {
     match fault.wait_for(|fault| fault.mode != Mode::Stall).await {
         Ok(fault) => Ok(fault.mode),
         Err(_) => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }
 
-/// Ends it as a crash does, not as a close does: the other side gets an error.
+/// Resets it, as a crash does, instead of closing it: the other side gets an error.
 fn reset(stream: TcpStream) {
     // If it is closed already there is nothing to reset.
     let _ = stream.set_zero_linger();

@@ -1,6 +1,6 @@
-//! Redis for tests: one server without replicas, in memory unless it is told to save.
+//! Redis for tests: one server without replicas, in memory until [`Redis::save`].
 //!
-//! What it deliberately does not do: Cluster, Sentinel, TLS; or depend on a Redis client.
+//! No Cluster, no Sentinel, no TLS, no dependency on a Redis client.
 
 use std::fs;
 use std::io;
@@ -18,11 +18,11 @@ use crate::server::{Server, data_directory, must, on_free_ports, run_tool, write
 use crate::{free_port, programs};
 
 /// A start takes 50 ms; a large RDB and a busy machine take longer.
-const START_LIMIT: Duration = Duration::from_secs(30);
-/// One question to a server that may be starting.
-const PING_LIMIT: Duration = Duration::from_secs(1);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// One probe of a server that may be starting.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// A command that a test sends by hand.
-const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 const CONFIGURATION: &str = "redis.conf";
 const RDB: &str = "dump.rdb";
@@ -91,7 +91,7 @@ impl Redis {
         self.port
     }
 
-    /// Stops its clock with SIGSTOP: connections stay open, nothing is answered.
+    /// Stops it with SIGSTOP: connections stay open, nothing is answered.
     ///
     /// # Panics
     ///
@@ -100,7 +100,7 @@ impl Redis {
         must(self.server.pause().await);
     }
 
-    /// Lets it go on after [`Redis::pause`].
+    /// Continues it after [`Redis::pause`].
     ///
     /// # Panics
     ///
@@ -135,7 +135,7 @@ impl Redis {
     /// If it does not start.
     pub async fn restart_empty(&self) {
         must(self.server.kill().await);
-        must(self.forget());
+        must(self.remove_saved());
         must(self.run().await);
     }
 
@@ -145,7 +145,7 @@ impl Redis {
     ///
     /// If it does not say that it did.
     pub async fn save(&self) {
-        let saved = timeout(COMMAND_LIMIT, ask(self.port, "SAVE")).await;
+        let saved = timeout(COMMAND_TIMEOUT, ask(self.port, "SAVE")).await;
         match saved {
             Ok(Ok(answer)) if answer == "+OK" => {}
             other => panic!("redis did not save: {other:?}"),
@@ -161,15 +161,15 @@ impl Redis {
         let mut command = Command::new(must(programs::redis_cli()));
         command.args(["-e", "-p", &self.port.to_string()]).args(arguments);
         command.env_remove("REDISCLI_AUTH");
-        must(run_tool(command, COMMAND_LIMIT).await)
+        must(run_tool(command, COMMAND_TIMEOUT).await)
     }
 
     async fn run(&self) -> anyhow::Result<()> {
         let port = self.port;
-        self.server.start(START_LIMIT, async || answers(port).await).await
+        self.server.start(START_TIMEOUT, async || answers(port).await).await
     }
 
-    fn forget(&self) -> anyhow::Result<()> {
+    fn remove_saved(&self) -> anyhow::Result<()> {
         match fs::remove_file(self.server.directory().join(RDB)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).context("remove the saved data")
@@ -252,7 +252,7 @@ impl User {
 
 /// Whether it serves: while it loads its data it answers, but with an error.
 async fn answers(port: u16) -> bool {
-    let answer = timeout(PING_LIMIT, ask(port, "PING")).await;
+    let answer = timeout(PING_TIMEOUT, ask(port, "PING")).await;
     answer.is_ok_and(|answer| answer.is_ok_and(|line| line == "+PONG"))
 }
 

@@ -1,11 +1,16 @@
-//! What PostgreSQL, Redis and Kafka have in common here: a data directory, a log, a guarded
-//! program, and the wait until it answers.
+//! A server program: its port, its data directory, its log, and the wait until it answers. The part
+//! that PostgreSQL, Redis and Kafka have in common.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,14 +20,21 @@ use crate::guard::{Guard, Guarded, Signal, User};
 
 /// Pause between two questions to a server that is starting.
 const ANSWER_POLL: Duration = Duration::from_millis(20);
-/// How long a killed program takes to be gone at most. A large heap takes longest.
-const KILL_LIMIT: Duration = Duration::from_secs(30);
+/// How long the end of a killed program may take. One with much memory takes longest.
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of the log an error shows.
 const LOG_TAIL_LINES: usize = 40;
+/// Below the ports from which systems choose the client side of a connection (from 32768 on Linux).
+/// A client that connects to a stopped server on such a port could be given that very port, and would
+/// then be connected to itself.
+const PORTS: Range<u16> = 12_000..32_000;
 /// Another process can take a port between our choice and the start of the server.
 const PORT_ATTEMPTS: usize = 3;
 
-/// A new directory below the system's temporary one. Whoever creates it sees to its removal.
+/// The ports that this process has been given.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A new directory below the system's temporary one. The caller removes it.
 pub(crate) fn data_directory(name: &str, owner: Option<User>) -> anyhow::Result<PathBuf> {
     let prefix = format!("testkit-{name}-");
     let directory = tempfile::Builder::new()
@@ -31,9 +43,36 @@ pub(crate) fn data_directory(name: &str, owner: Option<User>) -> anyhow::Result<
         .context("create a data directory")?
         .keep();
     if let Some(owner) = owner {
-        chown(&directory, Some(owner.id), Some(owner.group)).context("give the data directory")?;
+        chown(&directory, Some(owner.id), Some(owner.group))
+            .context("change the owner of the data directory")?;
     }
     Ok(directory)
+}
+
+/// A TCP port of 127.0.0.1 on which no program listens; never the same one twice in a process.
+///
+/// # Panics
+///
+/// If every port of the range has been given or is taken.
+pub fn free_port() -> u16 {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = PORTS.end - PORTS.start;
+    let start = random_below(count);
+    let port = (0..count)
+        .map(|step| PORTS.start + (start + step) % count)
+        .find(|port| !given.contains(port) && is_free(*port));
+    let Some(port) = port else { panic!("no free port in {PORTS:?}") };
+    given.insert(port);
+    port
+}
+
+/// Random, so that test processes that run at the same time do not try the same ports in turn.
+fn random_below(limit: u16) -> u16 {
+    (RandomState::new().hash_one(0_u8) % u64::from(limit)) as u16
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Tries `start` again if a port that was free a moment ago has been taken meanwhile.
@@ -49,7 +88,7 @@ pub(crate) async fn on_free_ports<T>(
     }
 }
 
-/// The result, or the end of the test. For methods whose failure leaves a test nothing to do.
+/// The result, or a panic. For methods after whose failure a test cannot continue.
 pub(crate) fn must<T>(result: anyhow::Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -124,7 +163,7 @@ impl Server {
 
     /// Ends it with SIGKILL, also if it is paused. Does nothing if it does not run.
     pub(crate) async fn kill(&self) -> anyhow::Result<()> {
-        self.end(Signal::Kill, KILL_LIMIT).await
+        self.end(Signal::Kill, KILL_TIMEOUT).await
     }
 
     /// Sends `signal` and waits for the end.

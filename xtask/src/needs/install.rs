@@ -1,4 +1,4 @@
-//! Installs packages where it may, and says what to do where it may not.
+//! Packages: installed where that is permitted, otherwise named for the user to install.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::shell::{on_path, run_silently};
 
 /// Installs the packages that are its arguments, without starting the services in them: the tests
-/// start their own servers. Which is what `policy-rc.d` is for; one that is there is left alone.
+/// start their own servers. For that it adds a `policy-rc.d`, unless there is one.
 const APT_SCRIPT: &str = "\
 set -e
 policy=/usr/sbin/policy-rc.d
@@ -20,7 +20,7 @@ if [ ! -e \"$policy\" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 options='-qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0'
-# One source that does not answer need not be one that has what we want: the next line decides.
+# A source that does not answer may not be needed: the next line decides.
 apt-get $options update || true
 apt-get $options install --yes --no-install-recommends \"$@\"
 ";
@@ -37,7 +37,7 @@ pub(super) fn packages(report: &Report, missing: &[&Need]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What a user types instead.
+/// The commands for the user instead.
 pub(super) fn by_hand(missing: &[&Need]) -> String {
     let what: Vec<&str> = missing.iter().map(|need| need.what).collect();
     let debian: Vec<&str> = missing.iter().flat_map(|need| need.debian).copied().collect();
@@ -56,7 +56,7 @@ pub(super) fn by_hand(missing: &[&Need]) -> String {
     )
 }
 
-/// `apt-get` with the right to install; the packages follow.
+/// `apt-get` with the right to install, without the packages.
 fn apt() -> Option<Command> {
     on_path(&["apt-get"])?;
     let mut command = if rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! What the tests need besides Rust: is it here, and if not, can we install it.
+//! The programs that the tests need besides Rust: found on this machine, or installed.
 //!
 //! Installs on Debian and Ubuntu as root or with a passwordless sudo. Anywhere else it says what to
 //! install. The jars of Kafka are fetched anywhere, below the target directory (see `jars`).
@@ -15,13 +15,13 @@ use testkit::programs;
 use crate::report::Report;
 use crate::shell::{on_path, run_silently};
 
-/// Kafka 4 runs on no older one.
+/// The oldest Java that Kafka 4 runs on.
 const JAVA_MAJOR_MIN: u32 = 17;
 
-/// One thing that tests need and a system's package manager has.
+/// A program that the tests need and the package manager of a system has.
 pub(crate) struct Need {
     what: &'static str,
-    /// Where it is, or why not.
+    /// Its path, or why it was not found.
     find: fn() -> anyhow::Result<PathBuf>,
     debian: &'static [&'static str],
     fedora: &'static [&'static str],
@@ -136,16 +136,16 @@ fn maven() -> anyhow::Result<PathBuf> {
 
 fn java() -> anyhow::Result<PathBuf> {
     let java = programs::java()?;
-    let said = run_silently(Command::new(&java).arg("-version"))?;
-    match java_major(&said) {
+    let output = run_silently(Command::new(&java).arg("-version"))?;
+    match java_major(&output) {
         Some(major) if major >= JAVA_MAJOR_MIN => Ok(java),
-        _ => bail!("{} is no Java {JAVA_MAJOR_MIN} or later:\n{said}", java.display()),
+        _ => bail!("{} is no Java {JAVA_MAJOR_MIN} or later:\n{output}", java.display()),
     }
 }
 
 /// From a first line like `openjdk version "17.0.15" 2025-04-15`.
-fn java_major(said: &str) -> Option<u32> {
-    let version = said.split('"').nth(1)?;
+fn java_major(output: &str) -> Option<u32> {
+    let version = output.split('"').nth(1)?;
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
@@ -154,10 +154,10 @@ mod tests {
     use super::java_major;
 
     #[test]
-    fn the_major_version_of_java_is_read() {
+    fn major_version_of_java_is_read() {
         #[track_caller]
-        fn check(said: &str, major: Option<u32>) {
-            assert_eq!(java_major(said), major, "{said}");
+        fn check(output: &str, major: Option<u32>) {
+            assert_eq!(java_major(output), major, "{output}");
         }
         check("openjdk version \"17.0.15\" 2025-04-15\nmore", Some(17));
         check("openjdk version \"21\" 2023-09-19", Some(21));

@@ -1,7 +1,7 @@
 //! Apache Kafka for tests: one node, broker and controller in one (KRaft).
 //!
-//! What it deliberately does not do: TLS, SASL, several brokers; start a JVM to make a topic (see
-//! `wire`); or depend on a Kafka client.
+//! No TLS, no SASL, no second broker, no dependency on a Kafka client. A topic is created without a
+//! JVM (see `wire`).
 
 mod wire;
 
@@ -16,14 +16,14 @@ use crate::server::{Server, data_directory, must, on_free_ports, run_tool, write
 use crate::{free_port, programs};
 
 /// A start takes 2 s on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// Formatting the storage starts a JVM of its own, 1 s.
-const FORMAT_LIMIT: Duration = Duration::from_secs(60);
+const FORMAT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A graceful stop takes 1 s.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Creation of a topic, until each partition has a leader.
-const TOPIC_LIMIT: Duration = Duration::from_secs(30);
-/// Pause between two looks for the leaders of a new topic.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two checks for the leaders of a new topic.
 const TOPIC_POLL: Duration = Duration::from_millis(10);
 
 const BROKER_CONFIGURATION: &str = "server.properties";
@@ -34,7 +34,7 @@ const CLUSTER_ID: &str = "dGVzdGtpdC1jbHVzdGVyMQ";
 const JVM_OPTIONS: [&str; 4] =
     ["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-/// Only what goes wrong: it is shown when a start fails.
+/// Only warnings: they are shown when a start fails.
 const LOG_PROPERTIES: &str = "\
 status=error
 appender.console.type=Console
@@ -63,7 +63,7 @@ broker.heartbeat.interval.ms=500
 # A group of one test needs no time for further members to turn up.
 group.initial.rebalance.delay.ms=0
 num.partitions=4
-# Records keep the times of the facts they tell; an old fact must not be swept away in a test.
+# Records carry the times of their events; an old one must not be deleted in a test.
 log.retention.ms=-1
 # Larger than any record with which a test tries a limit.
 message.max.bytes=16777216
@@ -102,7 +102,7 @@ impl Kafka {
         self.address().to_string()
     }
 
-    /// Where it listens. Clients go where it advertises itself, so a proxy in between is no use.
+    /// Where it listens. Clients go where it advertises itself, so a proxy in between has no effect.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
@@ -113,7 +113,7 @@ impl Kafka {
     ///
     /// If the broker refuses, or is not ready with it in time.
     pub async fn create_topic(&self, name: &str, partitions: u16) {
-        let created = tokio::time::timeout(TOPIC_LIMIT, async {
+        let created = tokio::time::timeout(TOPIC_TIMEOUT, async {
             while !wire::create_topic(self.address(), name, partitions).await? {
                 sleep(TOPIC_POLL).await;
             }
@@ -124,11 +124,11 @@ impl Kafka {
         });
         match created.await {
             Ok(created) => must(created),
-            Err(_) => panic!("topic {name} has no leaders within {TOPIC_LIMIT:?}"),
+            Err(_) => panic!("topic {name} has no leaders within {TOPIC_TIMEOUT:?}"),
         }
     }
 
-    /// Stops its clock with SIGSTOP: connections stay open, nothing is answered.
+    /// Stops it with SIGSTOP: connections stay open, nothing is answered.
     ///
     /// # Panics
     ///
@@ -137,7 +137,7 @@ impl Kafka {
         must(self.server.pause().await);
     }
 
-    /// Lets it go on after [`Kafka::pause`].
+    /// Continues it after [`Kafka::pause`].
     ///
     /// # Panics
     ///
@@ -171,13 +171,13 @@ impl Kafka {
     ///
     /// If it does not stop or start.
     pub async fn restart_gracefully(&self) {
-        must(self.server.end(Signal::Terminate, STOP_LIMIT).await);
+        must(self.server.end(Signal::Terminate, STOP_TIMEOUT).await);
         must(self.run().await);
     }
 
     async fn run(&self) -> anyhow::Result<()> {
         let address = self.address();
-        self.server.start(START_LIMIT, async || wire::answers(address).await).await
+        self.server.start(START_TIMEOUT, async || wire::answers(address).await).await
     }
 }
 
@@ -215,7 +215,7 @@ impl KafkaBuilder {
     }
 
     async fn start_at(&self, port: u16, controller_port: u16) -> anyhow::Result<Kafka> {
-        // Both before the directory, which is removed only once a server owns it.
+        // Both before the directory, which is removed only after a server owns it.
         let (mut command, mut format) = (java("kafka.Kafka")?, java("kafka.tools.StorageTool")?);
         command.arg(BROKER_CONFIGURATION);
         format.args(["format", "-t", CLUSTER_ID, "-c", BROKER_CONFIGURATION]);
@@ -225,7 +225,7 @@ impl KafkaBuilder {
         write_file(server.directory(), BROKER_CONFIGURATION, &properties)?;
         write_file(server.directory(), LOG_CONFIGURATION, LOG_PROPERTIES)?;
         format.current_dir(server.directory());
-        run_tool(format, FORMAT_LIMIT).await?;
+        run_tool(format, FORMAT_TIMEOUT).await?;
         let kafka = Kafka { server, port };
         kafka.run().await?;
         Ok(kafka)

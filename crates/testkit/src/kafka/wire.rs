@@ -1,5 +1,5 @@
-//! The three requests of Kafka's protocol that a test broker needs before its first client: is it
-//! ready, create this topic, does the topic have leaders. A JVM for each would take a second.
+//! Three requests of the Kafka protocol that a test needs before its first client: is the broker
+//! ready, create a topic, does the topic have leaders. The tools of Kafka take a second each.
 //!
 //! Formats: the Kafka protocol guide, `CreateTopics` and `Metadata`, both in version 4, which has
 //! no tagged fields yet, and which brokers still understand in 4.x.
@@ -18,14 +18,14 @@ const VERSION: i16 = 4;
 const ERROR_NONE: i16 = 0;
 const ERROR_TOPIC_EXISTS: i16 = 36;
 /// Timed out, not the controller: a broker that has just come back says so for a moment.
-const ERRORS_THAT_PASS: [i16; 2] = [7, 41];
+const TRANSIENT_ERRORS: [i16; 2] = [7, 41];
 /// One copy: there is one broker.
 const REPLICATION: i16 = 1;
 
 /// How long a broker that accepts connections may take for one answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the broker is given to create a topic.
-const CREATE_LIMIT_MS: i32 = 5_000;
+const CREATE_TIMEOUT_MS: i32 = 5_000;
 /// An answer about one broker and one topic is far smaller.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -43,7 +43,7 @@ pub(super) async fn create_topic(
     let mut request = Request::new(CREATE_TOPICS);
     request.int32(1).string(name).int32(i32::from(partitions)).int16(REPLICATION);
     // No assignments, no configs; not only validated.
-    request.int32(0).int32(0).int32(CREATE_LIMIT_MS).int8(0);
+    request.int32(0).int32(0).int32(CREATE_TIMEOUT_MS).int8(0);
     let bytes = exchange(broker, request).await?;
     let mut answer = Answer::new(&bytes);
     answer.int32()?; // throttled for so many ms
@@ -53,7 +53,7 @@ pub(super) async fn create_topic(
         let message = answer.string()?.unwrap_or_default();
         match error {
             ERROR_NONE | ERROR_TOPIC_EXISTS => {}
-            error if ERRORS_THAT_PASS.contains(&error) => return Ok(false),
+            error if TRANSIENT_ERRORS.contains(&error) => return Ok(false),
             error => bail!("kafka refused to create topic {name}: error {error} {message}"),
         }
     }
@@ -111,9 +111,9 @@ async fn exchange(broker: SocketAddr, request: Request) -> anyhow::Result<Vec<u8
         stream.read_exact(&mut bytes).await?;
         anyhow::Ok(bytes)
     };
-    timeout(ANSWER_LIMIT, exchange)
+    timeout(ANSWER_TIMEOUT, exchange)
         .await
-        .with_context(|| format!("kafka at {broker} did not answer within {ANSWER_LIMIT:?}"))?
+        .with_context(|| format!("kafka at {broker} did not answer within {ANSWER_TIMEOUT:?}"))?
         .with_context(|| format!("ask kafka at {broker}"))
 }
 

@@ -1,4 +1,4 @@
-//! Kafka starts, answers, pauses, dies, and comes back with the topics it had.
+//! Kafka starts, answers, pauses, is killed, and restarts with its topics.
 
 use testkit::Kafka;
 use tokio::time::timeout;

@@ -1,4 +1,4 @@
-//! Each server and helper does what tests will rely on, on the real programs.
+//! Tests of each server and helper, on the real programs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
@@ -17,9 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// For what takes milliseconds on an idle machine.
+/// A limit for what takes milliseconds on an idle machine.
 const SOON: Duration = Duration::from_secs(20);
-/// How long we listen to be sure that nothing comes.
+/// How long a test waits to be sure that nothing comes.
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Whether a Redis answers at this address, on a new connection, before [`SILENCE`] is over.

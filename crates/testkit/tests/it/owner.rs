@@ -12,7 +12,7 @@ use testkit::{Postgres, Redis, eventually};
 
 use crate::{SOON, redis_answers};
 
-/// Makes this test play the owner that is going to be killed; names the server that it owns.
+/// Set in the process that is going to be killed; names the server that it owns.
 const PLAY_OWNER_OF: &str = "TESTKIT_PLAY_OWNER_OF";
 
 #[test]
@@ -21,8 +21,8 @@ fn redis_dies_with_its_owner() {
 }
 
 #[test]
-fn a_paused_postgres_dies_with_its_owner() {
-    owner_dies("postgres", "owner::a_paused_postgres_dies_with_its_owner");
+fn paused_postgres_dies_with_its_owner() {
+    owner_dies("postgres", "owner::paused_postgres_dies_with_its_owner");
 }
 
 fn owner_dies(server: &str, this_test: &str) {
@@ -33,7 +33,7 @@ fn owner_dies(server: &str, this_test: &str) {
     }
 }
 
-/// Owns a server, tells where it is, and waits to be killed.
+/// Owns a server, prints where it is, and waits to be killed.
 async fn play_owner(server: &str) {
     if server == "redis" {
         let redis = Redis::start().await;

@@ -1,4 +1,4 @@
-//! PostgreSQL starts, answers, pauses, dies, and comes back with what was committed.
+//! PostgreSQL starts, answers, pauses, is killed, and restarts with what was committed.
 
 use std::future::pending;
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{SILENCE, SOON};
 
-/// A statement that does not end, and tells so again and again.
+/// A statement that does not end, and sends notices meanwhile.
 const TICKS: &str =
     "do $$ begin loop raise notice 'tick'; perform pg_sleep(0.01); end loop; end $$";
 
@@ -24,7 +24,7 @@ async fn every_database_is_new_and_empty() {
 }
 
 #[tokio::test]
-async fn a_killed_postgres_comes_back_with_what_was_committed() {
+async fn killed_postgres_restarts_with_what_was_committed() {
     let postgres = Postgres::start().await;
     let url = postgres.create_database().await;
     postgres.psql(&url, "create table t (n int)").await;
@@ -36,7 +36,7 @@ async fn a_killed_postgres_comes_back_with_what_was_committed() {
 }
 
 #[tokio::test]
-async fn a_paused_postgres_is_silent_on_old_and_new_connections_until_it_is_resumed() {
+async fn paused_postgres_is_silent_on_old_and_new_connections_until_resumed() {
     let postgres = Postgres::start().await;
     let url = postgres.url("postgres");
     let connected = Process::builder(programs::postgres_bin().unwrap().join("psql"))
@@ -60,7 +60,7 @@ async fn a_paused_postgres_is_silent_on_old_and_new_connections_until_it_is_resu
 }
 
 #[tokio::test]
-async fn a_paused_postgres_can_be_killed_and_restarted() {
+async fn paused_postgres_can_be_killed_and_restarted() {
     let postgres = Postgres::builder().durable().setting("work_mem", "1MB").start().await;
     let url = postgres.url("postgres");
     postgres.pause().await;

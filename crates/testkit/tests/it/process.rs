@@ -1,4 +1,4 @@
-//! Programs run, tell what they print, and end as they are told.
+//! Programs run, have their output read, and obey signals.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -11,7 +11,7 @@ fn shell(script: &str) -> testkit::ProcessBuilder {
 }
 
 #[tokio::test]
-async fn lines_of_both_outputs_are_kept_and_the_exit_code_is_told() {
+async fn process_has_the_lines_of_both_outputs_and_the_exit_code() {
     let process = shell("echo one; echo $WORD >&2; printf last; exit 3").env("WORD", "two");
     let process = process.start().await;
     assert_eq!(process.wait_for_line("wo", SOON).await, "two");
@@ -20,7 +20,7 @@ async fn lines_of_both_outputs_are_kept_and_the_exit_code_is_told() {
 }
 
 #[tokio::test]
-async fn a_program_can_be_asked_to_end() {
+async fn terminated_program_ends_by_itself() {
     let process = shell("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done");
     let process = process.start().await;
     process.wait_for_line("ready", SOON).await;
@@ -30,7 +30,7 @@ async fn a_program_can_be_asked_to_end() {
 }
 
 #[tokio::test]
-async fn a_paused_program_can_be_killed() {
+async fn paused_program_can_be_killed() {
     let process = shell("echo ready; exec sleep 1000").start().await;
     process.wait_for_line("ready", SOON).await;
     process.pause().await;
@@ -41,7 +41,7 @@ async fn a_paused_program_can_be_killed() {
 }
 
 #[tokio::test]
-async fn a_resumed_program_goes_on() {
+async fn resumed_program_continues() {
     let process = shell("echo ready; while [ ! -e /nowhere ]; do echo tick; sleep 0.01; done");
     let process = process.start().await;
     process.wait_for_line("tick", SOON).await;
@@ -52,7 +52,7 @@ async fn a_resumed_program_goes_on() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_dropped_is_gone() {
+async fn dropped_program_is_killed() {
     let process = shell("exec sleep 1000").start().await;
     let id = rustix::process::Pid::from_raw(process.id().try_into().unwrap()).unwrap();
     drop(process);
@@ -60,7 +60,7 @@ async fn a_program_that_is_dropped_is_gone() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_ends_at_once() {
+async fn missing_program_ends_at_once() {
     let process = Process::builder("/nowhere/program").start().await;
     assert_eq!(process.wait(SOON).await.code(), Some(127));
 }

@@ -1,4 +1,4 @@
-//! The proxy does to connections what its mode says.
+//! The proxy in each of its modes.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -18,13 +18,13 @@ async fn connected() -> (FaultProxy, TcpStream) {
     (proxy, stream)
 }
 
-/// What the other side did to a connection that should be of no more use.
+/// How the other side ended a connection.
 async fn end_of(stream: &mut TcpStream) -> ErrorKind {
     stream.read_u8().await.unwrap_err().kind()
 }
 
 #[tokio::test]
-async fn refused_connections_are_reset_and_new_ones_not_accepted() {
+async fn refuse_resets_connections_and_refuses_new_ones() {
     let (proxy, mut stream) = connected().await;
     proxy.set(Mode::Refuse).await;
     assert_eq!(end_of(&mut stream).await, ErrorKind::ConnectionReset);
@@ -36,7 +36,7 @@ async fn refused_connections_are_reset_and_new_ones_not_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_sent_into_a_stall_goes_through_after_it() {
+async fn bytes_sent_during_a_stall_pass_after_it() {
     let (proxy, mut stream) = connected().await;
     proxy.set(Mode::Stall).await;
     assert!(timeout(SILENCE, ping(&mut stream)).await.is_err());
@@ -49,7 +49,7 @@ async fn what_is_sent_into_a_stall_goes_through_after_it() {
 }
 
 #[tokio::test]
-async fn dropped_replies_belong_to_requests_that_were_carried_out() {
+async fn drop_replies_lets_requests_through() {
     let redis = testkit::redis().await;
     let (proxy, mut stream) = connected().await;
     proxy.set(Mode::DropReplies).await;
@@ -59,7 +59,7 @@ async fn dropped_replies_belong_to_requests_that_were_carried_out() {
 }
 
 #[tokio::test]
-async fn dropped_requests_never_arrive() {
+async fn drop_requests_lets_no_request_through() {
     let redis = testkit::redis().await;
     let (proxy, mut stream) = connected().await;
     proxy.set(Mode::DropRequests).await;
@@ -69,7 +69,7 @@ async fn dropped_requests_never_arrive() {
 }
 
 #[tokio::test]
-async fn open_connections_can_be_reset_without_refusing_new_ones() {
+async fn reset_connections_refuses_no_new_one() {
     let (proxy, mut stream) = connected().await;
     proxy.reset_connections().await;
     assert_eq!(end_of(&mut stream).await, ErrorKind::ConnectionReset);
@@ -77,7 +77,7 @@ async fn open_connections_can_be_reset_without_refusing_new_ones() {
 }
 
 #[tokio::test]
-async fn a_delay_holds_each_message_back() {
+async fn delay_holds_each_message_back() {
     let (proxy, mut stream) = connected().await;
     proxy.delay(SILENCE);
     assert!(timeout(SILENCE, ping(&mut stream)).await.is_err());
@@ -86,7 +86,7 @@ async fn a_delay_holds_each_message_back() {
 }
 
 #[tokio::test]
-async fn an_end_of_one_side_reaches_the_other() {
+async fn end_of_one_side_reaches_the_other() {
     let (_proxy, mut stream) = connected().await;
     stream.write_all(b"QUIT\r\n").await.unwrap();
     let mut rest = Vec::new();

@@ -1,11 +1,11 @@
-//! Redis starts, answers, pauses, dies, and comes back with what it had.
+//! Redis starts, answers, pauses, is killed, and restarts with its saved data.
 
 use testkit::Redis;
 
 use crate::redis_answers;
 
 #[tokio::test]
-async fn a_paused_redis_is_silent_and_a_resumed_one_answers() {
+async fn paused_redis_is_silent_until_resumed() {
     let redis = Redis::start().await;
     assert!(redis_answers(redis.address()).await);
 
@@ -17,7 +17,7 @@ async fn a_paused_redis_is_silent_and_a_resumed_one_answers() {
 }
 
 #[tokio::test]
-async fn a_restarted_redis_has_what_was_saved_and_nothing_else() {
+async fn restarted_redis_has_only_what_was_saved() {
     let redis = Redis::start().await;
     redis.cli(&["set", "saved", "1"]).await;
     redis.save().await;
@@ -34,7 +34,7 @@ async fn a_restarted_redis_has_what_was_saved_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_paused_redis_can_be_killed_and_restarted() {
+async fn paused_redis_can_be_killed_and_restarted() {
     let redis = Redis::start().await;
     redis.pause().await;
     redis.kill().await;
@@ -43,7 +43,7 @@ async fn a_paused_redis_can_be_killed_and_restarted() {
 }
 
 #[tokio::test]
-async fn a_user_may_do_only_what_its_acl_line_says() {
+async fn acl_user_has_only_the_rights_of_its_line() {
     let redis = Redis::builder().acl_user("user app on >secret ~app:* +get").start().await;
     assert_eq!(redis.url(), format!("redis://app:secret@127.0.0.1:{}", redis.port()));
     let as_app = |command: &'static str| {
@@ -63,7 +63,7 @@ async fn arguments_reach_the_server() {
 }
 
 #[tokio::test]
-async fn a_failed_start_shows_the_log_and_the_command() {
+async fn failed_start_shows_the_log_and_the_command() {
     let failed = Redis::builder().argument("--no-such-setting").argument("1").try_start().await;
     let error = failed.err().map(|error| format!("{error:#}")).unwrap_or_default();
     assert!(error.contains("Bad directive"), "{error}");
@@ -71,7 +71,7 @@ async fn a_failed_start_shows_the_log_and_the_command() {
 }
 
 #[test]
-fn the_shared_redis_is_the_same_in_every_runtime() {
+fn shared_redis_is_the_same_in_every_runtime() {
     let port_in_own_runtime = || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
