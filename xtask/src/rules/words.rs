@@ -99,13 +99,11 @@ impl Retired {
 fn matches(words: &[Word], at: usize, phrase: &str) -> bool {
     phrase.split(' ').enumerate().all(|(offset, part)| {
         let Some(word) = words.get(at + offset) else { return false };
-        let of_type = part.starts_with(char::is_uppercase);
-        let part = part.to_lowercase();
         let same = match part.strip_suffix('*') {
             Some(start) => word.lower.starts_with(start),
-            None => word.lower == part,
+            None => part.eq_ignore_ascii_case(&word.lower),
         };
-        same && (word.in_type_name || !of_type)
+        same && (word.in_type_name || !part.starts_with(char::is_uppercase))
     })
 }
 
