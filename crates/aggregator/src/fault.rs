@@ -26,7 +26,7 @@ pub async fn point(place: &'static str) {
 #[cfg(feature = "fault-injection")]
 pub fn planted_mutant() -> Option<freshset::Mutant> {
     match std::env::var("FAULT_MUTANT").ok()?.as_str() {
-        "fill-without-token-check" => Some(freshset::Mutant::FillWithoutGenerationCheck),
+        "fill-without-generation-check" => Some(freshset::Mutant::FillWithoutGenerationCheck),
         "smembers-then-del" => Some(freshset::Mutant::SmembersThenDel),
         _ => None,
     }

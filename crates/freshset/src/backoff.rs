@@ -1,7 +1,6 @@
-//! Waits between attempts: doubling up to a longest one, with jitter.
+//! Backoff: waits between attempts that double up to a longest one, with jitter.
 //!
-//! The jitter keeps many processes, which noticed an outage at the same moment, from trying again
-//! at the same moment.
+//! The jitter spreads the attempts of many processes that noticed an outage at the same moment.
 
 use std::time::Duration;
 
@@ -16,19 +15,19 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// A series that has not failed yet.
+    /// A series without a failure so far.
     pub(crate) fn between(min: Duration, max: Duration) -> Self {
         Self { next: min, min, max }
     }
 
-    /// How long to wait after one more failure: between half of the present step and all of it.
+    /// How long to wait after one more failure: between half of the current step and all of it.
     pub(crate) fn next_wait(&mut self, random: &dyn Random) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.max);
         step - step / 2 * draw(random) / u32::from(u16::MAX)
     }
 
-    /// Begins the series anew, after a success.
+    /// Starts the series again, after a success.
     pub(crate) fn reset(&mut self) {
         self.next = self.min;
     }
@@ -43,7 +42,7 @@ fn draw(random: &dyn Random) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::BoxError;
+    use crate::error::BoxError;
 
     #[derive(Debug)]
     struct Always(u8);
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_max_with_at_most_half_taken_off_and_reset_begins_anew() {
+    fn backoff_doubles_up_to_max_less_jitter_and_reset_starts_again() {
         let at = Duration::from_millis;
         let waits = |byte: u8| {
             let mut backoff = Backoff::between(at(50), at(300));

@@ -1,4 +1,4 @@
-//! The bytes of a stored entry.
+//! The stored form of an entry, in bytes.
 //!
 //! ```text
 //! offset  size  what
@@ -13,9 +13,9 @@
 //!   67+n        payload
 //! ```
 //!
-//! The stamp has a fixed length and the name is repeated, so that an entry that ended up under a wrong
-//! key, or was written by other code, is not mistaken for an answer. Length and checksum tell an entry
-//! that was cut short, lengthened or altered. What does not decode is a miss.
+//! The stamp has a fixed length, and the entry repeats its name, so that an entry under a wrong key, or
+//! one written by other code, is not mistaken for an answer. Length and checksum detect an entry that
+//! was cut short, lengthened or altered. Bytes that do not decode are a miss.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,11 +25,11 @@ use crate::key::{EntryKey, Owner};
 
 const MAGIC: &[u8; 2] = b"FS";
 const FORMAT_VERSION: u8 = 2;
-/// Where the checksum ends and what it covers begins.
+/// Offset of the first byte that the checksum covers.
 const CHECKED_FROM: usize = GENERATION_BYTES + 2 + 1 + 8;
 const HEADER_BYTES: usize = CHECKED_FROM + 2 + 2 + 4;
 
-/// The stamp at the head of a stored entry; none if it is too short to have one.
+/// The stamp at the head of a stored entry; none if the entry is too short.
 pub fn stamp(stored: &[u8]) -> Option<Generation> {
     stored.get(..GENERATION_BYTES).and_then(Generation::from_bytes)
 }
@@ -49,7 +49,7 @@ pub(crate) fn encode(
     stored.put_u8(FORMAT_VERSION);
     stored.put_u64(0);
     stored.put_u16(schema_version);
-    // The limits of `scope` keep a name below 4 KiB, and `ENTRY_BYTES_MAX` keeps a payload below 4 GiB.
+    // The limits in `key.rs` keep a name below 4 KiB, and `ENTRY_BYTES_MAX` keeps a payload below 4 GiB.
     stored.put_u16(name_bytes as u16);
     stored.put_u32(payload.len() as u32);
     stored.put_slice(owner.as_str().as_bytes());
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded_and_its_stamp_read() {
+    fn encoded_entry_decodes_and_has_its_stamp() {
         let (owner, key) = names();
         let stored = encode(&generation(), 3, &owner, &key, b"body");
         assert_eq!(decode(&stored, 3, &owner, &key).as_deref(), Some(&b"body"[..]));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_name_schema_or_format_is_a_miss() {
+    fn entry_of_another_name_schema_or_format_is_a_miss() {
         let (owner, key) = names();
         let stored = encode(&generation(), 3, &owner, &key, b"body");
         let other_owner = Owner::new("user", "v").unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_is_a_miss_and_never_a_panic() {
+    fn every_truncated_entry_is_a_miss() {
         let (owner, key) = names();
         for payload in [b"".as_slice(), b"some body"] {
             let stored = encode(&generation(), 3, &owner, &key, payload);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_after_the_stamp_and_every_appended_byte_is_a_miss() {
+    fn entry_with_a_flipped_bit_or_an_appended_byte_is_a_miss() {
         let (owner, key) = names();
         let stored = encode(&generation(), 3, &owner, &key, b"some body").to_vec();
         for bit in GENERATION_BYTES * 8..stored.len() * 8 {

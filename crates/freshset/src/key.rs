@@ -1,7 +1,7 @@
-//! Who owns an entry and what the entry is called: the only place where text becomes part of a key.
+//! Owners and entry keys: the only place where text becomes part of a key.
 //!
-//! Everything that comes from outside is percent-encoded here, so that no id, whatever it holds
-//! (`:`, `{`, `}`, `%`, spaces, any script), can end a hash tag early or name another owner's key.
+//! All text from outside is percent-encoded here, so that no id, whatever it holds (`:`, `{`, `}`,
+//! `%`, spaces, any script), can end a hash tag early or name another owner's key.
 //! The key layout itself belongs to the backend (`backend/redis/keys.rs`).
 
 use std::fmt;
@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Longest owner id, in bytes before escaping. Escaping may triple it; a Redis key may have 512 MB,
-/// but long keys are compared and hashed on every read.
+/// Longest owner id, in bytes before escaping. Escaping may triple it. A Redis key may have 512 MB,
+/// but a long key costs hashing and comparing on every read.
 pub const OWNER_ID_BYTES_MAX: usize = 512;
 /// Longest owner kind, in bytes.
 pub const OWNER_KIND_BYTES_MAX: usize = 32;
-/// Longest entry key, in bytes after escaping. The key is repeated in every stored entry.
+/// Longest entry key, in bytes after escaping. Every stored entry repeats its key.
 pub const ENTRY_KEY_BYTES_MAX: usize = 2048;
 /// Longest namespace, in bytes.
 pub const NAMESPACE_BYTES_MAX: usize = 32;
 
-/// What stays as it is: the unreserved characters of RFC 3986, section 2.3.
+/// All but the unreserved characters of RFC 3986, section 2.3.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A name that cannot be part of a key. A mistake of the caller: the same call fails again.
@@ -70,7 +70,7 @@ impl Namespace {
     }
 }
 
-/// Whose entries they are: the unit of invalidation, for example one user or one batch.
+/// Owner of entries: the unit of invalidation, for example one user or one batch.
 ///
 /// ```
 /// use freshset::Owner;
@@ -97,7 +97,7 @@ impl Owner {
         Ok(Self(format!("{kind}:{}", escape(id)).into()))
     }
 
-    /// Kind and escaped id, joined by a colon. Two owners never share it.
+    /// Kind and escaped id, joined by a colon. Unique per owner.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -111,7 +111,7 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// The name of one entry of an owner, made of parts: for example `list`, limit, offset and filter.
+/// Name of one entry of an owner, made of parts: for example `list`, limit, offset and filter.
 ///
 /// ```
 /// use freshset::EntryKey;
@@ -128,8 +128,7 @@ impl EntryKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Length`] if nothing is left or the whole is longer than
-    /// [`ENTRY_KEY_BYTES_MAX`].
+    /// [`KeyError::Length`] if the key is empty or longer than [`ENTRY_KEY_BYTES_MAX`].
     pub fn new<'a>(parts: impl IntoIterator<Item = &'a str>) -> Result<Self, KeyError> {
         let escaped: Vec<String> = parts.into_iter().map(escape).collect();
         let text = escaped.join(":");
@@ -142,7 +141,7 @@ impl EntryKey {
         &self.0
     }
 
-    /// A key as a backend gave it back: escaped already, checked when it was stored.
+    /// A key read from a backend: escaped and checked already when it was stored.
     #[cfg(feature = "redis")]
     pub(crate) fn from_stored(text: &str) -> Self {
         Self(text.into())

@@ -1,4 +1,4 @@
-//! A cache whose answers are never older than the last drop you were told is done.
+//! A cache whose answers are never older than the last confirmed invalidation.
 //!
 //! Entries are grouped by [`Owner`]: a user's lists, a batch's status. When something of the owner
 //! changes, [`Cache::invalidate`] makes all its entries unreadable at once, in every process, in one
@@ -21,7 +21,7 @@
 //! let answer = cache.get_or_load(&teacher, &first_page, load).await?;
 //! assert_eq!(answer.source, Source::Hit);
 //!
-//! // The change is committed; now drop, and only then acknowledge it.
+//! // The change is committed: invalidate, and only then acknowledge it.
 //! let invalidated = cache.invalidate(&teacher).await?;
 //! assert_eq!(invalidated.entries, 1);
 //! let answer = cache.get_or_load(&teacher, &first_page, load).await?;
@@ -32,9 +32,10 @@
 //!
 //! # What is promised
 //!
-//! **A read that starts after an invalidation has returned `Ok` never gives an entry that was loaded before
-//! that invalidation began.** If the writer invalidations after its commit and acknowledges after the invalidation, then no
-//! read that starts after the acknowledgement is older than the change (mode *after-ack*).
+//! **A read that starts after an invalidation has returned `Ok` never gives an entry that was loaded
+//! before that invalidation began.** If the writer invalidates after its commit and acknowledges after
+//! the invalidation, then no read that starts after the acknowledgement is older than the change (mode
+//! *after-ack*).
 //!
 //! It holds for every interleaving of readers and writers in any number of processes, and when
 //!
@@ -58,17 +59,18 @@
 //!
 //! # Why it works
 //!
-//! Each owner has a *generation*, a random generation that never comes back. An entry is stamped with the
-//! generation that its reader obtained before loading. An entry is read only if its stamp is the
-//! generation, and stored only if its reader's generation still is. An invalidation deletes the generation. So a
-//! entry that was loaded before an invalidation can be neither stored nor read after it, and losing the
-//! generation loses entries, never freshness. The index, a SET of the owner's entry keys, is needed for
-//! nothing but freeing memory: that is why it may be set aside by one `RENAME` and worked off later.
+//! Each owner has a *generation*, a random value that never comes back. An entry is stamped with the
+//! generation that its reader obtained before loading. An entry is readable only if its stamp equals the
+//! generation, and stored only if its reader's generation still is the owner's. An invalidation deletes
+//! the generation. So an entry that was loaded before an invalidation can be neither stored nor read
+//! after it, and losing the generation loses entries, never freshness. The index, a SET of the owner's
+//! entry keys, is only needed to free memory: that is why it may be set aside by one `RENAME` and
+//! collected later.
 //!
 //! The same idea for single keys is the lease of R. Nishtala et al., *Scaling Memcache at Facebook*,
 //! NSDI 2013, section 3.2.1; here the lease belongs to the whole owner.
 
-/// Keeps the examples of the README compiling.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -76,35 +78,33 @@ struct Readme;
 pub mod backend;
 mod backoff;
 mod cache;
-mod circuit_breaker;
 mod clock;
-#[cfg(feature = "testing")]
-pub mod conformance;
 mod entry;
+mod error;
 mod generation;
 mod key;
-mod maintenance;
 mod mutant;
 mod random;
-mod singleflight;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod ttl;
 mod typed;
-mod unconfirmed;
 
-pub use backend::{BackendError, CacheBackend, Invalidated};
-pub use cache::{
-    Answer, BypassReason, Cache, CacheBuilder, ENTRY_BYTES_MAX, InvalidateError, LoadError, Source,
-    Stored,
-};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use backend::{CacheBackend, Invalidated};
+pub use cache::Cache;
+pub use cache::answer::{Answer, BypassReason, Source, Stored};
+pub use cache::builder::CacheBuilder;
+pub use cache::core::ENTRY_BYTES_MAX;
+pub use cache::unconfirmed::UNCONFIRMED_OWNERS_MAX;
+pub use clock::{Clock, SystemClock};
 pub use entry::stamp;
+pub use error::{BackendError, BoxError, InvalidateError, LoadError};
 pub use generation::{GENERATION_BYTES, Generation, RANDOM_HEX_BYTES, RandomHex};
 pub use key::{
     ENTRY_KEY_BYTES_MAX, EntryKey, KeyError, NAMESPACE_BYTES_MAX, Namespace, OWNER_ID_BYTES_MAX,
     OWNER_KIND_BYTES_MAX, Owner,
 };
 pub use mutant::Mutant;
-pub use random::{BoxError, OsRandom, Random};
+pub use random::{OsRandom, Random};
 pub use ttl::{ENTRY_TTL_MAX, ENTRY_TTL_MIN, Lifetimes, shortened_ttl};
 pub use typed::TypedCache;
-pub use unconfirmed::UNCONFIRMED_OWNERS_MAX;

@@ -1,25 +1,25 @@
-//! Planted mistakes: one for each way in which caches of this kind are known to go stale or to grow.
+//! Planted mistakes: one for each known way in which such a cache goes stale or grows without bound.
 //!
-//! They exist so that the conformance suite and the system tests can show that they would notice.
-//! Without the feature `mutants` nothing outside this crate can switch one on.
+//! They show that the conformance suite and the system tests can fail. Without the feature `mutants`
+//! nothing outside this crate can switch one on.
 
 /// A mistake to plant in a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// An invalidation reads the index and deletes what it lists, and leaves the generation as it is: an entry
-    /// that is on its way in at that moment stays.
+    /// An invalidation deletes what the index lists, and leaves the generation as it is: an entry that is
+    /// being stored at that moment stays.
     SmembersThenDel,
-    /// A fill does not look at the generation.
+    /// A fill does not compare the generation.
     FillWithoutGenerationCheck,
-    /// An entry is given although its owner has no generation.
+    /// An entry is readable although its owner has no generation.
     LostGenerationIsFresh,
-    /// The generation is a counter, which starts again after it was lost.
+    /// The generation is a counter, which starts again after a loss.
     CounterGeneration,
     /// Every fill sets the TTL of the index to that of its own entry.
     ShortEntryShortensIndex,
-    /// An entry is given after its TTL.
+    /// An entry is readable after its TTL.
     ExpiredEntryServed,
-    /// The generation is the client's nonce alone, so a request delivered twice revives it.
+    /// The generation is the client's part alone, so a request delivered twice brings it back.
     DuplicateGenerationRequest,
 }
 
@@ -36,7 +36,7 @@ impl Mutant {
     ];
 }
 
-/// The mistake that is planted, if any. Without the feature: none, known at compile time.
+/// The planted mistake, if any. Without the feature none, which the compiler knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Planted(Option<Mutant>);
 

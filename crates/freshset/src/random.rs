@@ -1,9 +1,8 @@
-//! Randomness as a dependency: drawn from the operating system, or given by a test.
+//! Source of random bytes: the operating system, or one that a test passes in.
 
 use std::fmt;
 
-/// What went wrong below, kept whole for the log.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+use crate::error::BoxError;
 
 /// A source of random bytes.
 pub trait Random: Send + Sync + fmt::Debug + 'static {
@@ -11,7 +10,7 @@ pub trait Random: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever kept the source from giving bytes; the buffer is then not to be used.
+    /// The error of the source; the buffer must not be used then.
     fn fill(&self, buffer: &mut [u8]) -> Result<(), BoxError>;
 }
 

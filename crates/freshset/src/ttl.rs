@@ -1,20 +1,22 @@
-//! How long things live.
+//! Lifetimes of entries, indexes and generations.
 
 use std::time::Duration;
 
-/// Longest entry TTL: 30 days. Beyond it, lost invalidations of an unplanned rollback would stay.
+/// Longest entry TTL: 30 days. It bounds how long an entry stays readable whose invalidation a Redis
+/// lost by going back to older data.
 pub const ENTRY_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Shortest entry TTL: the resolution of Redis is one millisecond, and an entry must outlive its fill.
 pub const ENTRY_TTL_MIN: Duration = Duration::from_millis(10);
 
-/// How long the keys of one fill live. Made from one entry TTL, so that they cannot contradict.
+/// Lifetimes of the keys of one fill. Derived from one entry TTL, so that they cannot contradict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
     /// The entry itself.
     pub entry: Duration,
     /// The index SET, when it has to be extended. Outlives every entry in it.
     pub index: Duration,
-    /// The generation, when it has to be extended. Its end makes all entries of the owner unreadable.
+    /// The generation, when it has to be extended. When it expires, all entries of the owner become
+    /// unreadable.
     pub generation: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Values instead of bytes: JSON by serde on top of [`Cache`].
+//! Typed cache: values instead of bytes, as JSON by serde, on top of [`Cache`].
 
 use std::fmt;
 use std::future::Future;
@@ -8,9 +8,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cache::{Cache, LoadError, Source};
+use crate::cache::Cache;
+use crate::cache::answer::Source;
+use crate::error::{BoxError, LoadError};
 use crate::key::{EntryKey, Owner};
-use crate::random::BoxError;
 
 /// A view of a [`Cache`] whose entries are values of one type, kept as JSON.
 ///
@@ -35,7 +36,7 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
     /// # Errors
     ///
     /// [`LoadError`] with the loader's error, or with that of serde if the value cannot be written
-    /// as JSON, or not be read back from it.
+    /// as JSON or read back from it.
     pub async fn get_or_load<L, F, E>(
         &self,
         owner: &Owner,

@@ -3,81 +3,84 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use database::LockWatch;
 use freshset::backend::redis::{RedisBackend, RedisOptions};
-use freshset::{Cache, CacheBackend, Namespace};
+use freshset::{Cache, CacheBackend, CacheBuilder, Namespace, SystemClock};
 use secrecy::ExposeSecret as _;
 
 use crate::cache::CacheManager;
 use crate::cache::check::CacheCheck;
-use crate::cache::own_backend::OwnBackend;
+use crate::cache::locked_backend::LockedBackend;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use database::LockWatch;
 
 /// The cache, and the check of its Redis if it has one.
 pub(super) fn cache_manager(
     config: &Config,
-    backend: ConnectedCache,
+    backend: ConfiguredBackend,
     metrics: &Metrics,
     health: &Health,
     clock: &Arc<dyn Clock>,
 ) -> (CacheManager, Option<CacheCheck>) {
-    let ConnectedCache { store, redis, .. } = backend;
-    let cache = CacheManager::new(cache_builder(&config.cache, store), metrics.clone())
+    let ConfiguredBackend { backend, redis, .. } = backend;
+    let cache = CacheManager::new(cache_builder(&config.cache, backend), metrics.clone())
         .with_status_values(config.api.status_values.into());
     let check =
         redis.map(|redis| CacheCheck::new(redis, cache.clone(), health.clone(), Arc::clone(clock)));
     (cache, check)
 }
 
-/// Where entries live; the same once more if it is a Redis, which is checked; and who must know
-/// whether the lock of the process is held.
-pub(super) struct ConnectedCache {
-    store: Arc<dyn CacheBackend>,
+/// The backend that the settings name.
+pub(super) struct ConfiguredBackend {
+    backend: Arc<dyn CacheBackend>,
+    /// The same backend, to be checked, if it is a Redis.
     redis: Option<Arc<RedisBackend>>,
+    /// Must be notified whether the process holds the lock of its database.
     pub(super) lock_watch: Arc<dyn LockWatch>,
 }
 
-/// The backend that the settings name.
-pub(super) fn cache_backend(config: &Config) -> anyhow::Result<ConnectedCache> {
+/// Makes the backend that the settings name.
+pub(super) fn cache_backend(config: &Config) -> anyhow::Result<ConfiguredBackend> {
     let Some(url) = &config.redis_url else {
         let capacity_bytes = config.cache.memory_megabytes * 1024 * 1024;
         if config.database_url.is_none() {
-            let store = Arc::new(OwnBackend::empty_memory(capacity_bytes));
-            return Ok(ConnectedCache { store, redis: None, lock_watch: Arc::new(()) });
+            let backend = Arc::new(LockedBackend::empty_memory(capacity_bytes));
+            return Ok(ConfiguredBackend { backend, redis: None, lock_watch: Arc::new(()) });
         }
-        let store =
-            Arc::new(OwnBackend::new(capacity_bytes, Arc::new(freshset::SystemClock::default())));
-        return Ok(ConnectedCache { store: store.clone(), redis: None, lock_watch: store });
+        let clock = Arc::new(SystemClock::default());
+        let backend = Arc::new(LockedBackend::new(capacity_bytes, clock));
+        let lock_watch = Arc::clone(&backend);
+        return Ok(ConfiguredBackend { backend, redis: None, lock_watch });
     };
     let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;
     let options = RedisOptions {
         command_timeout: config.cache.command_timeout,
-        drop_timeout: config.cache.drop_timeout,
+        invalidate_timeout: config.cache.drop_timeout,
         ..RedisOptions::new(namespace)
     };
-    let store = RedisBackend::new(url.expose_secret(), options).context("redis_url")?;
-    let store = Arc::new(plant(store));
-    Ok(ConnectedCache { store: store.clone(), redis: Some(store), lock_watch: Arc::new(()) })
+    let redis = RedisBackend::new(url.expose_secret(), options).context("redis_url")?;
+    let redis = Arc::new(plant(redis));
+    Ok(ConfiguredBackend { backend: redis.clone(), redis: Some(redis), lock_watch: Arc::new(()) })
 }
 
 #[cfg(not(feature = "fault-injection"))]
-fn plant(store: RedisBackend) -> RedisBackend {
-    store
+fn plant(backend: RedisBackend) -> RedisBackend {
+    backend
 }
 
+/// Plants the mistake that a test asks for.
 #[cfg(feature = "fault-injection")]
-fn plant(store: RedisBackend) -> RedisBackend {
+fn plant(backend: RedisBackend) -> RedisBackend {
     match crate::fault::planted_mutant() {
-        Some(mutant) => store.with_mutant(mutant),
-        None => store,
+        Some(mutant) => backend.with_mutant(mutant),
+        None => backend,
     }
 }
 
-fn cache_builder(config: &CacheConfig, store: Arc<dyn CacheBackend>) -> freshset::CacheBuilder {
-    Cache::builder(store)
+fn cache_builder(config: &CacheConfig, backend: Arc<dyn CacheBackend>) -> CacheBuilder {
+    Cache::builder(backend)
         .entry_ttl(config.entry_ttl)
         .jitter_percent(u8::try_from(config.ttl_jitter_percent).unwrap_or(u8::MAX))
         .entries_per_owner_max(config.pages_per_owner_max)

@@ -1,58 +1,57 @@
-//! Checks the Redis of the cache: before the first event, on every new connection, after a command
-//! was refused, and from time to time.
+//! Check of the cache's Redis: before the first event, on every new connection, after a refused command,
+//! and at intervals.
 //!
-//! What it finds is in `/readyz` and once in the log. It deliberately changes nothing: a cache that is
-//! unavailable or full is bypassed all the same, and an invalidation that is not confirmed is
-//! repeated by the caller that asked for it.
+//! Findings are in `/readyz` and once in the log. They change nothing else: an unavailable or full cache
+//! is bypassed in any case, and the caller repeats an unconfirmed invalidation.
 
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::backoff::Backoff;
 use freshset::BackendError;
 use freshset::backend::redis::{CheckCode, CheckFinding, RedisBackend, Severity};
 use tokio::time::{sleep, timeout};
 
-use super::CacheManager;
+use crate::cache::CacheManager;
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
-use database::backoff::Backoff;
 
-/// Longest wait of a start for the first check. A Redis that takes longer is checked meanwhile.
+/// Longest wait of the start for the first check, which then goes on in the background.
 const FIRST_CHECK_MAX: Duration = Duration::from_secs(3);
-/// Waits between checks that find something an operator must change: doubling, from and to.
+/// Waits between checks with findings that an operator must change: doubling, from and to.
 const RECHECK_WAIT_MIN: Duration = Duration::from_secs(1);
 const RECHECK_WAIT_MAX: Duration = Duration::from_secs(30);
-/// Wait between checks that find nothing. Rights may be taken away.
+/// Wait between checks without findings. Rights may be revoked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
-/// Code of the finding that Redis cannot be asked.
+/// Code of the finding that Redis does not answer.
 const UNAVAILABLE: &str = "unavailable";
 
-/// See the [module](self).
+/// The check of one Redis; see the [module](self).
 #[derive(Debug)]
 pub struct CacheCheck {
-    store: Arc<RedisBackend>,
+    redis: Arc<RedisBackend>,
     cache: CacheManager,
     health: Health,
     clock: Arc<dyn Clock>,
-    /// The connection that was checked last.
+    /// Number of the connection that was checked last.
     checked: Option<u64>,
     hints_logged: BTreeSet<&'static str>,
 }
 
 impl CacheCheck {
-    /// A check of `store`, which is the store of `cache`.
+    /// A check of `redis`, which is the backend of `cache`.
     pub fn new(
-        store: Arc<RedisBackend>,
+        redis: Arc<RedisBackend>,
         cache: CacheManager,
         health: Health,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, cache, health, clock, checked: None, hints_logged: BTreeSet::new() }
+        Self { redis, cache, health, clock, checked: None, hints_logged: BTreeSet::new() }
     }
 
-    /// Checks once, for a limited time: what is wrong with the rights is known before the first event.
+    /// Checks once, for a limited time, so that a missing right is reported before the first event.
     pub async fn before_first_event(&mut self) {
         if timeout(FIRST_CHECK_MAX, self.check()).await.is_err() {
             let waited = FIRST_CHECK_MAX;
@@ -60,7 +59,7 @@ impl CacheCheck {
         }
     }
 
-    /// Checks again and again. Has no end.
+    /// Checks again and again; never returns.
     pub async fn run(mut self) {
         let mut recheck = Backoff::between(RECHECK_WAIT_MIN, RECHECK_WAIT_MAX);
         loop {
@@ -70,21 +69,21 @@ impl CacheCheck {
             } else {
                 recheck.next_wait()
             };
-            // Refusals come with every read: they hasten a check, but not below this pause.
+            // Every read may be refused: refusals cause an earlier check, but not before this pause.
             sleep(wait.min(RECHECK_WAIT_MIN)).await;
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.cache.refused() => {}
-                () = self.store.connection_changed(self.checked) => {}
+                () = self.redis.connection_changed(self.checked) => {}
             }
         }
     }
 
-    /// Whether nothing was found that an operator must change.
+    /// Checks once. Whether there is no finding that an operator must change.
     async fn check(&mut self) -> bool {
-        // Before the check: if the connection changes meanwhile, it is checked again.
-        self.checked = self.store.connection_number();
-        match self.store.check().await {
+        // Before the check: if the connection changes during it, the new one is checked too.
+        self.checked = self.redis.connection_number();
+        match self.redis.check().await {
             Ok(findings) => {
                 self.health.clear(Component::Cache, UNAVAILABLE);
                 self.report(&findings);
@@ -138,7 +137,7 @@ impl CacheCheck {
         }
     }
 
-    /// Not logged here: the library logs when Redis becomes unavailable, and when it is back.
+    /// Not logged here: the library logs the begin and the end of an outage.
     fn report_unavailable(&self, error: &BackendError) {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         let detail =

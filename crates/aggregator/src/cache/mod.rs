@@ -1,39 +1,31 @@
-//! Which answer lives under which owner and key, and what is stored for it.
+//! The service's cached answers: what is stored for each, and what is counted.
 //!
-//! | answer | owner | key |
-//! |---|---|---|
-//! | one page of a user's batches | `user:{id}` | `list`, limit, offset, statuses, `full` or `summary` |
-//! | the status of one batch | `batch:{id}` | `status` |
-//!
-//! Answers with internal status values have `internal` behind their key: a process that shows those
-//! and one that does not may share a cache, and never an entry.
-//!
-//! A thin layer: that an answer is never stale is the work of the crate `freshset`, and what an
-//! answer says is the work of `results`. Nothing here waits, retries or decides what an event
-//! changes.
+//! A thin layer: the crate `freshset` keeps answers fresh, and the crate `projection` makes them.
+//! Nothing here waits, retries or decides what an event changes.
 
 use std::future::Future;
 
 use bytes::Bytes;
+use database::{DbError, PageQuery};
 use freshset::{
-    Answer, BoxError, BypassReason, Cache, CacheBuilder, EntryKey, InvalidateError, Invalidated,
-    KeyError, LoadError, Owner, Source, Stored,
+    Answer, BoxError, BypassReason, Cache, CacheBuilder, InvalidateError, Invalidated, KeyError,
+    LoadError, Owner, Source, Stored,
 };
 use projection::{BatchId, StatusValues, UserId};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::metrics::{CacheType, Metrics};
-use database::{DbError, PageQuery};
 
 pub mod check;
-pub mod own_backend;
+pub mod locked_backend;
+mod names;
 
-/// Version of what is stored: a digest, then the JSON that clients read. Raise it when either
-/// changes, so that a new version of the service does not serve what an old one stored.
+/// Version of the stored payload: a digest, then the JSON that clients read. Raise it when either
+/// changes, so that a new version of the service does not serve entries of an old one.
 const PAYLOAD_VERSION: u16 = 2;
 
-/// Names the body of an answer: 128 bits of XXH3. It tells two versions of an answer apart; it is
-/// no protection against somebody who forges answers, who would need to write to the cache.
+/// Digest of the body of an answer: 128 bits of XXH3. It distinguishes versions of an answer. It does not
+/// protect against forged answers, which take write access to the cache.
 pub type Digest = [u8; 16];
 
 /// The service's answers, cached. Clones share one cache.
@@ -44,7 +36,7 @@ pub struct CacheManager {
     status_values: StatusValues,
 }
 
-/// One answer and where it came from.
+/// An answer, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedAnswer {
     /// Digest of `body`, stored with it so that a hit hashes nothing.
@@ -55,14 +47,14 @@ pub struct CachedAnswer {
     pub source: Source,
 }
 
-/// Why there is no answer. Trouble with the cache is not among the reasons: it is read past.
+/// Why there is no answer. A failure of the cache is never the reason: reads go past it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The answer had to be loaded, and could not be.
     #[error("cannot load the answer")]
     Load(#[from] LoadError),
 
-    /// The id or the query is longer than the cache allows. A bug: ids and queries have limits.
+    /// The id or the query is longer than a key may be. A bug: ids and queries have limits.
     #[error("cannot name the answer")]
     Name(#[from] KeyError),
 
@@ -71,22 +63,22 @@ pub enum ReadError {
     CutShort,
 }
 
-/// Why a drop is not confirmed. The change that asked for it must not be acknowledged.
+/// Why an invalidation is not confirmed. Its change must not be acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidationError {
-    /// Whether the drop took effect is unknown. Repeat it; until one is confirmed, this process
+    /// Whether the invalidation took effect is unknown. Repeat it; until one is confirmed, this process
     /// reads the owner past the cache.
     #[error(transparent)]
     NotConfirmed(#[from] InvalidateError),
 
-    /// The id is longer than the cache allows. A bug: ids have limits.
+    /// The id is longer than an owner may be. A bug: ids have limits.
     #[error("cannot name the owner")]
     Name(#[from] KeyError),
 }
 
 impl ReadError {
-    /// The database's own error, if that is why there is no answer.
-    pub fn store_error(&self) -> Option<&DbError> {
+    /// The error of the database, if that is the reason.
+    fn database_error(&self) -> Option<&DbError> {
         match self {
             Self::Load(error) => error.downcast_ref(),
             Self::Name(_) | Self::CutShort => None,
@@ -95,7 +87,7 @@ impl ReadError {
 
     /// Whether the same read can succeed later with nothing changed by the caller.
     pub fn is_transient(&self) -> bool {
-        self.store_error().is_some_and(DbError::is_transient)
+        self.database_error().is_some_and(DbError::is_transient)
     }
 }
 
@@ -124,9 +116,8 @@ impl CacheManager {
 
     /// One page of a user's batches: from the cache, or else from `load`, which is then stored.
     ///
-    /// There is no method that only stores a page. A page may be stored only if its owner was not
-    /// dropped since before it was loaded; whoever stores must therefore see the load begin, and
-    /// here one call does both.
+    /// There is no method that only stores. An answer may be stored only if its owner was not
+    /// invalidated since before the load began, so one call does both.
     ///
     /// # Errors
     ///
@@ -140,8 +131,8 @@ impl CacheManager {
         L: FnOnce() -> F,
         F: Future<Output = Result<Vec<u8>, DbError>>,
     {
-        let owner = user(&query.user_id)?;
-        let key = page_key(query, self.status_values)?;
+        let owner = names::user(&query.user_id)?;
+        let key = names::page_key(query, self.status_values)?;
         let load = || async { load().await.map(|body| payload(&body)) };
         let answer = self.cache.get_or_load_if(&owner, &key, has_digest, load).await;
         self.count(CacheType::UserBatches, answer.as_ref().ok());
@@ -150,8 +141,8 @@ impl CacheManager {
 
     /// The status of one batch: from the cache, or else from `load`, which is then stored.
     ///
-    /// `None`, from `load` and in the answer: there is no such batch. That is not stored: anybody
-    /// can ask for ids that do not exist, and each would take room.
+    /// `None`, from `load` and in the answer: there is no such batch. That is not stored: clients can
+    /// ask for any number of ids that do not exist, and each would take memory.
     ///
     /// # Errors
     ///
@@ -165,8 +156,8 @@ impl CacheManager {
         L: FnOnce() -> F,
         F: Future<Output = Result<Option<Vec<u8>>, DbError>>,
     {
-        let owner = batch(id)?;
-        let key = key_of(&["status"], self.status_values)?;
+        let owner = names::batch(id)?;
+        let key = names::status_key(self.status_values)?;
         let load = || async {
             let body = load().await?.ok_or(NoSuchBatch)?;
             Ok::<_, BoxError>(payload(&body))
@@ -179,7 +170,7 @@ impl CacheManager {
         }
     }
 
-    /// Makes every cached page of the user unreadable, in every process that shares the cache.
+    /// Makes every cached list of the user unreadable, in every process that shares the cache.
     ///
     /// Call it after the change is committed, and acknowledge the change only after this is `Ok`.
     ///
@@ -190,7 +181,7 @@ impl CacheManager {
         &self,
         id: &UserId,
     ) -> Result<Invalidated, InvalidationError> {
-        self.drop_owner(&user(id)?).await
+        self.invalidate_owner(&names::user(id)?).await
     }
 
     /// Makes the cached status of the batch unreadable, in every process that shares the cache.
@@ -204,10 +195,10 @@ impl CacheManager {
         &self,
         id: &BatchId,
     ) -> Result<Invalidated, InvalidationError> {
-        self.drop_owner(&batch(id)?).await
+        self.invalidate_owner(&names::batch(id)?).await
     }
 
-    /// How many owners wait for a drop to be confirmed.
+    /// Number of owners whose invalidation is not confirmed yet.
     pub fn unconfirmed_invalidations(&self) -> usize {
         self.cache.unconfirmed_invalidations()
     }
@@ -217,12 +208,12 @@ impl CacheManager {
         self.cache.refused().await;
     }
 
-    /// Whether the cache can be reached and answered lately.
+    /// Whether the cache is connected, as [`Cache::is_connected`] says.
     pub fn is_connected(&self) -> bool {
         self.cache.is_connected()
     }
 
-    async fn drop_owner(&self, owner: &Owner) -> Result<Invalidated, InvalidationError> {
+    async fn invalidate_owner(&self, owner: &Owner) -> Result<Invalidated, InvalidationError> {
         match self.cache.invalidate(owner).await {
             Ok(invalidated) => {
                 self.metrics.cache_invalidated(invalidated.entries);
@@ -245,7 +236,7 @@ impl CacheManager {
                 self.metrics.cache_miss(cache_type);
                 self.metrics.cache_fill_refused(cache_type);
             }
-            // A load that failed, or found no batch, began because the cache did not have it.
+            // A load that failed, or found no batch, began with a miss.
             Some(Source::Loaded { .. }) | None => self.metrics.cache_miss(cache_type),
         }
     }
@@ -259,7 +250,7 @@ impl CachedAnswer {
     }
 }
 
-/// A word for a reason, as the header `Cache-Status` has it too.
+/// The reason in metrics, as in the header `Cache-Status`.
 fn reason_name(reason: BypassReason) -> &'static str {
     match reason {
         BypassReason::UnconfirmedInvalidation => "pending_drop",
@@ -268,12 +259,12 @@ fn reason_name(reason: BypassReason) -> &'static str {
     }
 }
 
-/// Carries `None` past the cache, which stores no errors.
+/// Stands for `None` in the cache, which stores no errors.
 #[derive(Debug, thiserror::Error)]
 #[error("no such batch")]
 struct NoSuchBatch;
 
-/// What is stored: the digest of the body, then the body.
+/// The stored payload: the digest of the body, then the body.
 fn payload(body: &[u8]) -> Bytes {
     let digest: Digest = xxh3_128(body).to_be_bytes();
     [digest.as_slice(), body].concat().into()
@@ -283,43 +274,13 @@ fn has_digest(stored: &Bytes) -> bool {
     stored.len() >= size_of::<Digest>()
 }
 
-fn user(id: &UserId) -> Result<Owner, KeyError> {
-    Owner::new("user", id.as_str())
-}
-
-fn batch(id: &BatchId) -> Result<Owner, KeyError> {
-    Owner::new("batch", id.as_str())
-}
-
-/// Two queries have one key if and only if they have one answer: statuses are sorted, so that two
-/// spellings of a filter share a page.
-fn page_key(query: &PageQuery, values: StatusValues) -> Result<EntryKey, KeyError> {
-    let mut statuses: Vec<&str> = query.statuses.iter().map(|status| status.as_str()).collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    let (limit, offset) = (query.limit.to_string(), query.offset.to_string());
-    let form = if query.include_essays { "full" } else { "summary" };
-    key_of(&["list", &limit, &offset, &statuses.join(","), form], values)
-}
-
-fn key_of(parts: &[&str], values: StatusValues) -> Result<EntryKey, KeyError> {
-    let more: &[&str] = match values {
-        StatusValues::Client => &[],
-        StatusValues::Internal => &["internal"],
-    };
-    EntryKey::new(parts.iter().chain(more).copied())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use freshset::backend::memory::MemoryBackend;
-    use projection::BatchStatus;
 
     use super::*;
-
-    const CLIENT: StatusValues = StatusValues::Client;
 
     fn query() -> PageQuery {
         PageQuery {
@@ -332,45 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn two_queries_share_a_key_exactly_if_they_share_an_answer() {
-        let failed = [BatchStatus::FailedCritically, BatchStatus::ContentIngestionFailed];
-        let mut reversed = failed.to_vec();
-        reversed.reverse();
-        let key = |statuses: &[BatchStatus]| {
-            page_key(&PageQuery { statuses: statuses.to_vec(), ..query() }, CLIENT).unwrap()
-        };
-        assert_eq!(key(&failed), key(&reversed));
-        assert_eq!(key(&failed), key(&[failed, failed].concat()));
-
-        let different = [
-            page_key(&query(), CLIENT).unwrap(),
-            page_key(&query(), StatusValues::Internal).unwrap(),
-            page_key(&PageQuery { limit: 0, offset: 20, ..query() }, CLIENT).unwrap(),
-            page_key(&PageQuery { limit: 21, ..query() }, CLIENT).unwrap(),
-            page_key(&PageQuery { offset: 1, ..query() }, CLIENT).unwrap(),
-            page_key(&PageQuery { include_essays: false, ..query() }, CLIENT).unwrap(),
-            key(&failed),
-            key(&failed[..1]),
-            key(&failed[1..]),
-            key(BatchStatus::ALL),
-        ];
-        for (at, one) in different.iter().enumerate() {
-            assert!(!different[..at].contains(one), "{one:?}");
-        }
-    }
-
-    #[test]
-    fn the_longest_ids_and_filters_have_names() {
-        let long = "%".repeat(projection::ID_BYTES_MAX);
-        assert!(user(&UserId::parse(long.clone()).unwrap()).is_ok());
-        assert!(batch(&BatchId::parse(long).unwrap()).is_ok());
-        let statuses = BatchStatus::ALL.to_vec();
-        let longest = PageQuery { statuses, limit: u32::MAX, offset: u32::MAX, ..query() };
-        assert!(page_key(&longest, CLIENT).is_ok());
-    }
-
-    #[test]
-    fn every_bypass_reason_is_counted_from_the_start() {
+    fn every_bypass_reason_has_a_counter() {
         let reasons = [
             BypassReason::UnconfirmedInvalidation,
             BypassReason::BackendUnavailable,
@@ -381,13 +304,14 @@ mod tests {
 
     #[tokio::test]
     async fn entry_without_a_digest_is_a_miss_and_replaced() {
-        let store = Arc::new(MemoryBackend::new());
-        let other = Cache::builder(store.clone()).schema_version(PAYLOAD_VERSION).build();
-        let (owner, key) = (user(&query().user_id).unwrap(), page_key(&query(), CLIENT).unwrap());
+        let backend = Arc::new(MemoryBackend::new());
+        let other = Cache::builder(backend.clone()).schema_version(PAYLOAD_VERSION).build();
+        let owner = names::user(&query().user_id).unwrap();
+        let key = names::page_key(&query(), StatusValues::Client).unwrap();
         let short = || async { Ok::<_, BoxError>(Bytes::from_static(b"short")) };
         other.get_or_load(&owner, &key, short).await.unwrap();
 
-        let manager = CacheManager::new(Cache::builder(store), Metrics::new());
+        let manager = CacheManager::new(Cache::builder(backend), Metrics::new());
         let load = || async { Ok(b"{}".to_vec()) };
         let answer = manager.user_batches(&query(), load).await.unwrap();
         let loaded = Source::Loaded { stored: Stored::Yes, shared: false };
@@ -397,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_reads_back() {
+    fn stored_payload_reads_back() {
         let answer = Answer { bytes: payload(b"{}"), source: Source::Hit };
         let read = CachedAnswer::read(answer).unwrap();
         assert_eq!(read.body, "{}");

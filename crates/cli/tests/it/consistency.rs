@@ -44,6 +44,6 @@ async fn no_read_is_older_than_an_acknowledgement_before_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_token_check_the_same_load_reads_stale_pages() {
     let plan = LoadPlan { until_stale: true, ..plan() };
-    let tally = run_on_two_processes(plan, Some("fill-without-token-check")).await;
+    let tally = run_on_two_processes(plan, Some("fill-without-generation-check")).await;
     assert!(tally.stale.count > 0, "no stale read in {} reads: the test has no teeth", tally.reads);
 }

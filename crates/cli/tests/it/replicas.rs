@@ -63,7 +63,7 @@ async fn replicas_come_and_go_and_nothing_is_lost_twice_or_stale() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_token_check_the_same_life_is_read_stale() {
     let (servers, broker) = Servers::with_broker().await;
-    let mutant = || servers.builder().mutant("fill-without-token-check").start();
+    let mutant = || servers.builder().mutant("fill-without-generation-check").start();
     let (one, two) = tokio::join!(mutant(), mutant());
     let run = Run::start(&broker, &[&one, &two], Until::FirstStaleAnswer);
     run.send(&broker).await;

@@ -1,8 +1,8 @@
-//! A process is killed while it fills: what does it leave behind?
+//! Processes killed while they fill: what they leave behind.
 //!
-//! Real processes, ended by SIGKILL at a random moment. Each has an owner of its own, whose entries
-//! it fills one after the other; then that owner is invalidated in the way that belongs to the fill, and
-//! every entry is read again.
+//! Real processes, ended by SIGKILL at a random moment. Each fills the entries of its own owner one after
+//! the other. Then that owner is invalidated in the way that belongs to the fill, and every entry is read
+//! again.
 
 use std::fmt::Display;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,8 +24,8 @@ const KILLS: u64 = 300;
 /// Longest time between the first fill and the kill.
 const FILLING_MICROS_MAX: u64 = 3_000;
 /// How long a closed connection may take to disappear.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// What makes this program the process that is killed.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The argument that makes this program the process to kill.
 const FLAG: &str = "--fill-until-killed";
 
 const OLD: &str = "old";
@@ -53,9 +53,9 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     let mut table = Table::new([
         "fill",
         "processes killed",
-        "pages stored",
-        "pages that no drop can find",
-        "stale answers after a drop",
+        "entries stored",
+        "entries that no invalidation finds",
+        "stale answers after an invalidation",
     ]);
     for filling in [Filling::TwoCommands, Filling::Script] {
         progress(&format!("{KILLS} processes killed: {}", filling.name()));
@@ -73,7 +73,7 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
 
 async fn kill_many(server: &Server, filling: Filling, mut dice: Dice) -> Result<LeftBehind> {
     let cache = server.cache()?;
-    // So that its connection is there before connections are counted.
+    // Connects before connections are counted.
     cache.invalidate(&Owner::new("killed", "nobody")?).await?;
     let mut left = LeftBehind::default();
     for number in 0..KILLS {
@@ -84,14 +84,14 @@ async fn kill_many(server: &Server, filling: Filling, mut dice: Dice) -> Result<
         std::thread::sleep(Duration::from_micros(micros));
         child.kill()?;
         child.wait()?;
-        // Redis works off what it had received, and then closes the connection.
-        eventually(PATIENCE, "a closed connection", async || {
+        // Redis executes what it had received, and then closes the connection.
+        eventually(TIMEOUT, "a closed connection", async || {
             server.connections().await.is_ok_and(|now| now <= connections)
         })
         .await;
         match filling {
-            Filling::TwoCommands => left.add(look_at_naive(server, &owner).await?),
-            Filling::Script => left.add(look_at_cache(server, &cache, &owner).await?),
+            Filling::TwoCommands => left.add(inspect_naive(server, &owner).await?),
+            Filling::Script => left.add(inspect_cache(server, &cache, &owner).await?),
         }
     }
     Ok(left)
@@ -105,10 +105,10 @@ impl LeftBehind {
     }
 }
 
-async fn look_at_naive(server: &Server, owner: &str) -> Result<LeftBehind> {
+async fn inspect_naive(server: &Server, owner: &str) -> Result<LeftBehind> {
     let naive = Naive::new(server, owner);
     let entries = count_entries(server, |entry| naive.entry_key(entry), &naive.index_key()).await?;
-    naive.drop_at_once().await?;
+    naive.invalidate().await?;
     let mut stale = 0;
     for entry in 0..entries.entries {
         let key = naive.entry_key(&entry.to_string());
@@ -117,7 +117,7 @@ async fn look_at_naive(server: &Server, owner: &str) -> Result<LeftBehind> {
     Ok(LeftBehind { stale, ..entries })
 }
 
-async fn look_at_cache(server: &Server, cache: &Cache, owner: &str) -> Result<LeftBehind> {
+async fn inspect_cache(server: &Server, cache: &Cache, owner: &str) -> Result<LeftBehind> {
     let owner = Owner::new("killed", owner)?;
     let prefix = entry_prefix(&owner);
     let entries =
@@ -143,7 +143,7 @@ async fn count_entries(
         let number = found.entries.to_string();
         let entry = key(&number);
         let is_stored: bool = server.ask(&["EXISTS", &entry]).await?;
-        // The naive index lists whole keys, the other one what the cache calls the entry.
+        // The naive index lists whole keys, the other one entry keys.
         let is_listed = members.contains(&entry) || members.contains(&number);
         if !is_stored && !is_listed {
             return Ok(found);
@@ -175,7 +175,7 @@ impl Filling {
     }
 }
 
-/// What the process that is killed does: fill entry after entry.
+/// The process to kill: it fills entry after entry.
 pub(crate) struct FillUntilKilled {
     filling: Filling,
     url: String,
@@ -183,7 +183,7 @@ pub(crate) struct FillUntilKilled {
 }
 
 impl FillUntilKilled {
-    /// From the command line of this process; none if it is the one that measures.
+    /// From the command line of this process; none in the process that measures.
     pub(crate) fn from_arguments() -> Option<Self> {
         let mut arguments = std::env::args().skip_while(|argument| argument != FLAG).skip(1);
         let word = arguments.next()?;
@@ -192,7 +192,7 @@ impl FillUntilKilled {
         Some(Self { filling, url: arguments.next()?, owner: arguments.next()? })
     }
 
-    /// Starts this program once more and waits until it has filled an entry.
+    /// Starts this program again and waits until it has filled an entry.
     fn spawn(server: &Server, filling: Filling, owner: &str) -> Result<Child> {
         let url = match filling {
             Filling::TwoCommands => server.admin_url(),
@@ -217,10 +217,10 @@ impl FillUntilKilled {
     fn fill_by_two_commands(&self) -> Result<()> {
         let mut connection = redis::Client::open(&*self.url)?.get_connection()?;
         for entry in 0.. {
-            let (backend, list) = fill_commands(&self.owner, &entry.to_string(), OLD);
-            backend.exec(&mut connection)?;
+            let (store, list) = fill_commands(&self.owner, &entry.to_string(), OLD);
+            store.exec(&mut connection)?;
             list.exec(&mut connection)?;
-            tell_once(entry)?;
+            print_once(entry)?;
         }
         Ok(())
     }
@@ -231,14 +231,14 @@ impl FillUntilKilled {
             let (cache, owner) = (cache(&self.url)?, Owner::new("killed", &self.owner)?);
             for entry in 0.. {
                 read(&cache, &owner, entry, OLD).await?;
-                tell_once(entry)?;
+                print_once(entry)?;
             }
             Ok(())
         })
     }
 }
 
-fn tell_once(entry: u64) -> Result<()> {
+fn print_once(entry: u64) -> Result<()> {
     if entry == 0 {
         println!("filling");
         std::io::stdout().flush()?;

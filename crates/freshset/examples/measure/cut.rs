@@ -1,7 +1,7 @@
-//! A fill sent in one write, cut off after every single byte: what does Redis make of the rest?
+//! A fill sent in one write that is cut off after every single byte: what Redis stores.
 //!
-//! A pipeline is one write, but not one step: what arrived whole is executed. Here every length that
-//! can arrive is tried, so nothing is left to chance.
+//! A pipeline is one write, but not one step: Redis executes the commands that arrived whole. Here every
+//! possible length is tried, so nothing is left to chance.
 
 use std::fmt::Display;
 use std::io::{Read as _, Write as _};
@@ -13,19 +13,19 @@ use crate::report::{Table, grouped, progress};
 use crate::server::Server;
 
 const OWNER: &str = "cut";
-const ENTRY: &str = "page";
+const ENTRY: &str = "entry";
 const CONTENT: &str = "old";
 /// A generation for the script to find, since without one it stores nothing.
 const GENERATION_KEY: &str = "naive:g:cut";
 const GENERATION: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// How often a cut left what.
+/// Cuts, by what they left.
 #[derive(Debug, Default)]
 struct Tally {
     cuts: u64,
     nothing: u64,
     whole: u64,
-    /// An entry that is stored and not listed: no drop finds it.
+    /// An entry that is stored and not listed: no invalidation finds it.
     orphan: u64,
     /// An entry that is listed and not stored: trimmed later.
     dead_member: u64,
@@ -33,7 +33,7 @@ struct Tally {
 
 pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     progress("fills cut off after every byte");
-    let (backend, list) = fill_commands(OWNER, ENTRY, CONTENT);
+    let (store, list) = fill_commands(OWNER, ENTRY, CONTENT);
     let naive = Naive::new(server, OWNER);
     let (index, entry) = (naive.index_key(), naive.entry_key(ENTRY));
     let script = fill_script(server, &index, &entry).await?;
@@ -48,9 +48,9 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     let mut table =
         Table::new(["one write", "cuts", "nothing stored", "whole", "dead member", "orphan"]);
     for (name, bytes) in [
-        ("pipeline: `SETEX`, `SADD`", both(&backend, &list, false)),
-        ("pipeline: `SADD`, `SETEX`", both(&list, &backend, false)),
-        ("`MULTI`, `SETEX`, `SADD`, `EXEC`", both(&backend, &list, true)),
+        ("pipeline: `SETEX`, `SADD`", both(&store, &list, false)),
+        ("pipeline: `SADD`, `SETEX`", both(&list, &store, false)),
+        ("`MULTI`, `SETEX`, `SADD`, `EXEC`", both(&store, &list, true)),
         ("one script (`fill.lua`)", script.get_packed_command()),
     ] {
         let tally = cut_everywhere(server, &naive, &bytes).await?;
@@ -66,7 +66,7 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     Ok(table)
 }
 
-/// The call of the script, loaded already, with everything it is given by the cache.
+/// The call of the loaded script, with the arguments that the cache sends.
 async fn fill_script(server: &Server, index: &str, entry: &str) -> Result<redis::Cmd> {
     let script = redis::Script::new(include_str!("../../src/lua/fill.lua"));
     script.prepare_invoke().load_async(&mut server.admin()).await?;
@@ -97,12 +97,12 @@ async fn cut_everywhere(server: &Server, naive: &Naive, bytes: &[u8]) -> Result<
     Ok(tally)
 }
 
-/// Sends the bytes and no more, and waits until Redis is done with them.
+/// Sends these bytes only, and waits until Redis has processed them.
 fn send_and_hang_up(server: &Server, bytes: &[u8]) -> Result<()> {
     let mut stream = TcpStream::connect(server.address())?;
     stream.write_all(bytes)?;
     stream.shutdown(Shutdown::Write)?;
-    // Ends when Redis has answered what it understood, found the end, and closed.
+    // Ends when Redis has answered the whole commands, found the end, and closed.
     match stream.read_to_end(&mut Vec::new()) {
         Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => Err(error.into()),
         _ => Ok(()),

@@ -1,7 +1,7 @@
-//! Choices that a seed repeats.
+//! Seeded random choices.
 
 /// SplitMix64 (G. Steele, D. Lea, C. Flood, *Fast Splittable Pseudorandom Number Generators*,
-/// OOPSLA 2014): enough for choices, no source of generations.
+/// OOPSLA 2014): good enough for choices, not for generations.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice {
     state: u64,

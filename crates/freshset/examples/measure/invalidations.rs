@@ -1,8 +1,8 @@
-//! `KEYS` and `SCAN` against the index: what dropping one owner costs in a small and in a large
+//! `KEYS` and `SCAN` against the index: the cost of invalidating one owner in a small and in a large
 //! keyspace.
 //!
-//! All three drop the same entries. `KEYS` and `SCAN` find them by pattern and delete them with `DEL`;
-//! neither keeps an entry out that is on its way in, so they are measured for their cost alone.
+//! All three remove the same entries. `KEYS` and `SCAN` find them by pattern and delete them with `DEL`;
+//! neither refuses an entry that is being stored, so only their cost is measured.
 
 use std::fmt::Display;
 use std::sync::LazyLock;
@@ -14,27 +14,27 @@ use crate::Result;
 use crate::report::{Table, grouped, median, progress, ratio, time};
 use crate::server::{Logged, Server, Watch, entry_prefix};
 
-/// Keys that belong to others.
+/// Keys of others.
 const SMALL_KEYSPACE: u64 = 10_000;
 const LARGE_KEYSPACE: u64 = 1_000_000;
 /// Entries of the owner that is invalidated.
 const OWNER_ENTRIES: [u64; 3] = [10, 1_000, 20_000];
-/// Drops of each kind, an odd number. The tables show the median.
+/// Invalidations of each kind, an odd number. The tables show the median.
 const RUNS: usize = 3;
-/// Keys that one `SCAN` looks at: a hundred times the default, which spares it round trips.
+/// Keys that one `SCAN` looks at: a hundred times the default, which saves round trips.
 const SCAN_COUNT: &str = "1000";
 /// Keys that one `DEL` removes.
 const DEL_KEYS_MAX: usize = 1000;
 /// How long the other client watches an idle server, for comparison.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// The invalidations, measured.
-pub(crate) struct Drops {
+/// The measured invalidations.
+pub(crate) struct Invalidations {
     rows: Vec<Row>,
     idle_pause: Duration,
 }
 
-/// A way to drop an owner.
+/// A way to invalidate an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Keys,
@@ -50,45 +50,45 @@ struct Row {
     figures: Figures,
 }
 
-/// What one drop cost, or the median of several.
+/// Cost of one invalidation, or the median of several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures {
-    /// How long the caller waited.
+    /// Wait of the caller.
     pub(crate) waited: Duration,
-    /// How many commands the caller sent, one after the other.
+    /// Commands that the caller sent, one after the other.
     pub(crate) commands: u64,
-    /// What they took inside Redis.
+    /// Time of these commands inside Redis.
     pub(crate) inside: Duration,
     /// The longest wait of another client, until the last entry was freed.
     pub(crate) pause: Duration,
-    /// What freeing the entries took inside Redis, after the caller had its answer.
+    /// Time of freeing the entries inside Redis, after the caller had its answer.
     pub(crate) freeing: Duration,
 }
 
-pub(crate) async fn measure(server: &Server) -> Result<Drops> {
+pub(crate) async fn measure(server: &Server) -> Result<Invalidations> {
     let watch = server.watch()?;
     let mut rows = Vec::new();
     for keyspace in [SMALL_KEYSPACE, LARGE_KEYSPACE] {
-        progress(&format!("drops among {} other keys", grouped(keyspace)));
+        progress(&format!("invalidations among {} other keys", grouped(keyspace)));
         server.populate(keyspace).await?;
         for entries in OWNER_ENTRIES {
             for method in [Method::Keys, Method::Scan, Method::Index] {
-                let figures = median_drop(server, &watch, method, entries, RUNS).await?;
+                let figures = median_invalidation(server, &watch, method, entries, RUNS).await?;
                 rows.push(Row { method, keyspace, entries, figures });
             }
         }
     }
     watch.reset().await;
     tokio::time::sleep(IDLE).await;
-    Ok(Drops { rows, idle_pause: watch.longest().await })
+    Ok(Invalidations { rows, idle_pause: watch.longest().await })
 }
 
-impl Drops {
+impl Invalidations {
     pub(crate) fn table(&self) -> impl Display {
         let mut table = Table::new([
-            "drop by",
+            "invalidation by",
             "other keys",
-            "pages",
+            "entries",
             "caller waits",
             "inside Redis",
             "commands",
@@ -106,8 +106,8 @@ impl Drops {
             ]);
         }
         format!(
-            "{table}\nMedians of {RUNS} drops. With nothing to do at all, the longest wait of the \
-             other client in {} ms was {}.",
+            "{table}\nMedians of {RUNS} invalidations. On an idle server, the longest wait of the other \
+             client in {} ms was {}.",
             IDLE.as_millis(),
             time(self.idle_pause)
         )
@@ -115,7 +115,7 @@ impl Drops {
 
     pub(crate) fn ratios(&self) -> impl Display {
         let mut table = Table::new([
-            "pages",
+            "entries",
             "caller waits, KEYS / index",
             "caller waits, SCAN / index",
             "inside Redis, KEYS / index",
@@ -164,12 +164,12 @@ impl Method {
         }
     }
 
-    /// Drops the owner; gives the number of commands that it took.
-    async fn drop(self, server: &Server, cache: &Cache, owner: &Owner) -> Result<u64> {
+    /// Invalidates the owner; gives the number of commands sent.
+    async fn invalidate(self, server: &Server, cache: &Cache, owner: &Owner) -> Result<u64> {
         match self {
-            Self::Keys => drop_by_keys(server, owner).await,
-            Self::Scan => drop_by_scan(server, owner).await,
-            Self::Index => drop_by_index(cache, owner).await,
+            Self::Keys => invalidate_by_keys(server, owner).await,
+            Self::Scan => invalidate_by_scan(server, owner).await,
+            Self::Index => invalidate_by_index(cache, owner).await,
         }
     }
 
@@ -179,15 +179,15 @@ impl Method {
         match self {
             Self::Keys => matches!(&*name, "KEYS" | "DEL"),
             Self::Scan => matches!(&*name, "SCAN" | "DEL"),
-            Self::Index => drops_by_index(command),
+            Self::Index => is_invalidation(command),
         }
     }
 }
 
-/// What a script is called by, once it is loaded.
-static DROP_SCRIPT: LazyLock<String> =
+/// Hashes of the scripts, by which they are called.
+static INVALIDATE_SCRIPT: LazyLock<String> =
     LazyLock::new(|| hash_of(include_str!("../../src/lua/invalidate.lua")));
-static REAP_SCRIPT: LazyLock<String> =
+static COLLECT_SCRIPT: LazyLock<String> =
     LazyLock::new(|| hash_of(include_str!("../../src/lua/collect.lua")));
 
 fn hash_of(script: &str) -> String {
@@ -195,18 +195,18 @@ fn hash_of(script: &str) -> String {
 }
 
 /// Whether this is the command that `Cache::invalidate` sends.
-pub(crate) fn drops_by_index(command: &Logged) -> bool {
+pub(crate) fn is_invalidation(command: &Logged) -> bool {
     let (name, first) = command.name();
-    name == "EVALSHA" && first == *DROP_SCRIPT
+    name == "EVALSHA" && first == *INVALIDATE_SCRIPT
 }
 
 /// Whether this is one of the commands that free invalidated entries in the background.
 fn frees(command: &Logged) -> bool {
     let (name, first) = command.name();
-    name == "SRANDMEMBER" || name == "EVALSHA" && first == *REAP_SCRIPT
+    name == "SRANDMEMBER" || name == "EVALSHA" && first == *COLLECT_SCRIPT
 }
 
-async fn median_drop(
+async fn median_invalidation(
     server: &Server,
     watch: &Watch,
     method: Method,
@@ -217,31 +217,31 @@ async fn median_drop(
     let owner = Owner::new("user", "u")?;
     // The first call of a script also loads it.
     cache.invalidate(&owner).await?;
-    let mut invalidations = Vec::new();
+    let mut figures = Vec::new();
     for _ in 0..runs {
         server.fill(&cache, &owner, entries).await?;
-        let drop = async || method.drop(server, &cache, &owner).await;
-        invalidations
-            .push(measure_drop(server, watch, &owner, drop, |one| method.sent(one)).await?);
-        // What KEYS and SCAN leave behind: the index.
+        let invalidate = async || method.invalidate(server, &cache, &owner).await;
+        let sent = |command: &Logged| method.sent(command);
+        figures.push(measure_invalidation(server, watch, &owner, invalidate, sent).await?);
+        // KEYS and SCAN leave the index behind.
         cache.invalidate(&owner).await?;
         server.wait_until_freed(&owner).await;
     }
-    medians(&invalidations).ok_or_else(|| "no drops".into())
+    medians(&figures).ok_or_else(|| "no invalidations".into())
 }
 
-/// Measures one drop of an owner, until its last entry is freed.
-pub(crate) async fn measure_drop(
+/// Measures one invalidation of an owner, until its last entry is freed.
+pub(crate) async fn measure_invalidation(
     server: &Server,
     watch: &Watch,
     owner: &Owner,
-    drop: impl AsyncFnOnce() -> Result<u64>,
+    invalidate: impl AsyncFnOnce() -> Result<u64>,
     sent: impl Fn(&Logged) -> bool,
 ) -> Result<Figures> {
     server.start_log().await?;
     watch.reset().await;
     let start = server.clock.now();
-    let commands = drop().await?;
+    let commands = invalidate().await?;
     let waited = server.clock.now() - start;
     server.wait_until_freed(owner).await;
     let pause = watch.longest().await;
@@ -251,28 +251,28 @@ pub(crate) async fn measure_drop(
     Ok(Figures { waited, commands, inside, pause, freeing })
 }
 
-pub(crate) fn medians(invalidations: &[Figures]) -> Option<Figures> {
+pub(crate) fn medians(figures: &[Figures]) -> Option<Figures> {
     Some(Figures {
-        waited: median(invalidations.iter().map(|one| one.waited))?,
-        commands: median(invalidations.iter().map(|one| one.commands))?,
-        inside: median(invalidations.iter().map(|one| one.inside))?,
-        pause: median(invalidations.iter().map(|one| one.pause))?,
-        freeing: median(invalidations.iter().map(|one| one.freeing))?,
+        waited: median(figures.iter().map(|one| one.waited))?,
+        commands: median(figures.iter().map(|one| one.commands))?,
+        inside: median(figures.iter().map(|one| one.inside))?,
+        pause: median(figures.iter().map(|one| one.pause))?,
+        freeing: median(figures.iter().map(|one| one.freeing))?,
     })
 }
 
-/// One command, of which the caller waits for the answer.
-pub(crate) async fn drop_by_index(cache: &Cache, owner: &Owner) -> Result<u64> {
+/// One command, for whose answer the caller waits.
+pub(crate) async fn invalidate_by_index(cache: &Cache, owner: &Owner) -> Result<u64> {
     cache.invalidate(owner).await?;
     Ok(1)
 }
 
-async fn drop_by_keys(server: &Server, owner: &Owner) -> Result<u64> {
+async fn invalidate_by_keys(server: &Server, owner: &Owner) -> Result<u64> {
     let keys: Vec<String> = server.ask(&["KEYS", &pattern(owner)]).await?;
     Ok(1 + delete(server, &keys).await?)
 }
 
-async fn drop_by_scan(server: &Server, owner: &Owner) -> Result<u64> {
+async fn invalidate_by_scan(server: &Server, owner: &Owner) -> Result<u64> {
     let pattern = pattern(owner);
     let mut cursor = "0".to_owned();
     let mut commands = 0;

@@ -1,8 +1,7 @@
-//! Readers and writers at random: how many reads are older than what was acknowledged before they
-//! began?
+//! Random readers and writers: how many reads are older than a change acknowledged before they began.
 //!
-//! The naive cache is given every advantage that it can have: its fill is one transaction and its
-//! drop one script. What it lacks is the generation.
+//! The naive cache has every advantage that it can have: its fill is one transaction and its
+//! invalidation one script. What it lacks is the generation.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -65,7 +64,7 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
         ]);
     }
     Ok(format!(
-        "{table}\n{READERS} readers and {WRITERS} writers on {OWNERS} owners with {ENTRIES} pages each; \
+        "{table}\n{READERS} readers and {WRITERS} writers on {OWNERS} owners with {ENTRIES} entries each; \
          a query takes up to {QUERY_MS_MAX} ms. Seed {seed} repeats the choices, not the timing."
     ))
 }
@@ -113,13 +112,13 @@ impl Client {
             let entry = self.dice.roll(ENTRIES).to_string();
             let takes = Duration::from_millis(self.dice.roll(QUERY_MS_MAX + 1));
             let ledger = &self.ledgers[owner];
-            // Whatever was acknowledged before the read began, it must show.
+            // The read must show whatever was acknowledged before it began.
             let floor = ledger.acknowledged.load(Ordering::SeqCst);
             let seen = self.subjects[owner].read(&entry, &ledger.row, takes).await?;
             self.tally.hits.fetch_add(u64::from(seen.is_hit), Ordering::Relaxed);
             self.tally.stale.fetch_add(u64::from(seen.version < floor), Ordering::Relaxed);
         }
-        // This one was counted and not made.
+        // The last count is of no read.
         self.tally.reads.fetch_sub(1, Ordering::Relaxed);
         self.tally.is_over.store(true, Ordering::Relaxed);
         Ok(())
@@ -130,7 +129,7 @@ impl Client {
             let owner = self.dice.roll(OWNERS) as usize;
             let ledger = &self.ledgers[owner];
             let version = ledger.row.commit();
-            self.subjects[owner].drop_all().await?;
+            self.subjects[owner].invalidate().await?;
             ledger.acknowledged.fetch_max(version, Ordering::SeqCst);
             self.tally.writes.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_millis(self.dice.roll(WRITE_PAUSE_MS_MAX + 1))).await;

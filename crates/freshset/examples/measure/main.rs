@@ -1,11 +1,10 @@
-//! Measures what `docs/active-invalidation.md` says, on a Redis that it starts itself.
+//! Measures the figures of `docs/active-invalidation.md`, on a Redis that it starts itself.
 //!
-//! `cargo x measure` runs it, and puts its tables into the document if asked to. Tables go to
-//! standard output, each between two marker lines; progress goes to standard error.
+//! `cargo x measure` runs it, and puts its tables into the document on request. Tables go to standard
+//! output, each between two marker lines; progress goes to standard error.
 //!
-//! It judges nothing and fails only if it cannot measure. Times are of one machine and one run; what
-//! carries over to another machine is their ratio, and what must be 0 everywhere is the last column
-//! of the tables about stale answers.
+//! It fails only if it cannot measure. Times depend on the machine and the run; their ratios carry over
+//! to other machines. The last column of the tables about stale answers must be 0 everywhere.
 
 mod crash;
 mod cut;

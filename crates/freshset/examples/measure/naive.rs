@@ -1,7 +1,7 @@
-//! The cache that everybody writes first: an entry with a TTL, and a SET of the owner's entry keys.
+//! The naive cache: an entry with a TTL, and a SET of the owner's entry keys.
 //!
-//! A fill stores the entry and adds its key to the SET; an invalidation deletes what the SET lists, and the
-//! SET. There is no generation. Each step is a method of its own, so that a measurement may put
+//! A fill stores the entry and adds its key to the SET; an invalidation deletes what the SET lists, and
+//! the SET. There is no generation. Each step is a method of its own, so that a measurement may put
 //! something between two.
 
 use std::time::Duration;
@@ -11,11 +11,11 @@ use redis::aio::MultiplexedConnection;
 use crate::Result;
 use crate::server::Server;
 
-/// Longer than any measurement: here only an invalidation ends an entry.
+/// Longer than any measurement: only invalidations remove entries here.
 const ENTRY_TTL: Duration = Duration::from_secs(300);
 
 /// Lists and deletes in one step.
-const DROP: &str = "
+const INVALIDATE: &str = "
 local members = redis.call('SMEMBERS', KEYS[1])
 for _, member in ipairs(members) do redis.call('DEL', member) end
 return redis.call('DEL', KEYS[1])";
@@ -47,9 +47,9 @@ impl Naive {
 
     /// Stores an entry, both commands in one transaction.
     pub(crate) async fn fill(&self, entry: &str, number: u64) -> Result<()> {
-        let (backend, list) = fill_commands(&self.owner, entry, &number.to_string());
+        let (store, list) = fill_commands(&self.owner, entry, &number.to_string());
         let mut transaction = redis::pipe();
-        transaction.atomic().add_command(backend).add_command(list);
+        transaction.atomic().add_command(store).add_command(list);
         let _: (String, u64) = transaction.query_async(&mut self.connection.clone()).await?;
         Ok(())
     }
@@ -68,8 +68,8 @@ impl Naive {
     }
 
     /// Both steps of an invalidation in one.
-    pub(crate) async fn drop_at_once(&self) -> Result<()> {
-        let command = redis::cmd("EVAL").arg(DROP).arg(1).arg(self.index_key()).take();
+    pub(crate) async fn invalidate(&self) -> Result<()> {
+        let command = redis::cmd("EVAL").arg(INVALIDATE).arg(1).arg(self.index_key()).take();
         Ok(command.exec_async(&mut self.connection.clone()).await?)
     }
 }
@@ -77,8 +77,8 @@ impl Naive {
 /// The two commands of a fill: store, then list.
 pub(crate) fn fill_commands(owner: &str, entry: &str, content: &str) -> (redis::Cmd, redis::Cmd) {
     let key = entry_key(owner, entry);
-    let backend = redis::Cmd::set_ex(&key, content, ENTRY_TTL.as_secs());
-    (backend, redis::Cmd::sadd(index_key(owner), key))
+    let store = redis::Cmd::set_ex(&key, content, ENTRY_TTL.as_secs());
+    (store, redis::Cmd::sadd(index_key(owner), key))
 }
 
 fn index_key(owner: &str) -> String {

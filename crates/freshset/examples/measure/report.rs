@@ -1,4 +1,4 @@
-//! Tables of Markdown, readable as plain text too, and how numbers are written in them.
+//! Tables in Markdown that are readable as plain text too, and the numbers in them.
 
 use std::fmt;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub(crate) fn block(name: &str, content: &dyn fmt::Display) {
     println!("<!-- measured:{name} -->\n\n{}\n\n<!-- /measured -->\n", content.trim_end());
 }
 
-/// Says what is being done.
+/// Prints progress to standard error.
 pub(crate) fn progress(text: &str) {
     eprintln!("measure: {text}");
 }
@@ -66,18 +66,18 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
-/// How many times the first is the second.
+/// The first divided by the second.
 pub(crate) fn ratio(more: Duration, less: Duration) -> String {
     let ratio = more.as_secs_f64() / less.as_secs_f64().max(1e-6);
     if ratio < 10.0 { format!("{ratio:.1} ×") } else { format!("{} ×", grouped(ratio as u64)) }
 }
 
-/// A number with its thousands set apart.
+/// A number with a comma between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

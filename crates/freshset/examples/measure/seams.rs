@@ -1,10 +1,9 @@
-//! What the seam `CacheBackend` lets a test do: run every interleaving of a small case, on the real cache.
+//! Every interleaving of a small case, on the real cache, by way of the trait `CacheBackend`.
 //!
-//! A backend that is handed in may wait before each call, so whoever polls the readers and the writer
-//! decides which step comes next. Here that is done for all orders of the steps of two readers and
-//! one writer. A second store, handed in the same way, plants a mistake, to show that the search
-//! would find one. Time stands still and chance is seeded, so every run is the same run. None of this
-//! needs a change of the cache, or a server.
+//! An injected backend yields before each call, so the caller that polls the readers and the writer
+//! decides which step comes next. Here it takes all orders of the steps of two readers and one writer. A
+//! second backend plants a mistake, to show that the search would find one. Time stands still and random
+//! bytes are seeded, so every run is the same. It needs no server and no change of the cache.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -12,30 +11,31 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use freshset::backend::memory::MemoryBackend;
 use freshset::backend::{Collected, Entry, Filled, Lookup, Trimmed};
 use freshset::{
-    BackendError, BoxError, Cache, CacheBackend, Clock as _, EntryKey, GENERATION_BYTES,
-    Generation, Invalidated, Lifetimes, ManualClock, Owner, Random, RandomHex, SystemClock,
+    BackendError, BoxError, Cache, CacheBackend, Clock, EntryKey, GENERATION_BYTES, Generation,
+    Invalidated, Lifetimes, Owner, Random, RandomHex, SystemClock,
 };
 
 use crate::Result;
 use crate::dice::Dice;
 use crate::report::{Table, grouped, progress, time};
 
-/// Steps of a reader: look up, ask for the generation, load, store.
+/// Steps of a reader: look up, obtain the generation, load, store.
 const READER_STEPS: usize = 4;
-/// Steps of a writer: commit, drop.
+/// Steps of a writer: commit, invalidate.
 const WRITER_STEPS: usize = 2;
-/// Room for the entries of all runs.
+/// Enough for the entries of all runs.
 const CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
-/// How many polls bring any actor to its end, once nobody holds it up.
+/// Polls that surely bring an actor to its end, once nothing holds it up.
 const POLLS_MAX: usize = 100;
 
-/// Who takes a step.
+/// The one that takes a step.
 #[derive(Debug, Clone, Copy)]
 enum Actor {
     FirstReader,
@@ -48,11 +48,11 @@ type Acting = Pin<Box<dyn Future<Output = Result<()>>>>;
 pub(crate) async fn measure() -> Result<impl Display> {
     progress("every interleaving of two readers and one writer");
     let stopwatch = SystemClock::default();
-    let mut table = Table::new(["store", "interleavings", "took", "stale after acknowledgement"]);
+    let mut table = Table::new(["backend", "interleavings", "took", "stale after acknowledgement"]);
     for (name, checks_generation) in
-        [("as it is", true), ("with a fill that forgets the token check", false)]
+        [("as it is", true), ("with a fill that omits the generation check", false)]
     {
-        let clock = Arc::new(ManualClock::default());
+        let clock = Arc::new(StoppedClock);
         let inner = MemoryBackend::with(CAPACITY_BYTES, clock.clone());
         let backend = Arc::new(Stepwise { inner, checks_generation });
         let random = Arc::new(Seeded(Mutex::new(Dice::new(0))));
@@ -80,12 +80,12 @@ fn extend(begun: &mut Vec<Actor>, left: [usize; 3], all: &mut Vec<Vec<Actor>>) {
     if left == [0; 3] {
         all.push(begun.clone());
     }
-    for (place, actor) in
+    for (index, actor) in
         [Actor::FirstReader, Actor::SecondReader, Actor::Writer].into_iter().enumerate()
     {
-        if left[place] > 0 {
+        if left[index] > 0 {
             let mut left = left;
-            left[place] -= 1;
+            left[index] -= 1;
             begun.push(actor);
             extend(begun, left, all);
             begun.pop();
@@ -93,27 +93,27 @@ fn extend(begun: &mut Vec<Actor>, left: [usize; 3], all: &mut Vec<Vec<Actor>>) {
     }
 }
 
-/// Takes the steps in this order, then asks once more: is the answer older than the change?
+/// Takes the steps in this order, then reads again: whether the answer is older than the change.
 async fn is_stale_after(schedule: &[Actor], cache: &Cache, number: u64) -> Result<bool> {
     let world = World {
         cache: cache.clone(),
         database: Arc::default(),
         owner: Owner::new("run", &number.to_string())?,
-        key: EntryKey::new(["page"])?,
+        key: EntryKey::new(["entry"])?,
     };
     let mut actors: [Option<Acting>; 3] = [
-        Some(Box::pin(world.clone().read_and_forget())),
-        Some(Box::pin(world.clone().read_and_forget())),
+        Some(Box::pin(world.clone().read_once())),
+        Some(Box::pin(world.clone().read_once())),
         Some(Box::pin(world.clone().write())),
     ];
-    // To the first step, which nobody has taken yet.
+    // Up to the first step of each.
     for actor in &mut actors {
         step(actor)?;
     }
     for actor in schedule {
         step(&mut actors[*actor as usize])?;
     }
-    // One reader may have waited for the other's load, and has steps left.
+    // A reader that waited for the other's load has steps left.
     for _ in 0..POLLS_MAX {
         for actor in &mut actors {
             step(actor)?;
@@ -122,12 +122,12 @@ async fn is_stale_after(schedule: &[Actor], cache: &Cache, number: u64) -> Resul
     if actors.iter().any(Option::is_some) {
         return Err("an actor did not come to its end".into());
     }
-    // The change is acknowledged by now, and whatever was to be stored is stored.
+    // By now the change is acknowledged, and all fills have ended.
     let answers = [world.read().await?, world.read().await?];
     Ok(answers.contains(&0))
 }
 
-/// Lets an actor go on to its next step.
+/// Polls an actor up to its next step.
 fn step(actor: &mut Option<Acting>) -> Result<()> {
     if let Some(acting) = actor {
         let mut context = Context::from_waker(Waker::noop());
@@ -139,7 +139,7 @@ fn step(actor: &mut Option<Acting>) -> Result<()> {
     Ok(())
 }
 
-/// A database of one number, and the cache of its entry.
+/// A database of one number, and a cache of it.
 #[derive(Clone)]
 struct World {
     cache: Cache,
@@ -156,12 +156,12 @@ impl World {
             Ok::<_, BoxError>(Bytes::from(version.to_string()))
         };
         let read = self.cache.get_or_load(&self.owner, &self.key, load);
-        // Steps are counted here; the runtime must not add pauses of its own.
+        // Each yield is a step here; the runtime must not add its own.
         let answer = tokio::task::unconstrained(read).await?;
         Ok(std::str::from_utf8(&answer.bytes)?.parse()?)
     }
 
-    async fn read_and_forget(self) -> Result<()> {
+    async fn read_once(self) -> Result<()> {
         self.read().await.map(drop)
     }
 
@@ -173,7 +173,7 @@ impl World {
     }
 }
 
-/// Gives way once, then goes on.
+/// Yields once.
 #[derive(Default)]
 struct YieldOnce {
     has_yielded: bool,
@@ -192,7 +192,17 @@ impl Future for YieldOnce {
     }
 }
 
-/// Random bytes that are the same in every run. Good enough for a test, and only for that.
+/// A clock that stands still, so that nothing expires.
+#[derive(Debug)]
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Random bytes that are the same in every run.
 #[derive(Debug)]
 struct Seeded(Mutex<Dice>);
 
@@ -204,7 +214,7 @@ impl Random for Seeded {
     }
 }
 
-/// A backend that gives way before each call; without `checks_generation`, one with a mistake.
+/// A backend that yields before each call; without `checks_generation` it has a planted mistake.
 #[derive(Debug)]
 struct Stepwise {
     inner: MemoryBackend,
@@ -225,19 +235,20 @@ impl CacheBackend for Stepwise {
     async fn generation(
         &self,
         owner: &Owner,
-        nonce: &RandomHex,
+        random_part: &RandomHex,
         lifetimes: &Lifetimes,
     ) -> std::result::Result<Generation, BackendError> {
         YieldOnce::default().await;
-        self.inner.generation(owner, nonce, lifetimes).await
+        self.inner.generation(owner, random_part, lifetimes).await
     }
 
     async fn fill(&self, mut entry: Entry<'_>) -> std::result::Result<Filled, BackendError> {
         YieldOnce::default().await;
         if !self.checks_generation {
-            // The mistake: whatever the generation is by now, the entry is given its stamp.
-            let nonce = RandomHex::from_bits(0);
-            entry.generation = self.inner.generation(entry.owner, &nonce, &entry.lifetimes).await?;
+            // The mistake: the entry is stamped with the generation of now, not with its own.
+            let random_part = RandomHex::from_bits(0);
+            let now = self.inner.generation(entry.owner, &random_part, &entry.lifetimes).await?;
+            entry.generation = now;
             let payload = &entry.stored[GENERATION_BYTES..];
             entry.stored = [&entry.generation.as_bytes()[..], payload].concat().into();
         }

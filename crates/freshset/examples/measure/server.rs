@@ -1,5 +1,5 @@
-//! The Redis under measurement: what it did, how long that took inside it, and how long another
-//! client had to wait meanwhile.
+//! The Redis under measurement: the commands it ran, their times inside it, and how long another client
+//! waited meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,21 +20,21 @@ use crate::Result;
 pub(crate) const NAMESPACE: &str = "measure";
 /// Bytes of an entry. The cost of an invalidation does not depend on it; that of `DEL` does, a little.
 pub(crate) const ENTRY_BYTES: usize = 1024;
-/// More than any owner has here.
+/// More entries than any owner has here.
 const ENTRIES_MAX: u32 = 1_000_000;
-/// Readers that fill an owner side by side.
+/// Readers that fill an owner at the same time.
 const FILLERS: usize = 64;
-/// No command here takes longer, and none is to be given up before: it is measured.
+/// Limit that no measured command reaches.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two pings of the other client, so that it does not take the server for itself.
+/// Pause between two pings of the other client, so that it does not occupy the server.
 const PING_PAUSE: Duration = Duration::from_micros(100);
-/// What the log of commands may hold: those of one drop, and what happens beside it.
+/// Length of the log of commands: those of one invalidation, and those beside it.
 const LOGGED_COMMANDS_MAX: &str = "100000";
-/// Commands that take less are not logged, in microseconds. Redis also logs what a script calls, and
-/// writing that down would take longer than the script. No script is faster than this.
+/// Faster commands are not logged, in microseconds. Redis also logs what a script calls, and logging
+/// that would take longer than the script. No script is faster than this.
 const LOGGED_MICROS_MIN: &str = "5";
 
-/// A running Redis, and a connection that may do everything.
+/// A running Redis, and a connection with all rights.
 pub(crate) struct Server {
     redis: Redis,
     admin: MultiplexedConnection,
@@ -52,7 +52,7 @@ type SlowLogEntry = (u64, u64, u64, Vec<Vec<u8>>, String, String);
 impl Server {
     pub(crate) async fn start() -> Result<Self> {
         let redis = Redis::builder()
-            // The measured cache has the rights of the documentation and no others.
+            // The measured cache has the documented rights and no others.
             .acl_user(&format!("fresh on >secret ~{NAMESPACE}:* {ACL_COMMANDS}"))
             .argument("--enable-debug-command")
             .argument("yes")
@@ -66,12 +66,12 @@ impl Server {
         Ok(Self { redis, admin, clock: SystemClock::default() })
     }
 
-    /// For clients that may do everything, as the naive ones must.
+    /// For clients with all rights, which the naive ones need.
     pub(crate) fn admin_url(&self) -> String {
         self.redis.admin_url()
     }
 
-    /// For a client with the rights of the documentation.
+    /// For a client with the documented rights.
     pub(crate) fn url(&self) -> String {
         self.redis.url()
     }
@@ -101,33 +101,33 @@ impl Server {
         Ok(call.query_async(&mut self.admin()).await?)
     }
 
-    /// Makes sure that there are so many keys that are none of the cache's business.
+    /// Makes this many keys that do not belong to the cache.
     pub(crate) async fn populate(&self, keys: u64) -> Result<()> {
         let count = keys.to_string();
         self.ask(&["DEBUG", "POPULATE", &count, "other", "100"]).await
     }
 
-    /// Connections that the server has, that of the one who asks included.
+    /// Number of connections of the server, this one included.
     pub(crate) async fn connections(&self) -> Result<u64> {
         let info: String = self.ask(&["INFO", "clients"]).await?;
         let line = info.lines().find_map(|line| line.strip_prefix("connected_clients:"));
         Ok(line.ok_or("no connected_clients")?.parse()?)
     }
 
-    /// From now on commands are logged with their time, but for the smallest.
+    /// Starts to log commands with their time, except for the fastest.
     pub(crate) async fn start_log(&self) -> Result<()> {
         let _: () = self.ask(&["SLOWLOG", "RESET"]).await?;
         self.ask(&["CONFIG", "SET", "slowlog-log-slower-than", LOGGED_MICROS_MIN]).await
     }
 
-    /// What was logged.
+    /// Stops the log and gives what it holds.
     pub(crate) async fn stop_log(&self) -> Result<Vec<Logged>> {
         let _: () = self.ask(&["CONFIG", "SET", "slowlog-log-slower-than", "-1"]).await?;
         let entries: Vec<SlowLogEntry> = self.ask(&["SLOWLOG", "GET", "-1"]).await?;
         Ok(entries.into_iter().map(Logged::new).collect())
     }
 
-    /// Fills an owner with so many entries, through the cache.
+    /// Fills an owner with this many entries, through the cache.
     pub(crate) async fn fill(&self, cache: &Cache, owner: &Owner, entries: u64) -> Result<()> {
         let mut fillers = JoinSet::new();
         for filler in 0..FILLERS {
@@ -148,14 +148,14 @@ impl Server {
         if members == entries {
             Ok(())
         } else {
-            Err(format!("{members} of {entries} pages").into())
+            Err(format!("{members} of {entries} entries").into())
         }
     }
 
     /// Waits until the entries that invalidations left behind are freed.
     pub(crate) async fn wait_until_freed(&self, owner: &Owner) {
         let garbage_sets = format!("{NAMESPACE}:h:{{{}}}", owner.as_str());
-        eventually(COMMAND_LIMIT, "freed pages", async || {
+        eventually(COMMAND_LIMIT, "freed entries", async || {
             self.ask::<u64>(&["EXISTS", &garbage_sets]).await.is_ok_and(|exists| exists == 0)
         })
         .await;
@@ -167,11 +167,11 @@ impl Server {
     }
 }
 
-/// A cache as a process would make one, but that waits for a busy machine.
+/// A cache as a process makes it, but with timeouts that a busy machine does not reach.
 pub(crate) fn cache(url: &str) -> Result<Cache> {
     let options = RedisOptions {
         command_timeout: COMMAND_LIMIT,
-        drop_timeout: COMMAND_LIMIT,
+        invalidate_timeout: COMMAND_LIMIT,
         ..RedisOptions::new(Namespace::new(NAMESPACE)?)
     };
     let backend = Arc::new(RedisBackend::new(url, options)?);
@@ -182,7 +182,7 @@ pub(crate) fn index_key(owner: &Owner) -> String {
     format!("{NAMESPACE}:i:{{{}}}", owner.as_str())
 }
 
-/// What the keys of the owner's entries begin with.
+/// Prefix of the keys of the owner's entries.
 pub(crate) fn entry_prefix(owner: &Owner) -> String {
     format!("{NAMESPACE}:e:{{{}}}:", owner.as_str())
 }
@@ -204,7 +204,7 @@ impl Logged {
     }
 }
 
-/// Another client, which pings in a loop and remembers its longest wait.
+/// Another client, which pings in a loop and records its longest wait.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -236,19 +236,19 @@ impl Watch {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Forgets what was seen so far.
+    /// Resets the longest wait.
     pub(crate) async fn reset(&self) {
         self.next_ping().await;
         self.shared.longest_micros.store(0, Ordering::Relaxed);
     }
 
-    /// The longest wait since then.
+    /// The longest wait since the last reset.
     pub(crate) async fn longest(&self) -> Duration {
         self.next_ping().await;
         Duration::from_micros(self.shared.longest_micros.load(Ordering::Relaxed))
     }
 
-    /// Waits until a ping that is under way now has ended.
+    /// Waits until the current ping has ended.
     async fn next_ping(&self) {
         let before = self.shared.pings.load(Ordering::Relaxed);
         eventually(COMMAND_LIMIT, "a ping", async || {

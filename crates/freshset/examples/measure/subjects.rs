@@ -1,4 +1,4 @@
-//! The two caches that are put under load, behind one face.
+//! The two caches under load, behind one interface.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::Result;
 use crate::naive::Naive;
 use crate::server::Server;
 
-/// What one owner's entries are made of: a version.
+/// The row that one owner's entries are loaded from: a version.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     committed: AtomicU64,
@@ -23,7 +23,7 @@ impl Row {
         self.committed.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// A query: it sees the version of the moment it began, and takes its time.
+    /// A query: it sees the version at its start, and takes this long.
     async fn query(&self, takes: Duration) -> u64 {
         let version = self.committed.load(Ordering::SeqCst);
         sleep(takes).await;
@@ -31,7 +31,7 @@ impl Row {
     }
 }
 
-/// What a read gave.
+/// Result of a read.
 pub(crate) struct Seen {
     pub(crate) version: u64,
     pub(crate) is_hit: bool,
@@ -75,9 +75,9 @@ impl Subject {
         }
     }
 
-    pub(crate) async fn drop_all(&self) -> Result<()> {
+    pub(crate) async fn invalidate(&self) -> Result<()> {
         match self {
-            Self::Naive(naive) => naive.drop_at_once().await,
+            Self::Naive(naive) => naive.invalidate().await,
             Self::Fresh(cache, owner) => Ok(cache.invalidate(owner).await.map(drop)?),
         }
     }

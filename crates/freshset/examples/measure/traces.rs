@@ -1,5 +1,5 @@
-//! The three sequences of steps after which a naive cache answers with what is no longer true, and
-//! what the library answers after the same steps. Nothing fails in them; they are merely possible.
+//! Three sequences of steps after which a naive cache is stale, and what the library answers after the
+//! same steps. Nothing fails in them.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::naive::Naive;
 use crate::report::{Table, progress};
 use crate::server::{Server, index_key};
 
-const ENTRY: &str = "page";
+const ENTRY: &str = "entry";
 
 pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
     progress("three sequences of steps");
@@ -27,15 +27,20 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
         table.row([steps.to_owned(), acknowledged.to_string(), answer(naive), answer(fresh)]);
     };
 
-    let naive = late_store_naive(&Naive::new(server, "late-store")).await?;
-    let fresh = late_store(&World::new(server, "late-store")?).await?;
-    row("a reader loads 0; a writer commits 1 and drops; the reader stores 0", 1, naive, fresh);
+    let naive = late_fill_naive(&Naive::new(server, "late-fill")).await?;
+    let fresh = late_fill(&World::new(server, "late-fill")?).await?;
+    row(
+        "a reader loads 0; a writer commits 1 and invalidates; the reader stores 0",
+        1,
+        naive,
+        fresh,
+    );
 
     let naive = overlap_naive(&Naive::new(server, "overlap")).await?;
     let early = overlap(&World::new(server, "overlap-early")?, true).await?;
     let late = overlap(&World::new(server, "overlap-late")?, false).await?;
     row(
-        "writer 1 lists; a reader stores 1; writer 2 commits 2; writer 1 deletes; writer 2 drops",
+        "writer 1 lists; a reader stores 1; writer 2 commits 2; writer 1 deletes; writer 2 invalidates",
         2,
         naive,
         early.min(late),
@@ -43,18 +48,23 @@ pub(crate) async fn measure(server: &Server) -> Result<impl Display> {
 
     let naive = lost_index_naive(&Naive::new(server, "lost-index")).await?;
     let fresh = lost_index(server, &World::new(server, "lost-index")?).await?;
-    row("a reader stores 0; the index is evicted; a writer commits 1 and drops", 1, naive, fresh);
+    row(
+        "a reader stores 0; the index is evicted; a writer commits 1 and invalidates",
+        1,
+        naive,
+        fresh,
+    );
     Ok(table)
 }
 
-async fn late_store_naive(naive: &Naive) -> Result<u64> {
+async fn late_fill_naive(naive: &Naive) -> Result<u64> {
     let loaded = 0;
-    naive.drop_at_once().await?;
+    naive.invalidate().await?;
     naive.fill(ENTRY, loaded).await?;
     Ok(naive.get(ENTRY).await?.unwrap_or(1))
 }
 
-async fn late_store(world: &World) -> Result<u64> {
+async fn late_fill(world: &World) -> Result<u64> {
     let loaded = Arc::new(Semaphore::new(0));
     let go_on = Arc::new(Semaphore::new(0));
     let reader = tokio::spawn({
@@ -81,19 +91,19 @@ async fn overlap_naive(naive: &Naive) -> Result<u64> {
     let members = naive.members().await?;
     naive.fill(ENTRY, 1).await?;
     naive.delete(&members).await?;
-    naive.drop_at_once().await?;
+    naive.invalidate().await?;
     Ok(naive.get(ENTRY).await?.unwrap_or(2))
 }
 
-/// The library's drop is one step: all of the first writer's is either before the reader or after.
-async fn overlap(world: &World, first_drop_is_early: bool) -> Result<u64> {
+/// The library invalidates in one step: that of the first writer is either before the reader or after.
+async fn overlap(world: &World, first_is_early: bool) -> Result<u64> {
     world.commit(1);
-    if first_drop_is_early {
+    if first_is_early {
         world.cache.invalidate(&world.owner).await?;
     }
     world.read().await?;
     world.commit(2);
-    if !first_drop_is_early {
+    if !first_is_early {
         world.cache.invalidate(&world.owner).await?;
     }
     world.cache.invalidate(&world.owner).await?;
@@ -102,8 +112,8 @@ async fn overlap(world: &World, first_drop_is_early: bool) -> Result<u64> {
 
 async fn lost_index_naive(naive: &Naive) -> Result<u64> {
     naive.fill(ENTRY, 0).await?;
-    naive.delete(&[]).await?; // The index alone, as an eviction would.
-    naive.drop_at_once().await?;
+    naive.delete(&[]).await?; // Only the index, as an eviction would.
+    naive.invalidate().await?;
     Ok(naive.get(ENTRY).await?.unwrap_or(1))
 }
 
@@ -115,7 +125,7 @@ async fn lost_index(server: &Server, world: &World) -> Result<u64> {
     world.read().await
 }
 
-/// A database of one number, and a cache of the entry that says it.
+/// A database of one number, and a cache of it.
 #[derive(Clone)]
 struct World {
     database: Arc<AtomicU64>,

@@ -4,46 +4,50 @@
 //! process writes to. It shares nothing with other processes.
 
 use std::collections::{HashMap, VecDeque, hash_map};
+use std::convert::Infallible;
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use quick_cache::sync::Cache as Shelf;
+use quick_cache::sync::Cache as BoundedMap;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use crate::backend::{
-    BackendError, COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled,
-    Invalidated, Lookup, Trimmed,
+    COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled, Invalidated, Lookup,
+    Trimmed,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::entry;
+use crate::error::BackendError;
 use crate::generation::{Generation, RandomHex};
 use crate::key::{EntryKey, Owner};
 use crate::mutant::{Mutant, Planted};
 use crate::ttl::Lifetimes;
 
-/// Bytes of entries kept unless told otherwise. Beyond it the least useful entries go.
+/// Default capacity, in bytes of entries. Beyond it the least useful entries are evicted.
 pub const CAPACITY_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
-/// Owners whose generation is kept. Beyond it the least useful go, which makes their entries absent.
+/// Most owners whose generation is kept. Beyond it the least useful are evicted, which makes their
+/// entries absent.
 pub const OWNERS_MAX: usize = 100_000;
-/// Dead members that an index may have before a fill looks for them (rule S9).
+/// Dead members that an index may have before a fill removes them (rule S9).
 const DEAD_MEMBERS_SLACK: usize = 64;
-/// Size of a typical entry, only used to size tables beforehand.
+/// Size of a typical entry, only used to size the tables.
 const ENTRY_BYTES_TYPICAL: u64 = 16 * 1024;
-/// What the bookkeeping of one entry costs beside its bytes, its member of the index included, roughly.
+/// Rough cost of one entry beside its bytes, its member of the index included.
 const ENTRY_OVERHEAD_BYTES: u64 = 300;
-/// Indexes that invalidations of one owner may leave behind before the oldest is forgotten. Its
-/// entries cannot be read; they leave by eviction then.
+/// Most indexes of invalidated entries kept per owner. Beyond it the oldest is discarded; its entries,
+/// which are unreadable, are evicted in time.
 const GARBAGE_INDEXES_MAX: usize = 8;
 
-/// See the [module](self).
+/// A backend inside the process; see the [module](self).
 pub struct MemoryBackend {
     clock: Arc<dyn Clock>,
-    entries: Shelf<EntryName, StoredEntry, EntryWeight, DefaultHashBuilder, Evictions>,
-    owners: Shelf<Owner, Arc<Mutex<OwnerState>>>,
+    entries: BoundedMap<EntryName, StoredEntry, EntryWeight, DefaultHashBuilder, Evictions>,
+    owners: BoundedMap<Owner, Arc<Mutex<OwnerState>>>,
     generations_made: AtomicU64,
     planted: Planted,
 }
@@ -60,14 +64,15 @@ struct StoredEntry {
 #[derive(Debug, Default)]
 struct OwnerState {
     generation: Option<CurrentGeneration>,
-    /// When each entry of the owner expires.
+    /// The owner's entries, and when each expires.
     index: Index,
     index_expires_at: Duration,
-    /// Above this size the index is searched for dead members. Doubles with the live ones, so the
-    /// search costs each fill a constant share.
-    index_search_at: usize,
+    /// Above this size the index is trimmed. It doubles with the live members, so trimming adds a constant
+    /// cost to each fill.
+    trim_at: usize,
+    /// Indexes of invalidated entries, oldest first.
     garbage: VecDeque<hash_map::IntoIter<EntryKey, Duration>>,
-    /// Drops since the generation was last lost. Only the counter among the mutants looks at it.
+    /// Invalidations since the generation was last lost. Used by the mutant with a counter only.
     invalidations: u64,
 }
 
@@ -87,7 +92,7 @@ impl Weighter<EntryName, StoredEntry> for EntryWeight {
     }
 }
 
-/// Collects the names of what an insertion evicts, so that they leave their indexes too.
+/// Notes the names of the entries that an insertion evicts, to remove them from their indexes.
 #[derive(Debug, Clone)]
 struct Evictions;
 
@@ -100,30 +105,30 @@ impl Lifecycle<EntryName, StoredEntry> for Evictions {
 }
 
 impl MemoryBackend {
-    /// An empty store of [`CAPACITY_BYTES_DEFAULT`].
+    /// An empty backend of [`CAPACITY_BYTES_DEFAULT`].
     pub fn new() -> Self {
         Self::with(CAPACITY_BYTES_DEFAULT, Arc::new(SystemClock::default()))
     }
 
-    /// An empty store of this capacity, whose entries age by this clock.
+    /// An empty backend of this capacity, whose entries age by this clock.
     pub fn with(capacity_bytes: u64, clock: Arc<dyn Clock>) -> Self {
         let entries_typical = (capacity_bytes / ENTRY_BYTES_TYPICAL).max(16) as usize;
         Self {
             clock,
-            entries: Shelf::with(
+            entries: BoundedMap::with(
                 entries_typical,
                 capacity_bytes,
                 EntryWeight,
                 DefaultHashBuilder::default(),
                 Evictions,
             ),
-            owners: Shelf::new(OWNERS_MAX),
+            owners: BoundedMap::new(OWNERS_MAX),
             generations_made: AtomicU64::new(0),
             planted: Planted::default(),
         }
     }
 
-    /// The same store with a planted mistake.
+    /// The same backend with a planted mistake.
     #[cfg(feature = "mutants")]
     #[must_use]
     pub fn with_mutant(mut self, mutant: Mutant) -> Self {
@@ -131,7 +136,7 @@ impl MemoryBackend {
         self
     }
 
-    /// Forgets the owner's generation and nothing else, as memory pressure might.
+    /// Evicts the owner's generation and nothing else, as memory pressure might.
     #[cfg(feature = "testing")]
     pub fn evict_generation(&self, owner: &Owner) {
         if let Some(state) = self.owners.get(owner) {
@@ -141,7 +146,7 @@ impl MemoryBackend {
         }
     }
 
-    /// Forgets the owner's index and nothing else, as memory pressure might.
+    /// Evicts the owner's index and nothing else, as memory pressure might.
     #[cfg(feature = "testing")]
     pub fn evict_index(&self, owner: &Owner) {
         if let Some(state) = self.owners.get(owner) {
@@ -161,38 +166,38 @@ impl MemoryBackend {
     }
 
     fn state(&self, owner: &Owner) -> Arc<Mutex<OwnerState>> {
-        let made = self.owners.get_or_insert_with(owner, || {
-            Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(OwnerState::default())))
+        let state = self.owners.get_or_insert_with(owner, || {
+            Ok::<_, Infallible>(Arc::new(Mutex::new(OwnerState::default())))
         });
-        let Ok(state) = made;
+        let Ok(state) = state;
         state
     }
 
     /// Removes evicted entries from the indexes of their owners. The caller holds no owner's lock.
-    fn forget_evicted(&self, evicted: Vec<EntryName>) {
+    fn unlist_evicted(&self, evicted: Vec<EntryName>) {
         for name in evicted {
             let Some(state) = self.owners.get(&name.0) else { continue };
             let mut state = lock(&state);
-            // Under the owner's lock nobody stores it again meanwhile.
+            // The owner's lock keeps other fills from storing it again meanwhile.
             if !self.entries.contains_key(&name) {
                 state.index.remove(&name.1);
             }
         }
     }
 
-    fn make_generation(&self, nonce: &RandomHex, state: &OwnerState) -> Generation {
+    fn make_generation(&self, random_part: &RandomHex, state: &OwnerState) -> Generation {
         if self.planted.is(Mutant::DuplicateGenerationRequest) {
-            return Generation::new(nonce, 0);
+            return Generation::new(random_part, 0);
         }
         if self.planted.is(Mutant::CounterGeneration) {
             return Generation::new(&RandomHex::from_bits(0), state.invalidations);
         }
-        Generation::new(nonce, self.generations_made.fetch_add(1, Ordering::Relaxed))
+        Generation::new(random_part, self.generations_made.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 impl OwnerState {
-    /// Applies the ends of life that have passed: expiry is decided when somebody looks.
+    /// Removes what has expired. There is no timer: every access decides.
     fn expire(&mut self, now: Duration) {
         if self.generation.is_some_and(|generation| generation.expires_at <= now) {
             self.generation = None;
@@ -219,9 +224,9 @@ impl OwnerState {
         {
             generation.expires_at = now + entry.lifetimes.generation;
         }
-        if self.index.len() > self.index_search_at {
+        if self.index.len() > self.trim_at {
             self.index.retain(|_, expires_at| *expires_at > now);
-            self.index_search_at = 2 * self.index.len() + DEAD_MEMBERS_SLACK;
+            self.trim_at = 2 * self.index.len() + DEAD_MEMBERS_SLACK;
         }
     }
 }
@@ -239,21 +244,14 @@ impl CacheBackend for MemoryBackend {
             .entries
             .get(&(owner.clone(), key.clone()))
             .filter(|entry| entry.expires_at > now || self.planted.is(Mutant::ExpiredEntryServed));
-        let Some(entry) = entry else { return Ok(Lookup::Miss(generation)) };
-        let stamp = entry::stamp(&entry.stored);
-        let lost_is_fresh = generation.is_none() && self.planted.is(Mutant::LostGenerationIsFresh);
-        match stamp {
-            Some(stamp) if generation == Some(stamp) || lost_is_fresh => {
-                Ok(Lookup::Hit { generation: stamp, stored: entry.stored })
-            }
-            _ => Ok(Lookup::Miss(generation)),
-        }
+        let stored = entry.map(|entry| entry.stored);
+        Ok(Lookup::compare(stored, generation, self.planted))
     }
 
     async fn generation(
         &self,
         owner: &Owner,
-        nonce: &RandomHex,
+        random_part: &RandomHex,
         lifetimes: &Lifetimes,
     ) -> Result<Generation, BackendError> {
         let now = self.clock.now();
@@ -263,7 +261,7 @@ impl CacheBackend for MemoryBackend {
         if let Some(generation) = state.generation() {
             return Ok(generation);
         }
-        let generation = self.make_generation(nonce, &state);
+        let generation = self.make_generation(random_part, &state);
         state.generation =
             Some(CurrentGeneration { generation, expires_at: now + lifetimes.generation });
         Ok(generation)
@@ -296,14 +294,14 @@ impl CacheBackend for MemoryBackend {
         self.entries.insert_with_lifecycle(name, stored, &mut evicted);
         let members = state.index.len() as u64;
         drop(state);
-        self.forget_evicted(evicted);
+        self.unlist_evicted(evicted);
         Ok(Filled { outcome: FillOutcome::Stored, members, garbage })
     }
 
     async fn invalidate(
         &self,
         owner: &Owner,
-        _heap: &RandomHex,
+        _garbage_set: &RandomHex,
         _lifetimes: &Lifetimes,
     ) -> Result<Invalidated, BackendError> {
         let now = self.clock.now();
@@ -311,14 +309,14 @@ impl CacheBackend for MemoryBackend {
         let mut state = lock(&state);
         state.expire(now);
         if self.planted.is(Mutant::SmembersThenDel) {
-            let index = std::mem::take(&mut state.index);
+            let index = mem::take(&mut state.index);
             let entries = index.len() as u64;
             index.into_keys().for_each(|key| drop(self.entries.remove(&(owner.clone(), key))));
             return Ok(Invalidated { entries });
         }
         state.generation = None;
         state.invalidations += 1;
-        let index = std::mem::take(&mut state.index);
+        let index = mem::take(&mut state.index);
         let entries = index.len() as u64;
         if entries > 0 {
             state.garbage.push_back(index.into_iter());
@@ -349,12 +347,12 @@ impl CacheBackend for MemoryBackend {
     }
 
     async fn trim(&self, _owner: &Owner) -> Result<Trimmed, BackendError> {
-        // The index knows when each entry expires, so fills trim it exactly (`OwnerState::record`).
+        // The index holds when each entry expires, so fills trim it exactly (`OwnerState::record`).
         Ok(Trimmed::default())
     }
 }
 
-/// A panic under the lock leaves no half-made state that a reader could take for fresh.
+/// A panic under the lock leaves no state that makes a stale entry readable.
 fn lock(state: &Mutex<OwnerState>) -> MutexGuard<'_, OwnerState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -367,7 +365,9 @@ impl Default for MemoryBackend {
 
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("pages", &self.entries.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryBackend")
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -376,18 +376,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn indexes_left_by_invalidations_are_bounded_in_number() {
+    async fn garbage_indexes_are_bounded_in_number() {
         let backend = MemoryBackend::new();
         let owner = Owner::new("user", "u").unwrap();
-        let (key, nonce) = (EntryKey::new(["list"]).unwrap(), RandomHex::from_bits(1));
+        let (key, random) = (EntryKey::new(["list"]).unwrap(), RandomHex::from_bits(1));
         let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
         for _ in 0..3 * GARBAGE_INDEXES_MAX {
-            let generation = backend.generation(&owner, &nonce, &lifetimes).await.unwrap();
+            let generation = backend.generation(&owner, &random, &lifetimes).await.unwrap();
             let stored = Bytes::copy_from_slice(generation.as_bytes());
             let (owner, key) = (&owner, &key);
             let entry = Entry { owner, key, generation, stored, lifetimes, entries_max: 1 };
             assert_eq!(backend.fill(entry).await.unwrap().outcome, FillOutcome::Stored);
-            backend.invalidate(owner, &nonce, &lifetimes).await.unwrap();
+            backend.invalidate(owner, &random, &lifetimes).await.unwrap();
         }
         assert_eq!(lock(&backend.state(&owner)).garbage.len(), GARBAGE_INDEXES_MAX);
     }

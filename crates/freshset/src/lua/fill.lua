@@ -1,23 +1,23 @@
--- fill: store a page, if the owner's generation is still the one it was loaded under.
+-- fill: store an entry, if the owner's generation is still the one it was loaded under.
 --
--- Why a script  Check and write must be one step. A drop between them would leave a page that was
---               loaded before the drop readable after it (rule S3).
+-- Why a script  Check and write must be one step. An invalidation between them would leave an entry that
+--               was loaded before it readable after it (rule S3).
 -- KEYS[1]       generation
--- KEYS[2]       index: SET of the owner's page keys
--- KEYS[3]       page
--- KEYS[4]       heaps: SET of the names of garbage that drops left behind
--- ARGV[1]       token, 48 bytes
--- ARGV[2]       stored bytes; begin with the token
--- ARGV[3]       life of the page, milliseconds
--- ARGV[4]       page key, the member of the index
--- ARGV[5]       life of the index when it is extended, milliseconds, > ARGV[3]
--- ARGV[6]       life of the generation when it is extended, milliseconds, > ARGV[3]
+-- KEYS[2]       index: SET of the owner's entry keys
+-- KEYS[3]       entry
+-- KEYS[4]       names of the garbage sets that invalidations left behind, a SET
+-- ARGV[1]       generation under which the entry was loaded, 48 bytes
+-- ARGV[2]       stored bytes; begin with ARGV[1], the stamp
+-- ARGV[3]       TTL of the entry, milliseconds
+-- ARGV[4]       entry key, the member of the index
+-- ARGV[5]       TTL of the index when it is extended, milliseconds, > ARGV[3]
+-- ARGV[6]       TTL of the generation when it is extended, milliseconds, > ARGV[3]
 -- ARGV[7]       most members the index may have
 -- Returns       {1, members, garbage} stored | {0, 0, 0} refused: another generation, or none
---               | {2, members, garbage} full; garbage is 1 if a heap waits to be reaped
--- Cost          O(1) and the size of the page
+--               | {2, members, garbage} full; garbage is 1 if there is a garbage set to collect
+-- Cost          O(1) and the size of the entry
 -- Safe twice    yes: a repeat stores the same bytes, or is refused
--- Wrong type    of the generation: refused; of the index: it is lost, and made anew; of the page:
+-- Wrong type    of the generation: refused; of the index: it is lost, and created again; of the entry:
 --               overwritten
 local generation = redis.pcall('GET', KEYS[1])
 if type(generation) == 'table' and not string.find(generation.err, 'WRONGTYPE', 1, true) then
@@ -34,11 +34,11 @@ end
 if members >= tonumber(ARGV[7]) and redis.call('SISMEMBER', KEYS[2], ARGV[4]) == 0 then
   return {2, members, garbage}
 end
--- Index first: if the page cannot be written, a dead member remains, not a page nobody knows of.
+-- Index first: if the entry cannot be written, a dead member remains, not an unlisted entry.
 members = members + redis.call('SADD', KEYS[2], ARGV[4])
-local life = tonumber(ARGV[3])
--- Extended, never shortened: the index outlives every page in it (rule S8).
-if redis.call('PTTL', KEYS[2]) < life then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+local ttl = tonumber(ARGV[3])
+-- Extended, never shortened: the index outlives every entry in it (rule S8).
+if redis.call('PTTL', KEYS[2]) < ttl then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
-if redis.call('PTTL', KEYS[1]) < life then redis.call('PEXPIRE', KEYS[1], ARGV[6]) end
+if redis.call('PTTL', KEYS[1]) < ttl then redis.call('PEXPIRE', KEYS[1], ARGV[6]) end
 return {1, members, garbage}

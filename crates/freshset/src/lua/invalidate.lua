@@ -1,19 +1,19 @@
--- drop: make every page of the owner unreadable, and set the index aside as a heap of garbage.
+-- invalidate: make every entry of the owner unreadable, and set the index aside as a garbage set.
 --
 -- Why a script  The generation and the index must change in one step, and the answer must say how
---               many pages there were.
+--               many entries there were.
 -- KEYS[1]       generation
--- KEYS[2]       index: SET of the owner's page keys
--- KEYS[3]       heaps: SET of the names of garbage
--- KEYS[4]       the heap that the index becomes, a key that does not exist yet
--- ARGV[1]       name of the heap, the last part of KEYS[4]
--- ARGV[2]       life of the heap, milliseconds; at least that of the pages in it
+-- KEYS[2]       index: SET of the owner's entry keys
+-- KEYS[3]       names of the garbage sets, a SET
+-- KEYS[4]       the garbage set that the index becomes, a key that does not exist yet
+-- ARGV[1]       name of the garbage set, the last part of KEYS[4]
+-- ARGV[2]       TTL of the garbage set, milliseconds; at least that of the entries in it
 -- Returns       number of members the index had; 0 if there was none
--- Cost          O(1): no member is read, no page is touched
--- Safe twice    yes: a repeat drops what was stored since
--- Wrong type    of any key: it is deleted, and the rest is done as if it had not been there
+-- Cost          O(1): no member is read, no entry is touched
+-- Safe twice    yes: a repeat invalidates what was stored since
+-- Wrong type    of any key: it is deleted, and the rest is done as if it had not existed
 redis.call('DEL', KEYS[1])
--- Everything is unreadable after that line. The rest only lets somebody free the memory.
+-- Every entry is unreadable from here on. The rest only allows its memory to be freed.
 local members = redis.pcall('SCARD', KEYS[2])
 if type(members) == 'table' then
   if not string.find(members.err, 'WRONGTYPE', 1, true) then return members end

@@ -1,8 +1,8 @@
--- trim: remove from the index those of a sample of members whose page is gone.
+-- trim: remove from the index those of a sample of members whose entry is gone.
 --
--- Why a script  A page may be stored between looking and removing; its member would be lost.
--- KEYS[1]       index: SET of the owner's page keys
--- KEYS[2..n]    pages, a sample of the index
+-- Why a script  An entry may be stored between check and removal; its member would be lost.
+-- KEYS[1]       index: SET of the owner's entry keys
+-- KEYS[2..n]    entries, a sample of the index
 -- ARGV[1..n-1]  the members that KEYS[2..n] are made of, same order
 -- Returns       number of members removed
 -- Cost          O(members in the sample)

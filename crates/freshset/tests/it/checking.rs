@@ -1,4 +1,4 @@
-//! What a check of the server finds: rights, scripting, memory. All on a real Redis.
+//! Check of the server: rights, scripting, memory. All on a real Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use bytes::Bytes;
 use freshset::backend::redis::{
     ACL_COMMANDS, CheckCode, CheckFinding, RedisBackend, RedisOptions, Severity,
 };
-use freshset::{BoxError, Cache, EntryKey, Namespace, Owner, Source, Stored};
+use freshset::{BackendError, BoxError, Cache, EntryKey, Namespace, Owner, Source, Stored};
 use testkit::Redis;
 use tokio::time::timeout;
 
 use crate::fixtures::start_redis;
 
-/// Needed before the check begins, or for its last question alone.
+/// Rights needed to connect, or only to read the limit of the memory.
 const NOT_REHEARSED: [&str; 5] = ["+hello", "+auth", "+ping", "+select", "+info"];
 
 fn backend(redis: &Redis) -> RedisBackend {
     let limit = Duration::from_secs(10);
     let options = RedisOptions::new(Namespace::new("t").unwrap());
-    let options = RedisOptions { command_timeout: limit, drop_timeout: limit, ..options };
+    let options = RedisOptions { command_timeout: limit, invalidate_timeout: limit, ..options };
     RedisBackend::new(&redis.url(), options).unwrap()
 }
 
@@ -45,7 +45,7 @@ async fn published_rights_suffice_and_nothing_is_left_behind() {
 }
 
 #[tokio::test]
-async fn each_missing_right_is_found_and_granted_later_no_more() {
+async fn each_missing_right_is_found_until_it_is_granted() {
     let redis = start_redis().await;
     let backend = backend(&redis);
     let rights = ACL_COMMANDS.split_whitespace().filter(|right| right.starts_with('+'));
@@ -119,17 +119,17 @@ async fn replica_is_an_error_and_no_finding() {
     let redis = start_redis().await;
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
     let error = backend(&redis).check().await.unwrap_err();
-    assert!(matches!(error, freshset::BackendError::NotPrimary { .. }), "{error:?}");
+    assert!(matches!(error, BackendError::NotPrimary { .. }), "{error:?}");
 }
 
-/// Reads go on with what is there; invalidations are confirmed; the circuit breaker stays closed.
+/// Existing entries are readable, invalidations are confirmed, and the circuit breaker stays closed.
 #[tokio::test]
-async fn full_memory_stores_nothing_new_and_wakes_whoever_checks() {
+async fn full_memory_stores_nothing_new_and_wakes_the_check() {
     let redis = start_redis().await;
     let cache = Cache::builder(Arc::new(backend(&redis))).build();
     let owner = Owner::new("user", "u").unwrap();
     let read = async |name: &str| {
-        let load = || async { Ok::<_, BoxError>(Bytes::from("page")) };
+        let load = || async { Ok::<_, BoxError>(Bytes::from("entry")) };
         let key = EntryKey::new([name]).unwrap();
         cache.get_or_load(&owner, &key, load).await.unwrap().source
     };

@@ -1,5 +1,5 @@
-//! Empty stores: one in memory with a clock that the test moves, one on a real Redis whose user has
-//! no more rights than the documentation says.
+//! Fixtures: an empty backend in memory with a clock that the test moves, and one on a real Redis whose
+//! user has the documented rights and no others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,26 +8,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 use freshset::backend::memory::MemoryBackend;
 use freshset::backend::redis::{ACL_COMMANDS, RedisBackend, RedisOptions};
-use freshset::conformance::Fixture;
-use freshset::{CacheBackend, ManualClock, Mutant, Namespace, Owner};
+use freshset::testing::ManualClock;
+use freshset::testing::conformance::Fixture;
+use freshset::{CacheBackend, Mutant, Namespace, Owner};
 use redis::aio::MultiplexedConnection;
 use testkit::Redis;
 use tokio::sync::OnceCell;
 
-/// The Redis of this test binary. Its user `fresh` has the published rights and no others.
+/// The Redis that the tests share. Its user `fresh` has the documented rights and no others.
 pub(crate) async fn redis() -> &'static Redis {
     static SERVER: OnceCell<Redis> = OnceCell::const_new();
     SERVER.get_or_init(start_redis).await
 }
 
-/// A Redis of a test's own, to do harm to.
+/// A Redis for one test, which may break it.
 pub(crate) async fn start_redis() -> Redis {
     let server = Redis::builder().acl_user(&acl_user());
-    // So that a refused DEBUG is refused for want of a right.
+    // So that DEBUG is refused for lack of a right.
     server.argument("--enable-debug-command").argument("yes").start().await
 }
 
-/// The line of the documentation, filled in.
+/// The documented line of the ACL, filled in.
 pub(crate) fn acl_user() -> String {
     format!("fresh on >secret ~t*:* {ACL_COMMANDS}")
 }
@@ -40,16 +41,20 @@ pub(crate) fn namespace() -> Namespace {
 }
 
 /// A backend on the shared Redis, and its namespace.
-pub(crate) async fn redis_store() -> (RedisBackend, Namespace) {
+pub(crate) async fn redis_backend() -> (RedisBackend, Namespace) {
     let namespace = namespace();
-    let options = patient(namespace.clone());
+    let options = long_timeouts(namespace.clone());
     (RedisBackend::new(&redis().await.url(), options).unwrap(), namespace)
 }
 
-/// Limits that a busy machine does not reach: these tests are not about time.
-fn patient(namespace: Namespace) -> RedisOptions {
+/// Timeouts that a busy machine does not reach: these tests are not about time.
+fn long_timeouts(namespace: Namespace) -> RedisOptions {
     let limit = Duration::from_secs(10);
-    RedisOptions { command_timeout: limit, drop_timeout: limit, ..RedisOptions::new(namespace) }
+    RedisOptions {
+        command_timeout: limit,
+        invalidate_timeout: limit,
+        ..RedisOptions::new(namespace)
+    }
 }
 
 pub(crate) struct MemoryFixture {
@@ -90,8 +95,8 @@ impl Fixture for MemoryFixture {
         self.backend.index_members(owner)
     }
 
-    async fn immortal(&self) -> Vec<String> {
-        // Memory is bounded by capacity, and every entry and index carries its end.
+    async fn keys_without_ttl(&self) -> Vec<String> {
+        // Every entry, index and generation here has an expiry by its type.
         Vec::new()
     }
 }
@@ -108,7 +113,7 @@ impl RedisFixture {
         let server = redis().await;
         let admin = redis::Client::open(server.admin_url()).unwrap();
         let admin = admin.get_multiplexed_async_connection().await.unwrap();
-        // A mistake must be rejected for what it does, not for a right that it lacks.
+        // A mistake must be rejected for its effect, not for a missing right.
         let url = if mutant.is_some() { server.admin_url() } else { server.url() };
         Arc::new(Self { namespace: namespace(), mutant, admin, url })
     }
@@ -127,7 +132,7 @@ impl RedisFixture {
 #[async_trait]
 impl Fixture for RedisFixture {
     fn backend(&self) -> Arc<dyn CacheBackend> {
-        let backend = RedisBackend::new(&self.url, patient(self.namespace.clone())).unwrap();
+        let backend = RedisBackend::new(&self.url, long_timeouts(self.namespace.clone())).unwrap();
         match self.mutant {
             Some(mutant) => Arc::new(backend.with_mutant(mutant)),
             None => Arc::new(backend),
@@ -139,7 +144,7 @@ impl Fixture for RedisFixture {
             let (seconds, micros): (u64, u64) = self.ask(&["TIME"]).await;
             Duration::from_secs(seconds) + Duration::from_micros(micros)
         };
-        // A key is there during the whole of its last millisecond.
+        // A key exists during the whole of its last millisecond.
         let end = now().await + time + Duration::from_millis(1);
         while now().await <= end {
             tokio::task::yield_now().await;
@@ -158,17 +163,17 @@ impl Fixture for RedisFixture {
         self.ask(&["SCARD", &self.key('i', owner)]).await
     }
 
-    async fn immortal(&self) -> Vec<String> {
-        // The administrator may list all keys of this small server; the backend's user may not.
+    async fn keys_without_ttl(&self) -> Vec<String> {
+        // The administrator may list all keys; the backend's user may not.
         let pattern = format!("{}:*", self.namespace.as_str());
         let keys: Vec<String> = self.ask(&["KEYS", &pattern]).await;
-        let mut immortal = Vec::new();
+        let mut without_ttl = Vec::new();
         for key in keys {
-            let life: i64 = self.ask(&["PTTL", &key]).await;
-            if life == -1 {
-                immortal.push(key);
+            let ttl: i64 = self.ask(&["PTTL", &key]).await;
+            if ttl == -1 {
+                without_ttl.push(key);
             }
         }
-        immortal
+        without_ttl
     }
 }

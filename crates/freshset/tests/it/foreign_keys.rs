@@ -1,5 +1,5 @@
-//! Somebody else writes to the keys of an owner: that owner is read past the cache at worst, never
-//! stale, an invalidation is confirmed all the same, and the circuit breaker stays closed.
+//! Another program writes to the keys of an owner: that owner is read past the cache at worst, never
+//! stale, its invalidations are confirmed, and the circuit breaker stays closed.
 
 use freshset::Source;
 use testkit::Redis;
@@ -10,7 +10,7 @@ use crate::outage::World;
 /// Each key of the owner `user:u` and its one entry.
 const KEYS: [&str; 4] = ["t:g:{user:u}", "t:i:{user:u}", "t:e:{user:u}:list", "t:h:{user:u}"];
 
-/// Commands that make a key of each type there is.
+/// Commands that make a key of each type.
 fn overwrites(key: &str) -> [Vec<&str>; 5] {
     [
         vec!["SET", key, "another"],
@@ -43,7 +43,7 @@ async fn invalidation_is_confirmed_whatever_type_the_keys_have() {
 }
 
 #[tokio::test]
-async fn reads_alone_make_overwritten_keys_whole_again() {
+async fn reads_alone_repair_overwritten_keys() {
     let redis = start_redis().await;
     let world = World::new(&redis.url());
     for key in KEYS {
@@ -58,7 +58,7 @@ async fn reads_alone_make_overwritten_keys_whole_again() {
     }
 }
 
-/// The server refuses to write, and so to make a generation, but answers at once.
+/// The server answers at once, but refuses to write and so to make a generation.
 #[tokio::test]
 async fn refused_commands_do_not_open_the_circuit_breaker() {
     let redis = start_redis().await;

@@ -1,5 +1,5 @@
-//! A server that answers with an error, or is not the right one: nothing is taken from it, and
-//! nobody has to restart anything once it is mended. All on a real Redis.
+//! Recovery from a server that answers with errors or is not the primary: nothing is read from it, and
+//! it is used again without a restart once it is mended. All on a real Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use testkit::{Redis, eventually, free_port};
 use tokio::task::JoinHandle;
 
 use crate::fixtures::{acl_user, start_redis};
-use crate::outage::{PATIENCE, World};
+use crate::outage::{TIMEOUT, World};
 
 async fn wait_until_unavailable(world: &World) {
-    eventually(PATIENCE, "the server to count as unavailable", || async {
+    eventually(TIMEOUT, "the server to count as unavailable", || async {
         world.read().await;
         (!world.cache.is_connected()).then_some(())
     })
     .await;
 }
 
-/// Changes what is read, and sees that it is read past the server and not confirmed.
+/// Makes a change: it is read past the server, and its invalidation is not confirmed.
 async fn assert_unavailable(world: &World) -> u64 {
     let number = world.write();
     assert!(world.cache.invalidate(&world.owner).await.is_err(), "confirmed");
@@ -30,8 +30,8 @@ async fn assert_unavailable(world: &World) -> u64 {
     number
 }
 
-async fn assert_heals(world: &World, number: u64) {
-    world.wait_for_no_pending_drop().await;
+async fn assert_recovers(world: &World, number: u64) {
+    world.wait_until_all_confirmed().await;
     assert_eq!(world.wait_for_hit().await, number);
     assert!(world.cache.is_connected());
 }
@@ -50,7 +50,7 @@ async fn password_rotated_then_restored_reconnects() {
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     redis.cli(&["ACL", "SETUSER", "fresh", ">secret"]).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn password_set_after_the_first_attempt_reconnects() {
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     redis.cli(&["CONFIG", "SET", "requirepass", "later"]).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
@@ -74,20 +74,20 @@ async fn password_required_then_removed_reconnects() {
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     redis.cli(&["--no-auth-warning", "-a", "new", "CONFIG", "SET", "requirepass", ""]).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
 async fn first_connection_while_a_script_keeps_the_server_busy_is_made_once_it_ends() {
     let redis = Arc::new(start_redis().await);
     let script = keep_busy(&redis).await;
-    // To choose a database is refused meanwhile.
+    // `SELECT` is refused meanwhile.
     let world = World::new(&format!("{}/1", redis.url()));
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     redis.cli(&["SCRIPT", "KILL"]).await;
     script.abort();
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
@@ -99,10 +99,10 @@ async fn open_connection_serves_again_after_a_script_kept_the_server_busy() {
     let number = assert_unavailable(&world).await;
     redis.cli(&["SCRIPT", "KILL"]).await;
     script.abort();
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
-/// Runs a script without an end, and waits until the server says so.
+/// Runs an endless script, and waits until the server answers `BUSY`.
 async fn keep_busy(redis: &Arc<Redis>) -> JoinHandle<()> {
     redis.cli(&["CONFIG", "SET", "busy-reply-threshold", "1"]).await;
     let server = Arc::clone(redis);
@@ -114,7 +114,7 @@ async fn keep_busy(redis: &Arc<Redis>) -> JoinHandle<()> {
     });
     let client = redis::Client::open(redis.admin_url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    eventually(PATIENCE, "a busy server", || async {
+    eventually(TIMEOUT, "a busy server", || async {
         let get = redis::cmd("GET").arg("x").take();
         let answer: redis::RedisResult<Option<String>> =
             get.query_async(&mut connection.clone()).await;
@@ -125,7 +125,7 @@ async fn keep_busy(redis: &Arc<Redis>) -> JoinHandle<()> {
 }
 
 #[tokio::test]
-async fn server_that_loads_its_data_is_bypassed_until_it_has() {
+async fn loading_server_is_bypassed_until_it_has_loaded() {
     let redis = Arc::new(start_redis().await);
     let world = World::new(&redis.url());
     world.wait_for_hit().await;
@@ -137,10 +137,10 @@ async fn server_that_loads_its_data_is_bypassed_until_it_has() {
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     reload.await.unwrap();
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
-/// Its primary cannot be reached, so it keeps its data and goes on serving it.
+/// Makes the server a replica of a primary that cannot be reached: it keeps serving its data.
 async fn demote(redis: &Redis) {
     redis.cli(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]).await;
 }
@@ -156,11 +156,11 @@ async fn demoted_server_is_noticed_by_an_invalidation_and_used_again_when_promot
     world.wait_for_hit().await;
     demote(&redis).await;
     let number = assert_unavailable(&world).await;
-    // The connection was given up, and the next one is to a replica.
+    // The connection was closed, and the next one leads to a replica.
     wait_until_unavailable(&world).await;
     assert!(matches!(world.read().await.1, Source::Bypass(_)));
     promote(&redis).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn demoted_server_is_noticed_without_any_write() {
     world.wait_for_hit().await;
 }
 
-/// A replica that accepts writes confirms what its primary never hears of.
+/// Its primary never gets what a writable replica confirms.
 #[tokio::test]
 async fn writable_replica_confirms_no_invalidation() {
     let redis = start_redis().await;
@@ -194,7 +194,7 @@ async fn writable_replica_confirms_no_invalidation() {
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     promote(&redis).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
@@ -206,10 +206,9 @@ async fn replica_that_lost_its_primary_is_bypassed_until_promoted() {
     demote(&redis).await;
     let number = assert_unavailable(&world).await;
     promote(&redis).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
-/// A node of a cluster that serves no slot yet.
 #[tokio::test]
 async fn cluster_node_without_slots_is_bypassed_until_it_has_them() {
     let builder = Redis::builder().acl_user(&acl_user());
@@ -218,7 +217,7 @@ async fn cluster_node_without_slots_is_bypassed_until_it_has_them() {
     wait_until_unavailable(&world).await;
     let number = assert_unavailable(&world).await;
     redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]
@@ -230,7 +229,7 @@ async fn handshake_right_granted_later_reconnects() {
     let user = acl_user();
     let rules: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(user.split_whitespace()).collect();
     redis.cli(&rules).await;
-    assert_heals(&world, number).await;
+    assert_recovers(&world, number).await;
 }
 
 #[tokio::test]

@@ -1,23 +1,25 @@
-//! The interleavings that make other caches stale, forced step by step.
+//! Interleavings that make other caches stale, forced step by step.
 //!
-//! The database is a number; an entry says which number it was made of. A reader is held inside its
-//! load, after it has read the number, for as long as the test wants. Names in brackets are the
-//! hazards they stand for.
+//! The database is a number, and an entry holds the number that it was loaded from. A test holds a
+//! reader inside its load, after it has read the number, for as long as it wants.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::conformance::Fixture;
+use freshset::backend::COLLECT_ENTRIES_MAX;
+use freshset::testing::conformance::Fixture;
 use freshset::{
-    Answer, BoxError, Cache, CacheBackend, EntryKey, Mutant, Owner, RandomHex, Source, Stored,
+    Answer, BoxError, Cache, CacheBackend, EntryKey, Lifetimes, Mutant, Owner, RandomHex, Source,
+    Stored,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::fixtures::{MemoryFixture, RedisFixture};
 
-/// A database of one number, a cache of its entries, and readers that can be held.
+/// A database of one number, a cache of it, and readers that can be held.
 #[derive(Clone)]
 struct World {
     database: Arc<AtomicU64>,
@@ -62,7 +64,7 @@ impl World {
         HeldReader { release, reader }
     }
 
-    /// Changes the database, invalidations, and so may acknowledge.
+    /// Changes the database and invalidates, and so may acknowledge.
     async fn write(&self) -> u64 {
         let number = self.database.fetch_add(1, Ordering::SeqCst) + 1;
         self.cache.invalidate(&self.owner).await.unwrap();
@@ -90,7 +92,7 @@ fn version(answer: &Answer) -> u64 {
     std::str::from_utf8(&answer.bytes).unwrap().parse().unwrap()
 }
 
-/// A reader loads, a writer changes and invalidations, the reader backends. What does the next one read?
+/// A reader loads, a writer changes and invalidates, the reader stores: what the next reader gets.
 async fn read_after_late_fill(fixture: Arc<dyn Fixture>) -> u64 {
     let world = World::new(&*fixture);
     let reader = world.read_and_hold().await;
@@ -101,7 +103,7 @@ async fn read_after_late_fill(fixture: Arc<dyn Fixture>) -> u64 {
 }
 
 #[tokio::test]
-async fn a_entry_loaded_before_a_drop_is_not_stored_after_it() {
+async fn entry_loaded_before_an_invalidation_is_not_stored_after_it() {
     assert_eq!(read_after_late_fill(MemoryFixture::empty(None)).await, 1, "memory");
     assert_eq!(read_after_late_fill(RedisFixture::empty(None).await).await, 1, "redis");
 }
@@ -116,29 +118,29 @@ async fn without_the_generation_check_the_same_steps_give_a_stale_entry() {
     }
 }
 
-/// Two writers overlap. One drop is a single step, so it is either before or after whatever the
-/// other does; an invalidation of two steps (list, delete) has a window between them.
+/// Two writers overlap. An invalidation is one step, so it runs either before or after each step of the
+/// other writer; one of two steps (list, delete) has a window between them.
 #[tokio::test]
-async fn overlapping_drops_leave_no_entry_behind() {
-    for first_drop_is_early in [true, false] {
+async fn overlapping_invalidations_leave_no_entry_behind() {
+    for first_is_early in [true, false] {
         let fixture = RedisFixture::empty(None).await;
         let world = World::new(&*fixture);
         world.database.store(1, Ordering::SeqCst);
-        if first_drop_is_early {
+        if first_is_early {
             world.cache.invalidate(&world.owner).await.unwrap();
         }
         assert_eq!(world.read().await, 1, "a reader stores the first writer's state");
         world.database.store(2, Ordering::SeqCst);
-        if !first_drop_is_early {
+        if !first_is_early {
             world.cache.invalidate(&world.owner).await.unwrap();
         }
         world.cache.invalidate(&world.owner).await.unwrap();
-        assert_eq!(world.read().await, 2, "first drop early: {first_drop_is_early}");
+        assert_eq!(world.read().await, 2, "first invalidation early: {first_is_early}");
     }
 }
 
 #[tokio::test]
-async fn a_drop_without_an_index_still_drops() {
+async fn invalidation_without_an_index_takes_effect() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         assert_eq!(world.read().await, 0);
@@ -148,15 +150,15 @@ async fn a_drop_without_an_index_still_drops() {
     }
 }
 
-/// (H4) A request for a generation is delivered again after its generation was invalidated.
+/// A request for a generation is delivered again after that generation was invalidated.
 #[tokio::test]
-async fn a_generation_request_delivered_twice_revives_nothing() {
+async fn generation_request_delivered_twice_revives_no_entry() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let request = RandomHex::from_bits(4);
-        let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
+        let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
         world.backend.generation(&world.owner, &request, &lifetimes).await.unwrap();
-        assert_eq!(world.read().await, 0, "stored under the token of that request");
+        assert_eq!(world.read().await, 0, "stored under the generation of that request");
         fixture.evict_index(&world.owner).await;
         world.write().await;
         world.backend.generation(&world.owner, &request, &lifetimes).await.unwrap();
@@ -164,9 +166,9 @@ async fn a_generation_request_delivered_twice_revives_nothing() {
     }
 }
 
-/// (H8) The writer ends between its change and its drop; the event comes again, as a duplicate.
+/// The writer ends between its change and its invalidation; the event comes again, as a duplicate.
 #[tokio::test]
-async fn a_repeated_event_drops_again() {
+async fn repeated_event_invalidates_again() {
     let fixture = RedisFixture::empty(None).await;
     let world = World::new(&*fixture);
     assert_eq!(world.read().await, 0);
@@ -177,9 +179,9 @@ async fn a_repeated_event_drops_again() {
     assert_eq!(world.read().await, 1);
 }
 
-/// (H10) A reader that starts after the invalidation does not join a load that began before it.
+/// A reader that starts after the invalidation does not join a load that began before it.
 #[tokio::test]
-async fn a_reader_does_not_join_a_load_from_before_the_drop() {
+async fn reader_does_not_join_a_load_from_before_an_invalidation() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let early = world.read_and_hold().await;
@@ -191,23 +193,22 @@ async fn a_reader_does_not_join_a_load_from_before_the_drop() {
     }
 }
 
-/// (H11) The load begins after the generation was obtained: a change before it is loaded, one after it
-/// refuses the fill.
+/// A change before the load is loaded; a change after it refuses the fill.
 #[tokio::test]
-async fn the_load_begins_after_the_generation() {
+async fn load_begins_after_the_generation_is_obtained() {
     for fixture in [MemoryFixture::empty(None), RedisFixture::empty(None).await] {
         let world = World::new(&*fixture);
         let load = || async {
-            let nonce = RandomHex::from_bits(11);
-            let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
-            let before = world.backend.generation(&world.owner, &nonce, &lifetimes).await?;
+            let random_part = RandomHex::from_bits(11);
+            let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
+            let before = world.backend.generation(&world.owner, &random_part, &lifetimes).await?;
             let again = world
                 .backend
                 .generation(&world.owner, &RandomHex::from_bits(12), &lifetimes)
                 .await?;
             assert_eq!(before, again);
             assert!(
-                !String::from_utf8_lossy(before.as_bytes()).starts_with(nonce.as_str()),
+                !String::from_utf8_lossy(before.as_bytes()).starts_with(random_part.as_str()),
                 "the owner had a generation when the load began"
             );
             Ok::<_, BoxError>(entry(0))
@@ -217,9 +218,9 @@ async fn the_load_begins_after_the_generation() {
     }
 }
 
-/// (H24) An invalidation touches no entry, whatever their number; they go afterwards, in chunks.
+/// An invalidation touches no entry, however many there are; they are collected afterwards, in chunks.
 #[tokio::test]
-async fn a_drop_of_many_entries_touches_none_of_them() {
+async fn invalidation_of_many_entries_touches_none_of_them() {
     const ENTRIES: u64 = 5_000;
     let fixture = RedisFixture::empty(None).await;
     let world = World::new(&*fixture);
@@ -230,9 +231,10 @@ async fn a_drop_of_many_entries_touches_none_of_them() {
         cache.get_or_load(&world.owner, &key, load).await.unwrap();
     }
     let garbage_set = RandomHex::from_bits(24);
-    let lifetimes = freshset::Lifetimes::of_entry(std::time::Duration::from_secs(60));
-    let dropped = world.backend.invalidate(&world.owner, &garbage_set, &lifetimes).await.unwrap();
-    assert_eq!(dropped.entries, ENTRIES);
+    let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
+    let invalidated =
+        world.backend.invalidate(&world.owner, &garbage_set, &lifetimes).await.unwrap();
+    assert_eq!(invalidated.entries, ENTRIES);
     let mut collected = 0;
     let mut chunks = 0;
     loop {
@@ -243,9 +245,6 @@ async fn a_drop_of_many_entries_touches_none_of_them() {
             break;
         }
     }
-    assert_eq!(collected, ENTRIES, "all were still there after the drop");
-    assert!(
-        chunks >= ENTRIES / freshset::backend::COLLECT_ENTRIES_MAX as u64,
-        "in {chunks} chunks"
-    );
+    assert_eq!(collected, ENTRIES, "all were still there after the invalidation");
+    assert!(chunks >= ENTRIES / COLLECT_ENTRIES_MAX as u64, "in {chunks} chunks");
 }

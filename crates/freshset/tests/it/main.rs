@@ -1,4 +1,4 @@
-//! The library on its real stores: rules, planted mistakes, forced interleavings, outages.
+//! Tests of the library on both backends: rules, planted mistakes, forced interleavings, outages.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
@@ -7,9 +7,9 @@ mod fixtures;
 mod foreign_keys;
 mod healing;
 mod interleavings;
+mod maintenance;
 mod memory;
 mod mutants;
 mod outage;
 mod reading;
 mod rules;
-mod tidying;

@@ -1,4 +1,4 @@
-//! The bounds of the backend inside the process.
+//! Bounds of the backend inside the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use freshset::backend::memory::MemoryBackend;
 use freshset::backend::{Entry, FillOutcome};
-use freshset::{CacheBackend, EntryKey, Generation, Lifetimes, ManualClock, Owner, RandomHex};
+use freshset::testing::ManualClock;
+use freshset::{CacheBackend, EntryKey, Generation, Lifetimes, Owner, RandomHex};
 
 const CAPACITY_BYTES: u64 = 4 << 20;
-/// What an entry weighs at least.
+/// Least weight of an entry.
 const ENTRY_BYTES_MIN: u64 = 300;
 
 struct World {
@@ -42,7 +43,7 @@ fn owner(number: u64) -> Owner {
 }
 
 #[tokio::test]
-async fn a_million_entries_leave_no_more_names_than_fit_into_the_capacity() {
+async fn million_entries_leave_no_more_index_members_than_fit_into_the_capacity() {
     const ENTRIES: u64 = 1_000_000;
     const OWNERS: u64 = 20;
     let world = World::new();
@@ -57,6 +58,6 @@ async fn a_million_entries_leave_no_more_names_than_fit_into_the_capacity() {
         world.fill(owner, *generation, &number.to_string()).await;
     }
     let members: u64 = owners.iter().map(|(owner, _)| world.backend.index_members(owner)).sum();
-    assert!(members <= CAPACITY_BYTES / ENTRY_BYTES_MIN, "{members} names");
-    assert!(members > 1000, "{members} names: entries that are there are listed");
+    assert!(members <= CAPACITY_BYTES / ENTRY_BYTES_MIN, "{members} members");
+    assert!(members > 1000, "{members} members: existing entries are listed");
 }

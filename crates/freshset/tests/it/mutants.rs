@@ -1,10 +1,10 @@
-//! Each planted mistake is rejected by the conformance suite, on each store.
+//! Planted mistakes: the conformance suite rejects each of them, on each backend.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use freshset::Mutant;
-use freshset::conformance::{Fixture, RULES};
+use freshset::testing::conformance::{Fixture, RULES};
 
 use crate::fixtures::{MemoryFixture, RedisFixture};
 
@@ -15,7 +15,7 @@ where
 {
     let mut broken = Vec::new();
     for (name, check) in RULES {
-        // In a task of its own: a check says no by panicking.
+        // In a task of its own: a check fails by panicking.
         if tokio::spawn(check(fixture().await)).await.is_err() {
             broken.push(name.split('_').next().unwrap());
         }
@@ -23,7 +23,7 @@ where
     broken
 }
 
-/// The rule that was written because of the mistake.
+/// The rule that must reject the mistake.
 fn rule_against(mutant: Mutant) -> &'static str {
     match mutant {
         Mutant::SmembersThenDel => "s3",

@@ -1,4 +1,4 @@
-//! Redis away: reads go on, invalidations say so, and nothing stale is left when it is back.
+//! Outages of Redis: reads go on, invalidations fail, and no stale entry is left when it is back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use testkit::{FaultProxy, Mode, Redis, eventually};
 
 use crate::fixtures::start_redis;
 
-/// How long a condition may take to come true before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait of a test for a condition.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     pub(crate) cache: Cache,
@@ -42,7 +42,7 @@ impl World {
     }
 
     pub(crate) async fn wait_for_hit(&self) -> u64 {
-        eventually(PATIENCE, "a hit", || async {
+        eventually(TIMEOUT, "a hit", || async {
             let (number, source) = self.read().await;
             (source == Source::Hit).then_some(number)
         })
@@ -53,8 +53,8 @@ impl World {
         self.database.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    pub(crate) async fn wait_for_no_pending_drop(&self) {
-        eventually(PATIENCE, "no pending drop", || async {
+    pub(crate) async fn wait_until_all_confirmed(&self) {
+        eventually(TIMEOUT, "no unconfirmed invalidation", || async {
             (self.cache.unconfirmed_invalidations() == 0).then_some(())
         })
         .await;
@@ -68,7 +68,7 @@ async fn world() -> (Redis, World) {
 }
 
 #[tokio::test]
-async fn a_paused_redis_is_bypassed_and_the_failed_drop_is_made_up_for() {
+async fn paused_redis_is_bypassed_and_the_failed_invalidation_repeated() {
     let (redis, world) = world().await;
     world.wait_for_hit().await;
     redis.pause().await;
@@ -80,30 +80,30 @@ async fn a_paused_redis_is_bypassed_and_the_failed_drop_is_made_up_for() {
     assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::UnconfirmedInvalidation)));
 
     redis.resume().await;
-    world.wait_for_no_pending_drop().await;
+    world.wait_until_all_confirmed().await;
     assert_eq!(world.wait_for_hit().await, number, "with the data it had");
 }
 
 #[tokio::test]
-async fn a_redis_that_restarts_empty_serves_nothing_old() {
+async fn redis_restarted_empty_serves_no_stale_entry() {
     let (redis, world) = world().await;
     world.wait_for_hit().await;
     redis.kill().await;
     let number = world.write();
     world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
     redis.restart_empty().await;
-    world.wait_for_no_pending_drop().await;
+    world.wait_until_all_confirmed().await;
     assert_eq!(world.wait_for_hit().await, number);
 }
 
 #[tokio::test]
-async fn a_read_waits_for_a_silent_redis_only_a_few_times() {
+async fn reads_stop_waiting_for_a_silent_redis_after_a_few_failures() {
     let (redis, world) = world().await;
     world.wait_for_hit().await;
     redis.pause().await;
-    let away = Source::Bypass(BypassReason::BackendUnavailable);
+    let unavailable = Source::Bypass(BypassReason::BackendUnavailable);
     let mut waited = 0;
-    while world.read().await.1 != away {
+    while world.read().await.1 != unavailable {
         waited += 1;
         assert!(waited < 10, "the breaker opens");
     }
@@ -113,7 +113,8 @@ async fn a_read_waits_for_a_silent_redis_only_a_few_times() {
     assert!(world.cache.is_connected());
 }
 
-/// A read has less time than an invalidation: what is too slow for the one may do for the other.
+/// A read has a shorter limit than an invalidation: a server too slow for reads may confirm
+/// invalidations.
 #[tokio::test]
 async fn slow_server_stays_bypassed_while_it_confirms_invalidations() {
     let redis = start_redis().await;
@@ -122,7 +123,7 @@ async fn slow_server_stays_bypassed_while_it_confirms_invalidations() {
     world.wait_for_hit().await;
     proxy.delay(Duration::from_millis(75));
     let bypass = Source::Bypass(BypassReason::BackendUnavailable);
-    eventually(PATIENCE, "an open circuit breaker", || async {
+    eventually(TIMEOUT, "an open circuit breaker", || async {
         (world.read().await.1 == bypass).then_some(())
     })
     .await;
@@ -138,9 +139,9 @@ async fn slow_server_stays_bypassed_while_it_confirms_invalidations() {
     assert!(world.cache.is_connected());
 }
 
-/// The command arrives, its answer does not: the effect is unknown, so it is an error.
+/// The command arrives, but its answer does not: the effect is unknown, so it is an error.
 #[tokio::test]
-async fn a_drop_whose_answer_is_lost_is_not_confirmed() {
+async fn invalidation_whose_answer_is_lost_is_not_confirmed() {
     let redis = start_redis().await;
     let proxy = FaultProxy::start(redis.address()).await;
     let url = redis.url_at(proxy.addr());
@@ -151,13 +152,12 @@ async fn a_drop_whose_answer_is_lost_is_not_confirmed() {
     world.cache.invalidate(&world.owner).await.expect_err("not confirmed");
     proxy.set(Mode::Pass).await;
     proxy.reset_connections().await;
-    world.wait_for_no_pending_drop().await;
+    world.wait_until_all_confirmed().await;
     assert_eq!(world.wait_for_hit().await, number);
 }
 
-/// Reads that were under way when the invalidation was cancelled must not trust the entry either.
 #[tokio::test]
-async fn a_cancelled_drop_is_repeated_in_the_background() {
+async fn cancelled_invalidation_is_repeated_in_the_background() {
     let (redis, world) = world().await;
     world.wait_for_hit().await;
     redis.pause().await;
@@ -166,13 +166,13 @@ async fn a_cancelled_drop_is_repeated_in_the_background() {
     tokio::time::timeout(limit, world.cache.invalidate(&world.owner)).await.expect_err("cancelled");
     assert_eq!(world.read().await, (number, Source::Bypass(BypassReason::UnconfirmedInvalidation)));
     redis.resume().await;
-    world.wait_for_no_pending_drop().await;
+    world.wait_until_all_confirmed().await;
     assert_eq!(world.wait_for_hit().await, number);
 }
 
-/// A right that is missing is trouble with the cache, not with the answer.
+/// A missing right is a failure of the cache, not of the read.
 #[tokio::test]
-async fn a_user_without_rights_is_bypassed() {
+async fn redis_user_without_rights_is_bypassed() {
     let redis = Redis::builder().acl_user("fresh on >secret ~t*:* -@all +hello").start().await;
     let world = World::new(&redis.url());
     assert_eq!(world.read().await, (0, Source::Bypass(BypassReason::BackendFailed)));

@@ -1,4 +1,4 @@
-//! Reading through the cache: hits, shared loads, errors, hand-over, limits, odd bytes.
+//! Reads through the cache: hits, shared loads, errors, a new leader, limits, broken bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshset::backend::memory::MemoryBackend;
+use freshset::testing::ManualClock;
 use freshset::{
-    Answer, BoxError, Cache, ENTRY_BYTES_MAX, EntryKey, LoadError, ManualClock, Owner, Source,
-    Stored,
+    Answer, BoxError, Cache, ENTRY_BYTES_MAX, EntryKey, LoadError, Owner, Source, Stored,
 };
 use tokio::sync::Semaphore;
 
-use crate::fixtures::{redis, redis_store};
+use crate::fixtures::{redis, redis_backend};
 
 const STORED: Source = Source::Loaded { stored: Stored::Yes, shared: false };
 
@@ -34,8 +34,8 @@ async fn read(cache: &Cache, name: &str, body: &'static str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_second_read_is_a_hit_and_a_drop_ends_that() {
-    let (backend, _) = redis_store().await;
+async fn second_read_hits_until_an_invalidation() {
+    let (backend, _) = redis_backend().await;
     for cache in [cache(), Cache::builder(Arc::new(backend)).build()] {
         assert_eq!(read(&cache, "a", "one").await.source, STORED);
         let hit = read(&cache, "a", "two").await;
@@ -47,7 +47,7 @@ async fn the_second_read_is_a_hit_and_a_drop_ends_that() {
 }
 
 #[tokio::test]
-async fn a_thousand_readers_at_once_cause_one_load() {
+async fn thousand_concurrent_readers_cause_one_load() {
     let cache = cache();
     let loads = Arc::new(AtomicU32::new(0));
     let go = Arc::new(Semaphore::new(0));
@@ -58,7 +58,7 @@ async fn a_thousand_readers_at_once_cause_one_load() {
                 let load = || async {
                     loads.fetch_add(1, Ordering::SeqCst);
                     go.acquire().await?.forget();
-                    Ok::<_, BoxError>(Bytes::from("page"))
+                    Ok::<_, BoxError>(Bytes::from("entry"))
                 };
                 cache.get_or_load(&owner(), &key("a"), load).await.unwrap()
             })
@@ -68,18 +68,18 @@ async fn a_thousand_readers_at_once_cause_one_load() {
     let mut shared = 0;
     for reader in readers {
         let answer = reader.await.unwrap();
-        assert_eq!(&answer.bytes[..], b"page");
+        assert_eq!(&answer.bytes[..], b"entry");
         shared += u32::from(answer.source != STORED);
     }
     assert_eq!((loads.load(Ordering::SeqCst), shared), (1, 999));
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("database away")]
-struct DatabaseAway;
+#[error("database unavailable")]
+struct DatabaseUnavailable;
 
 #[tokio::test]
-async fn a_load_error_reaches_every_waiter_and_nothing_is_stored() {
+async fn load_error_reaches_every_waiter_and_nothing_is_stored() {
     let cache = cache();
     let go = Arc::new(Semaphore::new(0));
     let waiting = Arc::new(AtomicU32::new(0));
@@ -90,7 +90,7 @@ async fn a_load_error_reaches_every_waiter_and_nothing_is_stored() {
                 waiting.fetch_add(1, Ordering::SeqCst);
                 let load = || async {
                     go.acquire().await.unwrap().forget();
-                    Err::<Bytes, _>(DatabaseAway)
+                    Err::<Bytes, _>(DatabaseUnavailable)
                 };
                 cache.get_or_load(&owner(), &key("a"), load).await
             })
@@ -102,13 +102,13 @@ async fn a_load_error_reaches_every_waiter_and_nothing_is_stored() {
     go.add_permits(10);
     for reader in readers {
         let error: LoadError = reader.await.unwrap().unwrap_err();
-        assert!(error.downcast_ref::<DatabaseAway>().is_some(), "{error:?}");
+        assert!(error.downcast_ref::<DatabaseUnavailable>().is_some(), "{error:?}");
     }
-    assert_eq!(read(&cache, "a", "page").await.source, STORED, "nothing was stored");
+    assert_eq!(read(&cache, "a", "entry").await.source, STORED, "nothing was stored");
 }
 
 #[tokio::test]
-async fn a_cancelled_or_panicking_leader_hands_over() {
+async fn cancelled_or_panicking_leader_is_replaced_by_a_waiter() {
     let cache = cache();
     let leads = Arc::new(Semaphore::new(0));
     let leader = |panics: bool| {
@@ -131,23 +131,23 @@ async fn a_cancelled_or_panicking_leader_hands_over() {
     let (panicking, panic_now) = leader(true);
     let follower = {
         let cache = cache.clone();
-        tokio::spawn(async move { read(&cache, "a", "page").await })
+        tokio::spawn(async move { read(&cache, "a", "entry").await })
     };
     cancelled.abort();
     panic_now.add_permits(1);
-    assert_eq!(&follower.await.unwrap().bytes[..], b"page");
+    assert_eq!(&follower.await.unwrap().bytes[..], b"entry");
     let _ = panicking.await;
 }
 
 #[tokio::test]
-async fn entries_beyond_the_cap_and_beyond_the_size_are_answered_and_not_stored() {
+async fn entries_beyond_count_or_size_limit_are_answered_and_not_stored() {
     let backend = Arc::new(MemoryBackend::new());
     let cache = Cache::builder(backend).entries_per_owner_max(1).build();
-    assert_eq!(read(&cache, "a", "page").await.source, STORED);
+    assert_eq!(read(&cache, "a", "entry").await.source, STORED);
     let full = Source::Loaded { stored: Stored::Full, shared: false };
-    assert_eq!(read(&cache, "b", "page").await.source, full);
-    assert_eq!(read(&cache, "b", "page").await.source, full);
-    assert_eq!(read(&cache, "a", "page").await.source, Source::Hit);
+    assert_eq!(read(&cache, "b", "entry").await.source, full);
+    assert_eq!(read(&cache, "b", "entry").await.source, full);
+    assert_eq!(read(&cache, "a", "entry").await.source, Source::Hit);
 
     let load = || async { Ok::<_, BoxError>(Bytes::from(vec![0; ENTRY_BYTES_MAX + 1])) };
     let answer = cache.get_or_load(&owner(), &key("c"), load).await.unwrap();
@@ -155,26 +155,26 @@ async fn entries_beyond_the_cap_and_beyond_the_size_are_answered_and_not_stored(
 }
 
 #[tokio::test]
-async fn a_entry_ends_by_its_ttl_whatever_the_jitter() {
+async fn entry_expires_at_its_ttl_whatever_the_jitter() {
     let clock = Arc::new(ManualClock::default());
     let backend = Arc::new(MemoryBackend::with(1 << 20, clock.clone()));
     let ttl = Duration::from_secs(10);
     let cache = Cache::builder(backend).entry_ttl(ttl).jitter_percent(50).build();
-    read(&cache, "a", "page").await;
+    read(&cache, "a", "entry").await;
     clock.advance(ttl / 2 - Duration::from_millis(1));
-    assert_eq!(read(&cache, "a", "page").await.source, Source::Hit, "jitter cuts half at most");
+    assert_eq!(read(&cache, "a", "entry").await.source, Source::Hit, "jitter cuts half at most");
     clock.advance(ttl / 2 + Duration::from_millis(1));
-    assert_eq!(read(&cache, "a", "page").await.source, STORED, "jitter never lengthens");
+    assert_eq!(read(&cache, "a", "entry").await.source, STORED, "jitter never lengthens");
 }
 
-/// (H27) Bytes that are under the right key with the right stamp, and still not this entry.
+/// Bytes under the right key with the right stamp that are still not this entry.
 #[tokio::test]
-async fn bytes_of_another_entry_or_another_schema_are_a_miss() {
-    let (backend, namespace) = redis_store().await;
+async fn bytes_of_another_entry_or_schema_are_a_miss() {
+    let (backend, namespace) = redis_backend().await;
     let backend = Arc::new(backend);
     let cache = Cache::builder(backend.clone()).schema_version(1).build();
-    read(&cache, "a", "page a").await;
-    read(&cache, "b", "page b").await;
+    read(&cache, "a", "entry a").await;
+    read(&cache, "b", "entry b").await;
 
     let admin = redis::Client::open(redis().await.admin_url()).unwrap();
     let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
@@ -187,7 +187,7 @@ async fn bytes_of_another_entry_or_another_schema_are_a_miss() {
         .await
         .unwrap();
     assert_eq!(copied, 1);
-    assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "another page's bytes");
+    assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "another entry's bytes");
     let _: String = redis::cmd("SET")
         .arg(stored_under("b"))
         .arg(b"short".as_slice())
@@ -198,18 +198,18 @@ async fn bytes_of_another_entry_or_another_schema_are_a_miss() {
     assert_eq!(read(&cache, "b", "fresh").await.source, STORED, "too short for a stamp");
 
     let newer = Cache::builder(backend).schema_version(2).build();
-    assert_eq!(read(&newer, "a", "page").await.source, STORED, "another schema");
+    assert_eq!(read(&newer, "a", "entry").await.source, STORED, "another schema");
 }
 
-/// What a broken server, a full disk or another program may leave of an entry.
+/// What a broken server, a full disk or another program may leave behind.
 #[tokio::test]
-async fn entry_cut_short_lengthened_or_altered_is_a_miss() {
-    let (backend, namespace) = redis_store().await;
+async fn truncated_lengthened_or_altered_entry_is_a_miss() {
+    let (backend, namespace) = redis_backend().await;
     let cache = Cache::builder(Arc::new(backend)).build();
     let admin = redis::Client::open(redis().await.admin_url()).unwrap();
     let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
     let name = format!("{}:e:{{user:u}}:a", namespace.as_str());
-    assert_eq!(read(&cache, "a", "page").await.source, STORED);
+    assert_eq!(read(&cache, "a", "entry").await.source, STORED);
     let whole: Vec<u8> = redis::cmd("GET").arg(&name).query_async(&mut admin).await.unwrap();
     let mut altered = whole.clone();
     *altered.last_mut().unwrap() ^= 1;
@@ -218,14 +218,14 @@ async fn entry_cut_short_lengthened_or_altered_is_a_miss() {
     for broken in cut.into_iter().chain([altered, lengthened]) {
         let overwrite = redis::cmd("SET").arg(&name).arg(&broken).arg("KEEPTTL").take();
         let _: () = overwrite.query_async(&mut admin).await.unwrap();
-        let answer = read(&cache, "a", "page").await;
-        assert_eq!((answer.source, &answer.bytes[..]), (STORED, &b"page"[..]), "{broken:?}");
-        assert_eq!(read(&cache, "a", "page").await.source, Source::Hit, "after {broken:?}");
+        let answer = read(&cache, "a", "entry").await;
+        assert_eq!((answer.source, &answer.bytes[..]), (STORED, &b"entry"[..]), "{broken:?}");
+        assert_eq!(read(&cache, "a", "entry").await.source, Source::Hit, "after {broken:?}");
     }
 }
 
 #[tokio::test]
-async fn values_are_read_as_they_were_written_and_other_json_is_a_miss() {
+async fn typed_values_round_trip_and_other_json_is_a_miss() {
     let cache = cache();
     let numbers = cache.typed::<Vec<u32>>();
     let load = || async { Ok::<_, BoxError>(vec![1, 2]) };

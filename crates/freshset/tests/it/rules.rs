@@ -1,4 +1,6 @@
-//! Every rule of `CacheBackend` on every store, one named test each, and the rights of the Redis user.
+//! Rules of `CacheBackend` on every backend, one named test each, and the rights of the Redis user.
+
+use crate::fixtures;
 
 mod memory {
     use crate::fixtures::MemoryFixture;
@@ -18,10 +20,10 @@ mod redis {
     );
 }
 
-/// The conformance tests above ran under this user; here is what it can not do.
+/// The conformance tests above run as this user.
 #[tokio::test]
-async fn the_redis_user_has_no_right_to_look_at_the_whole_keyspace() {
-    let client = ::redis::Client::open(crate::fixtures::redis().await.url()).unwrap();
+async fn redis_user_may_not_list_the_keyspace() {
+    let client = ::redis::Client::open(fixtures::redis().await.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let refused: [&[&str]; 9] = [
         &["KEYS", "*"],

@@ -1,35 +1,39 @@
-//! Whether the server will do what the cache is going to ask of it, found out beforehand.
+//! Check of the server: whether it will run what the cache needs.
 //!
-//! Every script is loaded, and every command is sent once, on keys of an owner that exists for this
-//! alone and that are removed afterwards. Nothing here decides what a finding means for the program.
+//! Loads every script and sends every command once, on the keys of an owner that exists only for the
+//! check and is removed afterwards. The caller decides what a finding means for the program.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 
-use super::{NAME, RedisBackend};
-use crate::backend::{BackendError, CacheBackend, Entry};
+use super::backend::RedisBackend;
+use super::error::NAME;
+use crate::backend::{CacheBackend, Entry};
 use crate::entry;
+use crate::error::BackendError;
 use crate::generation::{Generation, RandomHex};
 use crate::key::{EntryKey, Owner};
 use crate::ttl::Lifetimes;
 
-/// Life of what a check backends, if it cannot remove it any more.
+/// TTL of what a check stores, in case it cannot remove it.
 const CHECK_TTL: Duration = Duration::from_secs(10);
-/// Kind of the owners of checks; their id is drawn anew each time.
+/// Kind of the owner of a check; its id is random.
 const OWNER_KIND: &str = "freshset_check";
-/// Rounds of freeing after which a check has freed its two entries.
-const REAP_ROUNDS_MAX: u32 = 8;
+/// Calls of `collect` that surely free the two entries of a check.
+const COLLECT_ROUNDS_MAX: u32 = 8;
 
-/// Something that a check found.
+/// One result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFinding {
-    /// What it is.
+    /// Kind of the finding.
     pub code: CheckCode,
-    /// What the server said, and what to do about it.
+    /// The server's answer, and what to do about it.
     pub detail: String,
 }
 
-/// What a check can find.
+/// Kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckCode {
     /// The login is refused, or the user lacks a right.
@@ -46,11 +50,11 @@ pub enum CheckCode {
     NoEviction,
     /// The memory has no limit.
     NoMemoryLimit,
-    /// The user may not ask for the limit.
+    /// The limit of the memory cannot be read.
     MemoryUnknown,
 }
 
-/// What a finding means for the cache.
+/// Effect of a finding on the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// Invalidations are not confirmed, so no change can be acknowledged.
@@ -62,7 +66,7 @@ pub enum Severity {
 }
 
 impl CheckCode {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 8] = [
         Self::Unauthorized,
         Self::NoScripting,
@@ -74,7 +78,7 @@ impl CheckCode {
         Self::MemoryUnknown,
     ];
 
-    /// What it means for the cache.
+    /// Effect on the cache.
     pub fn severity(self) -> Severity {
         match self {
             Self::Unauthorized | Self::NoScripting | Self::UnknownCommand => Severity::Blocking,
@@ -116,13 +120,13 @@ impl CheckCode {
         }
     }
 
-    fn because(self, cause: &dyn std::fmt::Display) -> CheckFinding {
+    fn because(self, cause: &dyn Display) -> CheckFinding {
         CheckFinding { code: self, detail: format!("{cause}; {}", self.advice()) }
     }
 }
 
 impl RedisBackend {
-    /// Loads the scripts, sends each command once, and asks for the limit of the memory.
+    /// Loads the scripts, sends each command once, and reads the limit of the memory.
     ///
     /// # Cost
     ///
@@ -148,36 +152,28 @@ impl RedisBackend {
         Ok(findings)
     }
 
-    async fn load_scripts(&self) -> Result<(), BackendError> {
-        for script in self.scripts.all() {
-            self.load(script).await?;
-        }
-        Ok(())
-    }
-
-    /// One life of an owner, in which every command of every script is called.
+    /// Takes one owner through its whole life, so that every command of every script is sent.
     async fn rehearse(&self) -> Result<(), BackendError> {
-        let nonce = RandomHex::draw(&*self.options.random)?;
-        let named = Owner::new(OWNER_KIND, nonce.as_str());
-        let owner =
-            named.map_err(|e| BackendError::Rejected { backend: NAME, source: e.into() })?;
+        let random = RandomHex::draw(self.random())?;
+        let owner = Owner::new(OWNER_KIND, random.as_str())
+            .map_err(|error| BackendError::Rejected { backend: NAME, source: error.into() })?;
         let [first, second] = ["a", "b"].map(EntryKey::from_stored);
         let lifetimes = Lifetimes::of_entry(CHECK_TTL);
 
-        let generation = self.generation(&owner, &nonce, &lifetimes).await?;
+        let generation = self.generation(&owner, &random, &lifetimes).await?;
         self.fill_one(&owner, &first, generation).await?;
-        // One more than there may be: the script looks whether it is a replacement.
+        // Beyond `entries_max`: the script checks whether it replaces an entry.
         self.fill_one(&owner, &second, generation).await?;
         self.get(&owner, &first).await?;
         self.trim(&owner).await?;
-        self.invalidate(&owner, &nonce, &lifetimes).await?;
-        self.generation(&owner, &nonce, &lifetimes).await?;
-        for _ in 0..REAP_ROUNDS_MAX {
+        self.invalidate(&owner, &random, &lifetimes).await?;
+        self.generation(&owner, &random, &lifetimes).await?;
+        for _ in 0..COLLECT_ROUNDS_MAX {
             if !self.collect(&owner).await?.more {
                 break;
             }
         }
-        self.invalidate(&owner, &nonce, &lifetimes).await?;
+        self.invalidate(&owner, &random, &lifetimes).await?;
         Ok(())
     }
 
@@ -208,12 +204,12 @@ impl RedisBackend {
                 Some(CheckCode::NoEviction.because(&"maxmemory-policy is noeviction"))
             }
             (Some(_), Some(_)) => None,
-            _ => Some(CheckCode::MemoryUnknown.because(&"the server does not tell")),
+            _ => Some(CheckCode::MemoryUnknown.because(&"the server does not report it")),
         })
     }
 }
 
-/// What an error of a step means, or the error itself if the server could not be asked.
+/// The finding of a failed step, or the error itself if the server could not be asked.
 fn finding(
     step: Result<(), BackendError>,
     otherwise: CheckCode,
@@ -229,7 +225,7 @@ fn finding(
         {
             CheckCode::NoScripting
         }
-        // The second is how scripts say it.
+        // The second text is that of scripts.
         BackendError::Rejected { .. }
             if lower.contains("unknown command") || lower.contains("unknown redis command") =>
         {
@@ -238,7 +234,7 @@ fn finding(
         BackendError::Rejected { .. } | BackendError::Unexpected { .. } => otherwise,
         _ => return Err(error),
     };
-    // What follows repeats the arguments, a whole script among them.
+    // The rest repeats the arguments, a whole script among them.
     let text = text.split(", with args").next().unwrap_or_default();
     Ok(Some(code.because(&text)))
 }
@@ -250,7 +246,7 @@ fn is_unauthorized(error: &BackendError) -> bool {
 /// An error and its causes, in one line.
 fn chain(error: &BackendError) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
         // The client's error repeats its own cause.

@@ -1,14 +1,17 @@
-//! The one connection to the server, and the making of the next one.
+//! The connection to the server, and how it is replaced.
 //!
-//! A background task connects, asks the server for its role, and watches the connection. Whoever
-//! learns that the connection is not the right one gives it up; the task then makes another one,
-//! with backoff, for as long as it takes. What it deliberately does not do: send a command again.
+//! A background task connects, asks the server for its role, and watches the connection. A command, or
+//! the task itself, closes a connection that does not lead to the primary; the task then makes another
+//! one, with backoff, until it succeeds. It never sends a command again.
 //!
-//! A server is asked for its role before it is used, and again every [`ROLE_CHECK_INTERVAL`]. So
-//! nothing is read from a server that is known to be a replica; a primary that becomes one under an
-//! open connection, without a word, is noticed at most that much later, or by the first write.
+//! The server is asked for its role before it is used, and again every [`ROLE_CHECK_INTERVAL`]. So
+//! nothing is read from a known replica. A primary that becomes a replica under an open connection is
+//! noticed after that interval at the latest, or by the first write.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::error::{Failure, NotPrimary, ends_connection, of_command};
-use crate::backend::BackendError;
 use crate::backoff::Backoff;
 use crate::clock::{Clock, SystemClock};
+use crate::error::BackendError;
 use crate::random::Random;
 
 /// How often the server of an open connection is asked for its role.
@@ -29,14 +32,14 @@ pub const ROLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Waits between two attempts to connect: doubling, from and to, less some jitter.
 const CONNECT_WAIT_MIN: Duration = Duration::from_millis(50);
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
-/// A connection that lasted this long is replaced at once. One that ended sooner, because each
-/// command is answered with an error, is replaced with backoff.
+/// A connection that lasted this long is replaced at once; a shorter one, whose commands may all be
+/// answered with an error, with backoff.
 const CONNECTION_PROVEN: Duration = Duration::from_secs(5);
-/// Questions for the role that may stay unanswered before a silent connection is given up.
+/// Role checks in a row that time out before a silent connection is closed.
 const UNANSWERED_MAX: u32 = 3;
-/// How servers name the role of a primary.
+/// Names of the primary role in `HELLO`.
 const PRIMARY_ROLES: [&str; 2] = ["master", "primary"];
-/// Commands on their way to the connection's task. Beyond it a command waits its turn.
+/// Commands queued to the connection's task. Beyond it a command waits.
 const COMMANDS_QUEUED_MAX: usize = 1024;
 
 /// How to connect.
@@ -45,12 +48,12 @@ pub(super) struct Dialer {
     pub(super) client: Client,
     /// Limit of one attempt, handshake and role included.
     pub(super) connect_timeout: Duration,
-    /// Limit that no command waits longer than.
+    /// Limit of one command; none waits longer.
     pub(super) response_timeout: Duration,
     pub(super) random: Arc<dyn Random>,
 }
 
-/// The present connection, or why there is none.
+/// The current connection, or why there is none.
 #[derive(Debug)]
 pub(super) struct Connection {
     state: Arc<watch::Sender<State>>,
@@ -59,17 +62,17 @@ pub(super) struct Connection {
 
 #[derive(Debug, Clone)]
 enum State {
-    /// The first attempt, or the first after a connection that was good for long. It is waited for.
+    /// The first attempt, or the first after a connection that lasted long. Calls wait for it.
     Connecting,
-    /// The last attempt failed; another one follows. Calls fail at once.
+    /// The last attempt failed, and another one follows. Calls fail at once.
     Unavailable(Failure),
     Connected(Link),
 }
 
-/// A connection that was handed out.
+/// A connection in use by a call.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
-    /// Counts the connections of this process, from 1.
+    /// Number of the connection, counted from 1.
     pub(super) number: u64,
     pub(super) connection: MultiplexedConnection,
 }
@@ -82,7 +85,7 @@ impl Connection {
         Self { state, task }
     }
 
-    /// The present connection. Waits for the first attempt to make one; not for a later attempt.
+    /// The current connection. Waits for the first attempt to connect, not for a later one.
     pub(super) async fn link(&self) -> Result<Link, BackendError> {
         if let State::Connected(link) = &*self.state.borrow() {
             return Ok(link.clone());
@@ -92,41 +95,41 @@ impl Connection {
         match settled.as_deref() {
             Ok(State::Connected(link)) => Ok(link.clone()),
             Ok(State::Unavailable(failure)) => Err(failure.clone().into_backend_error()),
-            // `self` holds the sender, so the state has no end.
+            // `self` holds the sender, so the channel stays open.
             Ok(State::Connecting) | Err(_) => Err(replaced().into_backend_error()),
         }
     }
 
-    /// Turns the outcome of a command on `link` into the caller's, and gives the connection up if
-    /// the error says that it is not the right one.
+    /// Turns the answer to a command on `link` into the caller's result, and closes the connection if the
+    /// error says that it must be replaced.
     pub(super) fn settle<T>(
         &self,
         link: &Link,
-        outcome: RedisResult<T>,
+        answer: RedisResult<T>,
         limit: Duration,
     ) -> Result<T, BackendError> {
-        let value = outcome.map_err(|error| {
+        let value = answer.map_err(|error| {
             if ends_connection(&error) {
-                give_up(&self.state, link.number, Failure::Answered(error.clone()));
+                close(&self.state, link.number, Failure::Answered(error.clone()));
             }
             of_command(error, limit)
         })?;
-        // An answer that arrives after its server was found to be a replica is not used.
+        // An answer that arrives after its server turned out to be a replica is not used.
         match &*self.state.borrow() {
-            State::Connected(present) if present.number == link.number => Ok(value),
+            State::Connected(current) if current.number == link.number => Ok(value),
             State::Unavailable(failure) => Err(failure.clone().into_backend_error()),
             State::Connecting | State::Connected(_) => Err(replaced().into_backend_error()),
         }
     }
 
-    /// Number of the present connection, if there is one.
+    /// Number of the current connection, if there is one.
     pub(super) fn number(&self) -> Option<u64> {
         self.state.borrow().number()
     }
 
-    /// Waits until the number of the present connection is another one.
+    /// Waits until the number of the current connection differs from `seen`.
     pub(super) async fn number_changed(&self, seen: Option<u64>) {
-        // An error means that the sender is gone, which `self` holds.
+        // `self` holds the sender, so the channel stays open.
         let _ = self.state.subscribe().wait_for(|state| state.number() != seen).await;
     }
 }
@@ -146,14 +149,14 @@ impl Drop for Connection {
     }
 }
 
-/// Gives up the connection of this number, unless it has been replaced already.
-fn give_up(state: &watch::Sender<State>, number: u64, failure: Failure) {
+/// Closes the connection of this number, unless it has been replaced already.
+fn close(state: &watch::Sender<State>, number: u64, failure: Failure) {
     state.send_if_modified(|state| {
-        let is_present = state.number() == Some(number);
-        if is_present {
+        let is_current = state.number() == Some(number);
+        if is_current {
             *state = State::Unavailable(failure);
         }
-        is_present
+        is_current
     });
 }
 
@@ -175,7 +178,7 @@ async fn keep_connected(dialer: Dialer, state: Arc<watch::Sender<State>>) {
         let link = Link { number, connection };
         let connected_at = clock.now();
         state.send_replace(State::Connected(link.clone()));
-        watch_over(&dialer, &state, link, &mut outage).await;
+        watch_connection(&dialer, &state, link, &mut outage).await;
         if clock.now() - connected_at >= CONNECTION_PROVEN {
             backoff.reset();
             state.send_replace(State::Connecting);
@@ -188,8 +191,8 @@ async fn keep_connected(dialer: Dialer, state: Arc<watch::Sender<State>>) {
     }
 }
 
-/// Returns when the connection has been given up, by a command or by the check of the role here.
-async fn watch_over(
+/// Returns when the connection was closed, by a command or by the role check here.
+async fn watch_connection(
     dialer: &Dialer,
     state: &watch::Sender<State>,
     mut link: Link,
@@ -198,20 +201,20 @@ async fn watch_over(
     let mut unanswered = 0;
     loop {
         let mut changes = state.subscribe();
-        let is_given_up = |state: &State| !matches!(state, State::Connected(_));
+        let is_closed = |state: &State| !matches!(state, State::Connected(_));
         tokio::select! {
-            _ = changes.wait_for(is_given_up) => return,
+            _ = changes.wait_for(is_closed) => return,
             () = sleep(ROLE_CHECK_INTERVAL) => {}
         }
         let limit = dialer.response_timeout;
-        match greet(&mut link.connection, limit).await {
+        match check_role(&mut link.connection, limit).await {
             Ok(()) => {
                 unanswered = 0;
                 outage.ends();
             }
             Err(Failure::TimedOut(_)) if unanswered + 1 < UNANSWERED_MAX => unanswered += 1,
             Err(Failure::Answered(error)) if is_busy(&error) => {}
-            Err(failure) => give_up(state, link.number, failure),
+            Err(failure) => close(state, link.number, failure),
         }
     }
 }
@@ -227,23 +230,26 @@ impl Dialer {
             let opened = opening.await;
             let mut connection =
                 opened.map_err(|error| Failure::of(error, self.connect_timeout))?;
-            greet(&mut connection, self.connect_timeout).await?;
+            check_role(&mut connection, self.connect_timeout).await?;
             Ok(connection)
         };
-        let outcome = timeout(self.connect_timeout, attempt).await;
-        outcome.unwrap_or(Err(Failure::TimedOut(self.connect_timeout)))
+        let connected = timeout(self.connect_timeout, attempt).await;
+        connected.unwrap_or(Err(Failure::TimedOut(self.connect_timeout)))
     }
 }
 
-/// Asks the server whether it is a primary, and whether it serves: one that loads its data, or that
-/// a script keeps busy, tells its role and refuses `PING`.
-async fn greet(connection: &mut MultiplexedConnection, limit: Duration) -> Result<(), Failure> {
-    let asking = async {
+/// Checks that the server is a primary and serves commands. One that loads its data, or that a script
+/// keeps busy, answers `HELLO` with its role and refuses `PING`.
+async fn check_role(
+    connection: &mut MultiplexedConnection,
+    limit: Duration,
+) -> Result<(), Failure> {
+    let check = async {
         let hello: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
         let _: Value = redis::cmd("PING").query_async(connection).await?;
         Ok::<_, RedisError>(role(&hello))
     };
-    match timeout(limit, asking).await {
+    match timeout(limit, check).await {
         Ok(Ok(role)) if PRIMARY_ROLES.contains(&&*role) => Ok(()),
         Ok(Ok(role)) => Err(Failure::NotPrimary(NotPrimary { role })),
         Ok(Err(error)) => Err(Failure::of(error, limit)),
@@ -251,7 +257,7 @@ async fn greet(connection: &mut MultiplexedConnection, limit: Duration) -> Resul
     }
 }
 
-/// What `HELLO` says; a sentinel has no role and says so by its mode.
+/// The role in the answer to `HELLO`; a sentinel has none, so its mode is taken.
 fn role(hello: &HashMap<String, Value>) -> String {
     let named = ["role", "mode"].into_iter().find_map(|name| hello.get(name));
     let text = named.and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
@@ -262,12 +268,12 @@ fn is_busy(error: &RedisError) -> bool {
     error.code() == Some("BUSY")
 }
 
-/// For an answer on a connection that has been replaced meanwhile.
+/// Failure of a command whose connection was replaced meanwhile.
 fn replaced() -> Failure {
-    Failure::Answered(std::io::Error::from(std::io::ErrorKind::NotConnected).into())
+    Failure::Answered(io::Error::from(io::ErrorKind::NotConnected).into())
 }
 
-/// One line in the log when it begins, one when it is over.
+/// Logs one line when an outage begins and one when it ends.
 #[derive(Debug, Default)]
 struct Outage {
     is_logged: bool,
@@ -276,19 +282,19 @@ struct Outage {
 impl Outage {
     fn begins(&mut self, failure: &Failure) {
         let error = failure.clone().into_backend_error();
-        let error = &error as &dyn std::error::Error;
-        if std::mem::replace(&mut self.is_logged, true) {
-            tracing::debug!(error, "redis unavailable, connecting again");
+        let error = &error as &dyn Error;
+        if mem::replace(&mut self.is_logged, true) {
+            tracing::debug!(error, "redis unavailable, reconnecting");
         } else {
             tracing::warn!(
                 error,
-                "redis unavailable, reads bypass the cache, connecting again with backoff"
+                "redis unavailable, reads bypass the cache, reconnecting with backoff"
             );
         }
     }
 
     fn ends(&mut self) {
-        if std::mem::take(&mut self.is_logged) {
+        if mem::take(&mut self.is_logged) {
             tracing::info!("redis available again");
         }
     }

@@ -1,33 +1,35 @@
-//! What an error of the server or of the client means, by what the caller does next.
+//! Classifies errors of the server and of the client by what the caller does next.
 
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::NAME;
-use crate::backend::BackendError;
+use crate::error::BackendError;
 
-/// Why an attempt to connect failed, or a connection was given up. Kept to answer the calls that
-/// find no connection.
+/// Name of this backend in errors.
+pub(super) const NAME: &str = "redis";
+
+/// Why an attempt to connect failed, or a connection was closed. Kept for the calls that find no
+/// connection.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// No answer within this limit.
     TimedOut(Duration),
     /// The server answered the handshake, or a command, with an error; or the connection broke.
     Answered(RedisError),
-    /// The server says that it has another role.
+    /// The server has another role.
     NotPrimary(NotPrimary),
 }
 
-/// The role that a server names which is no primary.
+/// The role of a server that is not a primary.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the server's role is {role}, and only a primary is read from and written to")]
+#[error("the server's role is {role}, and only a primary is used")]
 pub(super) struct NotPrimary {
     pub(super) role: String,
 }
 
 impl Failure {
-    /// Of an error of the client, while an answer was waited for this long.
+    /// From an error of the client, whose limit was this long.
     pub(super) fn of(error: RedisError, limit: Duration) -> Self {
         if error.is_timeout() { Self::TimedOut(limit) } else { Self::Answered(error) }
     }
@@ -40,7 +42,7 @@ impl Failure {
                 BackendError::NotPrimary { backend: NAME, source: role.into() }
             }
             Self::Answered(error) => match of_command(error, Duration::ZERO) {
-                // Whatever the server says to a handshake concerns every command.
+                // An answer to the handshake concerns every command.
                 BackendError::Rejected { backend, source } => {
                     BackendError::Unreachable { backend, source }
                 }
@@ -50,7 +52,7 @@ impl Failure {
     }
 }
 
-/// The error of a command that was given this long.
+/// The error of a command whose limit was this long.
 pub(super) fn of_command(error: RedisError, limit: Duration) -> BackendError {
     if error.is_timeout() {
         return BackendError::Timeout { backend: NAME, waited: limit };
@@ -74,7 +76,7 @@ pub(super) fn of_command(error: RedisError, limit: Duration) -> BackendError {
         (ErrorKind::UnexpectedReturnType, _) => {
             BackendError::Unexpected { backend: NAME, expected: "a value of the type it asked for" }
         }
-        _ if names_a_right(&error) => {
+        _ if is_missing_right(&error) => {
             BackendError::Unauthorized { backend: NAME, source: error.into() }
         }
         (ErrorKind::Server(_) | ErrorKind::Extension, _) => {
@@ -84,19 +86,19 @@ pub(super) fn of_command(error: RedisError, limit: Duration) -> BackendError {
     }
 }
 
-/// The same error without the arguments of the command, which the server repeats if it does not know the
-/// command: those of a handshake are a login.
+/// Removes the arguments of the command from the error. The server repeats them if it does not know the
+/// command, and those of a handshake hold the password.
 fn without_arguments(error: RedisError) -> RedisError {
-    let said = error.detail().and_then(|detail| detail.split_once(ARGUMENTS));
-    let Some((said, _)) = said else { return error };
-    RedisError::from((error.kind(), "the server answered", said.to_owned()))
+    let detail = error.detail().and_then(|detail| detail.split_once(ARGUMENTS));
+    let Some((detail, _)) = detail else { return error };
+    RedisError::from((error.kind(), "the server answered", detail.to_owned()))
 }
 
-/// Whether the answer says that this connection, or this server, is not the right one. Then a new
-/// connection is made; the login is sent again, the name resolved again, the role asked for again.
+/// Whether the connection must be replaced: it broke, or its server cannot be used. The new connection
+/// resolves the name, sends the login and asks for the role again.
 ///
-/// A command that came too late says nothing of the kind, nor does a right that is missing: rights
-/// change on open connections too. A script that keeps the server busy does so on every connection.
+/// Not after a timeout, nor for a missing right: rights change on open connections too. Nor while a
+/// script keeps the server busy: it does so on every connection.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     if error.is_timeout() {
         return false;
@@ -117,17 +119,16 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
     }
 }
 
-/// What comes before the arguments in the answer to an unknown command.
+/// Text before the arguments in the answer to an unknown command.
 const ARGUMENTS: &str = ", with args";
 
-/// What a refused `SELECT` of a handshake says, scripts of Redis 7.0, and scripts of later versions.
-/// None of them has a code of its own.
-const RIGHT_IS_MISSING: [&str; 3] =
+/// Answers about a missing right that have no code of their own: to `SELECT` in a handshake, from
+/// scripts of Redis 7.0, and from scripts of later versions.
+const MISSING_RIGHT: [&str; 3] =
     ["no permissions", "The user executing the script can't", "ACL failure in script"];
 
-fn names_a_right(error: &RedisError) -> bool {
-    let names_one = |detail: &str| RIGHT_IS_MISSING.iter().any(|text| detail.contains(text));
-    error.detail().is_some_and(names_one)
+fn is_missing_right(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| MISSING_RIGHT.iter().any(|text| detail.contains(text)))
 }
 
 #[cfg(test)]
@@ -136,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// The error of an answer, as the client makes it.
+    /// The client's error for this answer of the server.
     fn answer(line: &str) -> RedisError {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
         value.extract_error().unwrap_err()
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_sorted_by_what_follows_from_it() {
+    fn every_answer_has_its_error_class() {
         for (line, expected, ends, is_outage) in [
             ("READONLY You can't write against a read only replica.", "not primary", true, true),
             ("MASTERDOWN Link with MASTER is down", "not primary", true, true),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn login_that_the_server_repeats_is_in_no_error() {
+    fn login_repeated_by_the_server_is_in_no_error() {
         let line = "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'u' 'secret'";
         for error in [
             of_command(answer(line), Duration::ZERO),
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_connections_are_given_up_and_late_answers_are_not() {
+    fn broken_connections_are_replaced_and_timed_out_ones_are_not() {
         for (kind, expected, ends) in [
             (io::ErrorKind::ConnectionReset, "unreachable", true),
             (io::ErrorKind::UnexpectedEof, "unreachable", true),
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_answers_to_a_handshake_concerns_every_command() {
+    fn rejected_handshake_counts_as_unreachable() {
         for (line, expected) in [
             ("ERR max number of clients reached", "unreachable"),
             ("DENIED Redis is running in protected mode", "unreachable"),

@@ -1,4 +1,4 @@
-//! The key layout: every key of one owner in one slot.
+//! Key layout: all keys of one owner in one slot.
 //!
 //! | key | type | what |
 //! |---|---|---|
@@ -6,10 +6,10 @@
 //! | `{ns}:i:{OWNER}` | SET | index: the owner's entry keys |
 //! | `{ns}:e:{OWNER}:KEY` | string | entry |
 //! | `{ns}:h:{OWNER}` | SET | names of the garbage sets below |
-//! | `{ns}:h:{OWNER}:HEAP` | SET | an index that an invalidation set aside |
+//! | `{ns}:h:{OWNER}:NAME` | SET | garbage set: an index that an invalidation set aside |
 //!
 //! `{OWNER}` with its braces is the hash tag, so scripts may name all of an owner's keys in a
-//! cluster. Owners and keys are escaped (`scope.rs`) and hold no brace.
+//! cluster. Owners and entry keys are escaped (`key.rs`) and hold no brace.
 
 use crate::key::{EntryKey, Namespace, Owner};
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_id_ends_the_hash_tag_or_reaches_another_owner() {
+    fn no_owner_id_ends_the_hash_tag_or_names_a_key_of_another_owner() {
         let keys = Keys::new(Namespace::new("ras").unwrap());
         let entry = |kind: &str, id: &str, parts: &[&str]| {
             let owner = Owner::new(kind, id).unwrap();

@@ -1,4 +1,4 @@
-//! One constant per script. Each file in `lua/` states its contract in its header.
+//! The Lua scripts. Each file in `lua/` states its contract in its header.
 
 use redis::Script;
 
@@ -8,21 +8,21 @@ use crate::mutant::{Mutant, Planted};
 pub(super) struct Scripts {
     pub(super) generation: Script,
     pub(super) fill: Script,
-    pub(super) drop: Script,
+    pub(super) invalidate: Script,
     pub(super) collect: Script,
     pub(super) trim: Script,
 }
 
 impl Scripts {
     pub(super) fn all(&self) -> [&Script; 5] {
-        [&self.generation, &self.fill, &self.drop, &self.collect, &self.trim]
+        [&self.generation, &self.fill, &self.invalidate, &self.collect, &self.trim]
     }
 
     pub(super) fn new(planted: Planted) -> Self {
         Self {
             generation: Script::new(generation(planted)),
             fill: Script::new(fill(planted)),
-            drop: Script::new(drop(planted)),
+            invalidate: Script::new(invalidate(planted)),
             collect: Script::new(include_str!("../../lua/collect.lua")),
             trim: Script::new(include_str!("../../lua/trim.lua")),
         }
@@ -51,7 +51,7 @@ fn fill(planted: Planted) -> &'static str {
     }
 }
 
-fn drop(planted: Planted) -> &'static str {
+fn invalidate(planted: Planted) -> &'static str {
     if planted.is(Mutant::CounterGeneration) {
         include_str!("../../lua/mutants/counter_invalidate.lua")
     } else {

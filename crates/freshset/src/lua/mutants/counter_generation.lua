@@ -1,5 +1,5 @@
--- Planted mistake: the generation is a counter, which starts again after it was lost.
--- KEYS[1] and ARGV[1..2] as in token.lua.
+-- Planted mistake: the generation is a counter, which starts again after a loss.
+-- KEYS[1] and ARGV[1..2] as in generation.lua.
 local generation = redis.call('GET', KEYS[1])
 if generation then return generation end
 generation = string.format('%048d', 1)

@@ -1,5 +1,5 @@
--- Planted mistake, second half: a drop counts up, and removes the pages it knows of.
--- KEYS[1..4] and ARGV[1..2] as in drop.lua.
+-- Planted mistake, second half: an invalidation increments the counter, and removes the index.
+-- KEYS[1..4] and ARGV[1..2] as in invalidate.lua.
 local generation = redis.call('GET', KEYS[1]) or '0'
 redis.call('SET', KEYS[1], string.format('%048d', tonumber(generation) + 1), 'PX', 1200000)
 local members = redis.call('SCARD', KEYS[2])

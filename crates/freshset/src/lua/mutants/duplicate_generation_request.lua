@@ -1,5 +1,5 @@
--- Planted mistake: the token is the client's nonce alone.
--- KEYS[1] and ARGV[1..2] as in token.lua.
+-- Planted mistake: the generation is the client's part alone.
+-- KEYS[1] and ARGV[1..2] as in generation.lua.
 local generation = redis.call('GET', KEYS[1])
 if generation then return generation end
 generation = ARGV[1] .. '0000000000000000'

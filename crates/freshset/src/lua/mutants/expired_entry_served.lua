@@ -1,4 +1,4 @@
--- Planted mistake: fill that forgets the page's end of life.
+-- Planted mistake: fill that stores the entry without a TTL.
 -- KEYS[1..4] and ARGV[1..7] as in fill.lua.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, 0, 0} end
 redis.call('SADD', KEYS[2], ARGV[4])

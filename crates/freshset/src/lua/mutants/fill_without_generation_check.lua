@@ -1,4 +1,4 @@
--- Planted mistake: fill without looking at the generation; the page brings its own back.
+-- Planted mistake: fill without comparing the generation; the entry brings its own back.
 -- KEYS[1..4] and ARGV[1..7] as in fill.lua.
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[6])
 local members = redis.call('SCARD', KEYS[2]) + redis.call('SADD', KEYS[2], ARGV[4])

@@ -1,4 +1,4 @@
--- Planted mistake: fill that gives the index the life of the newest page.
+-- Planted mistake: fill that gives the index the TTL of the newest entry.
 -- KEYS[1..4] and ARGV[1..7] as in fill.lua.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, 0, 0} end
 redis.call('SADD', KEYS[2], ARGV[4])

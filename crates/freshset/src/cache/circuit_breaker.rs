@@ -1,28 +1,28 @@
-//! Circuit breaker: spares readers the wait for a backend that does not answer.
+//! Circuit breaker: readers do not wait for a backend that does not answer.
 //!
-//! After a few failures in a row it is open: reads bypass the cache at once, and one in each interval
-//! still tries. It concerns reads only: an invalidation is always sent. Freshness does not depend on
+//! After a few failures in a row it is open: reads bypass the cache at once, except for one probe in
+//! each interval. It concerns reads only: an invalidation is always sent. Freshness does not depend on
 //! it, only waiting.
 //!
-//! What counts as a failure is an outage of the backend, seen by a read or an invalidation. What closes
-//! it is a read that was answered, within the limit of reads: a backend that is slow but confirms
-//! invalidations, which may take longer, stays bypassed. An error that concerns one owner is an
-//! answer.
+//! A failure is an outage of the backend, seen by a read or an invalidation. A read that is answered
+//! within the limit of reads closes it. So a backend that is slow but confirms invalidations, which may
+//! take longer, stays bypassed. An error that concerns one owner counts as an answer.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Failures in a row after which it opens. One may be a lost packet.
+/// Failures in a row that open it. A single one may be a lost packet.
 const FAILURES_MAX: u32 = 3;
-/// Failures further apart than this are not in a row: where nobody reads, nothing lies between them.
+/// Failures further apart than this are not in a row: without readers there are no answers between
+/// them.
 const FAILURES_WINDOW: Duration = Duration::from_secs(10);
-/// How often one reader tries while it is open.
+/// How often one reader probes while it is open.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// A probe that is overdue for this long: nobody reads, so nobody finds out whether it may close.
+/// How long a probe may be overdue. Beyond it there are no readers, so the state is unknown.
 const PROBE_OVERDUE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
-pub(crate) struct CircuitBreaker {
+pub(super) struct CircuitBreaker {
     failures: AtomicU32,
     last_failure_micros: AtomicU64,
     next_probe_micros: AtomicU64,
@@ -30,7 +30,7 @@ pub(crate) struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// Whether this read should ask the backend.
-    pub(crate) fn allows(&self, now: Duration) -> bool {
+    pub(super) fn allows(&self, now: Duration) -> bool {
         if self.is_closed() {
             return true;
         }
@@ -44,24 +44,24 @@ impl CircuitBreaker {
                 .is_ok()
     }
 
-    /// Whether the backend has answered reads lately.
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Whether reads may use the backend without a probe.
+    pub(super) fn is_closed(&self) -> bool {
         self.failures.load(Ordering::Relaxed) < FAILURES_MAX
     }
 
-    /// Whether readers have found lately that the backend does not answer.
-    pub(crate) fn is_bypassed(&self, now: Duration) -> bool {
+    /// Whether it is open, and readers have confirmed that lately.
+    pub(super) fn is_bypassed(&self, now: Duration) -> bool {
         let due = self.next_probe_micros.load(Ordering::Relaxed);
         !self.is_closed() && due + micros(PROBE_OVERDUE) > micros(now)
     }
 
     /// A read was answered in time.
-    pub(crate) fn read_answered(&self) {
+    pub(super) fn read_answered(&self) {
         self.failures.store(0, Ordering::Relaxed);
     }
 
     /// A read or an invalidation met an outage of the backend.
-    pub(crate) fn failed(&self, now: Duration) {
+    pub(super) fn failed(&self, now: Duration) {
         let last = self.last_failure_micros.swap(micros(now), Ordering::Relaxed);
         let is_in_a_row = !self.is_closed() || last + micros(FAILURES_WINDOW) > micros(now);
         let before = if is_in_a_row { self.failures.load(Ordering::Relaxed) } else { 0 };
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_far_apart_do_not_open_it() {
+    fn failures_far_apart_do_not_open_the_breaker() {
         let breaker = CircuitBreaker::default();
         for hour in 1..10 {
             breaker.failed(Duration::from_secs(hour * 3_600));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn open_breaker_that_nobody_probes_says_nothing_about_the_store() {
+    fn open_breaker_without_probes_does_not_report_a_bypass() {
         let breaker = CircuitBreaker::default();
         let at = Duration::from_millis;
         (0..3).for_each(|time| breaker.failed(at(time)));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn opens_after_failures_in_a_row_lets_one_probe_through_and_closes_on_an_answer() {
+    fn breaker_opens_after_failures_in_a_row_and_closes_on_an_answered_probe() {
         let breaker = CircuitBreaker::default();
         let at = Duration::from_millis;
         breaker.failed(at(0));

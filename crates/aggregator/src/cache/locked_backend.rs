@@ -1,38 +1,38 @@
-//! The cache of a process that has its database alone, for as long as it has it.
+//! Backend in memory for a process that must hold the lock of its database.
 //!
-//! Without the lock another process may apply events that nobody invalidates here. So while the lock
-//! is lost every call fails as an outage: reads bypass the cache, and no invalidation is confirmed.
-//! With the lock regained it begins empty.
+//! Without the lock another process may apply events without an invalidation here. So while the lock is
+//! lost every call fails as an outage: reads bypass the cache, and no invalidation is confirmed. When the
+//! lock is held again, the backend starts empty.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use freshset::backend::memory::MemoryBackend;
-use freshset::backend::{
-    BackendError, CacheBackend, Collected, Entry, Filled, Invalidated, Lookup, Trimmed,
-};
-use freshset::{Clock, EntryKey, Generation, Lifetimes, Owner, RandomHex, SystemClock};
-
 use database::LockWatch;
+use freshset::backend::memory::MemoryBackend;
+use freshset::backend::{Collected, Entry, Filled, Invalidated, Lookup, Trimmed};
+use freshset::{
+    BackendError, CacheBackend, Clock, EntryKey, Generation, Lifetimes, Owner, RandomHex,
+    SystemClock,
+};
 
-/// Entries in memory, readable only while the process holds the lock. It begins without it.
+/// Entries in memory, readable only while the process holds the lock. Starts without it.
 #[derive(Debug)]
-pub struct OwnBackend {
+pub struct LockedBackend {
     capacity_bytes: u64,
     clock: Arc<dyn Clock>,
-    /// None: the lock is lost.
+    /// None while the lock is lost.
     held: RwLock<Option<Held>>,
 }
 
 #[derive(Debug)]
 struct Held {
     memory: Arc<MemoryBackend>,
-    /// When the last answer of the server has become too old.
+    /// When the last confirmation by the server becomes too old.
     until: Duration,
 }
 
-impl OwnBackend {
+impl LockedBackend {
     /// A backend of this capacity, unavailable until the lock is held.
     pub fn new(capacity_bytes: u64, clock: Arc<dyn Clock>) -> Self {
         Self { capacity_bytes, clock, held: RwLock::new(None) }
@@ -48,12 +48,12 @@ impl OwnBackend {
         let held = held.as_ref().filter(|held| self.clock.now() < held.until);
         held.map(|held| Arc::clone(&held.memory)).ok_or_else(|| BackendError::Unreachable {
             backend: "the cache in memory",
-            source: "it is not certain that the process holds the lock of its database".into(),
+            source: "the process may not hold the lock of its database".into(),
         })
     }
 }
 
-impl LockWatch for OwnBackend {
+impl LockWatch for LockedBackend {
     fn held(&self, valid_for: Duration) {
         let until = self.clock.now() + valid_for;
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +72,7 @@ impl LockWatch for OwnBackend {
 }
 
 #[async_trait]
-impl CacheBackend for OwnBackend {
+impl CacheBackend for LockedBackend {
     async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, BackendError> {
         self.memory()?.get(owner, key).await
     }
@@ -80,10 +80,10 @@ impl CacheBackend for OwnBackend {
     async fn generation(
         &self,
         owner: &Owner,
-        nonce: &RandomHex,
+        random_part: &RandomHex,
         lifetimes: &Lifetimes,
     ) -> Result<Generation, BackendError> {
-        self.memory()?.generation(owner, nonce, lifetimes).await
+        self.memory()?.generation(owner, random_part, lifetimes).await
     }
 
     async fn fill(&self, entry: Entry<'_>) -> Result<Filled, BackendError> {
@@ -115,7 +115,8 @@ impl CacheBackend for OwnBackend {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use freshset::{BoxError, Cache, ManualClock, Source};
+    use freshset::testing::ManualClock;
+    use freshset::{BoxError, Cache, Source};
 
     use super::*;
 
@@ -128,9 +129,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entry_of_a_lost_lock_is_never_read_again() {
+    async fn entry_stored_before_the_lock_was_lost_is_never_read_again() {
         let clock = Arc::new(ManualClock::default());
-        let backend = Arc::new(OwnBackend::new(1 << 20, clock.clone()));
+        let backend = Arc::new(LockedBackend::new(1 << 20, clock.clone()));
         let cache = Cache::builder(backend.clone()).build();
         let owner = Owner::new("user", "teacher").unwrap();
         assert!(matches!(read(&cache, &owner).await, Source::Bypass(_)));
@@ -142,7 +143,7 @@ mod tests {
         let key = EntryKey::new(["list"]).unwrap();
 
         clock.advance(VALID_FOR);
-        assert!(backend.get(&owner, &key).await.is_err(), "the process stood still");
+        assert!(backend.get(&owner, &key).await.is_err(), "the process was paused");
         backend.held(VALID_FOR);
         assert!(matches!(backend.get(&owner, &key).await.unwrap(), Lookup::Hit { .. }));
 

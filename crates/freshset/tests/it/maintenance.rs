@@ -1,4 +1,4 @@
-//! What happens in the background: invalidated entries are freed, indexes stay small, by whoever is there.
+//! Maintenance in the background: invalidated entries are freed, and indexes stay small.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use freshset::{BoxError, Cache, CacheBackend, EntryKey, Lifetimes, Namespace, Ow
 use redis::aio::MultiplexedConnection;
 use testkit::eventually;
 
-use crate::fixtures::{redis, redis_store};
+use crate::fixtures::{redis, redis_backend};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct World {
     backend: Arc<RedisBackend>,
@@ -22,7 +22,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (backend, namespace) = redis_store().await;
+        let (backend, namespace) = redis_backend().await;
         let admin = redis::Client::open(redis().await.admin_url()).unwrap();
         let admin = admin.get_multiplexed_async_connection().await.unwrap();
         let owner = Owner::new("user", "u").unwrap();
@@ -36,7 +36,7 @@ impl World {
 
     async fn fill(&self, cache: &Cache, name: &str) {
         let key = EntryKey::new([name]).unwrap();
-        let load = || async { Ok::<_, BoxError>(Bytes::from("page")) };
+        let load = || async { Ok::<_, BoxError>(Bytes::from("entry")) };
         cache.get_or_load(&self.owner, &key, load).await.unwrap();
     }
 
@@ -55,49 +55,49 @@ impl World {
 }
 
 #[tokio::test]
-async fn dropped_entries_are_freed() {
+async fn invalidated_entries_are_freed() {
     let world = World::new().await;
     let cache = world.cache(Duration::from_secs(60));
     for entry in 0..500 {
         world.fill(&cache, &entry.to_string()).await;
     }
     cache.invalidate(&world.owner).await.unwrap();
-    eventually(PATIENCE, "an empty namespace", || async {
+    eventually(TIMEOUT, "an empty namespace", || async {
         world.keys().await.is_empty().then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_a_process_left_behind_is_freed_by_the_next_that_fills() {
+async fn garbage_of_an_ended_process_is_freed_by_the_next_that_fills() {
     let world = World::new().await;
     let cache = world.cache(Duration::from_secs(60));
     for entry in 0..500 {
         world.fill(&cache, &entry.to_string()).await;
     }
-    // Invalidated by a process that ends before it reaps.
+    // Invalidated by a process that ends before it collects.
     let lifetimes = Lifetimes::of_entry(Duration::from_secs(60));
     world.backend.invalidate(&world.owner, &RandomHex::from_bits(1), &lifetimes).await.unwrap();
-    assert!(world.keys().await.len() > 500, "nobody has reaped");
+    assert!(world.keys().await.len() > 500, "nothing is collected yet");
     drop(cache);
 
     let other = world.cache(Duration::from_secs(60));
     world.fill(&other, "new").await;
-    eventually(PATIENCE, "generation, index and one page", || async {
+    eventually(TIMEOUT, "generation, index and one entry", || async {
         (world.keys().await.len() == 3).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_index_of_short_lived_entries_stays_small() {
+async fn index_of_short_lived_entries_stays_small() {
     const LIVE: u64 = 200;
     let world = World::new().await;
     let short = world.cache(Duration::from_millis(300));
     for entry in 0..3000 {
         world.fill(&short, &format!("short-{entry}")).await;
     }
-    eventually(PATIENCE, "the short-lived pages to be gone", || async {
+    eventually(TIMEOUT, "the short-lived entries to expire", || async {
         let entries = world.keys().await.into_iter().filter(|key| key.contains("short-")).count();
         (entries == 0).then_some(())
     })
@@ -106,7 +106,7 @@ async fn an_index_of_short_lived_entries_stays_small() {
     for entry in 0..LIVE {
         world.fill(&long, &format!("long-{entry}")).await;
     }
-    eventually(PATIENCE, "a small index", || async {
+    eventually(TIMEOUT, "a small index", || async {
         let members = world.index_members().await;
         (LIVE..=2 * LIVE + 64).contains(&members).then_some(())
     })

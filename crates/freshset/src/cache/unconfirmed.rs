@@ -1,8 +1,8 @@
-//! The owners whose drop was not confirmed: read past the cache in this process until one is.
+//! Owners whose invalidation was not confirmed. This process reads them past the cache until one is.
 //!
-//! What this protects is small and worth having: the process that knows of a change does not answer
-//! with the old entry while it keeps trying to drop it. That nothing acknowledged is ever stale does
-//! not rest on it, because an unconfirmed invalidation is an error and must not be acknowledged.
+//! So the process that knows of a change does not answer with the old entry while it keeps trying to
+//! invalidate it. The promise about acknowledged changes does not depend on this: an unconfirmed
+//! invalidation is an error and must not be acknowledged.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 
 use crate::key::Owner;
 
-/// Owners remembered. Beyond it every read goes past the cache until the list is empty.
+/// Most owners that are remembered. Beyond it every read goes past the cache until the list is empty.
 pub const UNCONFIRMED_OWNERS_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
-pub(crate) struct UnconfirmedInvalidations {
+pub(super) struct UnconfirmedInvalidations {
     marks: Mutex<Marks>,
-    /// Copies of what the marks say, so that a hit takes no lock.
+    /// Copies of what the marks hold, so that a hit takes no lock.
     count: AtomicUsize,
     everything: AtomicBool,
     changed: Notify,
@@ -31,10 +31,10 @@ struct Marks {
     attempts: u64,
 }
 
-/// One attempt to drop an owner. Unless confirmed, by failure or because its caller was cancelled,
-/// it leaves a mark.
+/// One attempt to invalidate an owner. If it ends unconfirmed, because it failed or its caller was
+/// cancelled, it leaves a mark.
 #[derive(Debug)]
-pub(crate) struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     unconfirmed: &'a UnconfirmedInvalidations,
     owner: &'a Owner,
     number: u64,
@@ -42,32 +42,32 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl UnconfirmedInvalidations {
-    /// Opens an attempt. Call it before the command is sent.
-    pub(crate) fn attempt<'a>(&'a self, owner: &'a Owner) -> Attempt<'a> {
+    /// Begins an attempt. Call it before the command is sent.
+    pub(super) fn attempt<'a>(&'a self, owner: &'a Owner) -> Attempt<'a> {
         let mut marks = self.lock();
         marks.attempts += 1;
         Attempt { unconfirmed: self, owner, number: marks.attempts, confirmed: false }
     }
 
     /// Whether reads of this owner must go past the cache.
-    pub(crate) fn covers(&self, owner: &Owner) -> bool {
+    pub(super) fn covers(&self, owner: &Owner) -> bool {
         if self.count.load(Ordering::Acquire) == 0 {
             return false;
         }
         self.everything.load(Ordering::Acquire) || self.lock().owners.contains_key(owner)
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Some of the owners that wait for an invalidation.
-    pub(crate) fn some(&self, count: usize) -> Vec<Owner> {
+    /// Up to `count` of the unconfirmed owners.
+    pub(super) fn some(&self, count: usize) -> Vec<Owner> {
         self.lock().owners.keys().take(count).cloned().collect()
     }
 
-    /// Waits until there is at least one.
-    pub(crate) async fn wait(&self) {
+    /// Waits until at least one owner is unconfirmed.
+    pub(super) async fn wait(&self) {
         loop {
             let changed = self.changed.notified();
             if self.count() > 0 {
@@ -90,9 +90,9 @@ impl UnconfirmedInvalidations {
 }
 
 impl Attempt<'_> {
-    /// The invalidation is confirmed. Removes the mark of every attempt that failed before this one began;
-    /// a later failure keeps its mark, since this drop may have run before its change.
-    pub(crate) fn confirm(mut self) {
+    /// Confirms the invalidation. Removes the mark of every attempt that failed before this one began;
+    /// a later failure keeps its mark, since this invalidation may have run before its change.
+    pub(super) fn confirm(mut self) {
         self.confirmed = true;
         if self.unconfirmed.count() == 0 {
             return;
@@ -111,7 +111,7 @@ impl Drop for Attempt<'_> {
             return;
         }
         let mut marks = self.unconfirmed.lock();
-        // Numbered at the time of failure, not of opening: only an attempt opened later clears it.
+        // Numbered when it fails, not when it begins: only an attempt that begins later clears it.
         marks.attempts += 1;
         let number = marks.attempts;
         if marks.owners.len() >= UNCONFIRMED_OWNERS_MAX && !marks.owners.contains_key(self.owner) {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_or_cancelled_attempt_leaves_a_mark_and_a_later_one_removes_it() {
+    fn failed_attempt_leaves_a_mark_and_a_later_one_removes_it() {
         let (unconfirmed, owner) = (UnconfirmedInvalidations::default(), owner());
         drop(unconfirmed.attempt(&owner));
         assert!(unconfirmed.covers(&owner));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_began_before_the_failure_does_not_remove_its_mark() {
+    fn attempt_begun_before_a_failure_does_not_remove_its_mark() {
         let (unconfirmed, owner) = (UnconfirmedInvalidations::default(), owner());
         let early = unconfirmed.attempt(&owner);
         drop(unconfirmed.attempt(&owner));
