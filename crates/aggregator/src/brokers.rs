@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use database::backoff::Backoff;
 use projection::EventKind;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -17,7 +18,6 @@ use tokio::time::sleep;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use database::backoff::Backoff;
 
 /// How long brokers may take to answer before they count as unavailable.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);

@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use database::{BatchRepository, DbError, PageQuery};
 use projection::{BatchId, Needs};
 
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
-use database::{BatchRepository, DbError, PageQuery};
 
 const CODE: &str = "newer_documents";
 const DETAIL: &str = "a newer build wrote rows that this one cannot read; their events wait and their reads fail; \

@@ -1,7 +1,8 @@
-//! A group of events folded into the rows that were loaded for it. Pure.
+//! Fold of a group of events into the rows that were loaded for it. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
+use database::{AppliedEvent, KafkaOffset, KafkaOffsets, LoadResult};
 use projection::{
     BatchId, BatchStatus, Due, Event, EventId, Needs, OutgoingEvent, Rows, Timestamp, due,
 };
@@ -9,9 +10,8 @@ use projection::{
 use super::outcome::ApplyOutcome;
 use super::owners::Owners;
 use super::recount::Uncounted;
-use database::{AppliedEvent, KafkaOffset, KafkaOffsets, LoadResult};
 
-/// An event, and where it came from.
+/// An event and its origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The event.
@@ -26,28 +26,28 @@ impl From<Event> for Delivery {
     }
 }
 
-/// What a group of events makes of the rows.
+/// Result of the fold: what is written, published and invalidated.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
     /// One for each event, in their order.
     pub(super) outcomes: Vec<ApplyOutcome>,
     /// The events that were not applied before.
     pub(super) applied: BTreeMap<EventId, AppliedEvent>,
-    /// Those that were, and came from somewhere else this time.
+    /// Events that were applied before and came from another offset this time.
     pub(super) seen_again: BTreeMap<EventId, KafkaOffsets>,
-    /// The rows that are not as they were loaded, and the batches whose state is not.
+    /// The rows that changed, and the batches whose status changed.
     pub(super) changed: Rows,
-    /// The states of the registered batches.
+    /// The statuses of the registered batches.
     pub(super) statuses: BTreeMap<BatchId, BatchStatus>,
-    /// What is to be told to others.
+    /// The events to publish.
     pub(super) outgoing_events: Vec<OutgoingEvent>,
     /// Pipeline runs and assessment jobs that are too old to be published.
     pub(super) skipped: u64,
-    /// Assessments that are never published, because too many wait for one registration.
+    /// Assessments that are never published, because too many came before one registration.
     pub(super) discarded: u64,
-    /// Batches whose essays have to be counted again before any of this is right.
+    /// Batches whose essays have to be counted again. Nothing else of this is right until then.
     pub(super) uncounted: Option<Uncounted>,
-    /// Whom to tell, for the events applied before as well.
+    /// The owners to invalidate, of duplicates as well.
     pub(super) owners: Owners,
 }
 
@@ -69,8 +69,8 @@ pub(super) fn needs(group: &[Delivery]) -> Needs {
     all
 }
 
-/// Folds the events into the rows, in their order. `locked` is what the rows were loaded for; `now`
-/// is when what is announced is said; what is from before `skip_before` is not announced.
+/// Folds the events into the rows, in their order. `locked` is what the rows were loaded for; `now` is
+/// the time of the outgoing events; what happened before `skip_before` is not published.
 pub(super) fn fold(
     group: &[Delivery],
     locked: &Needs,
@@ -86,9 +86,11 @@ pub(super) fn fold(
         folded.outcomes.push(outcome);
     }
     folded.uncounted = Uncounted::of(&before, &rows.miscounted);
-    let applied = group.iter().zip(&folded.outcomes);
-    let applied = applied.filter(|(_, outcome)| **outcome == ApplyOutcome::Applied);
-    let applied = applied.map(|(delivery, _)| &delivery.event);
+    let applied = group
+        .iter()
+        .zip(&folded.outcomes)
+        .filter(|(_, outcome)| **outcome == ApplyOutcome::Applied)
+        .map(|(delivery, _)| &delivery.event);
     let Due { outgoing_events, skipped, discarded } =
         due(&before, &rows, applied, now, skip_before);
     (folded.outgoing_events, folded.skipped, folded.discarded) =

@@ -1,22 +1,26 @@
-//! Events change rows, and then the cache is told: the order of these steps is the product.
+//! Application of events: rows are changed, then the cache is invalidated.
+//!
+//! The order of the steps is what the service promises:
 //!
 //! 1. One transaction for a group of events: lock, load, fold, write. COMMIT.
-//! 2. Drop the owners whose answers changed, and wait until the drop is confirmed.
+//! 2. Invalidate the owners whose answers changed, and wait for the confirmation.
 //! 3. Only then return, and only then may the caller acknowledge.
 //!
-//! An event that was applied before drops its owners again: the process that applied it may have
+//! An event that was applied before invalidates its owners again: the process that applied it may have
 //! ended between 1 and 2. This module does not know where events come from, and answers no reads.
 
-mod discarded;
+mod commit;
 mod fold;
+mod invalidate;
 mod outcome;
 mod owners;
 mod processor;
 mod recount;
-mod skipped;
+mod retry;
 mod stall;
+mod unpublished;
 
-pub use fold::Delivery;
-pub use outcome::{ApplyOutcome, ProcessError};
-pub use owners::Owners;
-pub use processor::{EventProcessor, GROUP_EVENTS_MAX};
+pub use self::fold::Delivery;
+pub use self::outcome::{ApplyOutcome, ProcessError};
+pub use self::owners::Owners;
+pub use self::processor::{EventProcessor, GROUP_EVENTS_MAX};

@@ -1,4 +1,4 @@
-//! Whose cached answers a change of batches makes old.
+//! Owners whose cached answers a change of batches makes stale.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,7 @@ pub struct Owners {
     /// Batches whose status changed.
     pub batches: BTreeSet<BatchId>,
     /// Those of the batches that were not locked: they may have shown an essay once, and do so no
-    /// more. Whose they are has to be asked after the commit, since somebody may register them
-    /// meanwhile.
+    /// more. Their users are looked up after the commit, since a registration may come meanwhile.
     pub(super) unlocked: BTreeSet<BatchId>,
 }
 

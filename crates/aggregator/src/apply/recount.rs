@@ -1,16 +1,14 @@
-//! Batches whose row does not count an essay where it stands: their essays are counted again.
+//! Recount of batches whose tally disagrees with the state of an essay.
 //!
-//! The fold leaves no such row. One may have been altered, or counted by a build for which the same
-//! facts are another standing. To count, all essays of the batch are needed, which are loaded for a row
-//! that has no tally.
+//! The fold leaves no such row. One may have been altered, or counted by a build that counts the same
+//! facts otherwise. A recount needs all essays of the batch; they are loaded for a row without a tally.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use database::{Changes, DbError, UnitOfWork};
 use projection::{BatchId, BatchStatus, Rows, Timestamp};
 
-use database::{Changes, DbError, UnitOfWork};
-
-/// The batches without their tallies, and nothing else.
+/// The miscounted batches, without their tallies.
 #[derive(Debug)]
 pub(super) struct Uncounted {
     rows: Rows,
@@ -18,7 +16,7 @@ pub(super) struct Uncounted {
 }
 
 impl Uncounted {
-    /// Of the rows as they were loaded; None if no batch is miscounted.
+    /// The miscounted batches of the rows as they were loaded; `None` if there are none.
     pub(super) fn of(loaded: &Rows, miscounted: &BTreeSet<BatchId>) -> Option<Self> {
         if miscounted.is_empty() {
             return None;
@@ -30,8 +28,8 @@ impl Uncounted {
         Some(Self { rows: Rows { batches: batches.collect(), ..Rows::default() }, statuses })
     }
 
-    /// Writes them, so that the next attempt counts. Until then reads look at the essays; what is cached
-    /// is invalidated with the event.
+    /// Writes them, so that the next attempt counts their essays. Until then reads look at the essays;
+    /// the owners are invalidated with the event.
     pub(super) async fn write(
         &self,
         mut unit: Box<dyn UnitOfWork>,

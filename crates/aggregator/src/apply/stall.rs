@@ -1,7 +1,7 @@
-//! Whether events fail to be applied, and since when, as operators see it.
+//! Watch over groups of events that fail to be applied, reported in `/readyz`, metrics and log.
 //!
-//! A group of events that cannot be brought to its end is tried again for as long as it takes. What
-//! comes after it waits, and nothing else shows that: reads are answered, and answered right.
+//! A group that fails is retried for as long as it takes. The events behind it wait, and nothing else
+//! shows that: reads are answered, and answered right.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,15 @@ use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
 use crate::metrics::Metrics;
 
-/// How long no event of a group may be applied until that is reported. Longer than a failover of
-/// the database or the cache takes.
+/// How long a group may make no progress before that is reported. Longer than a failover of the
+/// database or the cache takes.
 const REPORTED_AFTER: Duration = Duration::from_secs(10);
 
 const CODE: &str = "stalled";
 const DETAIL: &str = "events have not been applied since then and are retried; reads are right and do \
                       not show them yet; the log names the cause";
 
-/// The groups under way that make no progress. Clones share them.
+/// The groups under way that fail. Clones share them.
 #[derive(Clone)]
 pub(super) struct Stalls {
     shared: Arc<Mutex<Shared>>,
@@ -33,11 +33,11 @@ pub(super) struct Stalls {
 #[derive(Default)]
 struct Shared {
     next: u64,
-    /// Since when groups that have failed made no progress, by the wall clock, and by the other one.
+    /// By group that has failed: its last progress, by the wall clock and by the monotonic clock.
     failing: BTreeMap<u64, (Timestamp, Duration)>,
 }
 
-/// The progress of one group. It ends with the group.
+/// Progress of one group. Dropped with the group.
 pub(crate) struct Progress {
     stalls: Stalls,
     number: u64,
@@ -49,7 +49,7 @@ impl Stalls {
         Self { shared: Arc::default(), clock, metrics, health }
     }
 
-    /// A group of events that begins now.
+    /// Begins to watch a group of events.
     pub(super) fn begin(&self) -> Progress {
         let mut shared = self.lock();
         shared.next += 1;
@@ -60,8 +60,8 @@ impl Stalls {
         (self.clock.now(), self.clock.monotonic())
     }
 
-    /// Shows the group that has made no progress for the longest time. `cause`: why one failed just now.
-    fn show(&self, shared: &Shared, cause: Option<&(dyn std::error::Error + 'static)>) {
+    /// Reports the group that has made no progress for the longest time. `cause`: the latest failure.
+    fn report(&self, shared: &Shared, cause: Option<&(dyn std::error::Error + 'static)>) {
         let oldest = shared.failing.values().min_by_key(|(_, monotonic)| *monotonic);
         self.metrics.set_apply_stalled_since(oldest.map(|(since, _)| *since));
         let now = self.clock.monotonic();
@@ -72,7 +72,7 @@ impl Stalls {
                     tracing::warn!(error = cause, "events are not applied, retrying");
                 }
             }
-            // What fails now has not failed for long; what was reported is over.
+            // No group has failed for long any more.
             _ => {
                 if self.health.clear(Component::Consumer, CODE) {
                     tracing::info!("events are applied again");
@@ -88,18 +88,18 @@ impl Stalls {
 }
 
 impl Progress {
-    /// An attempt came to nothing. True if no group was failing before: the moment to log it. An
-    /// outage is told once, and not once for each request that waits for its end.
+    /// Notes a failed attempt. True if no group was failing before: the moment to log it. An outage is
+    /// logged once, and not once for each request that waits for its end.
     pub(crate) fn failed(&self, cause: &(dyn std::error::Error + 'static)) -> bool {
         let mut shared = self.stalls.lock();
         let is_first = shared.failing.is_empty();
         shared.failing.insert(self.number, self.since);
-        self.stalls.show(&shared, Some(cause));
+        self.stalls.report(&shared, Some(cause));
         is_first
     }
 
-    /// Something was brought to its end.
-    pub(super) fn made(&mut self) {
+    /// Notes that an event was applied or refused.
+    pub(super) fn advance(&mut self) {
         self.since = self.stalls.now();
         self.end();
     }
@@ -107,7 +107,7 @@ impl Progress {
     fn end(&self) {
         let mut shared = self.stalls.lock();
         if shared.failing.remove(&self.number).is_some() {
-            self.stalls.show(&shared, None);
+            self.stalls.report(&shared, None);
         }
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     use crate::metrics::Exposition;
 
     #[test]
-    fn a_stall_is_reported_after_a_while_and_cleared_by_progress() {
+    fn stall_is_reported_after_a_while_and_cleared_by_progress() {
         let start = Timestamp::parse("2026-11-22T10:00:00Z").unwrap();
         let clock = Arc::new(ManualClock::new(start));
         let (metrics, health) = (Metrics::new(), Health::default());
@@ -150,8 +150,8 @@ mod tests {
         assert_eq!(health.findings(), [finding()]);
         assert!(!health.is_blocked());
 
-        assert!(!other.failed(&cause), "of an outage that is known");
-        one.made();
+        assert!(!other.failed(&cause), "the outage is logged already");
+        one.advance();
         assert_eq!(health.findings(), [finding()], "another group still fails");
         drop(other);
         assert_eq!(health.findings(), []);

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use database::{DbError, DeadLetter, DeadLetterCursor, DeadLetterRepository, ExpiredDeadLetters};
 use projection::Timestamp;
 
 use crate::metrics::{Metrics, Purged};
-use database::{DbError, DeadLetter, DeadLetterCursor, DeadLetterRepository, ExpiredDeadLetters};
 
 /// Most dead letters that are removed by one statement.
 const CHUNK_DEAD_LETTERS_MAX: u32 = 1_000;

@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use database::backoff::Backoff;
+use database::outage;
+use database::{
+    DbError, DeadLetter, DeadLetterId, DeadLetterRepository, KafkaOffset, StoredDeadLetter,
+};
 use projection::{EventId, EventKind, Refusal, Timestamp, decode};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -12,11 +17,6 @@ use super::type_mismatches::TypeMismatches;
 use crate::apply::{ApplyOutcome, Delivery, EventProcessor, GROUP_EVENTS_MAX, ProcessError};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, NO_TOPIC};
-use database::backoff::Backoff;
-use database::outage;
-use database::{
-    DbError, DeadLetter, DeadLetterId, DeadLetterRepository, KafkaOffset, StoredDeadLetter,
-};
 
 /// Names the fingerprints of records without an address of their own.
 const FINGERPRINTS: Uuid = Uuid::from_u128(0x6a1f_2f0e_3a55_4b0e_9d3c_7a52_11c0_f5a7);

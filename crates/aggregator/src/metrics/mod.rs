@@ -24,12 +24,13 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use self::exposition::Exposition;
 pub use self::labels::{BYPASS_REASONS, CacheType, Purged, SEND_FAILURE_REASONS};
+pub use self::preset::{NO_ROUTE, NO_TOPIC};
+
 use self::labels::{
     BypassLabels, CacheLabels, ProcessedLabels, PurgedLabels, RefusedLabels, ReplayedLabels,
     RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
 };
 use self::plain_counter::PlainCounter;
-pub use self::preset::{NO_ROUTE, NO_TOPIC};
 
 /// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
 /// a read is given up after ten seconds.

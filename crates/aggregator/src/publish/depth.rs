@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::OutboxRepository;
 use tokio::time::sleep;
 
 use super::age;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use database::OutboxRepository;
 
 /// How often. A look costs more the more there is; metrics are read every ten seconds or so.
 const INTERVAL: Duration = Duration::from_secs(5);

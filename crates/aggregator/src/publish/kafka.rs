@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::OutboxRecord;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,7 +16,6 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
 
 use super::{PublishError, Publisher};
-use database::OutboxRecord;
 
 /// Largest outgoing event before it is compressed, in bytes. One about ten thousand essays has three
 /// megabytes; the broker's own limit is on what is left of it after compression.

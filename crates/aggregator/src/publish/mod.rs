@@ -13,13 +13,13 @@ mod sender;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::{BoxError, OutboxRecord};
 use projection::Timestamp;
 
 pub use self::depth::show_depth;
 pub use self::kafka::{KafkaPublisher, KafkaPublisherOptions};
 pub use self::relay::{CLAIM_BYTES_MAX, CLAIM_RECORDS_MAX, DRAIN_TIMEOUT, Relay, RelayOptions};
 pub use self::retry_schedule::{SCHEDULED_MAX, WAIT_MAX, WAIT_MIN};
-use database::{BoxError, OutboxRecord};
 
 /// Where records go: a broker, or what stands for one in tests of what no real one does on demand.
 #[async_trait]

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::backoff::Backoff;
+use database::{ClaimRequest, DbError, OutboxNotifier, OutboxRecord, OutboxRepository};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +21,6 @@ use super::{PublishError, Publisher};
 use crate::clock::Clock;
 use crate::fault;
 use crate::metrics::Metrics;
-use database::backoff::Backoff;
-use database::{ClaimRequest, DbError, OutboxNotifier, OutboxRecord, OutboxRepository};
 
 /// Records in one claim: many enough that its transaction costs each of them little.
 pub const CLAIM_RECORDS_MAX: u32 = 500;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use database::{OutboxPosition, OutboxRecord};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
@@ -16,7 +17,6 @@ use super::relay::DRAIN_TIMEOUT;
 use super::{PublishError, Publisher, age};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use database::{OutboxPosition, OutboxRecord};
 
 /// How much later than its own limit a publisher is given up on.
 const SLACK: Duration = Duration::from_secs(5);

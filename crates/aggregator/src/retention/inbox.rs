@@ -5,11 +5,11 @@
 //! since, because only then can more of them go. What has become old meanwhile is behind the place
 //! where the last pass ended.
 
+use database::{DbError, InboxChunk, InboxCursor, InboxRepository, LogStart};
 use projection::Timestamp;
 use tokio::sync::Mutex;
 
 use super::STRETCH_ROWS;
-use database::{DbError, InboxChunk, InboxCursor, InboxRepository, LogStart};
 
 /// Events that one sweep looks at and leaves, at most: half a second of work. The next sweep goes on.
 const LEFT_PER_SWEEP_MAX: u64 = 100_000;

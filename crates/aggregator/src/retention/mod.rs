@@ -10,17 +10,18 @@ mod time;
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::{
+    DbError, DeadLetterCursor, DeadLetterRepository, ExpiredDeadLetters, InboxRepository, LogStart,
+    LogStarts, OutboxRepository,
+};
 use projection::Timestamp;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use self::inbox::InboxSweep;
 pub use self::time::{CLOCK_DIFFERENCE_MAX, RetentionTime};
+
 use crate::metrics::{Metrics, Purged};
-use database::{
-    DbError, DeadLetterCursor, DeadLetterRepository, ExpiredDeadLetters, InboxRepository, LogStart,
-    LogStarts, OutboxRepository,
-};
 
 /// How long after the start the first sweep begins. An operator who has started a process with a
 /// wrong clock or wrong settings has so long to notice.

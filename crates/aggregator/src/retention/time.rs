@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::{DatabaseClock, DbError};
 use projection::Timestamp;
 
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
-use database::{DatabaseClock, DbError};
 
 /// How far the clock of this process may be from the database's.
 pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::InboxRepository;
 use projection::EventKind;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -16,7 +17,6 @@ use super::{KafkaOptions, client_config};
 use crate::brokers::Quiet;
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
-use database::InboxRepository;
 
 /// How long a broker may take for each answer. The start waits for it, if the database is empty.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::{BoxError, LogStart, LogStarts};
 use projection::EventKind;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -10,7 +11,6 @@ use rdkafka::error::KafkaError;
 
 use super::{KafkaOptions, client_config};
 use crate::brokers::Quiet;
-use database::{BoxError, LogStart, LogStarts};
 
 /// How long one answer of the broker may take. Nobody waits for it but the next sweep.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
