@@ -39,10 +39,10 @@ use crate::http::outbox::{self, OutboxState};
 use crate::http::server::{self, ServerLimits};
 use crate::http::write_limits::WriteLimits;
 use crate::http::{self, ApiLimits, ApiState};
+use crate::ingest::IngestPipeline;
 use crate::ingest::kafka::{
-    GroupAhead, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
+    GroupAheadCheck, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
 };
-use crate::ingest::pipeline::IngestPipeline;
 use crate::key;
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
@@ -192,7 +192,7 @@ impl App {
                 .with_dead_letter_bytes_max(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
         let consumer = consumer(config, &intake, &clock, &errors, &health)?
-            .map(|consumer| consumer.with_group_ahead(group_ahead));
+            .map(|consumer| consumer.with_group_ahead_check(group_ahead));
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
             health.set_publishes();
@@ -361,20 +361,20 @@ fn consumer(
     Ok(Some(consumer.context("prepare the kafka consumer")?))
 }
 
-/// Asks whether the consumer group is ahead of the database; gives the question back if nobody answers.
+/// Checks whether the consumer group is ahead of the database; returns the check if it has no result.
 async fn group_ahead(
     config: &Config,
     repository: &Arc<dyn Repository>,
     clock: &Arc<dyn Clock>,
     health: &Health,
-) -> Option<GroupAhead> {
-    let question = GroupAhead {
+) -> Option<GroupAheadCheck> {
+    let check = GroupAheadCheck {
         options: kafka_options(config)?,
         inbox: repository.clone(),
         health: health.clone(),
         clock: Arc::clone(clock),
     };
-    (!question.report().await).then_some(question)
+    (!check.run().await).then_some(check)
 }
 
 fn kafka_options(config: &Config) -> Option<KafkaOptions> {

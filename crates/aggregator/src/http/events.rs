@@ -18,7 +18,7 @@ use super::write_limits::WriteLimits;
 use crate::apply::{ApplyOutcome, ProcessError};
 use crate::clock::Clock;
 use crate::http::problem::{Problem, ProblemCode};
-use crate::ingest::pipeline::{IngestPipeline, Origin, Record, RecordOutcome};
+use crate::ingest::{IngestPipeline, Origin, Record, RecordOutcome};
 
 /// Most lines in one request. Their answers are held until the last is applied.
 pub const LINES_MAX: usize = 10_000;

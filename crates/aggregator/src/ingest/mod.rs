@@ -1,10 +1,13 @@
-//! Records come in: from Kafka, over HTTP, from a file. All take the same way.
+//! Ingest of records, from Kafka and over HTTP, through one pipeline.
 //!
-//! Bytes are decoded, what is understood goes to `apply`, what is refused goes to the dead letters
-//! with its bytes, and only when all of that has happened is anything acknowledged. This module
-//! decides nothing about batches and reads no rows.
+//! Records are decoded; events go to `apply`, refused records to the dead letters with their bytes; only
+//! then is anything acknowledged. This module decides nothing about batches and reads no rows.
 
 mod dead_letter_limit;
 pub mod kafka;
-pub mod pipeline;
+mod pipeline;
+mod record;
 mod type_mismatches;
+
+pub use self::pipeline::{IngestPipeline, RecordOutcome};
+pub use self::record::{KafkaAddress, Origin, Record};

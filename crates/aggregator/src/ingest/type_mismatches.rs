@@ -1,6 +1,6 @@
-//! Records whose `event_type` names another kind than their topic.
+//! Records whose `event_type` names another kind than their topic, counted and logged.
 //!
-//! The topic counts, so nothing is refused. But a producer that mixes them up is worth knowing.
+//! The topic counts, so nothing is refused. But operators should know of a producer that mixes them up.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 #[derive(Clone)]
 pub(super) struct TypeMismatches {
     metrics: Metrics,
-    /// The pairs that were logged; at most one for each two kinds.
+    /// Pairs of kinds that were logged.
     logged: Arc<Mutex<BTreeSet<(EventKind, EventKind)>>>,
 }
 
@@ -22,7 +22,7 @@ impl TypeMismatches {
         Self { metrics, logged: Arc::default() }
     }
 
-    /// Takes note of an event, if its record contradicts its topic.
+    /// Notes an event, if its record contradicts its topic.
     pub(super) fn note(&self, event: &Event) {
         let Some(named) = event.contradicting_type else { return };
         self.metrics.event_type_mismatch(event.kind, named);
@@ -32,7 +32,7 @@ impl TypeMismatches {
                 topic = event.kind.topic(),
                 event_type = named.topic(),
                 source_service = %event.source_service.escape_debug(),
-                "event_type contradicts the topic, the topic counts; further ones are only counted"
+                "event_type contradicts the topic, applying by topic; further records of the pair are only counted"
             );
         }
     }

@@ -25,7 +25,7 @@ use super::write_limits::WriteLimits;
 use crate::apply::ApplyOutcome;
 use crate::http::deadline::Deadline;
 use crate::http::problem::{Problem, ProblemCode};
-use crate::ingest::pipeline::{IngestPipeline, RecordOutcome};
+use crate::ingest::{IngestPipeline, RecordOutcome};
 use database::{
     DbError, DeadLetterId, DeadLetterPage, DeadLetterQuery, DeadLetterRepository, DeadLetterSummary,
 };

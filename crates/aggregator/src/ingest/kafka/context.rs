@@ -1,4 +1,4 @@
-//! What librdkafka tells beside records: its log, rebalances, the outcome of commits.
+//! Callbacks of librdkafka: its log and errors, rebalances, results of commits.
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -9,7 +9,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use crate::brokers::BrokerErrors;
 use crate::health::Health;
 
-/// What librdkafka says of attempts to connect. Each of them is also an error, which is told once.
+/// Log facilities of attempts to connect. Each of these lines is also an error, which is logged once an
+/// outage.
 const CONNECTION_FACILITIES: [&str; 4] = ["FAIL", "ERROR", "REQTMOUT", "DISCONN"];
 
 pub(super) struct Context {
@@ -62,19 +63,19 @@ impl ConsumerContext for Context {
         }
     }
 
-    /// A commit that fails loses nothing: the records come again, as duplicates.
+    /// A commit that fails loses nothing: the records are delivered again, as duplicates.
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         let Err(error) = result else { return };
         if is_part_of_a_rebalance(&error) {
             tracing::debug!(%error, "offsets not committed during a rebalance");
             return;
         }
-        tracing::debug!(%error, "offsets not committed; their records come again");
+        tracing::debug!(%error, "offsets not committed, their records are delivered again");
         self.errors.note(&error);
     }
 }
 
-/// The partition is another member's by now; it will read from the last committed offset.
+/// Whether the partition is assigned to another member by now, which reads from the committed offset.
 fn is_part_of_a_rebalance(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

@@ -1,8 +1,8 @@
-//! A consumer group that has read what this database has not.
+//! Check for a consumer group that has read events which this database does not have.
 //!
-//! With the group of another service, or of an earlier database, only what is new is consumed, and
-//! everything before is missing without a word. It is said once, at the start; or, if no broker
-//! answers then, before the first record is taken.
+//! With the group of another service, or of an earlier database, only new events are consumed, and all
+//! earlier ones are missing silently. The check runs once, at the start; or, if no broker answers then,
+//! before the first record is ingested.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,48 +13,48 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::{KafkaOptions, client_config};
+use super::options::{KafkaOptions, client_config};
 use crate::brokers::Quiet;
 use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
 
-/// How long a broker may take for each answer. The start waits for it, if the database is empty.
+/// How long an answer of the broker may take. The start waits for it, if the database is empty.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const CODE: &str = "group_ahead_of_database";
 
-/// The question whether the group has read what the database has not.
-pub struct GroupAhead {
-    /// Which group, and where.
+/// Check whether the group has read events that the database does not have.
+pub struct GroupAheadCheck {
+    /// Brokers and consumer group.
     pub options: KafkaOptions,
-    /// Knows whether any event was ever applied.
+    /// Empty if no event was ever applied.
     pub inbox: Arc<dyn InboxRepository>,
-    /// Where it is reported.
+    /// Where the finding is reported.
     pub health: Health,
-    /// Tells since when.
+    /// Clock of the finding.
     pub clock: Arc<dyn Clock>,
 }
 
-impl GroupAhead {
-    /// Reports and logs if the group has committed offsets and no event was ever applied. False: the
-    /// database or the brokers did not answer, so it is not known.
-    pub async fn report(&self) -> bool {
+impl GroupAheadCheck {
+    /// Reports and logs a finding if the group has committed offsets and no event was ever applied. False:
+    /// the database or the brokers did not answer, so the check has no result.
+    pub async fn run(&self) -> bool {
         match self.inbox.inbox_is_empty().await {
             Ok(true) => {}
             Ok(false) => return true,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::info!(error, "not known yet whether the database is empty");
+                tracing::info!(error, "database unavailable, checking the consumer group later");
                 return false;
             }
         }
         let config = client_config(&self.options);
         // The calls block.
-        let asked = tokio::task::spawn_blocking(move || committed_partitions(&config)).await;
-        match asked {
+        let committed = tokio::task::spawn_blocking(move || committed_partitions(&config)).await;
+        match committed {
             Ok(Ok(0)) => {}
-            Ok(Ok(partitions)) => self.is_ahead(partitions),
+            Ok(Ok(partitions)) => self.report(partitions),
             Ok(Err(error)) => {
-                tracing::info!(%error, "not known yet whether the consumer group has read before");
+                tracing::info!(%error, "kafka unavailable, checking the consumer group later");
                 return false;
             }
             // The runtime is ending.
@@ -63,7 +63,7 @@ impl GroupAhead {
         true
     }
 
-    fn is_ahead(&self, partitions: usize) {
+    fn report(&self, partitions: usize) {
         let detail = format!(
             "the database is empty, and the consumer group {} has read {partitions} partitions: what it \
              has read is not read again. To have it, use a new kafka.group_id, or stop all members and \
@@ -77,7 +77,7 @@ impl GroupAhead {
     }
 }
 
-/// Of how many partitions the group has read something.
+/// How many partitions the group has read records of.
 fn committed_partitions(config: &ClientConfig) -> Result<usize, KafkaError> {
     let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
     let mut all = TopicPartitionList::new();

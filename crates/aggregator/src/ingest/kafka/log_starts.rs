@@ -1,4 +1,4 @@
-//! Where the partitions begin: before that, the broker has nothing to deliver.
+//! First offsets of the partitions, as the brokers report them: earlier records cannot be delivered.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
-use super::{KafkaOptions, client_config};
+use super::options::{KafkaOptions, client_config};
 use crate::brokers::Quiet;
 
-/// How long one answer of the broker may take. Nobody waits for it but the next sweep.
+/// How long an answer of the broker may take. Only the next sweep waits for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the broker where the partitions of all topics begin that are understood.
+/// Fetches the first offsets of all topics that the service can decode.
 pub struct KafkaLogStarts {
     config: ClientConfig,
 }
 
 impl KafkaLogStarts {
-    /// Connects at each question only: they are minutes apart.
+    /// Opens no connection yet: each question makes one, and they are minutes apart.
     pub fn new(options: &KafkaOptions) -> Self {
         Self { config: client_config(options) }
     }
@@ -31,11 +31,11 @@ impl KafkaLogStarts {
 impl LogStarts for KafkaLogStarts {
     async fn log_starts(&self) -> Result<Vec<LogStart>, BoxError> {
         let config = self.config.clone();
-        Ok(tokio::task::spawn_blocking(move || ask(&config)).await??)
+        Ok(tokio::task::spawn_blocking(move || fetch(&config)).await??)
     }
 }
 
-fn ask(config: &ClientConfig) -> Result<Vec<LogStart>, KafkaError> {
+fn fetch(config: &ClientConfig) -> Result<Vec<LogStart>, KafkaError> {
     let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
     let mut starts = Vec::new();
     for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {

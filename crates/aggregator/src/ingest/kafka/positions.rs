@@ -1,16 +1,16 @@
-//! Where to go on reading: for each partition the offset after the last record that is done.
+//! Positions to commit: for each partition the offset after the last record that is ingested.
 
 use std::collections::{HashMap, HashSet};
 
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::topic_watch::Partition;
-use crate::ingest::pipeline::{Origin, Record};
+use crate::ingest::{Origin, Record};
 
 /// The next offset of each partition.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
-    next: HashMap<(String, i32), i64>,
+    next: HashMap<Partition, i64>,
 }
 
 impl Positions {
@@ -26,23 +26,24 @@ impl Positions {
         positions
     }
 
-    /// The same without those of these partitions.
+    /// The same positions without these partitions.
     pub(super) fn without(mut self, partitions: &HashSet<Partition>) -> Self {
         self.next.retain(|partition, _| !partitions.contains(partition));
         self
     }
 
-    /// Forgets the positions of these partitions.
-    pub(super) fn forget(&mut self, partitions: &HashSet<Partition>) {
+    /// Removes the positions of these partitions.
+    pub(super) fn remove(&mut self, partitions: &HashSet<Partition>) {
         self.next.retain(|partition, _| !partitions.contains(partition));
     }
 
+    /// Takes over later positions.
     pub(super) fn advance(&mut self, later: Self) {
         self.next.extend(later.next);
     }
 
-    /// The positions of those partitions that are still ours. The position of a partition that was
-    /// given away is its new owner's to move; ours would move it back.
+    /// The positions of the partitions that are still assigned. Only the new member may move the position
+    /// of a revoked partition; ours would move it back.
     pub(super) fn of(&self, assigned: &TopicPartitionList) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(self.next.len());
         for ((topic, partition), next) in &self.next {

@@ -1,36 +1,36 @@
-//! Notices a topic that was deleted and created again while it is consumed.
+//! Detection of a topic that was deleted and created again while it is consumed.
 //!
-//! librdkafka goes on at the old position in the new log, and skips what is before it without a word.
-//! What tells is the committed offset: a broker deletes those of a topic with the topic, and never
-//! those of a member that lives. So one that was there and is gone means that the log is another one.
-//! It is asked for before a commit could put it back, once in [`CHECK_INTERVAL`]: a topic that is made
-//! anew, filled beyond the old position and read within that time is not noticed.
+//! librdkafka continues at the old position in the new log, and skips the records before it silently.
+//! The sign is the committed offset: a broker deletes the committed offsets with the topic, and never
+//! those of a live member. So an offset that was committed and is gone means a new log. The offsets are
+//! fetched before a commit could put them back, once in [`CHECK_INTERVAL`]: a topic that is created anew,
+//! filled beyond the old position and read within that time is not detected.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use rdkafka::{Offset, TopicPartitionList};
 
-/// How often committed offsets are asked for, at most.
+/// How often committed offsets are fetched, at most.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often they are asked for while nothing comes.
+/// How often they are fetched while no record arrives.
 pub(super) const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the answer may take.
+/// How long an answer of the broker may take.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A partition by its topic and number.
 pub(super) type Partition = (String, i32);
 
-/// What is known of the committed offsets.
+/// The partitions with a committed offset, as last seen.
 #[derive(Debug, Default)]
 pub(super) struct TopicWatch {
-    /// Partitions of which a committed offset was seen.
+    /// Partitions whose committed offset was seen.
     committed: HashSet<Partition>,
     checked_at: Option<Duration>,
 }
 
 impl TopicWatch {
-    /// Whether it is time to ask, which then counts as done.
+    /// Whether it is time to fetch them; if so, the interval begins anew.
     pub(super) fn is_due(&mut self, now: Duration) -> bool {
         let is_due = self.checked_at.is_none_or(|at| now.saturating_sub(at) >= CHECK_INTERVAL);
         if is_due {
@@ -39,8 +39,7 @@ impl TopicWatch {
         is_due
     }
 
-    /// Takes the committed offsets of the assigned partitions; gives those partitions whose log is a
-    /// new one.
+    /// The partitions whose log is a new one, by the committed offsets of the assigned partitions.
     pub(super) fn recreated(&mut self, committed: &TopicPartitionList) -> HashSet<Partition> {
         let mut recreated = HashSet::new();
         for element in committed.elements() {
@@ -80,11 +79,11 @@ mod tests {
         assert!(watch.recreated(&committed(&[(1, none)])).is_empty(), "0 is another member's");
         let recreated = watch.recreated(&committed(&[(0, none), (1, none)]));
         assert_eq!(recreated, HashSet::from([("topic".to_owned(), 0)]));
-        assert!(watch.recreated(&committed(&[(0, none)])).is_empty(), "told once");
+        assert!(watch.recreated(&committed(&[(0, none)])).is_empty(), "reported once");
     }
 
     #[test]
-    fn committed_offsets_are_asked_for_once_in_the_interval() {
+    fn committed_offsets_are_fetched_once_per_interval() {
         let mut watch = TopicWatch::default();
         assert!(watch.is_due(Duration::ZERO));
         assert!(!watch.is_due(CHECK_INTERVAL / 2));

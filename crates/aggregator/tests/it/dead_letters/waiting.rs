@@ -32,10 +32,10 @@ async fn refused_records_that_cannot_be_kept_are_a_stall_and_one_line_in_the_log
     assert_eq!(world.health.findings(), []);
     assert!(world.metric(STALLED).await.abs() < f64::EPSILON);
     let logged = log::take();
-    let told = logged.lines().filter(|line| line.contains("dead letters not kept, retrying"));
+    let told = logged.lines().filter(|line| line.contains("dead letters not stored, retrying"));
     assert_eq!(told.count(), 1, "{logged}");
     assert!(
-        logged.contains("dead letters still not kept, retrying"),
+        logged.contains("dead letters still not stored, retrying"),
         "it was tried again: {logged}"
     );
 }

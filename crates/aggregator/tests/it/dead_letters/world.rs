@@ -13,7 +13,7 @@ use aggregator::http::events::{self, EventsState};
 use aggregator::http::memory::BodyMemory;
 use aggregator::http::write_limits::WriteLimits;
 use aggregator::http::{ApiLimits, ApiState, router};
-use aggregator::ingest::pipeline::{IngestPipeline, KafkaAddress, Origin, Record, RecordOutcome};
+use aggregator::ingest::{IngestPipeline, KafkaAddress, Origin, Record, RecordOutcome};
 use aggregator::metrics::Metrics;
 use aggregator::newer_documents::NewerDocuments;
 use axum::Router;
