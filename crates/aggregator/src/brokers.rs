@@ -1,7 +1,7 @@
-//! Whether the Kafka brokers answer, asked every few seconds, and what is said about it.
+//! Watch over the Kafka brokers: a probe every few seconds, and one log line for each outage.
 //!
-//! librdkafka tells of each failed attempt, tens of times a second, and never that it is over. Here an
-//! outage is one line when it begins and one when it ends, and counts once; the rest is at debug.
+//! librdkafka reports each failed attempt, tens of times a second, and never the end of an outage. Here an
+//! outage is logged when it begins and when it ends, and counted once; the rest is at debug.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +21,16 @@ use crate::metrics::Metrics;
 
 /// How long brokers may take to answer before they count as unavailable.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-/// How often they are asked while they answer.
+/// How often they are probed while they answer.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-/// First and longest wait between questions while they do not.
+/// First and longest wait between probes while they do not.
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(250);
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
-/// An error that comes again within this time is no news. Errors of an outage that is over may be
-/// behind records in a queue for as long.
+/// An error that comes again within this time is not logged again. Errors of an outage that is over may be
+/// queued behind records for as long.
 const REPEATED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What is known of errors of the brokers. Clones share it.
+/// Errors of the brokers, deduplicated for log and metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct BrokerErrors {
     clock: Arc<dyn Clock>,
@@ -54,17 +54,17 @@ struct Outage {
 }
 
 impl BrokerErrors {
-    /// Nothing is wrong yet.
+    /// No outage yet.
     pub fn new(clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         Self { clock, metrics, state: Arc::default() }
     }
 
-    /// Notes an error that librdkafka tells of.
+    /// Notes an error that librdkafka reports.
     pub fn note(&self, error: &KafkaError) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let now = self.clock.monotonic();
         if is_connection_failure(code) {
-            if self.is_of_an_outage_that_is_over(now) {
+            if self.is_of_past_outage(now) {
                 tracing::debug!(%error, "kafka connection failed");
                 return;
             }
@@ -72,20 +72,20 @@ impl BrokerErrors {
         }
         let logged = self.lock().logged.insert(code as i32, now);
         if logged.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN) {
-            tracing::debug!(%error, "kafka error, again");
+            tracing::debug!(%error, "kafka error again");
             return;
         }
         self.metrics.consumer_error();
-        tracing::warn!(%error, "kafka error; repeats within a minute are at debug");
+        tracing::warn!(%error, "kafka error, librdkafka retries; repeats within a minute are at debug");
     }
 
-    /// Nobody answered a question in time.
+    /// Notes a probe that no broker answered in time.
     fn unanswered(&self, error: &KafkaError) {
         self.connection_failed(error, self.clock.monotonic(), true);
     }
 
-    /// What librdkafka tells may have been in its queue since. Whether brokers answer now, the probe knows.
-    fn is_of_an_outage_that_is_over(&self, now: Duration) -> bool {
+    /// Whether the error may have been queued in librdkafka since an outage that the probe saw end.
+    fn is_of_past_outage(&self, now: Duration) -> bool {
         let state = self.lock();
         state.outage.is_none()
             && state.ended_at.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN)
@@ -95,21 +95,21 @@ impl BrokerErrors {
         let mut state = self.lock();
         if let Some(outage) = &mut state.outage {
             *outage = Outage { last_error: now, is_total: outage.is_total || is_total };
-            tracing::debug!(%error, "kafka unavailable");
+            tracing::debug!(%error, "kafka still unavailable, retrying");
             return;
         }
         state.outage = Some(Outage { last_error: now, is_total });
         drop(state);
         self.metrics.consumer_error();
-        tracing::warn!(%error, "kafka unavailable, retrying; one more line when it is back");
+        tracing::warn!(%error, "kafka unavailable, retrying");
     }
 
-    /// The brokers answered.
+    /// Notes a probe that was answered.
     fn answered(&self) {
         let now = self.clock.monotonic();
         let mut state = self.lock();
         let Some(outage) = state.outage else { return };
-        // Others answer for a broker that is down.
+        // While one broker is down, the others answer.
         if !outage.is_total && now.saturating_sub(outage.last_error) < REPEATED_WITHIN {
             return;
         }
@@ -140,8 +140,7 @@ fn is_connection_failure(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// What a client says beside its answers, at debug. For clients that only ask: the answer is what is
-/// reported.
+/// Context that logs at debug only, for clients that make single requests: their errors are returned.
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
@@ -150,17 +149,17 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka question");
+        tracing::debug!(%error, reason, "librdkafka error");
     }
 }
 
 impl ConsumerContext for Quiet {}
 
-/// Asks the brokers again and again, and tells `health` whether they answer. Ends when it is dropped.
+/// Probes the brokers again and again, and reports to `health` whether they answer.
 ///
 /// # Errors
 ///
-/// [`KafkaError`] for brokers that librdkafka does not take.
+/// [`KafkaError`] for brokers that librdkafka rejects.
 pub async fn watch_brokers(
     config: ClientConfig,
     health: Health,
@@ -169,13 +168,13 @@ pub async fn watch_brokers(
     let client: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet)?);
     let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
     loop {
-        let asked = Arc::clone(&client);
+        let probing = Arc::clone(&client);
         let topic = EventKind::ALL[0].topic();
         // The call blocks.
         let answer = tokio::task::spawn_blocking(move || {
-            let answer = asked.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop);
-            // Errors wait in a queue, which nobody else reads.
-            while asked.poll(Duration::ZERO).is_some() {}
+            let answer = probing.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop);
+            // Nobody else empties its queue of errors.
+            while probing.poll(Duration::ZERO).is_some() {}
             answer
         });
         let wait = match answer.await {
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn outage_counts_once_however_many_errors_it_has_and_the_next_one_again() {
+    fn outage_is_counted_once_however_many_errors_it_has() {
         let (errors, clock, metrics) = errors();
         for outage in ["1", "2"] {
             for _ in 0..1_000 {
@@ -232,7 +231,7 @@ mod tests {
                 clock.advance(Duration::from_millis(25));
             }
             errors.answered();
-            // What was queued behind records.
+            // Errors that were queued behind records.
             errors.note(&global(RDKafkaErrorCode::BrokerTransportFailure));
             errors.note(&global(RDKafkaErrorCode::AllBrokersDown));
             errors.answered();
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn broker_of_several_that_is_down_counts_once_while_the_others_answer() {
+    fn single_broker_outage_is_counted_once_while_the_others_answer() {
         let (errors, clock, metrics) = errors();
         for _ in 0..100 {
             errors.note(&global(RDKafkaErrorCode::BrokerTransportFailure));
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_count_once_a_minute_for_each_code() {
+    fn other_errors_are_counted_once_per_minute_and_code() {
         let (errors, clock, metrics) = errors();
         for _ in 0..100 {
             errors.note(&global(RDKafkaErrorCode::UnknownTopicOrPartition));

@@ -11,10 +11,10 @@ use projection::Timestamp;
 
 /// What time it is, asked in two ways that must not be mixed.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The wall clock, in UTC. It names moments for people and may jump; never subtract two of it.
+    /// The wall clock, in UTC. It names moments for people and may jump; do not measure durations with it.
     fn now(&self) -> Timestamp;
 
-    /// Time since some fixed moment in the past. It never goes back; only differences mean anything.
+    /// Time since some fixed moment in the past. It never goes back; only differences have a meaning.
     fn monotonic(&self) -> Duration;
 }
 
@@ -27,7 +27,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic time starts now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that others are told to take")]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else uses")]
     pub fn new() -> Self {
         Self { started: Instant::now() }
     }
@@ -40,7 +40,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that others are told to take")]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else uses")]
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_micros(chrono::Utc::now().timestamp_micros())
     }
@@ -48,6 +48,13 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
+}
+
+/// The time from one moment to a later one, as another process may have named them; zero if `later` is not
+/// later.
+pub(crate) fn time_between(earlier: Timestamp, later: Timestamp) -> Duration {
+    let micros = later.unix_micros().saturating_sub(earlier.unix_micros());
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 /// A clock that stands still until a test moves it.
@@ -104,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_clock_goes_forward_and_is_of_this_age() {
+    fn system_clock_goes_forward_and_shows_the_current_time() {
         let clock = SystemClock::new();
         let first = clock.monotonic();
         assert!(clock.monotonic() >= first);
@@ -112,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manual_clock_moves_when_told() {
+    fn manual_clock_moves_only_when_set() {
         let start = Timestamp::parse("2026-11-22T11:38:55Z").unwrap();
         let clock = ManualClock::new(start);
         clock.advance(Duration::from_millis(1_500));

@@ -1,7 +1,6 @@
 //! Processor of events: commits a group, then invalidates the owners whose answers changed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use database::BatchRepository;
 use projection::{Event, Timestamp};
@@ -14,7 +13,7 @@ use super::outcome::{ApplyOutcome, ProcessError};
 use super::stall::{Progress, Stalls};
 use super::unpublished::{Discarded, Skipped};
 use crate::cache::CacheManager;
-use crate::clock::Clock;
+use crate::clock::{Clock, time_between};
 use crate::fault;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -113,8 +112,6 @@ impl EventProcessor {
             return;
         }
         self.metrics.message_processed(event.kind.topic(), outcome.name());
-        let age_micros = self.clock.now().unix_micros().saturating_sub(event.at.unix_micros());
-        let age = Duration::from_micros(u64::try_from(age_micros).unwrap_or(0));
-        self.metrics.event_lag(age);
+        self.metrics.event_lag(time_between(event.at, self.clock.now()));
     }
 }

@@ -50,7 +50,7 @@ impl DeadLetterLimit {
             let (after, refused_before) = (DeadLetterCursor::START, Timestamp::MAX);
             let chunk = ExpiredDeadLetters { after, refused_before, limit };
             let count = self.dead_letters.purge_dead_letters(chunk).await?.dead_letters;
-            self.metrics.removed(Purged::DeadLetters, count);
+            self.metrics.purged(Purged::DeadLetters, count);
             purged += count;
             if count == 0 {
                 break;

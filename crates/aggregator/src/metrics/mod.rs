@@ -214,7 +214,7 @@ impl Metrics {
     }
 
     /// Counts what was removed because it was old.
-    pub fn removed(&self, what: Purged, count: u64) {
+    pub fn purged(&self, what: Purged, count: u64) {
         self.instruments.removed.get_or_create(&PurgedLabels { what }).inc_by(count);
     }
 
@@ -453,7 +453,7 @@ mod tests {
         counting.applied_in(Duration::from_millis(4), 7);
         counting.set_apply_stalled_since(Some(Timestamp::from_unix_micros(1_500_000)));
         counting.event_lag(Duration::from_secs(30));
-        counting.removed(Purged::Inbox, 5);
+        counting.purged(Purged::Inbox, 5);
         counting.outbox_published(outgoing, Duration::from_millis(3));
         counting.publish_skipped(2);
         counting.held_assessments_discarded(3);

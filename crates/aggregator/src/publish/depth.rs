@@ -1,4 +1,4 @@
-//! Shows in the metrics how much is not published and how old it is, whichever process publishes it.
+//! Metrics of the unpublished outbox records: how many, and how old the oldest is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,13 @@ use std::time::Duration;
 use database::OutboxRepository;
 use tokio::time::sleep;
 
-use super::age;
-use crate::clock::Clock;
+use crate::clock::{Clock, time_between};
 use crate::metrics::Metrics;
 
-/// How often. A look costs more the more there is; metrics are read every ten seconds or so.
+/// How often. The query costs more the more records there are; metrics are read every ten seconds or so.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Looks again and again, until it is aborted.
+/// Updates the metrics again and again, until it is aborted.
 ///
 /// An age is shown only by a process that publishes: elsewhere it would grow for ever, and an alert
 /// on it would fire without anything being wrong.
@@ -27,12 +26,12 @@ pub async fn show_depth(
         match repository.outbox_depth().await {
             Ok(depth) => {
                 let oldest = depth.oldest_written_at.filter(|_| publishes);
-                let oldest = oldest.map(|then| age(clock.now(), then));
+                let oldest = oldest.map(|then| time_between(then, clock.now()));
                 metrics.set_outbox_depth(depth.unpublished, oldest.unwrap_or_default());
             }
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
-                tracing::debug!(error = cause, "the depth of the outbox is not known now");
+                tracing::debug!(error = cause, "depth of the outbox unknown, asking again");
             }
         }
         sleep(INTERVAL).await;

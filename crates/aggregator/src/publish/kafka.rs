@@ -1,6 +1,6 @@
-//! The Kafka producer: each record once and in order, as far as one connection can tell.
+//! Kafka producer, idempotent: a record that it retries arrives once and in order.
 //!
-//! The order of a key is the courier's: it sends the next record when this one is acknowledged.
+//! The order of a key is kept by the sender: it sends the next record when this one is acknowledged.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,24 +15,23 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
 
-use super::{PublishError, Publisher};
+use super::publisher::{PublishError, Publisher};
 
 /// Largest outgoing event before it is compressed, in bytes. One about ten thousand essays has three
 /// megabytes; the broker's own limit is on what is left of it after compression.
 const OUTGOING_EVENT_BYTES_MAX: u32 = 32 * 1024 * 1024;
-/// Records travel together up to so many bytes before they are compressed: little enough that none
-/// is refused for the company it is in, by any limit that a topic may sensibly have.
-const TOGETHER_BYTES_MAX: u32 = 64 * 1024;
-/// How long a record waits for others to travel with, in milliseconds. Those of one claim are there
-/// at once.
+/// Bytes of the records in one producer batch before compression: few enough that no sensible limit of a
+/// topic refuses a batch of small records.
+const BATCH_BYTES_MAX: u32 = 64 * 1024;
+/// How long a producer batch waits for more records, in milliseconds. Those of one claim come at once.
 const LINGER_MS: u32 = 1;
 
-/// Where the brokers are, and how long they may take.
+/// Brokers and delivery timeout.
 #[derive(Clone, Debug)]
 pub struct KafkaPublisherOptions {
     /// `host:port`, comma separated.
     pub brokers: String,
-    /// How long a record is tried to be sent before it counts as failed.
+    /// How long a record is retried before it counts as failed.
     pub delivery_timeout: Duration,
 }
 
@@ -45,11 +44,11 @@ pub struct KafkaPublisher {
 }
 
 impl KafkaPublisher {
-    /// Prepares a producer. A broker that is away is no error here.
+    /// Prepares a producer. An unavailable broker is no error here.
     ///
     /// # Errors
     ///
-    /// [`KafkaError`] for options that librdkafka does not take.
+    /// [`KafkaError`] for options that librdkafka rejects.
     pub fn new(options: &KafkaPublisherOptions) -> Result<Self, KafkaError> {
         let config = client_config(options);
         let producer = config.create_with_context(Context)?;
@@ -60,9 +59,9 @@ impl KafkaPublisher {
         Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Some errors end an idempotent producer for ever: one that was denied the right to be one, or
-    /// whose broker lost what it had acknowledged. A new one may fare better.
-    fn replace_if_ended(&self, producer: &Arc<Producer>) {
+    /// Replaces the producer after a fatal error: one that was denied the right to be idempotent, or whose
+    /// broker lost acknowledged records, fails for ever. A new one may work.
+    fn replace_after_fatal_error(&self, producer: &Arc<Producer>) {
         let Some((code, reason)) = producer.client().fatal_error() else { return };
         let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, producer) {
@@ -70,10 +69,12 @@ impl KafkaPublisher {
         }
         match self.config.create_with_context(Context) {
             Ok(new) => {
-                tracing::warn!(%code, reason, "the kafka producer ended, made a new one");
+                tracing::warn!(%code, reason, "fatal error of the kafka producer, replaced it");
                 *current = Arc::new(new);
             }
-            Err(error) => tracing::error!(%error, "the kafka producer ended, no new one was made"),
+            Err(error) => {
+                tracing::error!(%error, "fatal error of the kafka producer, replacing it failed, retrying");
+            }
         }
     }
 }
@@ -86,11 +87,11 @@ impl Publisher for KafkaPublisher {
             .key(&record.key)
             .payload(&record.value)
             .headers(headers(record));
-        // A queue that is full now is as good as a broker that is away.
+        // A full queue counts as an unavailable broker.
         let sent = producer.send(message, Timeout::After(Duration::ZERO)).await;
         sent.map(drop).map_err(|(error, _)| {
-            self.replace_if_ended(&producer);
-            sorted(error)
+            self.replace_after_fatal_error(&producer);
+            classify(error)
         })
     }
 }
@@ -104,11 +105,11 @@ fn client_config(options: &KafkaPublisherOptions) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", delivery_ms.to_string())
-        // A topic that does not exist is told apart from a broker that is away.
+        // Less than the delivery timeout, so that a missing topic is distinguished from an outage.
         .set("topic.metadata.propagation.max.ms", (delivery_ms / 2).to_string())
         .set("compression.type", "gzip")
         .set("message.max.bytes", OUTGOING_EVENT_BYTES_MAX.to_string())
-        .set("batch.size", TOGETHER_BYTES_MAX.to_string())
+        .set("batch.size", BATCH_BYTES_MAX.to_string())
         .set("linger.ms", LINGER_MS.to_string())
         // The partition that the Java clients of other services choose for the same key.
         .set("partitioner", "murmur2_random")
@@ -123,7 +124,7 @@ fn headers(record: &OutboxRecord) -> OwnedHeaders {
     })
 }
 
-fn sorted(error: KafkaError) -> PublishError {
+fn classify(error: KafkaError) -> PublishError {
     use RDKafkaErrorCode::{
         InvalidMessage, InvalidMessageSize, InvalidRecord, InvalidTopic, MessageBatchTooLarge,
         MessageSizeTooLarge, PolicyViolation, TopicAuthorizationFailed, UnknownPartition,
@@ -146,7 +147,7 @@ fn sorted(error: KafkaError) -> PublishError {
     }
 }
 
-/// The relay tells of each outage once; librdkafka would tell of each attempt.
+/// Logs at debug: the relay logs each outage once, librdkafka each attempt.
 struct Context;
 
 impl ClientContext for Context {
@@ -155,6 +156,6 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka");
+        tracing::debug!(%error, reason, "librdkafka error");
     }
 }

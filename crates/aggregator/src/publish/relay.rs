@@ -1,76 +1,77 @@
-//! The relay: claim, send, mark, until nothing is left; then wait until something is written.
+//! Relay of the outbox: claim, send, mark, until nothing is left; then wait until something is written.
 //!
-//! Nothing is ever dropped and nothing is tried without a wait: a broker that is away is asked again
-//! later and later; a topic that is missing, and a key whose record is refused, wait for themselves
-//! while the others go on. Whether it is the broker that is away, or a part of it, is told by the
-//! records behind: keys without acknowledgement are passed over until something goes through. Whether it can send is told by metrics and the log; the service is as
-//! well as ever without.
+//! No record is discarded, and no failed one is sent again without a wait. While the broker is
+//! unavailable, the wait grows. A missing topic, and a key whose record is refused, have waits of their
+//! own, and the others are sent meanwhile. Records behind an unacknowledged one show whether the whole
+//! broker is unavailable or a part of it: its key is skipped until some record is acknowledged. Whether
+//! the relay can send is in metrics and log; the service is ready without it.
 
 use std::collections::BTreeSet;
+use std::error::Error;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use database::backoff::Backoff;
 use database::{ClaimRequest, DbError, OutboxNotifier, OutboxRecord, OutboxRepository};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::publisher::{PublishError, Publisher};
 use super::retry_schedule::{RetrySchedule, SCHEDULED_MAX};
 use super::sender::{Delivered, Sender};
-use super::{PublishError, Publisher};
 use crate::clock::Clock;
 use crate::fault;
 use crate::metrics::Metrics;
 
 /// Records in one claim: many enough that its transaction costs each of them little.
 pub const CLAIM_RECORDS_MAX: u32 = 500;
-/// Bytes of their values, beside the last one's: what a process holds of them at a time.
+/// Bytes of their values, without the last one's: what a process holds of them at a time.
 pub const CLAIM_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// How long a stop waits for the records that are under way.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// First and longest wait while nothing can be sent. An attempt by itself takes as long as the
-/// delivery timeout if the broker is away.
+/// First and longest wait while nothing can be sent. While the broker is unavailable, an attempt itself
+/// takes as long as the delivery timeout.
 const OUTAGE_WAIT_MIN: Duration = Duration::from_millis(100);
 const OUTAGE_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long saying goodbye to the broker may take at the end.
-const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// How long closing the producer may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often, and for how long, the relay tries.
+/// Poll interval and delivery timeout.
 #[derive(Clone, Copy, Debug)]
 pub struct RelayOptions {
-    /// How often it looks without having been woken.
+    /// How often it claims without a notification.
     pub poll: Duration,
     /// How long a broker may take to acknowledge a record.
     pub delivery_timeout: Duration,
 }
 
-/// Sends what is in the outbox.
+/// Sends the records of the outbox.
 pub struct Relay {
     repository: Arc<dyn OutboxRepository>,
-    courier: Sender,
+    sender: Sender,
     poll: Duration,
     keys: RetrySchedule,
     topics: RetrySchedule,
-    /// Keys without acknowledgement since something went through last. Until something does again, or
-    /// all were tried, what stands behind them has its turn.
-    passed_over: BTreeSet<String>,
+    /// Keys of records that were not acknowledged since the last acknowledgement. They are skipped until
+    /// the next one, or until all keys were tried, so that the records behind them are tried too.
+    skipped_keys: BTreeSet<String>,
     outage: Outage,
 }
 
-/// When to go on.
+/// When to claim again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// There may be more.
-    AtOnce,
-    /// When something is written, or so much later.
-    WhenRung(Duration),
-    /// So much later, whatever is written.
+    /// At once: there may be more.
+    Now,
+    /// At the next notification, or after this time.
+    WhenNotified(Duration),
+    /// After this time, whatever is written meanwhile.
     After(Duration),
 }
 
 impl Relay {
-    /// Takes what it needs; does nothing yet.
+    /// A relay that sends nothing until it is [run](Self::run).
     pub fn new(
         repository: Arc<dyn OutboxRepository>,
         publisher: Arc<dyn Publisher>,
@@ -81,134 +82,141 @@ impl Relay {
         let RelayOptions { poll, delivery_timeout } = options;
         Self {
             repository,
-            courier: Sender { publisher, delivery_timeout, clock, metrics },
+            sender: Sender { publisher, delivery_timeout, clock, metrics },
             poll,
             keys: RetrySchedule::default(),
             topics: RetrySchedule::default(),
-            passed_over: BTreeSet::new(),
+            skipped_keys: BTreeSet::new(),
             outage: Outage::default(),
         }
     }
 
-    /// Sends until `stop`; then waits for what is under way, marks what was acknowledged, and leaves.
+    /// Sends until `stop`; then drains the sends in flight, marks acknowledged records, and closes.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut notifier = self.repository.outbox_notifier();
         while !stop.is_cancelled() {
-            let next = self.turn(&stop).await;
+            let next = self.relay_once(&stop).await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = next.comes(&mut notifier) => {}
+                () = next.wait(&mut notifier) => {}
             }
         }
-        // A producer's last words block.
-        let left = tokio::task::spawn_blocking(move || drop(self));
-        if timeout(LEAVE_MAX, left).await.is_err() {
-            tracing::warn!("left the broker of announcements without a goodbye");
+        // Closing a producer blocks.
+        let closed = spawn_blocking(move || drop(self));
+        if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            tracing::warn!("timed out closing the kafka producer, stopping without it");
         }
     }
 
-    /// One claim, from its beginning to its end.
-    async fn turn(&mut self, stop: &CancellationToken) -> Next {
-        let now = self.courier.clock.monotonic();
+    /// One claim, unless the schedule of keys is full.
+    async fn relay_once(&mut self, stop: &CancellationToken) -> Next {
+        let now = self.sender.clock.monotonic();
         match self.keys.next_due_in(now) {
             Some(wait) if self.keys.is_full() && !wait.is_zero() => return Next::After(wait),
             _ => {}
         }
-        match self.send_some(now, stop).await {
+        match self.send_claim(now, stop).await {
             Ok(next) => next,
             Err(error) => Next::After(self.outage.wait(&error)),
         }
     }
 
-    async fn send_some(
+    async fn send_claim(
         &mut self,
         now: Duration,
         stop: &CancellationToken,
     ) -> Result<Next, DbError> {
         let mut keys_left_out = self.keys.not_due(now);
-        keys_left_out.extend(self.passed_over.iter().cloned());
+        keys_left_out.extend(self.skipped_keys.iter().cloned());
         let request = ClaimRequest {
             records_max: CLAIM_RECORDS_MAX,
             bytes_max: CLAIM_BYTES_MAX,
-            hold_max: self.courier.hold_max(),
+            hold_max: self.sender.hold_max(),
             keys_left_out: &keys_left_out,
             topics_left_out: &self.topics.not_due(now),
         };
         let Some(claim) = self.repository.claim(request).await? else {
-            // Whoever has it is woken by the same that wakes us.
-            return Ok(Next::WhenRung(self.poll));
+            // The process that has the claim is notified as this one is.
+            return Ok(Next::WhenNotified(self.poll));
         };
-        let delivered = self.courier.deliver(claim.records(), stop).await;
-        let unavailable = self.judge(&delivered);
-        if delivered.acknowledged.is_empty() && !self.passed_over.is_empty() {
+        let delivered = self.sender.deliver(claim.records(), stop).await;
+        let unavailable = self.schedule_failed(&delivered);
+        if delivered.acknowledged.is_empty() && !self.skipped_keys.is_empty() {
             if !is_full(claim.records()) || keys_left_out.len() >= SCHEDULED_MAX {
-                // All were tried, or as many as can be: once more, from the oldest on.
-                self.passed_over.clear();
+                // All keys were tried, or as many as can be: once more, from the oldest on.
+                self.skipped_keys.clear();
             }
             let wait = |error: &PublishError| Next::After(self.outage.wait(error));
-            return Ok(unavailable.map_or(Next::AtOnce, wait));
+            return Ok(unavailable.map_or(Next::Now, wait));
         }
-        self.let_passed_over_wait(unavailable);
-        self.keys.forget_due(now);
-        self.topics.forget_due(now);
+        self.schedule_skipped(unavailable);
+        self.keys.remove_due(now);
+        self.topics.remove_due(now);
         let is_idle = delivered.acknowledged.is_empty() && delivered.failed.is_empty();
         let acknowledged = delivered.acknowledged;
         if !acknowledged.is_empty() {
             fault::point("after-send").await;
-            claim.published(&acknowledged, self.courier.clock.now()).await?;
+            claim.published(&acknowledged, self.sender.clock.now()).await?;
         }
-        // Not before they are marked: what cannot be marked is sent again, and that needs a wait too.
+        // Only once they are marked: unmarked records are sent again, and that needs a wait too.
         self.outage.end();
-        Ok(if is_idle { self.when_notified() } else { Next::AtOnce })
+        Ok(if is_idle { self.when_notified() } else { Next::Now })
     }
 
-    /// Lets wait what failed for itself, and notes the keys of what was not acknowledged; gives why.
-    fn judge<'a>(&mut self, delivered: &'a Delivered<'_>) -> Option<&'a PublishError> {
-        let now = self.courier.clock.monotonic();
+    /// Schedules refused keys and missing topics, and skips the keys of unacknowledged records. Returns
+    /// why those were not acknowledged.
+    fn schedule_failed<'a>(&mut self, delivered: &'a Delivered<'_>) -> Option<&'a PublishError> {
+        let now = self.sender.clock.monotonic();
         let mut topics = BTreeSet::new();
         let mut unavailable = None;
         for (record, error) in &delivered.failed {
             match error {
                 PublishError::Unavailable { .. } => {
-                    self.passed_over.insert(record.key.clone());
+                    self.skipped_keys.insert(record.key.clone());
                     unavailable = Some(error);
                 }
                 // Once for all its keys.
                 PublishError::NoTopic { .. } if topics.insert(&record.topic) => {
                     let wait = self.topics.add(&record.topic, now);
-                    tell_failure(record, error, wait, "announcements of a topic cannot be sent");
+                    log_failure(record, error, wait, "outgoing event has no topic, retrying later");
                 }
                 PublishError::NoTopic { .. } => {}
                 PublishError::Refused { .. } => {
                     let wait = self.keys.add(&record.key, now);
-                    tell_failure(record, error, wait, "an announcement is refused, its key waits");
+                    log_failure(
+                        record,
+                        error,
+                        wait,
+                        "outgoing event refused, retrying its key later",
+                    );
                 }
             }
         }
         unavailable
     }
 
-    /// Something goes through, so what was not acknowledged waits for itself.
-    fn let_passed_over_wait(&mut self, cause: Option<&PublishError>) {
-        if self.passed_over.is_empty() {
+    /// Schedules the skipped keys: some record was acknowledged, so the broker is not at fault as a
+    /// whole.
+    fn schedule_skipped(&mut self, cause: Option<&PublishError>) {
+        if self.skipped_keys.is_empty() {
             return;
         }
-        // Told once: as a broker goes away, it may be many at a time.
+        // One line for all: when an outage begins, there may be many.
         tracing::warn!(
-            keys = self.passed_over.len(),
-            error = cause.map(|error| error as &dyn std::error::Error),
-            "some announcements are not acknowledged, their keys wait"
+            keys = self.skipped_keys.len(),
+            error = cause.map(|error| error as &dyn Error),
+            "outgoing events not acknowledged, retrying their keys later"
         );
-        let now = self.courier.clock.monotonic();
-        for key in std::mem::take(&mut self.passed_over) {
+        let now = self.sender.clock.monotonic();
+        for key in mem::take(&mut self.skipped_keys) {
             self.keys.add_if_room(&key, now);
         }
     }
 
     fn when_notified(&self) -> Next {
-        let now = self.courier.clock.monotonic();
+        let now = self.sender.clock.monotonic();
         let due = [self.keys.next_due_in(now), self.topics.next_due_in(now)];
-        Next::WhenRung(due.into_iter().flatten().fold(self.poll, Duration::min))
+        Next::WhenNotified(due.into_iter().flatten().fold(self.poll, Duration::min))
     }
 }
 
@@ -218,25 +226,24 @@ fn is_full(records: &[OutboxRecord]) -> bool {
     records.len() >= CLAIM_RECORDS_MAX as usize || bytes as u64 >= CLAIM_BYTES_MAX
 }
 
-/// Nothing of it names a person: keys may.
-fn tell_failure(record: &OutboxRecord, error: &PublishError, wait: Duration, what: &str) {
+/// Without the key, which may be the id of a person.
+fn log_failure(record: &OutboxRecord, error: &PublishError, wait: Duration, message: &str) {
     tracing::error!(
         topic = record.topic,
         position = %record.position,
         event_id = %record.event_id,
         wait_seconds = wait.as_secs(),
-        error = error as &dyn std::error::Error,
-        "{what}"
+        error = error as &dyn Error,
+        "{message}"
     );
 }
 
 impl Next {
-    /// Waits until it is time.
-    async fn comes(self, notifier: &mut OutboxNotifier) {
+    async fn wait(self, notifier: &mut OutboxNotifier) {
         match self {
-            Self::AtOnce => {}
+            Self::Now => {}
             Self::After(wait) => sleep(wait).await,
-            Self::WhenRung(at_most) => tokio::select! {
+            Self::WhenNotified(at_most) => tokio::select! {
                 () = notifier.notified() => {}
                 () = sleep(at_most) => {}
             },
@@ -244,19 +251,19 @@ impl Next {
     }
 }
 
-/// A time in which nothing can be sent: told of once, tried again later and later.
+/// Time in which nothing can be sent: logged when it begins and when it ends, with growing waits.
 #[derive(Debug, Default)]
 struct Outage {
     backoff: Option<Backoff>,
 }
 
 impl Outage {
-    /// How long to wait after one more failure.
-    fn wait(&mut self, cause: &(dyn std::error::Error + 'static)) -> Duration {
+    /// The wait after one more failure.
+    fn wait(&mut self, cause: &(dyn Error + 'static)) -> Duration {
         if self.backoff.is_none() {
-            tracing::warn!(error = cause, "announcements wait; more is told when they go on");
+            tracing::warn!(error = cause, "outgoing events not sent, retrying");
         } else {
-            tracing::debug!(error = cause, "announcements wait");
+            tracing::debug!(error = cause, "outgoing events still not sent, retrying");
         }
         let new = || Backoff::between(OUTAGE_WAIT_MIN, OUTAGE_WAIT_MAX);
         self.backoff.get_or_insert_with(new).next_wait()
@@ -264,7 +271,7 @@ impl Outage {
 
     fn end(&mut self) {
         if self.backoff.take().is_some() {
-            tracing::info!("announcements are sent again");
+            tracing::info!("outgoing events are sent again");
         }
     }
 }

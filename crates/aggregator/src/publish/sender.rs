@@ -1,7 +1,7 @@
-//! Sends the records of one claim: keys beside each other, the records of a key one after another.
+//! Sender of the records of one claim: keys concurrently, the records of a key one after another.
 //!
-//! The next record of a key is begun only when the one before is acknowledged, so a record that
-//! fails, for good or not, is never overtaken. It marks nothing and tries nothing twice.
+//! The next record of a key is sent only when the one before is acknowledged, so a record that fails is
+//! never overtaken. It marks nothing and retries nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,16 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::relay::DRAIN_TIMEOUT;
-use super::{PublishError, Publisher, age};
-use crate::clock::Clock;
+use super::publisher::{PublishError, Publisher};
+use crate::clock::{Clock, time_between};
 use crate::metrics::Metrics;
 
-/// How much later than its own limit a publisher is given up on.
+/// How long a stop waits for the records in flight.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after the delivery timeout a publisher that has not returned is cancelled.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Whoever sends.
+/// Sends the records of claims.
 pub(super) struct Sender {
     pub(super) publisher: Arc<dyn Publisher>,
     pub(super) delivery_timeout: Duration,
@@ -29,48 +30,48 @@ pub(super) struct Sender {
     pub(super) metrics: Metrics,
 }
 
-/// What became of the records of a claim. Those in neither list were not begun, or given up on.
+/// Results of a claim. Records in neither list were not sent, or were cancelled.
 #[derive(Debug, Default)]
 pub(super) struct Delivered<'a> {
-    /// They are safe.
+    /// Acknowledged by the broker.
     pub(super) acknowledged: Vec<OutboxPosition>,
-    /// Of each key that failed the record that did.
+    /// The first failed record of each key, with its error.
     pub(super) failed: Vec<(&'a OutboxRecord, PublishError)>,
 }
 
 impl Sender {
-    /// How long a claim is held at most, until something is marked.
+    /// How long a claim is held at most.
     pub(super) fn hold_max(&self) -> Duration {
         2 * (self.delivery_timeout + SLACK)
     }
 
-    /// Sends what it can within the limits: no record is begun later than the delivery timeout, or
-    /// after `stop`; then those under way are waited for, after a stop for [`DRAIN_TIMEOUT`] only.
+    /// Sends records until the delivery timeout, or until `stop`; then starts no new sends and waits for
+    /// those in flight, after a stop for [`DRAIN_TIMEOUT`] only.
     pub(super) async fn deliver<'a>(
         &self,
         records: &'a [OutboxRecord],
         stop: &CancellationToken,
     ) -> Delivered<'a> {
         let delivered = Mutex::default();
-        let enough = stop.child_token();
+        let send_no_more = stop.child_token();
         let mut keys: FuturesUnordered<_> = by_key(records)
             .into_values()
-            .map(|records| self.send_in_order(records, &enough, &delivered))
+            .map(|records| self.send_in_order(records, &send_no_more, &delivered))
             .collect();
         let all_sent = async { while keys.next().await.is_some() {} };
-        let too_late = async {
+        let timed_out = async {
             sleep(self.delivery_timeout).await;
-            enough.cancel();
+            send_no_more.cancel();
             sleep(self.delivery_timeout + SLACK).await;
         };
-        let stopped = async {
+        let drained = async {
             stop.cancelled().await;
             sleep(DRAIN_TIMEOUT).await;
         };
         tokio::select! {
             () = all_sent => {}
-            () = too_late => {}
-            () = stopped => {}
+            () = timed_out => {}
+            () = drained => {}
         }
         drop(keys);
         delivered.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -79,16 +80,16 @@ impl Sender {
     async fn send_in_order<'a>(
         &self,
         records: Vec<&'a OutboxRecord>,
-        enough: &CancellationToken,
+        send_no_more: &CancellationToken,
         delivered: &Mutex<Delivered<'a>>,
     ) {
         for record in records {
-            if enough.is_cancelled() {
+            if send_no_more.is_cancelled() {
                 return;
             }
             match self.publisher.publish(record).await {
                 Ok(()) => {
-                    let delay = age(self.clock.now(), record.written_at);
+                    let delay = time_between(record.written_at, self.clock.now());
                     self.metrics.outbox_published(&record.topic, delay);
                     lock(delivered).acknowledged.push(record.position);
                 }

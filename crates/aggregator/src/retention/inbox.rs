@@ -1,30 +1,30 @@
-//! The sweep of the inbox, which remembers where it was.
+//! Sweep of the inbox, which continues where the last one ended.
 //!
 //! Events that the broker can still deliver stay, however old they are, and there may be millions of
-//! them. A pass looks at each once; the next pass begins only when the broker has removed something
-//! since, because only then can more of them go. What has become old meanwhile is behind the place
-//! where the last pass ended.
+//! them. A pass examines each once; the next pass begins only when the broker has removed records since,
+//! because only then can more of them be purged. Events that have become old meanwhile are behind the
+//! end of the last pass.
 
 use database::{DbError, InboxChunk, InboxCursor, InboxRepository, LogStart};
 use projection::Timestamp;
 use tokio::sync::Mutex;
 
-use super::STRETCH_ROWS;
-
-/// Events that one sweep looks at and leaves, at most: half a second of work. The next sweep goes on.
+/// Rows purged by one statement: a matter of milliseconds.
+pub(super) const CHUNK_ROWS: u32 = 1_000;
+/// Events that one sweep examines and leaves, at most: half a second of work. The next sweep continues.
 const LEFT_PER_SWEEP_MAX: u64 = 100_000;
 
-/// How far the inbox was looked through.
+/// How far the inbox was swept.
 #[derive(Debug, Default)]
 pub struct InboxSweep(Mutex<Progress>);
 
 #[derive(Debug)]
 struct Progress {
-    /// The last row that was looked at.
+    /// The last row that was examined.
     after: InboxCursor,
-    /// Where the partitions began when the pass did.
+    /// First offsets of the partitions when the pass began.
     log_starts: Vec<LogStart>,
-    /// Whether the pass has reached the rows that are too young.
+    /// Whether the pass has reached the rows that are too new.
     is_complete: bool,
 }
 
@@ -35,7 +35,7 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Begins a new pass if the last one is over and could not have removed what can go now.
+    /// Begins a new pass if the last one is complete and the broker has removed records since.
     fn begin(&mut self, log_starts: &[LogStart]) {
         if self.is_complete && self.log_starts != log_starts {
             self.after = InboxCursor::START;
@@ -46,30 +46,30 @@ impl Progress {
 }
 
 impl InboxSweep {
-    /// Goes on with the pass, or begins the next one, and calls `removed` with each number of events
-    /// that were forgotten.
+    /// Continues the pass, or begins the next one, and calls `count` with the number of purged events of
+    /// each chunk.
     pub(super) async fn run(
         &self,
         inbox: &dyn InboxRepository,
         applied_before: Timestamp,
         mut log_starts: Vec<LogStart>,
-        removed: impl Fn(u64),
+        count: impl Fn(u64),
     ) -> Result<(), DbError> {
         log_starts.sort();
         let mut progress = self.0.lock().await;
         progress.begin(&log_starts);
         let mut left = 0;
         while left < LEFT_PER_SWEEP_MAX {
-            let (after, rows_max) = (progress.after, STRETCH_ROWS);
-            let stretch = InboxChunk { after, rows_max, applied_before, log_starts: &log_starts };
-            let forgotten = inbox.purge_events(stretch).await?;
-            removed(forgotten.events);
-            let Some(last) = forgotten.last else {
+            let (after, rows_max) = (progress.after, CHUNK_ROWS);
+            let chunk = InboxChunk { after, rows_max, applied_before, log_starts: &log_starts };
+            let purged = inbox.purge_events(chunk).await?;
+            count(purged.events);
+            let Some(last) = purged.last else {
                 progress.is_complete = true;
                 break;
             };
             progress.after = last;
-            left += u64::from(STRETCH_ROWS).saturating_sub(forgotten.events);
+            left += u64::from(CHUNK_ROWS).saturating_sub(purged.events);
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ mod tests {
     #[derive(Default)]
     struct Inbox {
         events: StdMutex<BTreeMap<i64, i64>>,
-        looked_at: StdMutex<u64>,
+        examined: StdMutex<u64>,
     }
 
     impl Inbox {
@@ -103,8 +103,8 @@ mod tests {
             self.events.lock().unwrap().len()
         }
 
-        fn take_looked_at(&self) -> u64 {
-            std::mem::take(&mut self.looked_at.lock().unwrap())
+        fn take_examined(&self) -> u64 {
+            std::mem::take(&mut self.examined.lock().unwrap())
         }
     }
 
@@ -118,15 +118,14 @@ mod tests {
             Ok(self.events.lock().unwrap().is_empty())
         }
 
-        async fn purge_events(&self, stretch: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
-            let start = stretch.log_starts.first().map_or(0, |log| log.start);
+        async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
+            let start = chunk.log_starts.first().map_or(0, |log| log.start);
             let mut events = self.events.lock().unwrap();
-            let is_asked = |at: i64| {
-                second(at) > stretch.after.applied_at && second(at) < stretch.applied_before
-            };
+            let is_asked =
+                |at: i64| second(at) > chunk.after.applied_at && second(at) < chunk.applied_before;
             let asked = events.keys().copied().filter(|at| is_asked(*at));
-            let asked: Vec<_> = asked.take(stretch.rows_max as usize).collect();
-            *self.looked_at.lock().unwrap() += asked.len() as u64;
+            let asked: Vec<_> = asked.take(chunk.rows_max as usize).collect();
+            *self.examined.lock().unwrap() += asked.len() as u64;
             let before = events.len();
             for at in &asked {
                 if events[at] < start {
@@ -146,35 +145,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_not_go_yet_is_looked_at_once_until_the_broker_removes_something() {
+    async fn deliverable_events_are_examined_once_until_the_broker_removes_records() {
         let (inbox, progress) = (Inbox::default(), InboxSweep::default());
         inbox.add(1..=5_000);
         sweep(&progress, &inbox, 4_001, 0).await;
-        assert_eq!((inbox.take_looked_at(), inbox.count()), (4_000, 5_000));
+        assert_eq!((inbox.take_examined(), inbox.count()), (4_000, 5_000));
         sweep(&progress, &inbox, 4_001, 0).await;
-        assert_eq!(inbox.take_looked_at(), 0, "nothing can go that could not before");
+        assert_eq!(inbox.take_examined(), 0, "nothing can be purged that could not before");
         sweep(&progress, &inbox, 4_011, 0).await;
-        assert_eq!(inbox.take_looked_at(), 10, "what has become old meanwhile");
+        assert_eq!(inbox.take_examined(), 10, "events that have become old meanwhile");
         sweep(&progress, &inbox, 4_011, 3_001).await;
-        assert_eq!((inbox.take_looked_at(), inbox.count()), (4_010, 2_000));
+        assert_eq!((inbox.take_examined(), inbox.count()), (4_010, 2_000));
     }
 
     #[tokio::test]
-    async fn a_sweep_that_leaves_much_is_gone_on_with_by_the_next_one() {
+    async fn sweep_that_reaches_its_limit_is_continued_by_the_next_one() {
         let (inbox, progress) = (Inbox::default(), InboxSweep::default());
         let kept = i64::try_from(LEFT_PER_SWEEP_MAX).unwrap();
         inbox.add(1..=kept + 5_000);
         sweep(&progress, &inbox, i64::MAX / 1_000_000, 0).await;
-        assert_eq!(inbox.take_looked_at(), LEFT_PER_SWEEP_MAX);
-        // The broker removes something in between: of the rest at once, of the others in a new pass.
+        assert_eq!(inbox.take_examined(), LEFT_PER_SWEEP_MAX);
+        // The broker removes records in between: those of the rest are purged at once, the others in a new
+        // pass.
         sweep(&progress, &inbox, i64::MAX / 1_000_000, kept + 2_001).await;
-        assert_eq!((inbox.take_looked_at(), inbox.count()), (5_000, 100_000 + 3_000));
+        assert_eq!((inbox.take_examined(), inbox.count()), (5_000, 100_000 + 3_000));
         sweep(&progress, &inbox, i64::MAX / 1_000_000, kept + 2_001).await;
         assert_eq!(inbox.count(), 3_000);
     }
 
     #[tokio::test]
-    async fn what_is_removed_does_not_end_a_sweep() {
+    async fn purged_events_do_not_end_a_sweep() {
         let (inbox, progress) = (Inbox::default(), InboxSweep::default());
         let many = i64::try_from(LEFT_PER_SWEEP_MAX).unwrap() + 5_000;
         inbox.add(1..=many);

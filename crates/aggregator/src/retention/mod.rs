@@ -1,8 +1,8 @@
-//! What may be forgotten, and when: old events, old outgoing events, old dead letters.
+//! Retention: purges old events of the inbox, old outgoing events and old dead letters.
 //!
-//! Everything goes stretch by stretch, each a statement of its own, so that no sweep holds up the
-//! work. Several processes may sweep at once; what one has removed the other does not find. Nothing
-//! here decides what an answer is: a sweep that does not happen costs module and nothing else.
+//! Rows are purged in chunks, each by a statement of its own, so that no sweep holds up other work.
+//! Several processes may sweep at once; one does not find what another has purged. No answer depends on
+//! it: a sweep that does not happen costs room and nothing else.
 
 mod inbox;
 mod time;
@@ -21,62 +21,60 @@ use tokio_util::sync::CancellationToken;
 pub use self::inbox::InboxSweep;
 pub use self::time::{CLOCK_DIFFERENCE_MAX, RetentionTime};
 
+use self::inbox::CHUNK_ROWS;
 use crate::metrics::{Metrics, Purged};
 
-/// How long after the start the first sweep begins. An operator who has started a process with a
-/// wrong clock or wrong settings has so long to notice.
+/// How long after the start the first sweep begins: the time to notice a wrong clock or wrong settings.
 pub const FIRST_SWEEP_DELAY: Duration = Duration::from_secs(5 * 60);
-/// How often this process and the database compare their clocks.
+/// How often the clock is compared with the database's.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long after a sweep the next one begins. A sweep that finds nothing costs next to nothing.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// Rows in one statement: gone in some milliseconds.
-const STRETCH_ROWS: u32 = 1_000;
-/// Dead letters in one statement: each may be as large as a record.
-const STRETCH_DEAD_LETTERS: u32 = 50;
+/// Dead letters purged by one statement: each may be as large as a record.
+const CHUNK_DEAD_LETTERS: u32 = 50;
 
-/// How long things are kept.
+/// Retention periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionPeriods {
-    /// Events in the inbox, at least; those that Kafka can still deliver are kept longer.
+    /// Of events in the inbox, at least; those that Kafka can still deliver stay longer.
     pub inbox: Duration,
-    /// Outgoing events in the outbox.
+    /// Of outgoing events in the outbox.
     pub outbox: OutboxRetention,
-    /// Dead letters that nobody took again or dropped.
+    /// Of dead letters that were neither replayed nor discarded.
     pub dead_letters: Duration,
 }
 
-/// From when on the time of an outgoing event runs.
+/// Retention period of outgoing events, and when it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutboxRetention {
-    /// From when the broker had it. One that it does not have is kept.
+    /// From the acknowledgement of the broker. Unpublished events stay.
     SincePublished(Duration),
-    /// From when it was written: nobody publishes, and whoever wants it reads it over HTTP.
+    /// From when they were written: no process publishes, and clients read them over HTTP.
     SinceWritten(Duration),
 }
 
-/// Removes what is older than it has to be.
+/// Purges what is older than its retention period.
 pub struct Retention {
-    /// The events.
+    /// The inbox of events.
     pub inbox: Arc<dyn InboxRepository>,
-    /// The outgoing events.
+    /// The outbox.
     pub outbox: Arc<dyn OutboxRepository>,
-    /// The refused records.
+    /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetterRepository>,
-    /// Where the logs of the events begin; none if events come over HTTP only.
+    /// First offsets of the partitions; none if events come over HTTP only.
     pub log_starts: Option<Arc<dyn LogStarts>>,
-    /// How long things are kept.
+    /// The retention periods.
     pub periods: RetentionPeriods,
-    /// Tells the time.
+    /// The clock of retention.
     pub time: RetentionTime,
-    /// Counts what was removed.
+    /// Counts what was purged.
     pub metrics: Metrics,
-    /// How far the inbox was looked through.
+    /// How far the inbox was swept.
     pub inbox_sweep: InboxSweep,
 }
 
 impl Retention {
-    /// Sweeps now and then until `stop`, and compares the clocks more often.
+    /// Sweeps at intervals until `stop`, and compares the clocks more often.
     pub async fn run(self, stop: CancellationToken) {
         let sweeping = async {
             let mut wait = FIRST_SWEEP_DELAY;
@@ -92,7 +90,7 @@ impl Retention {
                 wait = wait.saturating_sub(CLOCK_CHECK_INTERVAL);
             }
         };
-        // A statement that is cut off has removed its rows, or none.
+        // A cancelled statement has purged its rows, or none.
         tokio::select! {
             () = stop.cancelled() => {}
             () = sweeping => {}
@@ -109,67 +107,67 @@ impl Retention {
     async fn now(&self) -> Option<Timestamp> {
         self.time.now().await.unwrap_or_else(|error| {
             let cause = &error as &dyn std::error::Error;
-            tracing::debug!(error = cause, "database time unknown, nothing old removed this time");
+            tracing::debug!(error = cause, "database clock unknown, purging nothing this time");
             None
         })
     }
 
-    /// One part that cannot be swept now keeps nobody from sweeping the others.
+    /// Sweeps all tables. A failure in one does not prevent the others.
     async fn sweep_at(&self, now: Timestamp) {
         let inbox = self.sweep_inbox(now).await;
         let outbox = self.sweep_outbox(now).await;
         let dead_letters = self.sweep_dead_letters(now).await;
-        for (what, swept) in [("inbox", inbox), ("outbox", outbox), ("dead letters", dead_letters)]
+        for (table, swept) in [("inbox", inbox), ("outbox", outbox), ("dead letters", dead_letters)]
         {
             if let Err(error) = swept {
                 let cause = &error as &dyn std::error::Error;
-                tracing::warn!(error = cause, what, "not everything old removed this time");
+                tracing::warn!(error = cause, table, "purge failed, retrying with the next sweep");
             }
         }
     }
 
     async fn sweep_inbox(&self, now: Timestamp) -> Result<(), DbError> {
         let log_starts = self.known_log_starts().await;
-        let applied_before = kept_since(now, self.periods.inbox);
-        let removed = |events| self.metrics.removed(Purged::Inbox, events);
-        self.inbox_sweep.run(self.inbox.as_ref(), applied_before, log_starts, removed).await
+        let applied_before = purge_before(now, self.periods.inbox);
+        let count = |events| self.metrics.purged(Purged::Inbox, events);
+        self.inbox_sweep.run(self.inbox.as_ref(), applied_before, log_starts, count).await
     }
 
     async fn sweep_outbox(&self, now: Timestamp) -> Result<(), DbError> {
         loop {
-            let removed = match self.periods.outbox {
-                OutboxRetention::SincePublished(time) => {
-                    self.outbox.remove_published(kept_since(now, time), STRETCH_ROWS).await?
+            let purged = match self.periods.outbox {
+                OutboxRetention::SincePublished(period) => {
+                    self.outbox.remove_published(purge_before(now, period), CHUNK_ROWS).await?
                 }
-                OutboxRetention::SinceWritten(time) => {
-                    self.outbox.remove_written(kept_since(now, time), STRETCH_ROWS).await?
+                OutboxRetention::SinceWritten(period) => {
+                    self.outbox.remove_written(purge_before(now, period), CHUNK_ROWS).await?
                 }
             };
-            self.metrics.removed(Purged::Outbox, removed);
-            if removed == 0 {
+            self.metrics.purged(Purged::Outbox, purged);
+            if purged == 0 {
                 return Ok(());
             }
         }
     }
 
     async fn sweep_dead_letters(&self, now: Timestamp) -> Result<(), DbError> {
-        let refused_before = kept_since(now, self.periods.dead_letters);
-        let (mut after, mut all) = (DeadLetterCursor::START, 0);
+        let refused_before = purge_before(now, self.periods.dead_letters);
+        let (mut after, mut total) = (DeadLetterCursor::START, 0);
         let swept = loop {
-            let chunk = ExpiredDeadLetters { after, refused_before, limit: STRETCH_DEAD_LETTERS };
+            let chunk = ExpiredDeadLetters { after, refused_before, limit: CHUNK_DEAD_LETTERS };
             match self.dead_letters.purge_dead_letters(chunk).await {
-                Ok(removed) => {
-                    all += removed.dead_letters;
-                    self.metrics.removed(Purged::DeadLetters, removed.dead_letters);
-                    let Some(last) = removed.last else { break Ok(()) };
+                Ok(purged) => {
+                    total += purged.dead_letters;
+                    self.metrics.purged(Purged::DeadLetters, purged.dead_letters);
+                    let Some(last) = purged.last else { break Ok(()) };
                     after = last;
                 }
                 Err(error) => break Err(error),
             }
         };
-        if all > 0 {
-            // Nobody looked at them in all that time; somebody should know that they are gone.
-            tracing::warn!(dead_letters = all, "old dead letters removed");
+        if total > 0 {
+            // Nobody replayed or discarded them: an operator should know.
+            tracing::warn!(dead_letters = total, "old dead letters purged");
         }
         swept
     }
@@ -179,15 +177,15 @@ impl Retention {
         log_starts.log_starts().await.unwrap_or_else(|error| {
             tracing::info!(
                 error = &*error as &dyn std::error::Error,
-                "the broker does not say where its partitions begin; \
-                 what came from kafka is kept this time"
+                "first offsets of the partitions unknown, purging no events from kafka this time"
             );
             Vec::new()
         })
     }
 }
 
-fn kept_since(now: Timestamp, time: Duration) -> Timestamp {
-    let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+/// The moment before which rows are older than the retention period.
+fn purge_before(now: Timestamp, period: Duration) -> Timestamp {
+    let micros = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_unix_micros(now.unix_micros().saturating_sub(micros))
 }

@@ -245,9 +245,9 @@ async fn a_broker_that_is_away_keeps_nothing_from_arriving() {
     })
     .await;
 
-    // Told once for each outage, however often it was tried.
+    // Logged once for each outage, however often it was tried.
     let lines = service.process.lines();
     let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
-    assert_eq!(count("announcements wait;"), 2);
-    assert_eq!(count("announcements are sent again"), 2);
+    assert_eq!(count("outgoing events not sent, retrying"), 2);
+    assert_eq!(count("outgoing events are sent again"), 2);
 }
