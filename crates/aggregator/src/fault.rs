@@ -1,22 +1,22 @@
-//! Places where a test can hold the service, to kill it there.
+//! Fault points, at which a test pauses the service and kills it.
 //!
-//! Does nothing unless the crate is built with the feature `fault-injection`, which no release is.
-//! With it, `FAULT_PAUSE_AT=<place>` makes whatever arrives there print `fault: paused at <place>`
+//! They do nothing unless the crate is built with the feature `fault-injection`, which no release is.
+//! With it, `FAULT_PAUSE_AT=<point>` makes a task that reaches the point print `fault: paused at <point>`
 //! and wait for ever.
 
-/// Marks a place.
+/// Marks a fault point.
 #[cfg(not(feature = "fault-injection"))]
 #[inline]
-pub async fn point(_place: &'static str) {}
+pub async fn point(_name: &'static str) {}
 
-/// Marks a place, and waits there for ever if a test asks for it.
+/// Marks a fault point, and waits there for ever if a test asks for it.
 #[cfg(feature = "fault-injection")]
-pub async fn point(place: &'static str) {
-    if std::env::var("FAULT_PAUSE_AT").is_ok_and(|wanted| wanted == place) {
+pub async fn point(name: &'static str) {
+    if std::env::var("FAULT_PAUSE_AT").is_ok_and(|wanted| wanted == name) {
         // The test waits for this line.
         crate::output::write_line(
             std::io::stderr().lock(),
-            format_args!("fault: paused at {place}"),
+            format_args!("fault: paused at {name}"),
         );
         std::future::pending::<()>().await;
     }

@@ -1,8 +1,7 @@
 //! Component health, as reported by `/readyz`.
 //!
-//! A part of the service that finds something wrong reports a [`Finding`] and clears it once it is
-//! over. Nothing here decides what a finding means, but for one flag: whether it makes the process
-//! not ready.
+//! A module that detects a fault reports a [`Finding`] and clears it once the fault is over. Nothing here
+//! decides what a finding means, except for one flag: whether it makes the process not ready.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,11 +14,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerState {
-    /// The broker has not given it its partitions yet, or not again.
+    /// No partitions are assigned yet, or not again since a rebalance.
     Starting,
-    /// It reads, or waits for something to read.
+    /// It reads, or waits for records.
     Running,
-    /// It holds an event that cannot be applied now and tries again.
+    /// It retries events that cannot be applied now.
     Waiting,
     /// The brokers do not answer.
     Unavailable,
@@ -31,7 +30,7 @@ pub enum ConsumerState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PublisherState {
-    /// The brokers were not asked yet.
+    /// The brokers were not probed yet.
     Starting,
     /// The brokers answer.
     Running,
@@ -43,15 +42,15 @@ pub enum PublisherState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheState {
-    /// No connection has been made since the start.
+    /// It was never connected since the start.
     NeverReached,
-    /// It is used.
+    /// It is connected.
     Connected,
-    /// It was reached, and is not now; reads go past it.
+    /// It was connected, and is not now; reads bypass it.
     Unavailable,
 }
 
-/// What a finding is about.
+/// Component of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
@@ -67,7 +66,7 @@ pub enum Component {
     Clock,
 }
 
-/// Something that is wrong with a component.
+/// Fault of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     component: Component,
@@ -78,8 +77,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding that an operator should see and that leaves the process ready. `code` is snake_case
-    /// and stable; `detail` says what is wrong and what to do, without secrets or ids of persons.
+    /// A finding that leaves the process ready. `code` is snake_case and stable; `detail` names the fault
+    /// and its remedy for operators, without secrets or ids of persons.
     pub fn new(
         component: Component,
         code: &'static str,
@@ -105,10 +104,10 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Shared {
     consumer: Option<ConsumerState>,
-    /// Whether its partitions were taken from it and none were given to it since.
+    /// Whether its partitions were revoked and none were assigned since.
     consumer_is_revoked: bool,
     publishes: bool,
-    /// Whether the brokers answered the last question; none if they were not asked yet.
+    /// Whether the brokers answered the last probe; none before the first one.
     brokers_answer: Option<bool>,
     cache_was_reached: bool,
     /// Whether the database did not answer the last probe.
@@ -122,7 +121,7 @@ impl Health {
         self.lock().consumer = Some(state);
     }
 
-    /// The consumer has its partitions, perhaps none of them, and reads. A state that says more stays.
+    /// Notes that partitions, perhaps none, are assigned to the consumer. A more specific state stays.
     pub fn consumer_assigned(&self) {
         let mut shared = self.lock();
         shared.consumer_is_revoked = false;
@@ -131,7 +130,7 @@ impl Health {
         }
     }
 
-    /// The consumer has no partitions until it is given some again. A state that says more stays.
+    /// Notes that all partitions are revoked, until some are assigned. A more specific state stays.
     pub fn consumer_revoked(&self) {
         self.lock().consumer_is_revoked = true;
     }
@@ -150,7 +149,7 @@ impl Health {
         }
     }
 
-    /// This process sends what is in the outbox.
+    /// Notes that this process publishes the outbox.
     pub fn set_publishes(&self) {
         self.lock().publishes = true;
     }
@@ -165,17 +164,17 @@ impl Health {
         })
     }
 
-    /// Whether the Kafka brokers answered.
+    /// Notes whether the Kafka brokers answered a probe.
     pub fn set_brokers_answer(&self, answer: bool) {
         self.lock().brokers_answer = Some(answer);
     }
 
-    /// Whether the database answered a probe. True if that is news: the moment to log it.
+    /// Notes whether the database answered a probe. True if that has changed: the moment to log it.
     pub fn set_database_answers(&self, answers: bool) -> bool {
         std::mem::replace(&mut self.lock().database_is_silent, !answers) == answers
     }
 
-    /// State of the cache, by whether it is connected now.
+    /// Notes whether the cache is connected; the state of the cache.
     pub fn cache(&self, is_connected: bool) -> CacheState {
         let mut shared = self.lock();
         shared.cache_was_reached |= is_connected;
@@ -186,7 +185,7 @@ impl Health {
         }
     }
 
-    /// Reports a finding. One of the same component and code is replaced, but for its `since`.
+    /// Reports a finding. One of the same component and code is replaced, except for its `since`.
     /// True if there was none: the moment to log it.
     pub fn report(&self, mut finding: Finding) -> bool {
         let mut shared = self.lock();
@@ -226,7 +225,7 @@ mod tests {
     fn brokers_that_do_not_answer_make_consumer_and_publisher_unavailable() {
         let health = Health::default();
         health.set_brokers_answer(false);
-        assert_eq!((health.consumer(), health.publisher()), (None, None), "neither is there");
+        assert_eq!((health.consumer(), health.publisher()), (None, None), "there is neither");
         health.set_publishes();
         health.set_consumer(ConsumerState::Starting);
         assert_eq!(health.consumer(), Some(ConsumerState::Unavailable));
@@ -239,22 +238,26 @@ mod tests {
     }
 
     #[test]
-    fn answer_of_the_database_is_news_when_an_outage_begins_and_when_it_is_over() {
+    fn database_answer_is_a_change_when_an_outage_begins_and_when_it_ends() {
         let health = Health::default();
-        let news =
+        let changes =
             [true, false, false, true, true].map(|answers| health.set_database_answers(answers));
-        assert_eq!(news, [false, true, false, true, false]);
+        assert_eq!(changes, [false, true, false, true, false]);
     }
 
     #[test]
-    fn consumer_whose_partitions_were_taken_is_starting_until_it_is_given_some() {
+    fn consumer_is_starting_from_revocation_until_assignment() {
         let health = Health::default();
         health.set_consumer(ConsumerState::Starting);
         health.consumer_assigned();
         health.consumer_revoked();
         assert_eq!(health.consumer(), Some(ConsumerState::Starting));
         health.set_consumer(ConsumerState::Running);
-        assert_eq!(health.consumer(), Some(ConsumerState::Starting), "records of before");
+        assert_eq!(
+            health.consumer(),
+            Some(ConsumerState::Starting),
+            "records from before the rebalance"
+        );
         health.set_consumer(ConsumerState::Waiting);
         assert_eq!(health.consumer(), Some(ConsumerState::Waiting));
         health.set_consumer(ConsumerState::Running);
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_report_keeps_since_and_is_no_news() {
+    fn repeated_report_keeps_since_and_is_not_new() {
         let health = Health::default();
         let at = |text| Timestamp::parse(text).unwrap();
         let finding = |detail: &'static str, since| {

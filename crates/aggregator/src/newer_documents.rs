@@ -1,8 +1,8 @@
-//! Rows that a newer build wrote and this one cannot read, as operators see them in `/readyz`.
+//! Finding about rows that a newer build wrote and this one cannot read.
 //!
-//! What met such a row, a read or an event, is remembered and tried again now and then. Only when all
-//! of it is readable again the finding is cleared: that others succeed says nothing about these rows,
-//! and that nobody asks for them any more does not either.
+//! Reads and events that met such a row are remembered, and their rows are read again at intervals. The
+//! finding is cleared only when all of them are readable: other reads that succeed prove nothing about
+//! these rows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,15 +16,15 @@ const CODE: &str = "newer_documents";
 const DETAIL: &str = "a newer build wrote rows that this one cannot read; their events wait and their reads fail; \
                       replace this process by the newer build";
 
-/// Most blocked reads that are remembered. The finding says the same for one as for many, and what is
-/// not remembered is found again by whoever asks for it next.
+/// Blocked reads that are remembered, at most. The finding is the same for one as for many, and a row that
+/// is not remembered is met again by its next read.
 const BLOCKED_MAX: usize = 16;
 
-/// How often the batches that essays are in are added to the rows of an event, as whoever applies it
-/// does.
+/// How often the rows of an event are loaded, each time with the batches of its essays, as for applying
+/// the event.
 const LOADS_MAX: usize = 2;
 
-/// What met a row of a newer build.
+/// A read that met a row of a newer build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockedRead {
     /// A page of a user's batches.
@@ -44,12 +44,12 @@ pub struct NewerDocuments {
 }
 
 impl NewerDocuments {
-    /// Reports to `health`.
+    /// A finding that is reported to `health`.
     pub fn new(clock: Arc<dyn Clock>, health: Health) -> Self {
         Self { blocked: Arc::default(), clock, health }
     }
 
-    /// Reports the finding if that is why a read failed, and remembers the read.
+    /// Reports the finding if a read failed because of a newer row, and remembers the read.
     pub fn note(&self, error: &DbError, read: impl FnOnce() -> BlockedRead) {
         if !matches!(error, DbError::NewerDocument { .. }) {
             return;
@@ -61,28 +61,30 @@ impl NewerDocuments {
         }
         let finding = Finding::new(Component::Database, CODE, DETAIL, self.clock.now());
         if self.health.report(finding.blocking()) {
-            tracing::error!("a newer build wrote rows that this one cannot read, not ready");
+            tracing::error!(
+                "a newer build wrote rows that this one cannot read, not ready until they are readable"
+            );
         }
     }
 
-    /// Tries again what was blocked, until something still is. Clears the finding if nothing is.
+    /// Repeats blocked reads, up to one that is still blocked. Clears the finding if none is.
     pub async fn check_again(&self, repository: &dyn BatchRepository) {
         loop {
             let Some(read) = self.lock().first().cloned() else { return };
-            match read.try_again(repository).await {
-                // Whether it still is blocked is not known while the database does not answer.
+            match read.retry(repository).await {
+                // Still blocked, or not known while the database is unavailable.
                 Err(error) if error.is_transient() => return,
-                // It is readable, or not for another reason, of which others tell.
-                Ok(()) | Err(_) => self.forget(&read),
+                // Readable, or failing for a reason that is reported elsewhere.
+                Ok(()) | Err(_) => self.remove(&read),
             }
         }
     }
 
-    fn forget(&self, read: &BlockedRead) {
+    fn remove(&self, read: &BlockedRead) {
         let mut blocked = self.lock();
         blocked.retain(|other| other != read);
         if blocked.is_empty() && self.health.clear(Component::Database, CODE) {
-            tracing::info!("rows of a newer build can be read again");
+            tracing::info!("rows of a newer build are readable again");
         }
     }
 
@@ -93,7 +95,7 @@ impl NewerDocuments {
 }
 
 impl BlockedRead {
-    async fn try_again(&self, repository: &dyn BatchRepository) -> Result<(), DbError> {
+    async fn retry(&self, repository: &dyn BatchRepository) -> Result<(), DbError> {
         match self {
             Self::Page(query) => repository.user_page(query).await.map(drop),
             Self::Batch(id) => repository.batch(id).await.map(drop),

@@ -1,7 +1,7 @@
-//! Standard output and standard error, written so that whatever reads them cannot hurt the process.
+//! Standard output and standard error that a slow, full or closed reader cannot block or fail.
 //!
-//! `print!` and `eprint!` panic when a pipe has no reader, and block when nobody reads it. Here a line
-//! that cannot be written is lost, and counted. It does not know what a line says.
+//! `print!` and `eprint!` panic when a pipe has no reader, and block when its reader is slow. Here a line
+//! that cannot be written is lost, and counted.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,16 +12,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Bytes that wait for a slow reader. What comes on top of them is lost.
+/// Bytes queued for a slow reader. Further lines are lost.
 const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long the end of the process waits for lines that are not written yet.
+/// How long the process waits at its end for queued lines.
 pub const FLUSH_MAX: Duration = Duration::from_millis(500);
 
 /// Lines of this process that were not written.
 static LOST_LINES: AtomicU64 = AtomicU64::new(0);
 
-/// Prints a line to standard output, for commands that end by themselves. One that cannot be printed
-/// is passed over: who closes a pipe has read enough.
+/// Prints a line to standard output, for commands that end by themselves. Errors are ignored: a reader
+/// that closes its pipe has read enough.
 #[macro_export]
 macro_rules! print_line {
     ($($argument:tt)*) => {
@@ -29,7 +29,7 @@ macro_rules! print_line {
     };
 }
 
-/// Writes a line, or nothing if that fails.
+/// Writes a line. Errors are ignored.
 pub fn write_line(mut output: impl Write, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
 }
@@ -39,7 +39,7 @@ pub fn take_lost_lines() -> u64 {
     LOST_LINES.swap(0, Ordering::Relaxed)
 }
 
-/// Writes lines in a thread of its own, so that nobody waits for who reads them. Clones share it.
+/// Writes lines in a thread of its own, so that no caller waits for a reader. Clones share it.
 #[derive(Clone, Debug)]
 pub struct LineWriter {
     shared: Arc<Shared>,
@@ -54,7 +54,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<Vec<u8>>,
-    /// Of `lines` and of the line that is being written.
+    /// Bytes of `lines`, and of the line that is being written.
     bytes: usize,
 }
 
@@ -63,7 +63,7 @@ impl LineWriter {
     ///
     /// # Errors
     ///
-    /// If there is no thread or no descriptor left.
+    /// If no thread or no descriptor is left.
     pub fn stdout() -> io::Result<Self> {
         Self::to(File::from(io::stdout().as_fd().try_clone_to_owned()?))
     }
@@ -87,15 +87,15 @@ impl LineWriter {
         Ok(Self { shared })
     }
 
-    /// Takes a line for writing; its end is added.
+    /// Queues a line; the line end is added.
     pub fn line(&self, line: std::fmt::Arguments<'_>) {
         self.shared.push(format!("{line}\n").into_bytes());
     }
 
-    /// Waits until everything is written, no longer than `limit`.
+    /// Waits until the queue is empty, no longer than `limit`.
     pub fn flush_within(&self, limit: Duration) {
         let queue = self.shared.lock();
-        // What is left after the limit is lost with the process.
+        // Lines that are still queued then are lost with the process.
         let _ = self.shared.changed.wait_timeout_while(queue, limit, |queue| queue.bytes > 0);
     }
 }
@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what is written when the test says so.
+    /// Accepts a write when the test allows it.
     struct Gate {
         open: mpsc::Receiver<()>,
         written: mpsc::Sender<Vec<u8>>,
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn output_that_nobody_reads_blocks_no_writer_and_keeps_a_bounded_queue() {
+    fn unread_output_blocks_no_writer_and_keeps_a_bounded_queue() {
         let (let_one_through, open) = mpsc::channel();
         let (written, lines) = mpsc::channel();
         let writer = LineWriter::to(Gate { open, written }).unwrap();
@@ -186,7 +186,7 @@ mod tests {
             writer.line(format_args!("{line}"));
         }
         assert!(writer.shared.lock().bytes <= QUEUED_BYTES_MAX);
-        assert!(take_lost_lines() > 1_000, "what does not fit is counted");
+        assert!(take_lost_lines() > 1_000, "lost lines are counted");
         writer.flush_within(Duration::ZERO);
 
         let_one_through.send(()).unwrap();

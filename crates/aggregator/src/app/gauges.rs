@@ -15,7 +15,7 @@ use crate::newer_documents::NewerDocuments;
 use crate::output;
 use database::Repository;
 
-/// How often what is pending is shown in the metrics.
+/// How often the cache and lost log lines are sampled.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often dead letters are counted for the metrics.
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
@@ -72,11 +72,10 @@ pub(super) async fn show_brokers(config: ClientConfig, health: Health, errors: B
     }
 }
 
-/// Shows in the metrics what is not counted as it happens.
+/// Samples whether the cache is connected, and counts lost log lines.
 pub(super) async fn show_gauges(cache: CacheManager, health: Health, metrics: Metrics) {
     loop {
         health.cache(cache.is_connected());
-        metrics.set_unconfirmed_invalidations(cache.unconfirmed_invalidations());
         metrics.log_lines_lost(output::take_lost_lines());
         sleep(GAUGE_INTERVAL).await;
     }

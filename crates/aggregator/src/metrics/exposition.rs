@@ -1,6 +1,6 @@
-//! The two text formats of `GET /metrics`, and which of them a client asked for.
+//! Text formats of `GET /metrics`, and their negotiation.
 //!
-//! The registry writes OpenMetrics. The format of Prometheus 0.0.4 is made from that, line by line:
+//! The registry writes OpenMetrics. The format of Prometheus 0.0.4 is derived from that, line by line:
 //! it names a counter by its samples (`…_total`), has no `# EOF`, no `# UNIT` and no `unknown`.
 
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// A text format for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
-    /// The text format of Prometheus, version 0.0.4: what everything reads.
+    /// The text format of Prometheus, version 0.0.4: every client reads it.
     Text,
     /// OpenMetrics 1.0.0: for clients that ask for it.
     OpenMetrics,
@@ -81,10 +81,10 @@ impl Range {
 /// The largest weight, `q=1`, in thousandths.
 const WEIGHT_MAX: u16 = 1_000;
 
-/// A weight in thousandths: `0.5` is 500. What is no weight asks for nothing.
+/// A weight in thousandths: `0.5` is 500. An invalid weight is 0.
 fn weight(text: &str) -> u16 {
     let weight: f32 = text.parse().unwrap_or(0.0);
-    // A cast cuts off what is out of range, and makes 0 of what is no number.
+    // A cast saturates, and makes 0 of NaN.
     ((weight * f32::from(WEIGHT_MAX)).round() as u16).min(WEIGHT_MAX)
 }
 

@@ -1,17 +1,15 @@
-//! What is counted apart: the sets of labels, and the values that are sets of their own.
-//!
-//! Names only. Which of them a metric has, and what it counts, is in `metrics.rs`.
+//! Sets of labels, and the values of labels that are fixed.
 
 use std::fmt;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-/// Why an answer was loaded past the cache.
+/// Why an answer was loaded without the cache.
 pub const BYPASS_REASONS: [&str; 3] = ["pending_drop", "store_away", "store_failed"];
 /// Why an outgoing event is not known to have arrived.
 pub const SEND_FAILURE_REASONS: [&str; 3] = ["unavailable", "no_topic", "refused"];
 
-/// Which kind of answer the cache was asked for.
+/// Kind of a cached answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheType {
     /// The status of one batch.
@@ -20,14 +18,14 @@ pub enum CacheType {
     UserBatches,
 }
 
-/// What is kept for a while and then removed.
+/// Kind of the rows that are purged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purged {
     /// Events in the inbox.
     Inbox,
     /// Outgoing events in the outbox.
     Outbox,
-    /// Refused records.
+    /// Dead letters.
     DeadLetters,
 }
 

@@ -1,94 +1,35 @@
-//! What the service counts, and how it is read: one registry, built once, cloned into the modules.
+//! Metrics of the service: one registry, built once, cloned into the modules.
 //!
-//! It decides nothing and has no global: two servers in one process count apart. Label values come
+//! There is no global: two servers in one process count separately. Label values come
 //! from small fixed sets (route templates, topics, codes), never from a request, because each new
 //! value is a time series that is kept for ever.
 
 mod exposition;
+mod instruments;
 mod labels;
-mod plain_counter;
 mod preset;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use projection::{EventKind, RefusalCode, Timestamp};
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
 
 pub use self::exposition::Exposition;
 pub use self::labels::{BYPASS_REASONS, CacheType, Purged, SEND_FAILURE_REASONS};
 pub use self::preset::{NO_ROUTE, NO_TOPIC};
 
+use self::instruments::{Instruments, mismatch};
 use self::labels::{
     BypassLabels, CacheLabels, ProcessedLabels, PurgedLabels, RefusedLabels, ReplayedLabels,
-    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
+    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
 };
-use self::plain_counter::PlainCounter;
 
-/// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
-/// a read is given up after ten seconds.
-const REQUEST_BOUNDS_SECONDS: [f64; 11] =
-    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
-
-/// Bounds of the apply histogram in seconds: one transaction and one drop, from a local file to a
-/// server that is busy.
-const APPLY_BOUNDS_SECONDS: [f64; 10] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
-
-/// Bounds of the histogram of groups: from one event by itself to the largest group.
-const GROUP_BOUNDS: [f64; 7] = [1.0, 2.0, 8.0, 32.0, 64.0, 128.0, 256.0];
-
-/// Bounds of the lag histogram in seconds: from an event that is applied at once to one that waited
-/// for an outage of hours to end.
-const LAG_BOUNDS_SECONDS: [f64; 11] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0, 3_600.0];
-
-/// The counters of the service. Cloning is cheap, and clones count together.
+/// The metrics of the service. Cloning is cheap, and clones count together.
 #[derive(Clone)]
 pub struct Metrics {
     instruments: Arc<Instruments>,
-}
-
-struct Instruments {
-    registry: Registry,
-    api_requests: Family<RequestLabels, Counter>,
-    api_request_duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    messages_processed: Family<ProcessedLabels, Counter>,
-    invalid_messages: Family<RefusedLabels, Counter>,
-    event_type_mismatches: Family<TypeMismatchLabels, Counter>,
-    cache_hits: Family<CacheLabels, Counter>,
-    cache_misses: Family<CacheLabels, Counter>,
-    cache_bypasses: Family<BypassLabels, Counter>,
-    consumer_errors: Counter,
-    cache_drops: Counter,
-    cache_dropped_pages: Counter,
-    cache_drop_failures: Counter,
-    cache_pending_drops: Gauge,
-    cache_refused_fills: Family<CacheLabels, Counter>,
-    dead_letters: Gauge,
-    dead_letters_bytes: Gauge,
-    dead_letters_total: Family<RefusedLabels, PlainCounter>,
-    dead_letters_replayed: Family<ReplayedLabels, Counter>,
-    apply: Histogram,
-    apply_stalled_since: Gauge<f64, AtomicU64>,
-    group: Histogram,
-    event_lag: Histogram,
-    removed: Family<PurgedLabels, Counter>,
-    outbox_published: Family<TopicLabels, Counter>,
-    publish_skipped: Counter,
-    held_assessments_discarded: Counter,
-    outbox_send_failures: Family<SendFailureLabels, Counter>,
-    outbox_unpublished: Gauge,
-    outbox_oldest_age: Gauge<f64, AtomicU64>,
-    outbox_delay: Histogram,
-    log_lines_lost: Counter,
 }
 
 impl Metrics {
@@ -117,8 +58,7 @@ impl Metrics {
         self.instruments.api_requests.get_or_create(&labels).inc();
     }
 
-    /// Counts one event that was understood. `topic` is a topic's name, or the name of another
-    /// source of events.
+    /// Counts one event that was applied or is a duplicate. `topic` is the topic of its kind.
     pub fn message_processed(&self, topic: &'static str, outcome: &'static str) {
         let labels = ProcessedLabels { topic, outcome };
         self.instruments.messages_processed.get_or_create(&labels).inc();
@@ -135,20 +75,20 @@ impl Metrics {
         self.instruments.event_type_mismatches.get_or_create(&mismatch(topic, named)).inc();
     }
 
-    /// Counts one refused record that is now kept as a dead letter.
+    /// Counts one refused record that is now stored as a dead letter.
     pub fn dead_letter(&self, topic: &'static str, code: RefusalCode) {
         let labels = RefusedLabels { topic, error_type: code.as_str() };
         self.instruments.dead_letters_total.get_or_create(&labels).inc();
     }
 
-    /// Shows how many dead letters there are in the database, and how many bytes they take.
+    /// Sets how many dead letters the database has, and their bytes.
     pub fn set_dead_letters(&self, count: u64, bytes: u64) {
         self.instruments.dead_letters.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.instruments.dead_letters_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Counts one dead letter that was taken again, by the name of its outcome. Refused again, it is
-    /// no second dead letter.
+    /// Counts one replayed dead letter, by the name of its outcome. Refused again, it is no second dead
+    /// letter.
     pub fn dead_letter_replayed(&self, outcome: &'static str) {
         self.instruments.dead_letters_replayed.get_or_create(&ReplayedLabels { outcome }).inc();
     }
@@ -163,46 +103,49 @@ impl Metrics {
         self.instruments.cache_misses.get_or_create(&CacheLabels { cache_type }).inc();
     }
 
-    /// Counts one answer that was loaded past the cache, and why.
+    /// Counts one answer that was loaded without the cache, and why.
     pub fn cache_bypass(&self, cache_type: CacheType, reason: &'static str) {
         let labels = BypassLabels { cache_type, reason };
         self.instruments.cache_bypasses.get_or_create(&labels).inc();
     }
 
-    /// Counts one loaded answer that the cache refused to keep, because its owner was invalidated
-    /// while it was loaded.
+    /// Counts one loaded answer that the cache refused, because its owner was invalidated while it was
+    /// loaded.
     pub fn cache_fill_refused(&self, cache_type: CacheType) {
         self.instruments.cache_refused_fills.get_or_create(&CacheLabels { cache_type }).inc();
     }
 
-    /// Counts one error of the consumer: a poll, a commit or a group that had to be tried again.
+    /// Counts one outage of the brokers, or one other error of the consumer.
     pub fn consumer_error(&self) {
         self.instruments.consumer_errors.inc();
     }
 
-    /// Counts one confirmed drop of an owner and the pages that it held.
-    pub fn cache_invalidated(&self, pages: u64) {
-        self.instruments.cache_drops.inc();
-        self.instruments.cache_dropped_pages.inc_by(pages);
+    /// Counts one confirmed invalidation of an owner, and its entries.
+    pub fn cache_invalidated(&self, entries: u64) {
+        self.instruments.cache_invalidations.inc();
+        self.instruments.cache_invalidated_entries.inc_by(entries);
     }
 
-    /// Counts one drop that was not confirmed.
+    /// Counts one invalidation that was not confirmed.
     pub fn cache_invalidation_failed(&self) {
-        self.instruments.cache_drop_failures.inc();
+        self.instruments.cache_invalidation_failures.inc();
     }
 
-    /// Shows how many owners wait for their drop to be confirmed.
+    /// Sets how many owners have an unconfirmed invalidation.
     pub fn set_unconfirmed_invalidations(&self, owners: usize) {
-        self.instruments.cache_pending_drops.set(i64::try_from(owners).unwrap_or(i64::MAX));
+        self.instruments
+            .cache_unconfirmed_invalidations
+            .set(i64::try_from(owners).unwrap_or(i64::MAX));
     }
 
-    /// Records how long one group of so many events took, from its first read to its confirmed drops.
+    /// Records how long one group of so many events took, from its first read to its confirmed
+    /// invalidations.
     pub fn applied_in(&self, duration: Duration, events: usize) {
         self.instruments.apply.observe(duration.as_secs_f64());
         self.instruments.group.observe(events as f64);
     }
 
-    /// Shows since when events fail to be applied; none: they do not.
+    /// Sets since when events fail to be applied; none: they do not.
     pub fn set_apply_stalled_since(&self, since: Option<Timestamp>) {
         let seconds = since.map_or(0.0, |since| since.unix_micros() as f64 / 1e6);
         self.instruments.apply_stalled_since.set(seconds);
@@ -213,9 +156,9 @@ impl Metrics {
         self.instruments.event_lag.observe(lag.as_secs_f64());
     }
 
-    /// Counts what was removed because it was old.
+    /// Counts what was purged because of its age or the limit of dead letters.
     pub fn purged(&self, what: Purged, count: u64) {
-        self.instruments.removed.get_or_create(&PurgedLabels { what }).inc_by(count);
+        self.instruments.purged.get_or_create(&PurgedLabels { what }).inc_by(count);
     }
 
     /// Counts one outgoing event that a broker acknowledged, `delay` after it was written.
@@ -225,12 +168,12 @@ impl Metrics {
         self.instruments.outbox_delay.observe(delay.as_secs_f64());
     }
 
-    /// Counts pipeline runs and assessment jobs that are not published, because they are old.
+    /// Counts pipeline runs and assessment jobs that are not published, because they are too old.
     pub fn publish_skipped(&self, count: u64) {
         self.instruments.publish_skipped.inc_by(count);
     }
 
-    /// Counts assessments that are never published, because too many wait for one registration.
+    /// Counts assessments that are never published, because too many came before one registration.
     pub fn held_assessments_discarded(&self, count: u64) {
         self.instruments.held_assessments_discarded.inc_by(count);
     }
@@ -241,7 +184,7 @@ impl Metrics {
         self.instruments.outbox_send_failures.get_or_create(&labels).inc();
     }
 
-    /// Shows how many outgoing events are not published, and how old the oldest of them is.
+    /// Sets how many outgoing events are not published, and how old the oldest of them is.
     pub fn set_outbox_depth(&self, unpublished: u64, oldest_age: Duration) {
         let unpublished = i64::try_from(unpublished).unwrap_or(i64::MAX);
         self.instruments.outbox_unpublished.set(unpublished);
@@ -253,11 +196,11 @@ impl Metrics {
         self.instruments.log_lines_lost.inc_by(count);
     }
 
-    /// Everything counted so far.
+    /// All metrics, as text.
     ///
     /// # Errors
     ///
-    /// Only what a metric's own encoder refuses, which none here does.
+    /// If the encoder of a metric fails, which none here does.
     pub fn encode(&self, format: Exposition) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.instruments.registry)?;
@@ -278,149 +221,6 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Metrics").finish_non_exhaustive()
     }
-}
-
-impl Instruments {
-    fn register() -> Self {
-        let mut registry = Registry::with_prefix("ras");
-        // Counters are named without `_total`: the text format adds it.
-        Self {
-            api_requests: add(&mut registry, "api_requests", "Requests answered"),
-            api_request_duration: add_as(
-                &mut registry,
-                "api_request_duration_seconds",
-                "Time from the request's head to the answer's head",
-                Family::new_with_constructor(|| Histogram::new(REQUEST_BOUNDS_SECONDS)),
-            ),
-            messages_processed: add(&mut registry, "messages_processed", "Events understood"),
-            invalid_messages: add(&mut registry, "invalid_messages", "Records refused"),
-            event_type_mismatches: add_as(
-                &mut registry,
-                "event_type_mismatches",
-                "Records whose event_type names another kind than their topic",
-                every_mismatch(),
-            ),
-            cache_hits: add(&mut registry, "cache_hits", "Answers from the cache"),
-            cache_misses: add(&mut registry, "cache_misses", "Answers the cache did not have"),
-            cache_bypasses: add(&mut registry, "cache_bypasses", "Answers past the cache"),
-            consumer_errors: add(&mut registry, "consumer_errors", "Errors of the consumer"),
-            cache_drops: add(&mut registry, "cache_drops", "Owners dropped and confirmed"),
-            cache_dropped_pages: add(&mut registry, "cache_dropped_pages", "Pages dropped"),
-            cache_drop_failures: add(&mut registry, "cache_drop_failures", "Drops not confirmed"),
-            cache_pending_drops: add(
-                &mut registry,
-                "cache_pending_drops",
-                "Owners that wait for their drop to be confirmed",
-            ),
-            cache_refused_fills: add(
-                &mut registry,
-                "cache_refused_fills",
-                "Loaded answers not cached, because their owner was invalidated meanwhile",
-            ),
-            dead_letters: add(&mut registry, "dead_letters", "Dead letters in the database"),
-            dead_letters_bytes: add(
-                &mut registry,
-                "dead_letters_bytes",
-                "Bytes of dead letters in the database",
-            ),
-            dead_letters_total: add(
-                &mut registry,
-                "dead_letters_total",
-                "Refused records kept as dead letters",
-            ),
-            dead_letters_replayed: add(
-                &mut registry,
-                "dead_letters_replayed",
-                "Refused records taken again",
-            ),
-            apply: add_as(
-                &mut registry,
-                "apply_seconds",
-                "Time to apply one group of events, drops included",
-                Histogram::new(APPLY_BOUNDS_SECONDS),
-            ),
-            apply_stalled_since: add(
-                &mut registry,
-                "apply_stalled_since_timestamp_seconds",
-                "Unix time since which events fail to be applied; 0 while they do not",
-            ),
-            group: add_as(
-                &mut registry,
-                "group_events",
-                "Events applied as one group",
-                Histogram::new(GROUP_BOUNDS),
-            ),
-            event_lag: add_as(
-                &mut registry,
-                "event_lag_seconds",
-                "Age of an event when its effect could be read",
-                Histogram::new(LAG_BOUNDS_SECONDS),
-            ),
-            removed: add(&mut registry, "removed", "Rows removed because they were old"),
-            publish_skipped: add(
-                &mut registry,
-                "publish_skipped",
-                "Pipeline runs and assessments from before publish.skip_before",
-            ),
-            held_assessments_discarded: add(
-                &mut registry,
-                "held_assessments_discarded",
-                "Assessments never published, because too many waited for one registration",
-            ),
-            outbox_published: add(&mut registry, "outbox_published", "Announcements acknowledged"),
-            outbox_send_failures: add(
-                &mut registry,
-                "outbox_send_failures",
-                "Attempts to send an announcement that failed",
-            ),
-            outbox_unpublished: add(
-                &mut registry,
-                "outbox_unpublished",
-                "Announcements that are not published",
-            ),
-            outbox_oldest_age: add(
-                &mut registry,
-                "outbox_oldest_age_seconds",
-                "Age of the oldest announcement that is not published",
-            ),
-            outbox_delay: add_as(
-                &mut registry,
-                "outbox_delay_seconds",
-                "Time from writing an announcement to its acknowledgement",
-                Histogram::new(LAG_BOUNDS_SECONDS),
-            ),
-            log_lines_lost: add(
-                &mut registry,
-                "log_lines_lost",
-                "Lines that standard output or standard error did not take",
-            ),
-            registry,
-        }
-    }
-}
-
-/// Every pair of different kinds, at zero from the start.
-fn every_mismatch() -> Family<TypeMismatchLabels, Counter> {
-    let family = Family::default();
-    for topic in EventKind::ALL {
-        for named in EventKind::ALL.iter().filter(|named| *named != topic) {
-            drop(family.get_or_create(&mismatch(*topic, *named)));
-        }
-    }
-    family
-}
-
-fn mismatch(topic: EventKind, named: EventKind) -> TypeMismatchLabels {
-    TypeMismatchLabels { topic: topic.topic(), event_type: named.topic() }
-}
-
-fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    add_as(registry, name, help, M::default())
-}
-
-fn add_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
 }
 
 #[cfg(test)]

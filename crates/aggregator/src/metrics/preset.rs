@@ -1,20 +1,20 @@
-//! Which series there are before anything is counted.
+//! Series that exist before anything is counted.
 //!
 //! A rate over a counter that appears with its first event misses that event, and an alert on a
-//! series that is not there never fires. So every series of a fixed set stands at 0 from the start.
+//! series that is not there never fires. So every series of a fixed set is 0 from the start.
 
 use projection::{EventKind, OutgoingEventKind, RefusalCode};
 
-use super::Instruments;
+use super::instruments::Instruments;
 use super::labels::{
     BYPASS_REASONS, BypassLabels, CacheLabels, CacheType, ProcessedLabels, Purged, PurgedLabels,
     RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SEND_FAILURE_REASONS,
     SendFailureLabels, TopicLabels,
 };
 
-/// What records are counted under whose topic is not one of ours.
+/// Label of records whose topic is not one of ours.
 pub const NO_TOPIC: &str = "unknown";
-/// What a request that met no route is counted as.
+/// Label of requests that match no route.
 pub const NO_ROUTE: &str = "unmatched";
 
 /// Every route with its methods, and the statuses that it commonly answers with.
@@ -26,7 +26,7 @@ const ROUTES: [(&str, &[&str], &[u16]); 15] = [
     ("/internal/v1/dead-letters/{id}", &["GET", "DELETE"], INTERNAL),
     ("/internal/v1/dead-letters/{id}/replay", &["POST"], INTERNAL),
     ("/internal/v1/outbox", READ, INTERNAL),
-    // Nothing is there; each takes what has no route of its own.
+    // These answer with errors: paths without a route of their own.
     ("/internal/v1/batches//status", READ, &[400, 401]),
     ("/internal/v1/batches/user/", READ, &[400, 401]),
     ("/internal/v1", READ, &[401, 404]),
@@ -39,14 +39,14 @@ const ROUTES: [(&str, &[&str], &[u16]); 15] = [
 const READ: &[&str] = &["GET"];
 const INTERNAL: &[u16] = &[200, 304, 400, 401, 404, 500, 503];
 
-/// Makes every series of a fixed set.
+/// Creates every series of a fixed set.
 pub(super) fn preset(instruments: &Instruments) {
     requests(instruments);
     records(instruments);
     cache(instruments);
     outbox(instruments);
     for what in [Purged::Inbox, Purged::Outbox, Purged::DeadLetters] {
-        let _ = instruments.removed.get_or_create(&PurgedLabels { what });
+        let _ = instruments.purged.get_or_create(&PurgedLabels { what });
     }
 }
 

@@ -32,6 +32,9 @@ async fn process_whose_clock_is_wrong_removes_nothing_and_reports_it() {
         let finding = serde_json::to_value(finding).unwrap();
         assert_eq!(finding["component"], "clock");
         assert_eq!(finding["code"], "differs_from_database");
+        let since = Timestamp::parse(finding["since"].as_str().unwrap()).unwrap();
+        let near = before(world.now, DAY)..after(world.now, DAY);
+        assert!(near.contains(&since), "by the database's clock: {since}");
         assert!(!world.health.is_blocked(), "it answers reads as well as ever");
     }
 

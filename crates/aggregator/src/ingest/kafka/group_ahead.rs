@@ -43,7 +43,10 @@ impl GroupAheadCheck {
             Ok(false) => return true,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::info!(error, "database unavailable, checking the consumer group later");
+                tracing::info!(
+                    error,
+                    "consumer group not checked without the database, checking later"
+                );
                 return false;
             }
         }
@@ -54,7 +57,7 @@ impl GroupAheadCheck {
             Ok(Ok(0)) => {}
             Ok(Ok(partitions)) => self.report(partitions),
             Ok(Err(error)) => {
-                tracing::info!(%error, "kafka unavailable, checking the consumer group later");
+                tracing::info!(%error, "consumer group not checked without a broker, checking later");
                 return false;
             }
             // The runtime is ending.
