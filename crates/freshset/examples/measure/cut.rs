@@ -13,7 +13,7 @@ use crate::report::{Table, grouped, progress};
 use crate::server::Server;
 
 const OWNER: &str = "cut";
-const ENTRY: &str = "entry";
+const ENTRY: &str = "list";
 const CONTENT: &str = "old";
 /// A generation for the script to find, since without one it stores nothing.
 const GENERATION_KEY: &str = "naive:g:cut";
