@@ -1,13 +1,12 @@
-//! What the service says of a Redis that does not do what the cache needs, and that it notices by
-//! itself when an operator has mended it.
+//! Findings about a Redis that lacks something that the cache needs, until an operator mends it.
 
 use serde_json::Value;
 use testkit::{Redis, eventually};
 
-use crate::service::{NAMESPACE, Service, ServiceBuilder, redis};
-use crate::tools::PATIENCE;
+use crate::support::common::TIMEOUT;
+use crate::support::service::{NAMESPACE, Service, ServiceBuilder, redis};
 
-/// Status and body of `/readyz`.
+/// Status code and body of `/readyz`.
 async fn ready(service: &Service) -> (u16, Value) {
     let answer = service.client.get("/readyz").await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
@@ -19,16 +18,16 @@ fn codes(body: &Value) -> Vec<&str> {
 }
 
 async fn wait_for(service: &Service, status: u16, expected: &[&str]) -> Value {
-    eventually(PATIENCE, &format!("{status} with {expected:?}"), || async {
+    eventually(TIMEOUT, &format!("{status} with {expected:?}"), || async {
         let (got, body) = ready(service).await;
         (got == status && codes(&body) == expected).then_some(body)
     })
     .await
 }
 
-/// Waits for so many log lines with this text. A line may arrive after what it tells of.
+/// Waits until exactly this many log lines contain the text. A line may arrive after its event.
 async fn wait_for_lines(service: &Service, text: &str, expected: usize) {
-    eventually(PATIENCE, &format!("{expected} lines with {text}"), || async {
+    eventually(TIMEOUT, &format!("{expected} lines with {text}"), || async {
         let lines = service.process.lines();
         (lines.iter().filter(|line| line.contains(text)).count() == expected).then_some(())
     })
@@ -36,7 +35,7 @@ async fn wait_for_lines(service: &Service, text: &str, expected: usize) {
 }
 
 #[tokio::test]
-async fn missing_right_makes_it_unready_until_granted() {
+async fn missing_right_makes_service_unready_until_granted() {
     let rights = freshset::backend::redis::ACL_COMMANDS;
     let user = format!("ras on >secret ~{NAMESPACE}:* {rights} -rename");
     let redis = Redis::builder().acl_user(&user).start().await;
@@ -63,14 +62,14 @@ async fn missing_right_makes_it_unready_until_granted() {
 
     redis.cli(&["ACL", "SETUSER", "ras", "-script"]).await;
     redis.cli(&["SCRIPT", "FLUSH"]).await;
-    // A read needs a script that is gone, which hastens the check.
+    // A read fails on the missing script, which triggers the check.
     let read = service.client.get("/internal/v1/batches/user/teacher?limit=20").await.unwrap();
     assert_eq!(read.status(), 200);
     wait_for(&service, 503, &["unauthorized"]).await;
 }
 
 #[tokio::test]
-async fn full_memory_is_reported_and_leaves_it_ready() {
+async fn full_memory_is_reported_and_service_stays_ready() {
     let redis = redis().await;
     let files = tempfile::tempdir().unwrap();
     let builder = ServiceBuilder::embedded(files.path());
@@ -88,12 +87,12 @@ async fn full_memory_is_reported_and_leaves_it_ready() {
     redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     redis.cli(&["CONFIG", "SET", "maxmemory", "100mb"]).await;
     wait_for(&service, 200, &[]).await;
-    // One when it begins, one at its end.
+    // One at its start, one at its end.
     wait_for_lines(&service, "out_of_memory", 2).await;
 }
 
 #[tokio::test]
-async fn unreachable_redis_at_the_start_is_no_blocker_and_not_connected() {
+async fn unreachable_redis_at_start_is_reported_and_service_is_ready() {
     let redis = redis().await;
     redis.kill().await;
     let files = tempfile::tempdir().unwrap();
@@ -107,7 +106,7 @@ async fn unreachable_redis_at_the_start_is_no_blocker_and_not_connected() {
 }
 
 #[tokio::test]
-async fn replica_is_reported_and_used_when_promoted() {
+async fn redis_replica_is_reported_and_used_once_promoted() {
     let redis = redis().await;
     let files = tempfile::tempdir().unwrap();
     let builder = ServiceBuilder::embedded(files.path());

@@ -1,4 +1,4 @@
-//! Clients that connect and say nothing.
+//! Idle connections, more than the service accepts.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::service::ServiceBuilder;
+use crate::support::service::{Client, ServiceBuilder};
 
-/// More than twice as many as the service has room for.
+/// More than twice as many as the service accepts.
 const IDLE: usize = 2_000;
-/// How long a new client may wait for its answer on a busy machine; idle ones are told to go after 5
-/// seconds, and served before that.
+/// How long a new client may wait for its answer on a busy machine. The service closes idle
+/// connections after 5 seconds.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn two_thousand_idle_sockets_keep_no_new_client_waiting() {
+async fn idle_connections_do_not_delay_new_clients() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -28,8 +28,8 @@ async fn two_thousand_idle_sockets_keep_no_new_client_waiting() {
             continue;
         }
         for path in ["/healthz", "/internal/v1/batches/user/teacher"] {
-            // A connection of its own, for one that is kept could have been there before.
-            let client = crate::service::Client::new(service.client.base.clone());
+            // A client of its own, so that it opens a new connection.
+            let client = Client::new(service.client.base.clone());
             let answer = timeout(WAIT_MAX, client.get(path)).await;
             let answer = answer.unwrap_or_else(|_| panic!("{path} after {number} sockets"));
             assert_eq!(answer.unwrap().status(), 200, "{path} after {number} sockets");

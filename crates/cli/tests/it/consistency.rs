@@ -1,13 +1,13 @@
 //! No read that starts after an acknowledgement is older than it: two processes, one database, one
-//! Redis, eight writers, eight readers. And the same without the token check, to show that this
-//! test would notice.
+//! Redis, eight writers, eight readers. The same without the generation check shows that the test
+//! would notice a stale read.
 
 use testkit::seed;
 
-use crate::load::{LoadPlan, Tally, run};
-use crate::servers::Servers;
+use crate::support::load::{LoadPlan, Tally, run};
+use crate::support::servers::Servers;
 
-/// Reads that are checked.
+/// Number of checked reads.
 const READS: u64 = 100_000;
 
 async fn run_on_two_processes(plan: LoadPlan, mutant: Option<&str>) -> Tally {
@@ -16,7 +16,7 @@ async fn run_on_two_processes(plan: LoadPlan, mutant: Option<&str>) -> Tally {
         Some(mutant) => servers.builder().mutant(mutant).start(),
         None => servers.builder().start(),
     };
-    // Both migrate at the same time.
+    // Both run the migrations at the same time.
     let (one, two) = tokio::join!(replica(), replica());
     run(plan, vec![one.client.clone(), two.client.clone()]).await
 }
@@ -33,7 +33,7 @@ fn plan() -> LoadPlan {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_read_is_older_than_an_acknowledgement_before_it() {
+async fn reads_are_never_older_than_earlier_acknowledgements() {
     let tally = run_on_two_processes(plan(), None).await;
     tally.assert_never_stale();
     assert!(tally.reads >= READS);
@@ -42,8 +42,12 @@ async fn no_read_is_older_than_an_acknowledgement_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_token_check_the_same_load_reads_stale_pages() {
+async fn load_without_generation_check_reads_stale_entries() {
     let plan = LoadPlan { until_stale: true, ..plan() };
     let tally = run_on_two_processes(plan, Some("fill-without-generation-check")).await;
-    assert!(tally.stale.count > 0, "no stale read in {} reads: the test has no teeth", tally.reads);
+    assert!(
+        tally.stale.count > 0,
+        "no stale read in {} reads, so the test proves nothing",
+        tally.reads
+    );
 }

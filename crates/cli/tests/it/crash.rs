@@ -1,16 +1,16 @@
-//! kill -9 at every step between the transaction and the acknowledgement, then a restart: the event
-//! is applied once, and the list is fresh.
+//! Kill -9 at every step from the transaction to the acknowledgement, then a restart: the event is
+//! applied once, and the list is up to date.
 
-use crate::events::{REGISTERED, registered};
-use crate::servers::Servers;
-use crate::service::Service;
-use crate::tools::{PATIENCE, next_moment};
+use crate::support::common::{TIMEOUT, next_micros};
+use crate::support::events::{REGISTERED, registered};
+use crate::support::servers::Servers;
+use crate::support::service::Service;
 
-/// In their order: rows written; committed; owners dropped. What comes next is the acknowledgement.
+/// Steps in order: rows written; committed; owners invalidated. Then comes the acknowledgement.
 pub(crate) const STEPS: [&str; 3] = ["before-commit", "after-commit", "after-drop"];
 const TEACHER: &str = "teacher";
 
-/// Caches the list, which shows `total` batches.
+/// Caches the list, which has `total` batches.
 async fn cache_list(service: &Service, total: u64) {
     service.client.list(TEACHER, "").await;
     let read = service.client.list(TEACHER, "").await;
@@ -19,14 +19,14 @@ async fn cache_list(service: &Service, total: u64) {
 }
 
 #[tokio::test]
-async fn killed_during_a_request_that_is_then_repeated() {
+async fn killed_during_request_event_is_applied_once_after_retry() {
     for step in STEPS {
         let servers = Servers::new().await;
         let steady = servers.replica().await;
         cache_list(&steady, 0).await;
 
         let doomed = servers.builder().pausing_at(step).start().await;
-        let event = registered(TEACHER, "batch", 1, next_moment());
+        let event = registered(TEACHER, "batch", 1, next_micros());
         let request = tokio::spawn({
             let (client, event) = (doomed.client.clone(), event.clone());
             async move { client.post(&[event]).await }
@@ -46,12 +46,12 @@ async fn killed_during_a_request_that_is_then_repeated() {
 }
 
 #[tokio::test]
-async fn killed_while_consuming() {
+async fn killed_while_consuming_event_is_applied_once_after_restart() {
     let (servers, broker) = Servers::with_broker().await;
     for (number, step) in (1..).zip(STEPS) {
         let doomed = servers.builder().pausing_at(step).start().await;
         cache_list(&doomed, number as u64 - 1).await;
-        let event = registered(TEACHER, &format!("batch-{number}"), 1, next_moment());
+        let event = registered(TEACHER, &format!("batch-{number}"), 1, next_micros());
         broker.produce(REGISTERED, "key", event.to_string().as_bytes()).await;
         doomed.kill_at(step).await;
 
@@ -61,6 +61,6 @@ async fn killed_while_consuming() {
         assert_eq!(total, number as u64, "killed {step}");
         assert_eq!(servers.count("inbox").await, number, "killed {step}: applied once");
         restarted.process.terminate().await;
-        assert!(restarted.process.wait(PATIENCE).await.success());
+        assert!(restarted.process.wait(TIMEOUT).await.success());
     }
 }

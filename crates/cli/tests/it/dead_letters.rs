@@ -1,4 +1,4 @@
-//! Dead letters as an operator has them: the command, on running servers.
+//! `dead-letters`, on a running service.
 
 use std::path::Path;
 
@@ -6,33 +6,33 @@ use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::crash::STEPS;
-use crate::events::{registered, slot};
-use crate::lifecycle::{program, run};
-use crate::servers::Servers;
-use crate::service::{Client, KEY, ServiceBuilder};
-use crate::tools::next_moment;
+use crate::support::common::next_micros;
+use crate::support::events::{registered, slot};
+use crate::support::program::{program, run};
+use crate::support::servers::Servers;
+use crate::support::service::{Client, KEY, ServiceBuilder};
 
 const TEACHER: &str = "teacher";
 const BATCH: &str = "batch";
 
-/// Runs `dead-dead_letters` against this server; gives the exit code and what was said.
+/// Runs `dead-letters` against this server. Gives the exit code and the output.
 async fn dead_letters(client: &Client, arguments: &[&str]) -> (i32, String) {
     let server = ["--server", &client.base];
     let arguments = [&["dead-letters"], arguments, &server].concat();
     run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await
 }
 
-/// The same; nothing may be left to complain about.
-async fn done(client: &Client, arguments: &[&str]) -> String {
-    let (code, said) = dead_letters(client, arguments).await;
-    assert_eq!(code, 0, "{arguments:?}: {said}");
-    said
+/// Runs `dead-letters`, which must succeed. Gives the output.
+async fn succeed(client: &Client, arguments: &[&str]) -> String {
+    let (code, output) = dead_letters(client, arguments).await;
+    assert_eq!(code, 0, "{arguments:?}: {output}");
+    output
 }
 
 /// The only dead letter there is.
 async fn only_dead_letter(client: &Client) -> Value {
-    let listed = done(client, &["list", "--json"]).await;
-    serde_json::from_str(&listed).unwrap_or_else(|_| panic!("not one letter: {listed}"))
+    let listed = succeed(client, &["list", "--json"]).await;
+    serde_json::from_str(&listed).unwrap_or_else(|_| panic!("not one dead letter: {listed}"))
 }
 
 /// The file name of the batch's only essay, as the list shows it.
@@ -41,17 +41,17 @@ async fn file_listed(client: &Client) -> Value {
     page.body["batches"][0]["essays"][0]["filename"].clone()
 }
 
-/// Makes an event a dead letter: nobody can read the row that it is about.
+/// Makes an event a dead letter, by damaging the row that it changes.
 async fn refuse_one(client: &Client, execute: &impl AsyncFn(&'static str), damage: &'static str) {
-    client.post(&[registered(TEACHER, BATCH, 1, next_moment())]).await.unwrap();
+    client.post(&[registered(TEACHER, BATCH, 1, next_micros())]).await.unwrap();
     client.list(TEACHER, "").await;
     execute(damage).await;
-    let file = slot(BATCH, 1, "essay.docx", next_moment());
+    let file = slot(BATCH, 1, "essay.docx", next_micros());
     let report = client.post(&[file]).await.unwrap();
     assert_eq!(report["results"][0]["reason"]["code"], "unstorable", "{report}");
 }
 
-/// What an operator does about it, and what is seen of that.
+/// Repairs the row and replays the dead letter, as an operator would.
 async fn show_repair(
     client: &Client,
     execute: impl AsyncFn(&'static str),
@@ -62,28 +62,28 @@ async fn show_repair(
     let dead_letter = only_dead_letter(client).await;
     assert_eq!(dead_letter["code"], "unstorable");
     let id = &dead_letter["id"].to_string();
-    let shown = done(client, &["show", id]).await;
+    let shown = succeed(client, &["show", id]).await;
     assert!(shown.contains(&format!("dead-letters replay {id}")), "{shown}");
 
-    let (code, said) = dead_letters(client, &["replay", "--code", "unstorable"]).await;
-    assert_eq!(code, 1, "not mended yet: {said}");
-    assert!(said.contains(&format!("{id}: refused again: unstorable: ")), "{said}");
-    assert!(said.contains("0 applied, 0 duplicates, 1 refused again, 0 gone"), "{said}");
-    assert_eq!(only_dead_letter(client).await["id"], dead_letter["id"], "it is kept once");
+    let (code, output) = dead_letters(client, &["replay", "--code", "unstorable"]).await;
+    assert_eq!(code, 1, "not repaired yet: {output}");
+    assert!(output.contains(&format!("{id}: refused again: unstorable: ")), "{output}");
+    assert!(output.contains("0 applied, 0 duplicates, 1 refused again, 0 gone"), "{output}");
+    assert_eq!(only_dead_letter(client).await["id"], dead_letter["id"], "it is stored once");
 
     execute(repair).await;
     assert_eq!(file_listed(client).await, Value::Null);
     assert!(client.list(TEACHER, "").await.is_hit(), "it is cached");
-    let said = done(client, &["replay", id]).await;
-    assert!(said.contains("1 applied, 0 duplicates, 0 refused again, 0 gone"), "{said}");
+    let output = succeed(client, &["replay", id]).await;
+    assert!(output.contains("1 applied, 0 duplicates, 0 refused again, 0 gone"), "{output}");
     assert_eq!(file_listed(client).await, "essay.docx", "the very next read shows it");
 
-    let said = done(client, &["replay", id]).await;
-    assert!(said.contains("0 applied, 0 duplicates, 0 refused again, 1 gone"), "{said}");
-    assert_eq!(done(client, &["list"]).await, "no dead letters, or none that match");
-    let (code, said) = dead_letters(client, &["show", id]).await;
+    let output = succeed(client, &["replay", id]).await;
+    assert!(output.contains("0 applied, 0 duplicates, 0 refused again, 1 gone"), "{output}");
+    assert_eq!(succeed(client, &["list"]).await, "no dead letters, or none that match");
+    let (code, output) = dead_letters(client, &["show", id]).await;
     assert_eq!(code, 1);
-    assert!(said.contains("error: the server answered 404: Dead letter not found: "), "{said}");
+    assert!(output.contains("error: the server answered 404: Dead letter not found: "), "{output}");
 }
 
 async fn on_file(path: &Path, statement: &'static str) {
@@ -92,7 +92,7 @@ async fn on_file(path: &Path, statement: &'static str) {
 }
 
 #[tokio::test]
-async fn what_was_mended_is_replayed_and_seen_at_once_embedded() {
+async fn replay_after_repair_is_visible_in_next_read_embedded() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let path = directory.path().join("results.sqlite3");
@@ -105,16 +105,16 @@ const DAMAGE: &str = "update batches set state = json_build_array(state)";
 const REPAIR: &str = "update batches set state = state -> 0";
 
 #[tokio::test]
-async fn what_was_mended_is_replayed_and_seen_at_once_on_real_servers() {
+async fn replay_after_repair_is_visible_in_next_read_on_real_servers() {
     let servers = Servers::new().await;
     let service = servers.replica().await;
     let execute = async |sql| drop(servers.psql(sql).await);
     show_repair(&service.client, execute, DAMAGE, REPAIR).await;
 }
 
-/// kill -9 while a dead letter is replayed: it is still there, and replayed again it is applied once.
+/// After a kill -9 during a replay the dead letter is still there. Replayed again, it is applied once.
 #[tokio::test]
-async fn killed_during_a_replay_that_is_then_repeated() {
+async fn killed_during_replay_event_is_applied_once_after_second_replay() {
     for step in STEPS {
         let servers = Servers::new().await;
         let steady = servers.replica().await;
@@ -130,18 +130,18 @@ async fn killed_during_a_replay_that_is_then_repeated() {
         replay.kill().await;
 
         assert_eq!(only_dead_letter(&steady.client).await["id"].to_string(), id, "killed {step}");
-        let said = done(&steady.client, &["replay", &id]).await;
+        let output = succeed(&steady.client, &["replay", &id]).await;
         let outcome = if step == "before-commit" { "1 applied, 0" } else { "0 applied, 1" };
-        assert!(said.contains(outcome), "killed {step}: {said}");
+        assert!(output.contains(outcome), "killed {step}: {output}");
         assert_eq!(file_listed(&steady.client).await, "essay.docx", "killed {step}");
         assert_eq!(servers.count("inbox").await, 2, "killed {step}");
         assert_eq!(servers.count("dead_letters").await, 0, "killed {step}");
     }
 }
 
-/// More dead letters than one page has; some are dropped, what stays is right.
+/// More dead letters than fit into one page; some of them are discarded.
 #[tokio::test]
-async fn many_dead_letters_are_listed_replayed_and_dropped() {
+async fn many_dead_letters_are_listed_replayed_and_discarded() {
     const DEAD_LETTERS: usize = 1_100;
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
@@ -151,47 +151,47 @@ async fn many_dead_letters_are_listed_replayed_and_dropped() {
     client.post_bytes("application/x-ndjson", body.into_bytes()).await.unwrap();
     let all = DEAD_LETTERS + 2;
 
-    let listed = done(client, &["list"]).await;
+    let listed = succeed(client, &["list"]).await;
     assert_eq!(listed.lines().count(), 51, "{listed}");
     assert!(listed.ends_with("there are more: --after 50"), "{listed}");
-    let listed = done(client, &["list", "--json", "--limit", "100000"]).await;
+    let listed = succeed(client, &["list", "--json", "--limit", "100000"]).await;
     assert_eq!(listed.lines().count(), all);
-    let listed = done(client, &["list", "--code", "invalid_field"]).await;
+    let listed = succeed(client, &["list", "--code", "invalid_field"]).await;
     assert_eq!(listed.lines().count(), 1, "{listed}");
     let last = all.to_string();
-    let shown = done(client, &["show", &last]).await;
+    let shown = succeed(client, &["show", &last]).await;
     assert!(shown.contains("\\u{1b}]0;title\\u{7}") && !shown.contains('\u{1b}'), "{shown}");
 
-    let (code, said) =
+    let (code, output) =
         dead_letters(client, &["replay", "--all", "--until", "2000-01-01T00:00:00Z"]).await;
-    assert_eq!(code, 0, "none is that old: {said}");
-    let (code, said) = dead_letters(client, &["replay", "--all"]).await;
+    assert_eq!(code, 0, "none is that old: {output}");
+    let (code, output) = dead_letters(client, &["replay", "--all"]).await;
     assert_eq!(code, 1);
     assert!(
-        said.contains(&format!("0 applied, 0 duplicates, {all} refused again, 0 gone")),
-        "{said}"
+        output.contains(&format!("0 applied, 0 duplicates, {all} refused again, 0 gone")),
+        "{output}"
     );
-    assert_eq!(said.matches(": refused again: ").count(), all);
+    assert_eq!(output.matches(": refused again: ").count(), all);
 
-    let (code, said) = dead_letters(client, &["drop", "--code", "not_json"]).await;
+    let (code, output) = dead_letters(client, &["drop", "--code", "not_json"]).await;
     assert_eq!(code, 1);
     let asked = format!("{} dead letters match; say --yes", all - 1);
-    assert!(said.contains(&asked), "{said}");
-    let said = done(client, &["drop", "--code", "not_json", "--yes"]).await;
-    assert_eq!(said, format!("{} dropped, 0 gone", all - 1));
+    assert!(output.contains(&asked), "{output}");
+    let output = succeed(client, &["drop", "--code", "not_json", "--yes"]).await;
+    assert_eq!(output, format!("{} dropped, 0 gone", all - 1));
     let rest = only_dead_letter(client).await["id"].to_string();
-    assert_eq!(done(client, &["drop", &rest, &last]).await, "1 dropped, 1 gone");
-    assert_eq!(done(client, &["drop", "--all"]).await, "0 dropped, 0 gone");
+    assert_eq!(succeed(client, &["drop", &rest, &last]).await, "1 dropped, 1 gone");
+    assert_eq!(succeed(client, &["drop", "--all"]).await, "0 dropped, 0 gone");
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_said_in_a_sentence() {
+async fn invalid_requests_are_answered_with_one_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let check = async |arguments: &[&str], expected: &str| {
-        let (code, said) = dead_letters(&service.client, arguments).await;
-        assert_ne!(code, 0, "{arguments:?}: {said}");
-        assert!(said.contains(expected), "{arguments:?}: {said}");
+        let (code, output) = dead_letters(&service.client, arguments).await;
+        assert_ne!(code, 0, "{arguments:?}: {output}");
+        assert!(output.contains(expected), "{arguments:?}: {output}");
     };
     check(&["replay"], "say which: by their ids, by filters such as --code, or --all").await;
     check(&["drop", "--yes"], "say which").await;
@@ -201,14 +201,14 @@ async fn what_cannot_be_done_is_said_in_a_sentence() {
     check(&["show", "0"], "Invalid parameter: id: not a whole number from 1 on").await;
     check(&["show", "1"], "Dead letter not found").await;
 
-    let nobody = Client::new("http://127.0.0.1:1".to_owned());
-    let (code, said) = dead_letters(&nobody, &["list"]).await;
+    let unreachable = Client::new("http://127.0.0.1:1".to_owned());
+    let (code, output) = dead_letters(&unreachable, &["list"]).await;
     assert_eq!(code, 1);
-    assert!(said.contains("no answer from http://127.0.0.1:1"), "{said}");
+    assert!(output.contains("no answer from http://127.0.0.1:1"), "{output}");
     let arguments = ["dead-letters", "list", "--server", &service.client.base];
-    let (code, said) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", "wrong")).await;
+    let (code, output) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", "wrong")).await;
     assert_eq!(code, 1);
-    assert!(said.contains("the server answered 401: Invalid credentials: "), "{said}");
-    let (_, said) = run(program(&["dead-letters", "replay", "--help"])).await;
-    assert!(said.contains("dead-letters replay --code unstorable"), "{said}");
+    assert!(output.contains("the server answered 401: Invalid credentials: "), "{output}");
+    let (_, output) = run(program(&["dead-letters", "replay", "--help"])).await;
+    assert!(output.contains("dead-letters replay --code unstorable"), "{output}");
 }

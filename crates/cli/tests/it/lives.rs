@@ -1,5 +1,5 @@
-//! Two thousand lives of batches, while the service is killed and the broker restarted: that a
-//! batch is ready is told once, to the other services and to its teacher, and it is true.
+//! Two thousand simulated batches, while the service is killed and the broker restarted: that a batch
+//! is ready is published once to other services and once to its teacher, with the right status.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,63 +8,63 @@ use serde_json::Value;
 use simulate::{Extent, Share, Shares, Simulation, SimulationOptions};
 use testkit::{eventually, seed};
 
-use crate::journal::Journal;
-use crate::published::{Published, Reader, order, published_outbox};
-use crate::servers::Servers;
-use crate::service::{Client, Service};
-use crate::tools::PATIENCE;
-use crate::topics::Broker;
+use crate::support::broker::Broker;
+use crate::support::common::TIMEOUT;
+use crate::support::journal::Journal;
+use crate::support::published::{Published, Reader, order, published_outbox};
+use crate::support::servers::Servers;
+use crate::support::service::{Client, Service};
 
-const LIVES: u64 = 2_000;
+const BATCHES: u64 = 2_000;
 const TEACHERS: u32 = 100;
-/// Few, so that the lives are many and the records are not.
+/// Small batches, so that many batches do not need many records.
 const ESSAYS_MAX: u32 = 8;
 /// Records handed to the producer at a time.
 const CHUNK: usize = 250;
-/// Chunks from one trouble to the next.
+/// Number of chunks from one failure to the next.
 const CHUNKS_BETWEEN: usize = 12;
-/// The first of them, which are acknowledged when it comes; the others may be on their way.
+/// Number of those chunks that are acknowledged before the failure; the others may be in flight.
 const CHUNKS_ACKNOWLEDGED: usize = 8;
-/// What [`trouble`] can do.
-const TROUBLES: usize = 3;
+/// Number of failures that [`fail`] knows.
+const FAILURE_KINDS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn that_a_batch_is_ready_is_told_once_whatever_is_killed() {
+async fn batch_is_published_as_ready_once_despite_kills_and_restarts() {
     let (servers, broker) = Servers::with_broker().await;
     let (one, two) = tokio::join!(servers.replica(), servers.replica());
     let (mut services, journal) = ([one, two], Journal::default());
     let options = SimulationOptions {
         seed: seed(),
-        extent: Extent::Batches(LIVES),
+        extent: Extent::Batches(BATCHES),
         teachers: TEACHERS,
         essays_max: ESSAYS_MAX,
-        // Nobody revises a result, so what was said of a batch is what the API says at the end.
+        // No result is revised, so the published status of a batch is its final one.
         shares: Shares { recovered: Share::NONE, ..Shares::default() },
         ..SimulationOptions::default()
     };
     let records: Vec<_> = Simulation::new(options).collect();
-    let mut troubles = 0;
+    let mut failures = 0;
     for (number, chunk) in (1..).zip(records.chunks(CHUNK)) {
         broker.send(&journal, chunk).await;
         match number % CHUNKS_BETWEEN {
             CHUNKS_ACKNOWLEDGED => broker.wait_until_acknowledged().await,
             0 => {
-                trouble(troubles, &servers, &broker, &mut services).await;
-                troubles += 1;
+                fail(failures, &servers, &broker, &mut services).await;
+                failures += 1;
             }
             _ => {}
         }
     }
-    assert!(troubles >= 2 * TROUBLES, "each at least twice: {troubles}");
+    assert!(failures >= 2 * FAILURE_KINDS, "each at least twice: {failures}");
     broker.wait_until_acknowledged().await;
     check(&broker, &services[0].client, &journal).await;
 }
 
-/// In turn kills a replica, now the one and now the other; kills the broker; restarts it.
-async fn trouble(number: usize, servers: &Servers, broker: &Broker, services: &mut [Service; 2]) {
-    match number % TROUBLES {
+/// By turns kills a replica, alternately the one and the other; kills the broker; restarts the broker.
+async fn fail(number: usize, servers: &Servers, broker: &Broker, services: &mut [Service; 2]) {
+    match number % FAILURE_KINDS {
         0 => {
-            let killed = &mut services[number / TROUBLES % 2];
+            let killed = &mut services[number / FAILURE_KINDS % 2];
             killed.process.kill().await;
             *killed = servers.replica().await;
         }
@@ -76,90 +76,92 @@ async fn trouble(number: usize, servers: &Servers, broker: &Broker, services: &m
     }
 }
 
-/// What was published, against what was due by the fold, and what the API says now.
+/// Compares the published events with the fold and with the API.
 async fn check(broker: &Broker, client: &Client, journal: &Journal) {
-    let due = Due::of(journal);
-    let written = eventually(PATIENCE, "everything announced", async || {
-        let written = published_outbox(client).await;
-        if written.len() == due.announced.len() { Ok(written) } else { Err(written.len()) }
+    let expected = Expected::of(journal);
+    let stored = eventually(TIMEOUT, "all outgoing events", async || {
+        let stored = published_outbox(client).await;
+        if stored.len() == expected.outgoing.len() { Ok(stored) } else { Err(stored.len()) }
     })
     .await;
     let mut reader = Reader::new(&broker.kafka.brokers());
-    reader.read_until_different(due.announced.len()).await;
+    reader.read_until_different(expected.outgoing.len()).await;
     println!(
-        "{} registered batches, {} announcements, {} records in Kafka",
-        due.registered,
-        due.announced.len(),
+        "{} registered batches, {} outgoing events, {} records in Kafka",
+        expected.registered,
+        expected.outgoing.len(),
         reader.seen.len()
     );
-    let copies: HashMap<_, _> = written.iter().map(|said| (said.event_id(), said)).collect();
+    let copies: HashMap<_, _> = stored.iter().map(|record| (record.event_id(), record)).collect();
     for record in &reader.seen {
-        assert_eq!(Some(&record), copies.get(&record.event_id()), "sent as it was written");
+        assert_eq!(Some(&record), copies.get(&record.event_id()), "sent as stored in the outbox");
     }
-    assert_eq!(reader.order(), order(&written), "the order of each key");
+    assert_eq!(reader.order(), order(&stored), "the order of each key");
 
-    let different: BTreeMap<_, _> = copies.into_iter().collect();
-    let ids: BTreeSet<_> = different.keys().cloned().collect();
-    assert_eq!(ids, due.announced.keys().map(ToString::to_string).collect());
-    assert_each_is_ready_once(different.into_values(), &due, client).await;
+    let by_id: BTreeMap<_, _> = copies.into_iter().collect();
+    let ids: BTreeSet<_> = by_id.keys().cloned().collect();
+    assert_eq!(ids, expected.outgoing.keys().map(ToString::to_string).collect());
+    assert_each_is_ready_once(by_id.into_values(), &expected, client).await;
 }
 
-/// How often it was told that a batch is ready.
+/// Number of events that say that a batch is ready.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    to_services: usize,
-    to_the_teacher: usize,
+struct ReadyEvents {
+    for_services: usize,
+    for_teacher: usize,
 }
 
 async fn assert_each_is_ready_once(
     published: impl Iterator<Item = &Published>,
-    due: &Due,
+    expected: &Expected,
     client: &Client,
 ) {
-    const ONCE: Told = Told { to_services: 1, to_the_teacher: 1 };
-    let mut told: BTreeMap<String, Told> = BTreeMap::new();
+    const ONCE: ReadyEvents = ReadyEvents { for_services: 1, for_teacher: 1 };
+    let mut ready: BTreeMap<String, ReadyEvents> = BTreeMap::new();
     for record in published {
         let value: Value = serde_json::from_str(&record.value).unwrap();
         let data = &value["data"];
-        let is_to_services = record.topic == OutgoingEventKind::BatchResultsReady.as_str();
-        let is_to_the_teacher = data["notification_type"] == "batch_results_ready";
-        if !is_to_services && !is_to_the_teacher {
+        let is_for_services = record.topic == OutgoingEventKind::BatchResultsReady.as_str();
+        let is_for_teacher = data["notification_type"] == "batch_results_ready";
+        if !is_for_services && !is_for_teacher {
             continue;
         }
         let batch = data["batch_id"].as_str().unwrap();
-        let told = told.entry(batch.to_owned()).or_default();
-        told.to_services += usize::from(is_to_services);
-        told.to_the_teacher += usize::from(is_to_the_teacher);
-        if is_to_services {
-            let announced = BatchStatus::parse(data["overall_status"].as_str().unwrap()).unwrap();
+        let events = ready.entry(batch.to_owned()).or_default();
+        events.for_services += usize::from(is_for_services);
+        events.for_teacher += usize::from(is_for_teacher);
+        if is_for_services {
+            let published = BatchStatus::parse(data["overall_status"].as_str().unwrap()).unwrap();
             let shown = client.status(batch).await.body;
-            assert_eq!(shown["overall_status"], announced.client().as_str(), "{batch}");
+            assert_eq!(shown["overall_status"], published.client().as_str(), "{batch}");
             assert_eq!(shown["user_id"], data["user_id"], "{batch}");
         }
     }
-    let ready =
-        due.announced.values().filter(|kind| **kind == OutgoingEventKind::BatchResultsReady);
-    assert_eq!(told.len(), ready.count());
-    told.retain(|_, times| *times != ONCE);
-    assert!(told.is_empty(), "not told once: {told:?}");
+    let expected_ready =
+        expected.outgoing.values().filter(|kind| **kind == OutgoingEventKind::BatchResultsReady);
+    assert_eq!(ready.len(), expected_ready.count());
+    ready.retain(|_, events| *events != ONCE);
+    assert!(ready.is_empty(), "not published once: {ready:?}");
 }
 
-/// What follows from what was sent.
+/// Expectations that follow from the sent events.
 #[derive(Default)]
-struct Due {
-    announced: BTreeMap<EventId, OutgoingEventKind>,
-    /// How many batches are registered.
+struct Expected {
+    outgoing: BTreeMap<EventId, OutgoingEventKind>,
+    /// Number of registered batches.
     registered: usize,
 }
 
-impl Due {
+impl Expected {
     fn of(journal: &Journal) -> Self {
-        let mut due = Self::default();
+        let mut expected = Self::default();
         for batch in journal.batches() {
             let folded = journal.fold(&batch);
-            due.registered += usize::from(folded.rows.status_of(&batch).is_some());
-            due.announced.extend(folded.due.into_iter().map(|said| (said.id, said.kind)));
+            expected.registered += usize::from(folded.rows.status_of(&batch).is_some());
+            expected
+                .outgoing
+                .extend(folded.outgoing.into_iter().map(|event| (event.id, event.kind)));
         }
-        due
+        expected
     }
 }

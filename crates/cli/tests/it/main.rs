@@ -1,37 +1,33 @@
-//! The service as its users have it: real processes, real servers, real signals.
-//! `retention.rs` alone has the modules without their process, because hours must pass.
+//! System tests: the service as its users have it, with real processes, servers and signals.
+//!
+//! `retention.rs` alone runs modules of the service without its process, because hours must pass on
+//! its clock.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod cache_check;
-mod checker;
 mod connections;
 mod consistency;
 mod crash;
-mod database;
+mod database_outage;
 mod dead_letters;
-mod events;
-mod journal;
+mod demo;
 mod lifecycle;
 mod lives;
-mod load;
 mod malformed;
 mod metrics;
-mod outage;
 mod output;
 mod publish;
-mod published;
 mod readiness;
+mod redis_outage;
+mod replay;
 mod replicas;
 mod retention;
-mod servers;
-mod service;
 mod settings;
 mod show;
 mod simulate;
-mod single;
+mod single_process;
 mod stop;
-mod tools;
-mod topics;
+mod support;
 mod visible;
 mod wire;

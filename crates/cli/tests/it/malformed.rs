@@ -1,21 +1,23 @@
-//! Ten thousand malformed records: none applied, none lost, no crash, and what is well-formed among
-//! them is applied.
+//! Ten thousand malformed records: none is applied, none is lost, nothing crashes, and well-formed
+//! records among them are applied.
 
 use projection::{EventKind, Timestamp, decode};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use testkit::seed;
 
-use crate::events::{REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_RECORD, registered};
-use crate::servers::Servers;
-use crate::service::ServiceBuilder;
-use crate::tools::{PATIENCE, next_moment};
+use crate::support::common::{TIMEOUT, next_micros};
+use crate::support::events::{
+    REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_RECORD, registered,
+};
+use crate::support::servers::Servers;
+use crate::support::service::ServiceBuilder;
 
 const RECORDS: usize = 10_000;
-/// One well-formed record after so many malformed ones.
+/// Number of malformed records for one well-formed record.
 const GOOD_EVERY: usize = 1_000;
 
-/// What to do to a sample so that it is none any more.
+/// Damages a sample at random.
 fn mutate(sample: &str, random: &mut StdRng) -> Vec<u8> {
     let mut bytes = sample.as_bytes().to_vec();
     let at = random.random_range(0..bytes.len());
@@ -35,7 +37,7 @@ fn mutate(sample: &str, random: &mut StdRng) -> Vec<u8> {
     bytes
 }
 
-/// Replaces one value by another that is JSON and not allowed there.
+/// Replaces a value by JSON that is not allowed there.
 fn swap_values(sample: &str, random: &mut StdRng) -> String {
     const WRONG: [&str; 8] = ["-1", "null", "[]", "{}", "\"\"", "true", "1e400", "\"\\u0000\""];
     let colons: Vec<_> = sample.match_indices(": ").map(|(at, _)| at + 2).collect();
@@ -45,8 +47,8 @@ fn swap_values(sample: &str, random: &mut StdRng) -> String {
     format!("{}{wrong}{}", &sample[..start], &sample[end..])
 }
 
-/// A malformed record for a topic, and the topic. A mutation that happens to be well-formed (in a
-/// field that is ignored, say) is thrown away.
+/// A malformed record and its topic. A mutation that is still well-formed, such as one in a field that
+/// is ignored, is dropped.
 fn malformed(random: &mut StdRng) -> (&'static str, Vec<u8>) {
     loop {
         let (kind, sample) = match random.random_range(0..2 + RESULT_RECORDS.len()) {
@@ -62,7 +64,7 @@ fn malformed(random: &mut StdRng) -> (&'static str, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn over_kafka() {
+async fn malformed_records_over_kafka_become_dead_letters() {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let (servers, broker) = Servers::with_broker().await;
@@ -74,7 +76,7 @@ async fn over_kafka() {
         records.push((topic, bytes));
         if number % GOOD_EVERY == 0 {
             let batch = format!("good-{number}");
-            let event = registered("teacher", &batch, 1, next_moment());
+            let event = registered("teacher", &batch, 1, next_micros());
             records.push((REGISTERED, event.to_string().into_bytes()));
         }
     }
@@ -94,7 +96,7 @@ async fn over_kafka() {
 }
 
 #[tokio::test]
-async fn over_http() {
+async fn malformed_records_over_http_are_refused() {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let directory = tempfile::tempdir().unwrap();
@@ -104,7 +106,7 @@ async fn over_http() {
         let mut lines = 0;
         for _ in 0..500 {
             let (_, bytes) = malformed(&mut random);
-            // A record with a line end in it would be two here, and a blank one none.
+            // A record with a line end would be two lines here, and a blank record none.
             let line: Vec<u8> = bytes.into_iter().filter(|byte| !b"\r\n".contains(byte)).collect();
             let is_record = !line.trim_ascii().is_empty()
                 && decode(line.trim_ascii(), None, Timestamp::from_unix_micros(0)).is_err();
@@ -119,9 +121,30 @@ async fn over_http() {
         assert_eq!(report["applied"], 0, "seed {seed}");
     }
     assert_eq!(service.client.list("teacher-17", "").await.total(), 0);
-    let good = registered("teacher-17", "good", 1, next_moment());
+    let good = registered("teacher-17", "good", 1, next_micros());
     service.client.post(&[good]).await.unwrap();
     assert_eq!(service.client.list("teacher-17", "").await.total(), 1);
     service.process.terminate().await;
-    assert!(service.process.wait(PATIENCE).await.success());
+    assert!(service.process.wait(TIMEOUT).await.success());
+}
+
+#[tokio::test]
+async fn bad_event_requests_are_answered_with_what_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    let check = async |media_type: &str, body: Vec<u8>, expected: &[&str]| {
+        let answer = service.client.post_bytes(media_type, body).await.unwrap_err();
+        for part in expected {
+            assert!(answer.contains(part), "{part:?} in {answer}");
+        }
+    };
+    let one = "application/json";
+    check(one, b"{".to_vec(), &["422", "not_json", "\"error\":\"Event refused\""]).await;
+    check("text/plain", b"{}".to_vec(), &["415", "application/x-ndjson"]).await;
+    let long = vec![b'x'; 17 * 1024 * 1024];
+    check(one, long, &["413", "16777216 bytes"]).await;
+    let many = b"{}\n".repeat(10_001);
+    check("application/x-ndjson", many, &["413", "10000 lines"]).await;
+    let unknown = service.client.get("/internal/v1/events").await.unwrap();
+    assert_eq!(unknown.status(), 405, "there is no GET");
 }

@@ -1,15 +1,19 @@
-//! What a running server counts, and what it says of itself.
+//! Metrics and health of a running service.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::Value;
 use testkit::eventually;
+use tokio::time::timeout;
 
-use crate::servers::Servers;
-use crate::service::{Client, ServiceBuilder};
-use crate::tools::PATIENCE;
+use crate::support::common::{TIMEOUT, next_micros};
+use crate::support::events::registered;
+use crate::support::servers::Servers;
+use crate::support::service::{Client, ServiceBuilder};
 
-/// The counters of requests, without their values.
+/// Series of the request counter, without their values.
 async fn request_series(client: &Client) -> BTreeSet<String> {
     let page = client.get("/metrics").await.unwrap().text().await.unwrap();
     let lines = page.lines().filter(|line| line.starts_with("ras_api_requests_total"));
@@ -17,7 +21,7 @@ async fn request_series(client: &Client) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_route_has_its_series_before_its_first_request() {
+async fn every_route_has_its_series_before_first_request() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let client = &service.client;
@@ -47,13 +51,13 @@ async fn every_route_has_its_series_before_its_first_request() {
 }
 
 #[tokio::test]
-async fn number_of_dead_letters_goes_up_and_down() {
+async fn dead_letter_gauge_goes_up_and_down() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let client = &service.client;
     let shows = async |count: f64| {
         let what = format!("{count} dead letters");
-        eventually(PATIENCE, &what, || async { client.metric("ras_dead_letters ").await == count })
+        eventually(TIMEOUT, &what, || async { client.metric("ras_dead_letters ").await == count })
             .await;
     };
     shows(0.0).await;
@@ -65,13 +69,40 @@ async fn number_of_dead_letters_goes_up_and_down() {
 }
 
 #[tokio::test]
-async fn consumer_with_its_partitions_and_no_record_is_running() {
+async fn idle_consumer_with_partitions_is_running() {
     let (servers, _broker) = Servers::with_broker().await;
     let service = servers.replica().await;
-    eventually(PATIENCE, "a consumer that runs", || async {
+    eventually(TIMEOUT, "a consumer that runs", || async {
         let answer = service.client.get("/readyz").await.unwrap();
-        answer.json::<serde_json::Value>().await.unwrap()["consumer"] == "running"
+        answer.json::<Value>().await.unwrap()["consumer"] == "running"
     })
     .await;
     assert!(service.process.lines().iter().any(|line| line.contains("assigned")));
+}
+
+/// Dashboards depend on these names.
+#[tokio::test]
+async fn metrics_keep_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = ServiceBuilder::embedded(directory.path()).start().await;
+    service.client.post(&[registered("teacher", "batch", 1, next_micros())]).await.unwrap();
+    service.client.list("teacher", "").await;
+    service.client.list("teacher", "").await;
+    service.client.status("batch").await;
+    let text = service.client.get("/metrics").await.unwrap().text().await.unwrap();
+    let expected = [
+        "ras_api_requests_total{endpoint=\"/internal/v1/batches/user/{user_id}\"",
+        "ras_api_request_duration_seconds_bucket{",
+        "ras_messages_processed_total{",
+        "ras_cache_hits_total{cache_type=\"user_batches\"} 1",
+        "ras_cache_misses_total{cache_type=\"batch_status\"} 1",
+        "ras_consumer_errors_total 0",
+    ];
+    for part in expected {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let health: Value = service.client.get("/healthz").await.unwrap().json().await.unwrap();
+    assert_eq!(health["status"], "healthy");
+    let limit = Duration::from_secs(1);
+    timeout(limit, service.client.get("/readyz")).await.unwrap().unwrap();
 }

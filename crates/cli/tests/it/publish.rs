@@ -1,4 +1,4 @@
-//! What the service tells others: what, in which order, and that nothing keeps it from arriving.
+//! Outgoing events: their content, their order, and that they arrive whatever fails.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,21 @@ use projection::EventKind;
 use serde_json::Value;
 use testkit::eventually;
 
-use crate::events::{
+use crate::support::common::{TIMEOUT, next_micros};
+use crate::support::events::{
     PIPELINE_COMPLETED, REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_ASSIGNED, SLOT_RECORD,
     SPELLCHECK_FAILED_RECORD, pipeline_completed, registered,
 };
-use crate::published::{Published, Reader, order, outbox, published_outbox};
-use crate::servers::Servers;
-use crate::service::{Client, ServiceBuilder};
-use crate::tools::{PATIENCE, next_moment};
+use crate::support::published::{Published, Reader, order, outbox, published_outbox};
+use crate::support::servers::Servers;
+use crate::support::service::{Client, ServiceBuilder};
 
-/// So rarely that nothing here is owed to it.
-const NEVER_POLLS: (&str, &str) = ("RAS_PUBLISH__POLL_SECONDS", "3600");
+/// A poll interval so long that no event here is sent by polling.
+const NO_POLLING: (&str, &str) = ("RAS_PUBLISH__POLL_SECONDS", "3600");
 
-/// The values that the records of the contract lead to, told at this time.
-const TOLD_AT: &str = "2030-01-01T00:00:00Z";
+/// Timestamp of the golden files.
+const GOLDEN_TIMESTAMP: &str = "2030-01-01T00:00:00Z";
+/// Topic, key and value of the outgoing events that the records of the contract lead to.
 const EXPECTED: [(&str, &str, &str); 4] = [
     (
         "huleedu.ras.batch.assessment.completed.v1",
@@ -57,17 +58,17 @@ fn records() -> Vec<(&'static str, &'static str)> {
     records
 }
 
-/// Compares with the golden files, all but the time at which it was told.
+/// Compares with the golden files, except for the timestamp.
 fn assert_as_expected(mut published: Vec<Published>) {
-    // Kafka has an order in each key of each topic only.
+    // Kafka keeps an order only within each partition.
     let ids: Vec<_> = EXPECTED.iter().map(|(.., value)| id_of(value)).collect();
     published.sort_by_key(|record| ids.iter().position(|id| *id == record.event_id()));
     assert_eq!(published.len(), EXPECTED.len(), "{published:?}");
     for (record, (topic, key, golden)) in published.iter().zip(EXPECTED) {
         assert_eq!((record.topic.as_str(), record.key.as_str()), (topic, key));
         let value: Value = serde_json::from_str(&record.value).unwrap();
-        let told_at = value["event_timestamp"].as_str().unwrap();
-        assert_eq!(record.value.replace(told_at, TOLD_AT), golden.trim_end());
+        let timestamp = value["event_timestamp"].as_str().unwrap();
+        assert_eq!(record.value.replace(timestamp, GOLDEN_TIMESTAMP), golden.trim_end());
         let headers = [
             ("event_id", id_of(golden)),
             ("event_type", topic.to_owned()),
@@ -83,32 +84,32 @@ fn id_of(value: &str) -> String {
     value["event_id"].as_str().unwrap().to_owned()
 }
 
-/// Batches whose results are ready: each is two outgoing events. Teachers have several.
+/// Events of batches whose results are ready, several per teacher; two outgoing events per batch.
 fn finished_batches(numbers: std::ops::Range<usize>) -> Vec<Value> {
     let finished = |number: usize| {
         let (teacher, batch) = (format!("teacher-{}", number % 5), format!("batch-{number}"));
         [
-            registered(&teacher, &batch, 2, next_moment()),
-            pipeline_completed(&batch, 2, next_moment()),
+            registered(&teacher, &batch, 2, next_micros()),
+            pipeline_completed(&batch, 2, next_micros()),
         ]
     };
     numbers.flat_map(finished).collect()
 }
 
-/// Every outgoing event arrived, and those of a key in the order in which they were written.
+/// Every outgoing event arrived, and those of a key in the order of the outbox.
 async fn assert_all_arrived_in_order(reader: &Reader, client: &Client) {
-    let written = published_outbox(client).await;
-    assert_eq!(reader.order(), order(&written));
-    // However often it was sent, it was the same.
-    let written: HashMap<_, _> =
-        written.into_iter().map(|record| (record.event_id(), record)).collect();
+    let stored = published_outbox(client).await;
+    assert_eq!(reader.order(), order(&stored));
+    // Repeated sends are identical.
+    let stored: HashMap<_, _> =
+        stored.into_iter().map(|record| (record.event_id(), record)).collect();
     for record in &reader.seen {
-        assert_eq!(*record, written[&record.event_id()]);
+        assert_eq!(*record, stored[&record.event_id()]);
     }
 }
 
 #[tokio::test]
-async fn golden_over_kafka() {
+async fn published_events_match_golden_files_over_kafka() {
     let (servers, broker) = Servers::with_broker().await;
     let service = servers.replica().await;
     for (topic, record) in records() {
@@ -125,7 +126,7 @@ async fn golden_over_kafka() {
 }
 
 #[tokio::test]
-async fn golden_in_the_outbox_of_an_embedded_server() {
+async fn outbox_of_embedded_server_matches_golden_files() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     assert_eq!(outbox(&service.client).await, []);
@@ -133,20 +134,20 @@ async fn golden_in_the_outbox_of_an_embedded_server() {
         service.client.post_bytes("application/json", record.into()).await.unwrap();
     }
     let all = outbox(&service.client).await;
-    assert!(all.iter().all(|(_, is_published)| !is_published), "nobody publishes it");
+    assert!(all.iter().all(|(_, is_published)| !is_published), "nothing is published");
     assert_as_expected(all.into_iter().map(|(record, _)| record).collect());
-    eventually(PATIENCE, "the depth", || async {
+    eventually(TIMEOUT, "the depth", || async {
         service.client.metric("ras_outbox_unpublished").await == EXPECTED.len() as f64
     })
     .await;
-    // Nobody publishes, so nothing is late.
+    // Without a publisher, no event is late.
     assert_eq!(service.client.metric("ras_outbox_oldest_age_seconds").await, 0.0);
     let stranger = reqwest::get(format!("{}/internal/v1/outbox", service.client.base));
     assert_eq!(stranger.await.unwrap().status(), 401);
 }
 
 #[tokio::test]
-async fn what_is_announced_wakes_the_relay() {
+async fn committed_event_wakes_relay() {
     let (servers, broker) = Servers::with_broker().await;
     let brokers = broker.kafka.brokers();
     let mut reader = Reader::new(&brokers);
@@ -157,7 +158,7 @@ async fn what_is_announced_wakes_the_relay() {
         .variable("RAS_KAFKA__GROUP_ID", "another");
     let mut expected = 0;
     for builder in [servers.builder(), on_sqlite] {
-        let service = builder.variable(NEVER_POLLS.0, NEVER_POLLS.1).start().await;
+        let service = builder.variable(NO_POLLING.0, NO_POLLING.1).start().await;
         for number in 0..3 {
             let events = finished_batches(number..number + 1);
             service.client.post_until_acknowledged(&events).await;
@@ -165,7 +166,7 @@ async fn what_is_announced_wakes_the_relay() {
             reader.read_until(expected).await;
         }
         service.process.terminate().await;
-        assert!(service.process.wait(PATIENCE).await.success());
+        assert!(service.process.wait(TIMEOUT).await.success());
     }
 }
 
@@ -192,12 +193,12 @@ async fn two_replicas_publish_each_outgoing_event_once_and_in_order() {
     assert_eq!(reader.end().await, 2 * BATCHES, "each once");
     for service in [one, two] {
         service.process.terminate().await;
-        assert!(service.process.wait(PATIENCE).await.success());
+        assert!(service.process.wait(TIMEOUT).await.success());
     }
 }
 
 #[tokio::test]
-async fn killed_between_sending_and_marking() {
+async fn killed_between_send_and_mark_events_are_sent_once_more() {
     let (servers, broker) = Servers::with_broker().await;
     let doomed = servers.builder().pausing_at("after-send").start().await;
     doomed.client.post_until_acknowledged(&finished_batches(0..1)).await;
@@ -208,11 +209,11 @@ async fn killed_between_sending_and_marking() {
     let restarted = servers.replica().await;
     reader.read_until(4).await;
     assert_all_arrived_in_order(&reader, &restarted.client).await;
-    assert_eq!(reader.end().await, 4, "each once more, and then no more");
+    assert_eq!(reader.end().await, 4, "each exactly once more");
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_keeps_nothing_from_arriving() {
+async fn outgoing_events_arrive_after_broker_outage() {
     let (servers, broker) = Servers::with_broker().await;
     let mut reader = Reader::new(&broker.kafka.brokers());
     let service =
@@ -224,13 +225,13 @@ async fn a_broker_that_is_away_keeps_nothing_from_arriving() {
     let failures = || client.metric("ras_outbox_send_failures_total");
     let wait_for_failures = async || {
         let before = failures().await;
-        // An attempt fails once for each of five teachers and ten batches; these are three.
-        eventually(PATIENCE, "attempts", || async { failures().await > before + 30.0 }).await;
+        // A round of attempts fails for five teachers and ten batches, 15 times; these are more than two.
+        eventually(TIMEOUT, "failed attempts", || async { failures().await > before + 30.0 }).await;
     };
     broker.kafka.pause().await;
     client.post_until_acknowledged(&finished_batches(10..20)).await;
     wait_for_failures().await;
-    assert_eq!(client.get("/readyz").await.unwrap().status(), 200, "as well as ever");
+    assert_eq!(client.get("/readyz").await.unwrap().status(), 200, "ready despite the outage");
     broker.kafka.resume().await;
     reader.read_until_different(40).await;
 
@@ -240,12 +241,12 @@ async fn a_broker_that_is_away_keeps_nothing_from_arriving() {
     broker.kafka.restart().await;
     reader.read_until_different(60).await;
     assert_all_arrived_in_order(&reader, client).await;
-    eventually(PATIENCE, "the depth", || async {
+    eventually(TIMEOUT, "the depth", || async {
         client.metric("ras_outbox_unpublished").await == 0.0
     })
     .await;
 
-    // Logged once for each outage, however often it was tried.
+    // One line for each outage, whatever the number of attempts.
     let lines = service.process.lines();
     let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
     assert_eq!(count("outgoing events not sent, retrying"), 2);

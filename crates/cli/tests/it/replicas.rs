@@ -1,5 +1,5 @@
-//! Two replicas and two hundred thousand simulated events, while replicas come, go and are killed:
-//! nothing is lost, nothing is applied twice, and no read is older than an acknowledgement.
+//! Two hundred thousand simulated events, while replicas are started, stopped and killed: no event is
+//! lost or applied twice, and no read is older than an acknowledgement before it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,61 +17,64 @@ use testkit::{eventually, seed};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::checker::Checker;
-use crate::journal::{Folded, Journal};
-use crate::servers::Servers;
-use crate::service::{Client, Service};
-use crate::tools::{PATIENCE, status_shown};
-use crate::topics::{Broker, acknowledged};
+use crate::support::broker::{Broker, acknowledged};
+use crate::support::checker::Checker;
+use crate::support::common::{TIMEOUT, expected_status, next_micros};
+use crate::support::events::{REGISTERED, registered};
+use crate::support::journal::{FoldedBatch, Journal};
+use crate::support::servers::Servers;
+use crate::support::service::{Client, Service};
 
-/// Of these some are malformed and some are repetitions; the others are the events that are counted.
+/// All records, malformed and repeated ones included.
 const RECORDS: usize = 208_000;
+/// Least number of different events among them.
 const EVENTS_MIN: usize = 200_000;
-/// So few that lists are hit, so many that not all of them are dropped all the time.
+/// Few enough for cache hits, many enough that not every list is invalidated all the time.
 const TEACHERS: u32 = 200;
 /// The busiest teacher has a tenth of the batches, the idlest one in a thousand.
 const ZIPF_EXPONENT: f64 = 0.8;
-/// Records on their way at most: so few that a batch is often settled while others are not.
+/// Unacknowledged records at most: so few that all records of a batch are often acknowledged.
 const UNACKNOWLEDGED_MAX: i64 = 2_000;
 /// Records handed to the producer at a time.
 const CHUNK: usize = 200;
 const READERS: u64 = 4;
-/// Answers of each kind without which little was checked: a small part of what there usually is.
+/// Least number of answers of each kind: a small part of the usual number.
 const ANSWERS_MIN: u64 = 1_000;
 /// Batches compared at a time.
 const COMPARED: usize = 50;
 /// Far longer than the whole run takes.
 const RUN_MAX: Duration = Duration::from_secs(1200);
-/// Between two looks at the offsets: short, since only acknowledged events are looked for.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// Pause between two polls of the offsets: short, since reads are checked for acknowledged events only.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_come_and_go_and_nothing_is_lost_twice_or_stale() {
+async fn replicas_come_and_go_no_event_is_lost_or_repeated_and_no_read_is_stale() {
     let (servers, broker) = Servers::with_broker().await;
     let (one, two) = tokio::join!(servers.replica(), servers.replica());
     let run = Run::start(&broker, &[&one, &two], Until::AllIsSent);
-    let ((), services) = tokio::join!(run.send(&broker), come_and_go(&servers, [one, two], &run));
+    let ((), services) =
+        tokio::join!(run.send(&broker), replace_replicas(&servers, [one, two], &run));
     let checker = run.end().await;
-    let seen = checker.seen();
-    assert_eq!(seen.stale.count, 0, "{seen}");
-    assert!(seen.exact > ANSWERS_MIN, "{seen}");
-    assert!(seen.hits > ANSWERS_MIN, "{seen}");
+    let summary = checker.summary();
+    assert_eq!(summary.stale.count, 0, "{summary}");
+    assert!(summary.exact > ANSWERS_MIN, "{summary}");
+    assert!(summary.hits > ANSWERS_MIN, "{summary}");
     compare(&checker.journal, &servers, &services).await;
 }
 
-/// The same with a cache that stores what was loaded before a drop: the checker notices.
+/// With a cache that stores entries loaded before an invalidation, the checker finds stale reads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_token_check_the_same_life_is_read_stale() {
+async fn replicas_without_generation_check_serve_stale_reads() {
     let (servers, broker) = Servers::with_broker().await;
     let mutant = || servers.builder().mutant("fill-without-generation-check").start();
     let (one, two) = tokio::join!(mutant(), mutant());
     let run = Run::start(&broker, &[&one, &two], Until::FirstStaleAnswer);
     run.send(&broker).await;
-    let seen = run.end().await.seen();
-    assert!(seen.stale.count > 0, "the test has no teeth: {seen}");
+    let summary = run.end().await.summary();
+    assert!(summary.stale.count > 0, "no stale read, so the test proves nothing: {summary}");
 }
 
-/// Simulated life on its way, and readers that check what is shown of it.
+/// Simulated events that are being sent, and readers that check the answers.
 struct Run {
     seed: u64,
     checker: Arc<Checker>,
@@ -80,7 +83,7 @@ struct Run {
     tasks: JoinSet<()>,
 }
 
-/// When nothing more is sent.
+/// When the sending ends.
 #[derive(PartialEq, Eq)]
 enum Until {
     AllIsSent,
@@ -100,7 +103,7 @@ impl Run {
         Self { seed, checker, until, sent: AtomicUsize::new(0), tasks }
     }
 
-    /// Sends simulated life, never too far ahead of the service.
+    /// Sends simulated events, at most [`UNACKNOWLEDGED_MAX`] ahead of the service.
     async fn send(&self, broker: &Broker) {
         let options = SimulationOptions {
             seed: self.seed,
@@ -118,74 +121,74 @@ impl Run {
         }
     }
 
-    /// Waits until so many fifths of all records are sent.
-    async fn fifths(&self, count: usize) {
-        eventually(RUN_MAX, "the next fifth of the way", async || {
+    /// Waits until this many fifths of all records are sent.
+    async fn wait_for_fifths(&self, count: usize) {
+        eventually(RUN_MAX, "the next fifth of the records", async || {
             let sent = self.sent.load(Ordering::SeqCst);
             if sent >= count * RECORDS / 5 { Ok(()) } else { Err(sent) }
         })
         .await;
     }
 
-    /// Waits until everything is acknowledged, and for the last answers.
+    /// Waits until every record is acknowledged, and for the last answers.
     async fn end(mut self) -> Arc<Checker> {
         self.wait_until_acknowledged(0).await;
         self.checker.end();
         while let Some(task) = self.tasks.join_next().await {
             task.expect("no reader panics");
         }
-        println!("{}", self.checker.seen());
+        println!("{}", self.checker.summary());
         self.checker
     }
 
-    /// Waits until all records are acknowledged but for so many.
-    async fn wait_until_acknowledged(&self, but_for: i64) {
+    /// Waits until at most this many records are not acknowledged.
+    async fn wait_until_acknowledged(&self, unacknowledged_max: i64) {
         eventually(RUN_MAX, "the service to catch up", async || {
             let count = self.checker.unacknowledged();
-            if count <= but_for { Ok(()) } else { Err(count) }
+            if count <= unacknowledged_max { Ok(()) } else { Err(count) }
         })
         .await;
     }
 
     fn has_seen_enough(&self) -> bool {
-        self.until == Until::FirstStaleAnswer && self.checker.seen().stale.count > 0
+        self.until == Until::FirstStaleAnswer && self.checker.summary().stale.count > 0
     }
 }
 
-/// Tells the checker of the offsets that the service has acknowledged, until it is over.
+/// Passes the acknowledged offsets to the checker until the readers end.
 async fn watch(observer: BaseConsumer, checker: Arc<Checker>) {
     let observer = Arc::new(observer);
     while !checker.is_over() {
         let observer = Arc::clone(&observer);
         // This call blocks.
-        let looked = tokio::task::spawn_blocking(move || acknowledged(&observer)).await;
-        // A rebalance may be in the way; the next look will tell.
-        if let Ok(offsets) = looked.expect("no panic") {
+        let polled = tokio::task::spawn_blocking(move || acknowledged(&observer)).await;
+        // It may fail during a rebalance; the next poll succeeds.
+        if let Ok(offsets) = polled.expect("no panic") {
             checker.acknowledge(offsets);
         }
-        sleep(LOOK_PAUSE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Each fifth of the way something happens to a replica, and the partitions are shared out anew.
-/// Nobody asks a replica that is about to go.
-async fn come_and_go(servers: &Servers, [one, two]: [Service; 2], run: &Run) -> Vec<Service> {
-    let ask = |services: &[&Service]| run.checker.ask(clients(services));
-    run.fifths(1).await;
-    ask(&[&one]);
+/// Starts, stops or kills a replica after each fifth of the records, which rebalances the partitions.
+/// Replicas that are about to end are not read from.
+async fn replace_replicas(servers: &Servers, [one, two]: [Service; 2], run: &Run) -> Vec<Service> {
+    let read_from = |services: &[&Service]| run.checker.set_clients(clients(services));
+    run.wait_for_fifths(1).await;
+    read_from(&[&one]);
     two.process.terminate().await;
-    assert!(two.process.wait(PATIENCE).await.success());
-    run.fifths(2).await;
+    assert!(two.process.wait(TIMEOUT).await.success());
+    run.wait_for_fifths(2).await;
     let three = servers.replica().await;
-    ask(&[&one, &three]);
-    run.fifths(3).await;
-    ask(&[&three]);
+    read_from(&[&one, &three]);
+    run.wait_for_fifths(3).await;
+    read_from(&[&three]);
     one.process.kill().await;
     let four = servers.replica().await;
-    ask(&[&three, &four]);
-    run.fifths(4).await;
+    read_from(&[&three, &four]);
+    run.wait_for_fifths(4).await;
     let five = servers.replica().await;
-    ask(&[&three, &four, &five]);
+    read_from(&[&three, &four, &five]);
     vec![three, four, five]
 }
 
@@ -193,49 +196,49 @@ fn clients(services: &[&Service]) -> Vec<Client> {
     services.iter().map(|service| service.client.clone()).collect()
 }
 
-/// Rows, inbox, dead letters, outgoing events and answers, against the fold of what was sent.
+/// Compares rows, inbox, dead letters, outgoing events and answers with the fold of all sent events.
 async fn compare(journal: &Journal, servers: &Servers, services: &[Service]) {
     let options = PostgresOptions { connections_max: 2, ..PostgresOptions::default() };
-    let store = PostgresRepository::connect(&servers.database, options).await.unwrap();
-    let (mut events, mut due) = (0, BTreeSet::new());
+    let repository = PostgresRepository::connect(&servers.database, options).await.unwrap();
+    let (mut events, mut outgoing) = (0, BTreeSet::new());
     let batches = journal.batches();
     for some in batches.chunks(COMPARED) {
         let folded: Vec<_> = some.iter().map(|batch| (batch, journal.fold(batch))).collect();
-        assert_stored(&store, &folded).await;
+        assert_stored(&repository, &folded).await;
         for (batch, folded) in folded {
             assert_shown(services, batch, &folded.rows).await;
             events += folded.events;
-            due.extend(folded.due.into_iter().map(|outgoing_event| outgoing_event.id));
+            outgoing.extend(folded.outgoing.into_iter().map(|event| event.id));
         }
     }
     assert!(events >= EVENTS_MIN, "{events} events");
-    assert_eq!(announced(&store).await, due);
+    assert_eq!(outbox_ids(&repository).await, outgoing);
     assert_eq!(servers.count("inbox").await, events);
     assert_eq!(servers.count("dead_letters").await, journal.malformed());
-    println!("{events} events of {} batches, {} announcements", batches.len(), due.len());
+    println!("{events} events of {} batches, {} outgoing events", batches.len(), outgoing.len());
 }
 
-async fn assert_stored(store: &PostgresRepository, folded: &[(&BatchId, Folded)]) {
+async fn assert_stored(repository: &PostgresRepository, folded: &[(&BatchId, FoldedBatch)]) {
     let essays = folded.iter().flat_map(|(_, folded)| folded.rows.essays.keys());
     let needs = Needs {
         batches: folded.iter().map(|(batch, _)| (*batch).clone()).collect(),
         essays: essays.cloned().collect(),
         ..Needs::default()
     };
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let mut stored = unit.load(&[], &needs).await.unwrap().rows;
     unit.commit().await.unwrap();
-    for (batch, Folded { rows, .. }) in folded {
+    for (batch, FoldedBatch { rows, .. }) in folded {
         assert_eq!(stored.batches.remove(batch).as_ref(), rows.batches.get(batch), "{batch}");
         for (id, essay) in &rows.essays {
             assert_eq!(stored.essays.remove(id).as_ref(), Some(essay), "{id} of {batch}");
         }
     }
-    assert_eq!(stored, Rows::default(), "nothing else");
+    assert_eq!(stored, Rows::default(), "no other rows");
 }
 
 async fn assert_shown(services: &[Service], batch: &BatchId, rows: &Rows) {
-    let expected = status_shown(rows, batch);
+    let expected = expected_status(rows, batch);
     for service in services {
         let read = service.client.status(batch.as_str()).await;
         let shown = read.status.is_success().then_some(read.body);
@@ -243,14 +246,40 @@ async fn assert_shown(services: &[Service], batch: &BatchId, rows: &Rows) {
     }
 }
 
-/// The ids of everything that was announced.
-async fn announced(store: &PostgresRepository) -> BTreeSet<EventId> {
+/// The event ids of all outbox records.
+async fn outbox_ids(repository: &PostgresRepository) -> BTreeSet<EventId> {
     const PAGE: u32 = 1_000;
-    let (mut announced, mut after) = (BTreeSet::new(), OutboxPosition::START);
+    let (mut ids, mut after) = (BTreeSet::new(), OutboxPosition::START);
     loop {
-        let records = store.outbox_after(after, PAGE).await.unwrap();
-        let Some(last) = records.last() else { return announced };
+        let records = repository.outbox_after(after, PAGE).await.unwrap();
+        let Some(last) = records.last() else { return ids };
         after = last.position;
-        announced.extend(records.into_iter().map(|record| record.event_id));
+        ids.extend(records.into_iter().map(|record| record.event_id));
+    }
+}
+
+/// No event is lost when a replica is killed and another one is started.
+#[tokio::test]
+async fn replicas_take_over_partitions_of_killed_replica() {
+    let (servers, broker) = Servers::with_broker().await;
+    let (one, two) = tokio::join!(servers.replica(), servers.replica());
+    let mut sent = 0;
+    let mut produce = async |count: usize| {
+        let records: Vec<(&'static str, Vec<u8>)> = (sent..sent + count)
+            .map(|n| registered("teacher", &format!("batch-{n}"), 1, next_micros()))
+            .map(|event| (REGISTERED, event.to_string().into_bytes()))
+            .collect();
+        sent += count;
+        broker.produce_all(&records).await;
+    };
+    produce(300).await;
+    broker.wait_until_acknowledged().await;
+    one.process.kill().await;
+    produce(300).await;
+    let three = servers.replica().await;
+    produce(300).await;
+    broker.wait_until_acknowledged().await;
+    for service in [&two, &three] {
+        assert_eq!(service.client.list("teacher", "?limit=0").await.total(), 900);
     }
 }

@@ -1,4 +1,4 @@
-//! What is forgotten while a real broker can still deliver it: nothing.
+//! Purge of inbox entries: never while a real broker can still deliver the event again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use freshset::backend::memory::MemoryBackend;
 use projection::{Event, Timestamp, decode};
 use tokio_util::sync::CancellationToken;
 
-use crate::events::{REGISTERED, registered};
-use crate::topics::Broker;
+use crate::support::broker::Broker;
+use crate::support::events::{REGISTERED, registered};
 
 const RECORDS: usize = 10;
-/// Records that the broker then removes.
+/// Number of records that the broker removes.
 const REMOVED: usize = 4;
-const KEPT: Duration = Duration::from_secs(3600);
+const PERIOD: Duration = Duration::from_secs(3600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_is_forgotten_once_the_broker_has_removed_it() {
+async fn inbox_entry_is_purged_only_after_broker_removed_record() {
     let broker = Broker::start().await;
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let mut deliveries = Vec::new();
     for number in 0..RECORDS {
         let record = registered("teacher", &format!("batch-{number}"), 1, 1_000_000).to_string();
@@ -37,34 +37,34 @@ async fn an_event_is_forgotten_once_the_broker_has_removed_it() {
         let event = decode(record.as_bytes(), None, Timestamp::MIN).unwrap();
         deliveries.push(Delivery { event, offset: Some(offset) });
     }
-    let posted = Delivery::from(unnoticed_by_kafka());
-    world.process(&deliveries, &ApplyOutcome::Applied).await;
-    world.process(std::slice::from_ref(&posted), &ApplyOutcome::Applied).await;
+    let posted = Delivery::from(event_over_http());
+    fixture.process(&deliveries, &ApplyOutcome::Applied).await;
+    fixture.process(std::slice::from_ref(&posted), &ApplyOutcome::Applied).await;
 
     broker.remove_before(REGISTERED, 0, deliveries[REMOVED].offset.unwrap().offset).await;
-    let retention = world.retention(&broker);
+    let retention = fixture.retention(&broker);
     retention.sweep().await;
-    world.process(&deliveries, &ApplyOutcome::Duplicate).await;
+    fixture.process(&deliveries, &ApplyOutcome::Duplicate).await;
 
-    world.clock.advance(KEPT * 2);
+    fixture.clock.advance(PERIOD * 2);
     retention.sweep().await;
-    // Taken for new now, which shows that they were forgotten.
-    world.process(&deliveries[..REMOVED], &ApplyOutcome::Applied).await;
-    world.process(&deliveries[REMOVED..], &ApplyOutcome::Duplicate).await;
-    world.process(&[posted], &ApplyOutcome::Applied).await;
+    // Applied again, which shows that their inbox entries were purged.
+    fixture.process(&deliveries[..REMOVED], &ApplyOutcome::Applied).await;
+    fixture.process(&deliveries[REMOVED..], &ApplyOutcome::Duplicate).await;
+    fixture.process(&[posted], &ApplyOutcome::Applied).await;
 
     broker.kafka.pause().await;
     retention.sweep().await;
     broker.kafka.resume().await;
-    world.process(&deliveries, &ApplyOutcome::Duplicate).await;
+    fixture.process(&deliveries, &ApplyOutcome::Duplicate).await;
 }
 
-fn unnoticed_by_kafka() -> Event {
+fn event_over_http() -> Event {
     let record = registered("teacher", "posted", 1, 1_000_000).to_string();
     decode(record.as_bytes(), None, Timestamp::MIN).unwrap()
 }
 
-struct World {
+struct Fixture {
     repository: Arc<SqliteRepository>,
     processor: EventProcessor,
     clock: Arc<ManualClock>,
@@ -72,7 +72,7 @@ struct World {
     _directory: tempfile::TempDir,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("results.sqlite3");
@@ -99,9 +99,9 @@ impl World {
             dead_letters: self.repository.clone(),
             log_starts: Some(Arc::new(KafkaLogStarts::new(&options))),
             periods: RetentionPeriods {
-                inbox: KEPT,
-                outbox: OutboxRetention::SincePublished(KEPT),
-                dead_letters: KEPT,
+                inbox: PERIOD,
+                outbox: OutboxRetention::SincePublished(PERIOD),
+                dead_letters: PERIOD,
             },
             time: RetentionTime {
                 database: self.repository.clone(),
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    /// Processes deliveries, with the same outcome for each.
+    /// Processes deliveries, and expects this outcome for each.
     async fn process(&self, deliveries: &[Delivery], want: &ApplyOutcome) {
         let outcomes = self.processor.process(deliveries, &CancellationToken::new()).await.unwrap();
         assert!(outcomes.iter().all(|outcome| outcome == want), "want {want:?}: {outcomes:?}");

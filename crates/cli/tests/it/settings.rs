@@ -1,14 +1,15 @@
-//! Settings: what is refused, how it is said, and what is never said.
+//! Settings: which are refused, with which error, and that no error prints a secret.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use testkit::{Process, ProcessBuilder};
 
-use crate::lifecycle::{program, run};
-use crate::service::KEY;
-use crate::tools::PATIENCE;
+use crate::support::common::TIMEOUT;
+use crate::support::program::{program, run};
+use crate::support::service::KEY;
 
-/// In no output, whatever is wrong with the line it is on or those around.
+/// A secret that no output may contain, whatever is wrong with its line or its neighbours.
 const SECRET: &str = "hunter2-hunter2-hunter2";
 
 struct SettingsFile {
@@ -24,31 +25,31 @@ impl SettingsFile {
         self.directory.path().join("settings.toml")
     }
 
-    /// What `settings --check` says of this text.
+    /// Exit code and output of `settings --check` for this text.
     async fn check(&self, text: &str) -> (i32, String) {
-        std::fs::write(self.path(), text).unwrap();
+        fs::write(self.path(), text).unwrap();
         run(program(&["settings", "--check", self.path().to_str().unwrap()])).await
     }
 }
 
 #[tokio::test]
-async fn settings_that_can_be_used_pass_the_check() {
+async fn valid_settings_pass_check() {
     let file = SettingsFile::new();
     let defaults = run(program(&["settings"])).await.1;
     for text in
         ["", &*defaults, "log = \"info,aggregator=debug\"\n[cache]\nttl_jitter_percent = 100\n"]
     {
-        let (code, said) = file.check(text).await;
-        assert_eq!(code, 0, "{said}");
-        assert!(said.contains("can be used"), "{said}");
+        let (code, output) = file.check(text).await;
+        assert_eq!(code, 0, "{output}");
+        assert!(output.contains("can be used"), "{output}");
     }
 }
 
-/// Each wrong setting with its name and what is allowed, in every mode.
+/// The error has the name of each wrong setting and what is allowed.
 #[tokio::test]
-async fn wrong_settings_are_all_told_at_once() {
+async fn wrong_settings_are_all_reported_at_once() {
     let file = SettingsFile::new();
-    let (code, said) = file
+    let (code, output) = file
         .check(
             r#"
 listen = "nowhere"
@@ -79,7 +80,7 @@ status_values = "both"
 "#,
         )
         .await;
-    assert_eq!(code, 1, "{said}");
+    assert_eq!(code, 1, "{output}");
     for expected in [
         "20 things are wrong",
         "listen (RAS_LISTEN): allowed is ADDRESS:PORT",
@@ -104,13 +105,13 @@ status_values = "both"
         "api.status_values (RAS_API__STATUS_VALUES): allowed is `client` or `internal`",
         "publish.skip_before (RAS_PUBLISH__SKIP_BEFORE): allowed is a time such as 2026-11-25T",
     ] {
-        assert!(said.contains(expected), "{expected:?} in {said}");
+        assert!(output.contains(expected), "{expected:?} in {output}");
     }
 }
 
-/// A file that is no TOML: the place of the error, and nothing of the file.
+/// For a file that is not TOML, the error has the line number and nothing of the file.
 #[tokio::test]
-async fn no_error_prints_a_line_of_the_file() {
+async fn errors_never_print_lines_of_the_file() {
     let file = SettingsFile::new();
     let secret = format!("internal_api_key = \"{SECRET}\"\n");
     for (broken, place) in [
@@ -133,55 +134,58 @@ async fn no_error_prints_a_line_of_the_file() {
         (format!("allowed_services = '[\"{SECRET}\", 3]'"), "allowed_services"),
         (format!("allowed_services = 'a {SECRET}'"), "allowed_services"),
     ] {
-        let (code, said) = file.check(&broken).await;
-        assert_eq!(code, 1, "{broken}: {said}");
-        assert!(said.contains(place), "{broken}: {said}");
-        assert!(!said.contains("hunter2"), "{said}");
+        let (code, output) = file.check(&broken).await;
+        assert_eq!(code, 1, "{broken}: {output}");
+        assert!(output.contains(place), "{broken}: {output}");
+        assert!(!output.contains("hunter2"), "{output}");
     }
 }
 
 #[tokio::test]
-async fn file_that_cannot_be_read_and_number_that_is_too_large_are_told_for_what_they_are() {
+async fn unreadable_file_and_too_large_number_are_reported() {
     let file = SettingsFile::new();
-    let (code, said) = file.check("[cache]\nmemory_megabytes = 18446744073709551615\n").await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("larger than 9223372036854775807"), "{said}");
-    assert!(said.contains("settings.toml"), "{said}");
+    let (code, output) = file.check("[cache]\nmemory_megabytes = 18446744073709551615\n").await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("larger than 9223372036854775807"), "{output}");
+    assert!(output.contains("settings.toml"), "{output}");
 
     for (path, expected) in [("/nowhere/x.toml", "No such file"), ("/", "directory")] {
-        let (code, said) = run(program(&["settings", "--check", path])).await;
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains(&format!("read {path}: ")) && said.contains(expected), "{said}");
+        let (code, output) = run(program(&["settings", "--check", path])).await;
+        assert_eq!(code, 1, "{output}");
+        assert!(
+            output.contains(&format!("read {path}: ")) && output.contains(expected),
+            "{output}"
+        );
     }
-    let (code, said) = run(program(&["settings", "--check", "/dev/null"])).await;
-    assert_eq!(code, 0, "a file need not be a regular one: {said}");
+    let (code, output) = run(program(&["settings", "--check", "/dev/null"])).await;
+    assert_eq!(code, 0, "a file need not be a regular one: {output}");
 }
 
 #[tokio::test]
-async fn variable_with_one_underscore_behind_its_section_is_refused_with_the_right_one() {
+async fn variable_with_single_underscore_is_refused_with_correction() {
     let check = program(&["settings", "--check", "/dev/null"]).env("RAS_CACHE_NAMESPACE", "x");
-    let (code, said) = run(check).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("RAS_CACHE__NAMESPACE"), "{said}");
+    let (code, output) = run(check).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("RAS_CACHE__NAMESPACE"), "{output}");
 }
 
 #[tokio::test]
-async fn redis_url_of_another_kind_is_refused_without_its_password() {
+async fn redis_url_of_wrong_scheme_is_refused_without_printing_password() {
     let url = format!("http://u:{SECRET}@host");
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--redis-url", &url];
-    let (code, said) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("redis_url") && !said.contains("hunter2"), "{said}");
+    let (code, output) = run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("redis_url") && !output.contains("hunter2"), "{output}");
 }
 
 #[tokio::test]
-async fn internal_api_key_with_spaces_or_too_few_characters_is_refused() {
+async fn internal_api_key_that_is_short_or_has_spaces_is_refused() {
     for key in ["0123456789abcde", "0123456789 abcdef", "0123456789abcdef\n", "0123456789abcdé"] {
         let serve = program(&["serve", "--listen", "127.0.0.1:0"]);
-        let (code, said) = run(serve.env("RAS_INTERNAL_API_KEY", key)).await;
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("16 to 512 visible ASCII"), "{said}");
-        assert!(!said.contains("0123456789"), "{said}");
+        let (code, output) = run(serve.env("RAS_INTERNAL_API_KEY", key)).await;
+        assert_eq!(code, 1, "{output}");
+        assert!(output.contains("16 to 512 visible ASCII"), "{output}");
+        assert!(!output.contains("0123456789"), "{output}");
     }
 }
 
@@ -191,13 +195,13 @@ fn embedded(data_dir: &Path) -> ProcessBuilder {
 
 async fn started(builder: ProcessBuilder) -> (Process, String) {
     let process = builder.start().await;
-    let line = process.wait_for_line("listening on ", PATIENCE).await;
+    let line = process.wait_for_line("listening on ", TIMEOUT).await;
     let base = line.rsplit(' ').next().unwrap().to_owned();
     (process, base)
 }
 
 #[tokio::test]
-async fn allowed_services_are_separated_by_commas_or_a_json_list() {
+async fn allowed_services_accept_commas_or_json_list() {
     for list in ["one, two", r#"["one", "two"]"#] {
         let directory = tempfile::tempdir().unwrap();
         let builder = embedded(directory.path())
@@ -216,25 +220,57 @@ async fn allowed_services_are_separated_by_commas_or_a_json_list() {
 }
 
 #[tokio::test]
-async fn embedded_start_says_so_first_and_names_the_variables_that_it_does_not_read() {
+async fn embedded_start_logs_mode_first_and_names_unread_variables() {
     let directory = tempfile::tempdir().unwrap();
     let builder = embedded(directory.path())
         .env("KAFKA_BOOTSTRAP_SERVERS", SECRET)
         .env("HULEEDU_INTERNAL_API_KEY", SECRET)
         .env("RESULT_AGGREGATOR_SERVICE_DATABASE_URL", SECRET);
     let (process, _) = started(builder).await;
-    process.wait_for_line("not read: ", PATIENCE).await;
+    process.wait_for_line("not read: ", TIMEOUT).await;
     let lines = process.lines();
-    let said = lines.join("\n");
+    let output = lines.join("\n");
     let first = lines.iter().find(|line| line.contains("INFO") || line.contains("WARN"));
-    assert!(first.unwrap().contains("embedded mode: SQLite"), "{said}");
-    assert_eq!(said.matches("set and not read:").count(), 1, "{said}");
+    assert!(first.unwrap().contains("embedded mode: SQLite"), "{output}");
+    assert_eq!(output.matches("set and not read:").count(), 1, "{output}");
     for expected in [
         "KAFKA_BOOTSTRAP_SERVERS (set RAS_KAFKA_BROKERS instead)",
         "HULEEDU_INTERNAL_API_KEY (set RAS_INTERNAL_API_KEY instead)",
         "RESULT_AGGREGATOR_SERVICE_DATABASE_URL (set RAS_DATABASE_URL instead)",
     ] {
-        assert!(said.contains(expected), "{expected} in {said}");
+        assert!(output.contains(expected), "{expected} in {output}");
     }
-    assert!(!said.contains("hunter2"), "{said}");
+    assert!(!output.contains("hunter2"), "{output}");
+}
+
+#[tokio::test]
+async fn invalid_settings_are_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = async |name: &str, builder: ProcessBuilder, expected: &str| {
+        let (code, output) = run(builder.env("RAS_DATA_DIR", directory.path())).await;
+        assert_eq!(code, 1, "{name}: {output}");
+        assert!(output.contains(expected), "{name}: {output}");
+    };
+    let postgres_url = "postgres://127.0.0.1/none";
+    let no_key = program(&["serve", "--database-url", postgres_url]);
+    check("a key is required", no_key, "RAS_INTERNAL_API_KEY").await;
+    let alone =
+        program(&["serve", "--database-url", postgres_url]).env("RAS_INTERNAL_API_KEY", KEY);
+    check("a cache that other processes cannot invalidate", alone, "cache.single_process").await;
+    let open = program(&["serve", "--listen", "0.0.0.0:0"]);
+    check("an address that others can reach", open, "RAS_INTERNAL_API_KEY").await;
+    let unknown = program(&["serve"]).env("RAS_CACHE__ENTRY_TTL_SECOND", "3");
+    check("an unknown key", unknown, "entry_ttl_second").await;
+    let wrong = program(&["serve"]).env("RAS_CACHE__ENTRY_TTL_SECONDS", "0");
+    check("a value out of range", wrong, "entry_ttl_seconds").await;
+    let wrong = program(&["serve"]).env("RAS_PUBLISH__DELIVERY_TIMEOUT_SECONDS", "301");
+    check("a claim held for too long", wrong, "delivery_timeout_seconds").await;
+    let wrong = program(&["serve"]).env("RAS_RETENTION__OUTBOX_HOURS", "0");
+    check("records kept for no time", wrong, "retention.outbox_hours").await;
+    let wrong = program(&["serve"]).env("RAS_LISTEN", "nowhere");
+    check("an address", wrong, "listen").await;
+    let no_file = program(&["serve", "--config", "no-such-file.toml"]);
+    check("a missing file", no_file, "no-such-file.toml").await;
+    let redis_url = program(&["serve", "--redis-url", "http://x"]).env("RAS_INTERNAL_API_KEY", KEY);
+    check("not a redis url", redis_url, "redis_url").await;
 }

@@ -1,4 +1,4 @@
-//! `simulate`: to a file, to a server and to Kafka; and that what was simulated is what is shown.
+//! `simulate`: to a file, a server and Kafka, compared with the answers of the service.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -11,15 +11,15 @@ use simulate::{Extent, Share, Shares, Simulation, SimulationOptions};
 use testkit::{Process, ProcessBuilder, eventually};
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::run;
-use crate::servers::Servers;
-use crate::service::{Client, KEY, ServiceBuilder};
-use crate::tools::{PATIENCE, status_shown};
-use crate::topics::Broker;
+use crate::support::broker::Broker;
+use crate::support::common::{TIMEOUT, expected_status};
+use crate::support::program::run;
+use crate::support::servers::Servers;
+use crate::support::service::{Client, KEY, ServiceBuilder};
 
 const START: &str = "2026-10-05T06:30:00Z";
 
-/// A rough day in little time, for the program and for the test itself.
+/// A small simulation with many disturbances. [`simulate`] passes the same options to the program.
 fn options(seed: u64) -> SimulationOptions {
     SimulationOptions {
         seed,
@@ -38,7 +38,7 @@ fn options(seed: u64) -> SimulationOptions {
     }
 }
 
-/// The program, told to simulate with `options` and to send it there.
+/// The program with [`options`] as arguments, and this target.
 fn simulate(seed: u64, target: &[&str]) -> ProcessBuilder {
     let arguments = "simulate --batches 40 --teachers 9 --essays-max 12 --batches-at-a-time 8 \
                      --late 20% --duplicates 10% --malformed 5%";
@@ -53,7 +53,7 @@ fn program() -> ProcessBuilder {
     Process::builder(env!("CARGO_BIN_EXE_result-aggregator")).env("RAS_INTERNAL_API_KEY", KEY)
 }
 
-/// What is in a simulation, and what it leads to.
+/// Records of a simulation, and the rows they lead to.
 struct Expected {
     valid: usize,
     duplicates: usize,
@@ -77,11 +77,11 @@ fn expected(options: SimulationOptions) -> Expected {
     expected
 }
 
-/// Every batch is shown as the pure fold has it.
+/// The status of every batch is that of the fold.
 async fn assert_shown(client: &Client, rows: &Rows) {
     for id in rows.batches.keys() {
         let shown = client.status(id.as_str()).await;
-        assert_eq!(Some(shown.body), status_shown(rows, id), "{id}");
+        assert_eq!(Some(shown.body), expected_status(rows, id), "{id}");
     }
 }
 
@@ -90,14 +90,14 @@ fn records_in(file: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_file_is_the_same_for_the_same_seed_and_replayed_twice_changes_nothing_more() {
+async fn same_seed_writes_same_file_and_second_replay_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let make = async |name: &str, seed: u64| {
         let file = path(name);
-        let (code, said) = run(simulate(seed, &["--to-file", file.to_str().unwrap()])).await;
-        assert_eq!(code, 0, "{said}");
-        assert!(said.contains("not delivered: 0"), "{said}");
+        let (code, output) = run(simulate(seed, &["--to-file", file.to_str().unwrap()])).await;
+        assert_eq!(code, 0, "{output}");
+        assert!(output.contains("not delivered: 0"), "{output}");
         records_in(&file)
     };
     let seed = testkit::seed();
@@ -116,83 +116,83 @@ async fn a_file_is_the_same_for_the_same_seed_and_replayed_twice_changes_nothing
         run(program().args(arguments)).await
     };
     let Expected { valid, duplicates, malformed, rows } = expected;
-    let (code, said) = replay().await;
+    let (code, output) = replay().await;
     let first = format!("{valid} applied, {duplicates} duplicates, {malformed} refused");
-    assert!(said.contains(&first), "{first} in {said}");
+    assert!(output.contains(&first), "{first} in {output}");
     assert_eq!(code, 1, "the malformed lines were refused");
     assert_shown(&service.client, &rows).await;
 
-    let (_, said) = replay().await;
+    let (_, output) = replay().await;
     let second = format!("0 applied, {} duplicates, {malformed} refused", valid + duplicates);
-    assert!(said.contains(&second), "{second} in {said}");
+    assert!(output.contains(&second), "{second} in {output}");
     assert_shown(&service.client, &rows).await;
 }
 
 #[tokio::test]
-async fn a_server_is_sent_all_and_takes_each_record_for_what_it_is() {
+async fn server_applies_valid_and_refuses_malformed_records() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let base = service.client.base.as_str();
     let seed = testkit::seed();
-    let (code, said) = run(simulate(seed, &["--to-server", base])).await;
+    let (code, output) = run(simulate(seed, &["--to-server", base])).await;
     let Expected { valid, duplicates, malformed, rows } = expected(options(seed));
     let outcome = format!("server: {valid} applied, {duplicates} duplicates, {malformed} refused");
-    assert!(said.contains(&outcome), "{outcome} in {said}");
-    assert_eq!(code, 0, "malformed records are delivered too: {said}");
+    assert!(output.contains(&outcome), "{outcome} in {output}");
+    assert_eq!(code, 0, "malformed records are delivered too: {output}");
     assert_shown(&service.client, &rows).await;
 }
 
 #[tokio::test]
-async fn a_rate_is_kept_and_an_interrupt_ends_with_a_summary() {
+async fn rate_is_kept_and_interrupt_ends_with_summary() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let target = ["--to-server", service.client.base.as_str()];
     let paced = program().args(["simulate", "--events", "120", "--rate", "60"]).args(target);
-    let (code, said) = run(paced).await;
-    assert_eq!(code, 0, "{said}");
-    let summary = said.lines().find(|line| line.starts_with("120 records in ")).unwrap();
+    let (code, output) = run(paced).await;
+    assert_eq!(code, 0, "{output}");
+    let summary = output.lines().find(|line| line.starts_with("120 records in ")).unwrap();
     let seconds: f64 = summary.split(' ').nth(3).unwrap().parse().unwrap();
-    assert!(seconds > 1.9, "{said}");
+    assert!(seconds > 1.9, "{output}");
 
     let endless = program().args(["simulate", "--endless", "--rate", "100"]).args(target);
     let process = endless.start().await;
     let metric = "ras_messages_processed_total";
     let before = service.client.metric(metric).await;
-    eventually(PATIENCE, "some are applied", || async {
+    eventually(TIMEOUT, "some are applied", || async {
         service.client.metric(metric).await > before
     })
     .await;
     process.interrupt().await;
-    assert!(process.wait(PATIENCE).await.success(), "{:?}", process.lines());
-    let said = process.lines().join("\n");
-    assert!(said.contains("not delivered: 0"), "{said}");
+    assert!(process.wait(TIMEOUT).await.success(), "{:?}", process.lines());
+    let output = process.lines().join("\n");
+    assert!(output.contains("not delivered: 0"), "{output}");
 }
 
 #[tokio::test]
-async fn what_is_not_delivered_is_told_and_the_exit_code_is_1() {
+async fn undelivered_records_are_reported_with_exit_code_1() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     let target = ["--to-server", service.client.base.as_str()];
     let wrong_key = simulate(1, &target).env("RAS_INTERNAL_API_KEY", "wrong");
-    let (code, said) = run(wrong_key).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("not delivered: ") && !said.contains("not delivered: 0"), "{said}");
-    assert!(said.contains("401"), "{said}");
+    let (code, output) = run(wrong_key).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("not delivered: ") && !output.contains("not delivered: 0"), "{output}");
+    assert!(output.contains("401"), "{output}");
 
     let nowhere = format!("127.0.0.1:{}", testkit::free_port());
-    let (code, said) = run(simulate(1, &["--to-kafka", &nowhere])).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains(&format!("no broker at {nowhere}")), "{said}");
+    let (code, output) = run(simulate(1, &["--to-kafka", &nowhere])).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains(&format!("no broker at {nowhere}")), "{output}");
 }
 
 #[tokio::test]
-async fn what_goes_through_kafka_is_shown_as_the_fold_has_it() {
+async fn records_over_kafka_end_as_their_fold() {
     let (servers, broker) = Servers::with_broker().await;
     let service = servers.replica().await;
     let seed = testkit::seed();
-    let (code, said) = run(simulate(seed, &["--to-kafka", &broker.kafka.brokers()])).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("not delivered: 0"), "{said}");
+    let (code, output) = run(simulate(seed, &["--to-kafka", &broker.kafka.brokers()])).await;
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("not delivered: 0"), "{output}");
     broker.wait_until_acknowledged().await;
 
     let Expected { valid, malformed, rows, .. } = expected(options(seed));
@@ -203,7 +203,7 @@ async fn what_goes_through_kafka_is_shown_as_the_fold_has_it() {
 }
 
 #[tokio::test]
-async fn what_a_silent_broker_did_not_confirm_is_counted_as_not_delivered() {
+async fn records_not_confirmed_by_paused_broker_are_undelivered() {
     let broker = Broker::start().await;
     let outlet = Outlet::kafka(&broker.kafka.brokers()).await.unwrap();
     let given = Arc::new(AtomicU64::new(0));
@@ -220,14 +220,12 @@ async fn what_a_silent_broker_did_not_confirm_is_counted_as_not_delivered() {
             deliver(records, outlet, &delivery, &stop).await
         }
     });
-    eventually(PATIENCE, "records are there", || async { broker.unacknowledged().await > 100 })
+    eventually(TIMEOUT, "records are there", || async { broker.unacknowledged().await > 100 })
         .await;
     broker.kafka.pause().await;
     let before = given.load(Ordering::Relaxed);
-    eventually(PATIENCE, "more are sent", || async {
-        given.load(Ordering::Relaxed) > before + 100
-    })
-    .await;
+    eventually(TIMEOUT, "more are sent", || async { given.load(Ordering::Relaxed) > before + 100 })
+        .await;
     stop.cancel();
     let summary = sending.await.unwrap();
     assert!(summary.undelivered() >= 100, "{summary}");

@@ -1,20 +1,21 @@
-//! A registered batch is visible at once: in every page and filter that was cached, and as a status;
-//! the same after its files and each of its results. Embedded, and on PostgreSQL, Redis and Kafka.
+//! Events are visible in the next read of every page and filter that was cached, and of the status:
+//! a registration, a file, each kind of result. Embedded, and on PostgreSQL, Redis and Kafka.
 
 use projection::EventKind;
 use serde_json::Value;
 
-use crate::events::{
+use crate::support::common::{TIMEOUT, next_micros};
+use crate::support::events::{
     REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_ASSIGNED, SLOT_RECORD, registered,
 };
-use crate::servers::Servers;
-use crate::service::{Client, ServiceBuilder};
-use crate::tools::next_moment;
+use crate::support::servers::Servers;
+use crate::support::service::{Client, ServiceBuilder};
 
 const TEACHER: &str = "teacher-17";
 const BATCH: &str = "0b5e2a44-7d1f-4c9a-9a11-000000000001";
 
-/// Pages of every kind: sizes, places, filters in both vocabularies, with and without essays.
+/// Pages of every kind: limits, offsets, filters with both sets of status values, with and without
+/// essays.
 const PAGES: [&str; 13] = [
     "",
     "?limit=1",
@@ -31,7 +32,7 @@ const PAGES: [&str; 13] = [
     "?include=summary&status=pending_content",
 ];
 
-/// The list under each state that results lead to.
+/// List filters for each state that results lead to.
 const STATES: [&str; 4] = [
     "?status=pending_content",
     "?status=processing",
@@ -78,7 +79,7 @@ async fn assert_file_everywhere(client: &Client) {
     assert_eq!(status.body["essays"][0]["filename"], "essay_anna.docx");
 }
 
-/// What the status shows after a result, and the state under which the batch is listed then.
+/// Fields of the status after a result, and the state of the batch.
 fn shown_after(kind: EventKind) -> (&'static [(&'static str, &'static str)], &'static str) {
     match kind {
         EventKind::BatchPhaseOutcome => (
@@ -113,12 +114,12 @@ fn shown_after(kind: EventKind) -> (&'static [(&'static str, &'static str)], &'s
     }
 }
 
-/// Every page, and the list under every state; each once.
+/// Every page and every filter by state, without repetition.
 fn every_list() -> impl Iterator<Item = &'static str> {
     PAGES.into_iter().chain(STATES.into_iter().filter(|page| !PAGES.contains(page)))
 }
 
-/// Caches what a result changes: the status, and the list under every state.
+/// Caches every answer that a result changes.
 async fn cache_every_state(client: &Client) {
     for page in every_list() {
         client.list(TEACHER, page).await;
@@ -158,9 +159,9 @@ fn batch_in(page: &Value) -> Option<&Value> {
     page["batches"].as_array()?.iter().find(|batch| batch["batch_id"] == BATCH)
 }
 
-/// An older batch of the same teacher, so that no page is empty before.
+/// An older batch of the same teacher, so that no list is empty at the start.
 fn older_batch() -> Value {
-    registered(TEACHER, "older", 1, next_moment() - 1_000_000_000_000)
+    registered(TEACHER, "older", 1, next_micros() - 1_000_000_000_000)
 }
 
 async fn show_over_http(client: &Client) {
@@ -180,7 +181,7 @@ async fn show_over_http(client: &Client) {
     cache_every_page(client).await;
     let report = client.post_bytes("application/json", SLOT_RECORD.into()).await.unwrap();
     assert_eq!(report["duplicate"], 1, "the same record again");
-    assert!(!client.list(TEACHER, "").await.is_hit(), "a duplicate drops too");
+    assert!(!client.list(TEACHER, "").await.is_hit(), "a duplicate invalidates too");
 
     for (kind, record) in RESULT_RECORDS {
         cache_every_state(client).await;
@@ -191,21 +192,21 @@ async fn show_over_http(client: &Client) {
 }
 
 #[tokio::test]
-async fn embedded_over_http() {
+async fn events_are_visible_in_next_read_embedded() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     show_over_http(&service.client).await;
 }
 
 #[tokio::test]
-async fn on_real_servers_over_http() {
+async fn events_are_visible_in_next_read_over_http() {
     let servers = Servers::new().await;
     let service = servers.replica().await;
     show_over_http(&service.client).await;
 }
 
 #[tokio::test]
-async fn on_real_servers_over_kafka() {
+async fn events_are_visible_in_next_read_over_kafka() {
     let (servers, broker) = Servers::with_broker().await;
     let service = servers.replica().await;
     let client = &service.client;
@@ -230,5 +231,5 @@ async fn on_real_servers_over_kafka() {
         assert_result_everywhere(client, kind).await;
     }
     service.process.terminate().await;
-    assert!(service.process.wait(crate::tools::PATIENCE).await.success(), "a graceful stop");
+    assert!(service.process.wait(TIMEOUT).await.success(), "a graceful stop");
 }

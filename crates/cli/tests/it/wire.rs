@@ -1,5 +1,5 @@
-//! A whole batch as the platform's own producers put it on Kafka: over Kafka and over HTTP, in the
-//! order of the file and shuffled, and all of it again in new envelopes.
+//! A whole batch as the platform's own producers send it: over Kafka and HTTP, in order and shuffled,
+//! and all its events again in new envelopes.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use testkit::seed;
 use uuid::Uuid;
 
-use crate::published::{Published, Reader, outbox};
-use crate::servers::Servers;
-use crate::service::{Client, ServiceBuilder};
-use crate::topics::Broker;
+use crate::support::broker::Broker;
+use crate::support::published::{Published, Reader, outbox};
+use crate::support::servers::Servers;
+use crate::support::service::{Client, ServiceBuilder};
 
 const RECORDS: &str = include_str!("../../../projection/tests/records/wire_batch.jsonl");
 const TEACHER: &str = "teacher-maja";
 /// Assessment completed and results ready, each with the notification beside it.
 const PUBLISHED_EVENTS: usize = 4;
 
-/// How much later the relay sends a fact again.
+/// Delay with which the platform's relay sends an event again.
 const RESENT_AFTER_MICROS: i64 = 3_600_000_000;
 
 /// One Kafka record of the batch.
@@ -32,7 +32,7 @@ struct WireRecord {
     value: String,
 }
 
-/// The records of the file, as those of a batch of its own.
+/// The records of the file, with the ids of a new batch.
 struct WireBatch {
     batch_id: String,
     records: Vec<WireRecord>,
@@ -59,13 +59,13 @@ impl WireBatch {
         self
     }
 
-    /// The same facts as the platform's relay sends them again: each with another event id and a
-    /// later time, and nothing else.
+    /// The same events as the platform's relay sends them again: only the event ids and the timestamps
+    /// differ.
     fn in_new_envelopes(&self) -> Self {
         self.sent_later(RESENT_AFTER_MICROS)
     }
 
-    /// The same facts, sent so many days later.
+    /// The same events, sent this many days later.
     fn later_by_days(&self, days: i64) -> Self {
         self.sent_later(days * 24 * 3_600_000_000)
     }
@@ -82,7 +82,7 @@ impl WireBatch {
         Self { batch_id: self.batch_id.clone(), records: records.collect() }
     }
 
-    /// The end of the pipeline as that of another run.
+    /// The completion of another run of the pipeline.
     fn next_run(&self) -> WireRecord {
         let topic = EventKind::BatchPipelineCompleted.topic();
         let last = self.records.iter().find(|record| record.topic == topic).unwrap();
@@ -105,7 +105,7 @@ impl WireBatch {
         assert_eq!(report["applied"], self.records.len(), "{report}");
     }
 
-    /// The status as the reference ends.
+    /// Compares with the final status of the reference implementation.
     async fn assert_status(&self, client: &Client, name: &str) {
         let status = client.status(&self.batch_id).await.body;
         for (field, want) in [
@@ -136,7 +136,7 @@ impl WireBatch {
         assert_eq!(shown, want, "{name}");
     }
 
-    /// Each of the events that follow from the batch is there once; results are ready after each run.
+    /// Each outgoing event of the batch was published once; results are ready once per run.
     fn assert_published(&self, all: &[Published], runs: usize, name: &str) {
         let mut kinds: Vec<_> = all
             .iter()
@@ -170,7 +170,7 @@ impl WireRecord {
     }
 }
 
-/// An id of the file, and one that nothing has.
+/// An id of the file, and a new one.
 fn fresh(id: &Value) -> (String, String) {
     (id.as_str().unwrap().to_owned(), Uuid::new_v4().to_string())
 }
@@ -182,7 +182,7 @@ fn with_new_event_id(value: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_kafka() {
+async fn platform_batch_ends_as_reference_over_kafka() {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let (servers, broker) = Servers::with_broker().await;
@@ -196,7 +196,7 @@ async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_ka
         let before = service.client.status(&batch.batch_id).await.body;
         batch.in_new_envelopes().shuffled(&mut random).produce(&broker).await;
         let after = service.client.status(&batch.batch_id).await.body;
-        assert_eq!(after, before, "{name}: nothing changed by new envelopes");
+        assert_eq!(after, before, "{name}: new envelopes change nothing");
     }
     let run = ordered.next_run();
     broker.produce(run.topic, &run.key, run.value.as_bytes()).await;
@@ -211,7 +211,7 @@ async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_ka
     assert_eq!(servers.count("dead_letters").await, 0);
 }
 
-/// Over HTTP, with and without real servers.
+/// Sends batches over HTTP, to an embedded service or one on real servers.
 async fn check_over_http(client: &Client) {
     let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
@@ -229,7 +229,7 @@ async fn check_over_http(client: &Client) {
         let all: Vec<_> = outbox(client).await.into_iter().map(|(record, _)| record).collect();
         batch.assert_published(&all, 2, name);
     }
-    // The envelopes may also come in new ones first.
+    // The new envelopes may arrive before the first ones.
     let batch = WireBatch::new();
     batch.in_new_envelopes().post(client).await;
     batch.post(client).await;
@@ -239,16 +239,16 @@ async fn check_over_http(client: &Client) {
 }
 
 #[tokio::test]
-async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_over_http() {
+async fn platform_batch_ends_as_reference_over_http() {
     let servers = Servers::new().await;
     let service = servers.replica().await;
     check_over_http(&service.client).await;
     assert_eq!(servers.count("dead_letters").await, 0);
 }
 
-/// What the platform's own clients need, because they map the values themselves.
+/// The platform's own clients need it, because they map the values themselves.
 #[tokio::test]
-async fn internal_status_values_are_shown_if_the_settings_say_so() {
+async fn internal_status_values_are_shown_if_configured() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path())
         .variable("RAS_API__STATUS_VALUES", "internal")
@@ -268,39 +268,39 @@ async fn internal_status_values_are_shown_if_the_settings_say_so() {
     checked.post(&service.client).await;
     assert_eq!(shown().await, "processing_pipelines");
     let filtered = service.client.list(TEACHER, "?status=processing").await;
-    assert_eq!(filtered.total(), 1, "a filter takes both");
+    assert_eq!(filtered.total(), 1, "a filter accepts both");
 }
 
 #[tokio::test]
-async fn a_batch_from_the_platforms_producers_ends_as_the_reference_does_embedded() {
+async fn platform_batch_ends_as_reference_embedded() {
     let directory = tempfile::tempdir().unwrap();
     let service = ServiceBuilder::embedded(directory.path()).start().await;
     check_over_http(&service.client).await;
 }
 
-/// A backfill: the whole past is read from Kafka, and nobody hears of it again.
+/// A backfill reads all old events from Kafka and publishes nothing for them.
 #[tokio::test]
-async fn what_is_older_than_skip_before_is_applied_and_not_published_over_kafka() {
+async fn events_before_skip_before_are_applied_and_not_published_over_kafka() {
     let (servers, broker) = Servers::with_broker().await;
-    // The day after everything in the file.
+    // The day after the last event of the file.
     let service = servers
         .builder()
         .variable("RAS_PUBLISH__SKIP_BEFORE", "2026-10-06T00:00:00Z")
         .start()
         .await;
-    let past = WireBatch::new();
-    past.produce(&broker).await;
-    past.assert_status(&service.client, "backfilled").await;
-    let is_told = |line: &String| line.contains("not publishing what is older");
-    assert!(service.process.lines().iter().filter(|line| is_told(line)).count() >= 2);
+    let old = WireBatch::new();
+    old.produce(&broker).await;
+    old.assert_status(&service.client, "backfilled").await;
+    let is_skipped = |line: &String| line.contains("not publishing what is older");
+    assert!(service.process.lines().iter().filter(|line| is_skipped(line)).count() >= 2);
     assert_eq!(service.client.metric("ras_publish_skipped_total").await, 2.0);
     assert_eq!(servers.count("outbox").await, 0);
 
-    let present = WireBatch::new().later_by_days(1);
-    present.produce(&broker).await;
+    let new = WireBatch::new().later_by_days(1);
+    new.produce(&broker).await;
     let mut reader = Reader::new(&broker.kafka.brokers());
     reader.read_until(PUBLISHED_EVENTS).await;
-    present.assert_published(&reader.seen, 1, "the present");
-    assert_eq!(reader.end().await, PUBLISHED_EVENTS, "nothing of the past");
+    new.assert_published(&reader.seen, 1, "new events");
+    assert_eq!(reader.end().await, PUBLISHED_EVENTS, "no old events");
     assert_eq!(service.client.metric("ras_publish_skipped_total").await, 2.0);
 }

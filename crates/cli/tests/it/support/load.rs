@@ -1,9 +1,8 @@
-//! Writers and readers at once, and a checker that knows what each read must show.
+//! Load of concurrent writers and readers, which check each read.
 //!
-//! Every teacher has one writer, which sends one event at a time: either one more batch, or one more
-//! version of a file of the teacher's first batch. So what a list shows is two numbers that only
-//! grow. A read must show at least what was acknowledged before it started, and at most what was
-//! sent before it ended.
+//! Every teacher has one writer, which sends one event at a time: a new batch, or a new version of a
+//! file of the teacher's first batch. So a list shows two numbers that only grow. A read must show at
+//! least what was acknowledged before it started, and at most what was sent before it ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,35 +14,35 @@ use reqwest::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::events::{registered, slot};
-use crate::service::{Client, Read};
-use crate::tools::next_moment;
+use super::common::next_micros;
+use super::events::{registered, slot};
+use super::service::{Client, Read};
 
-/// One event in this many is a new batch: lists should change in both ways and not grow too long.
-const REGISTRATION_SHARE: u32 = 25;
-/// Longest pause of a writer between two events, so that pages get a chance to be hit.
+/// One event in this many is a new batch, so that lists change in both ways and stay short.
+const REGISTRATION_EVERY: u32 = 25;
+/// Longest pause of a writer between two events, so that there are cache hits.
 const WRITER_PAUSE_MAX: Duration = Duration::from_millis(30);
-/// Puts the first batch at the top of the list whatever is registered later.
+/// Time of the first batch: later than all others, so that it stays at the top of the list.
 const FIRST_BATCH_AT_MICROS: i64 = 4_000_000_000_000_000;
-/// Pages whose first batch is the teacher's first batch, with its essays.
+/// Pages that begin with the teacher's first batch, with its essays.
 const PAGES: [&str; 4] = ["", "?limit=1", "?limit=5", "?status=pending_content&limit=2"];
-/// Examples of a violation that are kept.
+/// Number of examples that are stored for a violation.
 const EXAMPLES_MAX: usize = 5;
 
-/// What a load consists of.
+/// Parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadPlan {
     pub(crate) writers: usize,
     pub(crate) readers: usize,
     pub(crate) teachers: usize,
-    /// When the readers stop, at the earliest.
+    /// Least number of reads.
     pub(crate) reads: u64,
-    /// Whether they stop at the first stale read.
+    /// Whether the load ends at the first stale read.
     pub(crate) until_stale: bool,
     pub(crate) seed: u64,
 }
 
-/// What was seen.
+/// Counts of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) reads: u64,
@@ -53,11 +52,11 @@ pub(crate) struct Tally {
     pub(crate) repeated: u64,
     /// Reads older than an acknowledgement before them.
     pub(crate) stale: Findings,
-    /// Reads newer than anything sent.
-    pub(crate) invented: Findings,
-    /// Reads that were answered 503 with a problem that says so.
+    /// Reads newer than any sent event.
+    pub(crate) too_new: Findings,
+    /// Reads that were answered 503, with a problem document.
     pub(crate) unavailable: u64,
-    /// Reads that were answered anything else but 200.
+    /// Reads that failed or had another status.
     pub(crate) failed: Findings,
 }
 
@@ -78,12 +77,12 @@ impl Findings {
 
     fn merge(&mut self, other: Self) {
         self.count += other.count;
-        let room = EXAMPLES_MAX.saturating_sub(self.examples.len());
-        self.examples.extend(other.examples.into_iter().take(room));
+        let missing = EXAMPLES_MAX.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(missing));
     }
 }
 
-/// A number that only grows: how far it was sent, how far it was acknowledged.
+/// A number that only grows: the last one sent, the last one acknowledged.
 #[derive(Debug, Default)]
 struct Version {
     sent: AtomicU64,
@@ -108,20 +107,20 @@ struct Load {
     clients: Vec<Client>,
     teachers: Vec<Teacher>,
     reads_done: AtomicU64,
-    is_trouble_over: AtomicBool,
+    is_failure_over: AtomicBool,
     is_over: AtomicBool,
 }
 
-/// Prepares the teachers, then runs the plan against the clients, each a process of the service.
+/// Runs the plan against these clients, one per process of the service.
 pub(crate) async fn run(plan: LoadPlan, clients: Vec<Client>) -> Tally {
     run_during(plan, clients, std::future::ready(())).await
 }
 
-/// The same while something happens: the load goes on until that is over, at least.
+/// Runs the plan, and goes on until `failure` is over.
 pub(crate) async fn run_during(
     plan: LoadPlan,
     clients: Vec<Client>,
-    trouble: impl Future<Output = ()>,
+    failure: impl Future<Output = ()>,
 ) -> Tally {
     println!("load: seed {}", plan.seed);
     let teachers = (0..plan.teachers).map(|number| Teacher {
@@ -134,7 +133,7 @@ pub(crate) async fn run_during(
         clients,
         teachers: teachers.collect(),
         reads_done: AtomicU64::new(0),
-        is_trouble_over: AtomicBool::new(false),
+        is_failure_over: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
     });
     let mut tally = Tally { acknowledged: load.prepare().await, ..Tally::default() };
@@ -153,25 +152,25 @@ pub(crate) async fn run_during(
             tally.merge(part.expect("a writer or reader panicked"));
         }
     };
-    let trouble = async {
-        trouble.await;
-        load.is_trouble_over.store(true, Ordering::SeqCst);
+    let failure = async {
+        failure.await;
+        load.is_failure_over.store(true, Ordering::SeqCst);
     };
-    tokio::join!(all_end, trouble);
+    tokio::join!(all_end, failure);
     println!("load: {tally:?}");
-    load.assert_all_is_there().await;
+    load.assert_all_acknowledged_is_shown().await;
     tally
 }
 
 impl Load {
-    /// Gives how many events that took.
+    /// Registers the first batches. Gives the number of events.
     async fn prepare(&self) -> u64 {
         let mut acknowledged = 0;
         for teacher in &self.teachers {
             let batch = teacher.first_batch();
             let events = [
                 registered(&teacher.name, &batch, 2, FIRST_BATCH_AT_MICROS),
-                slot(&batch, 1, "0", next_moment()),
+                slot(&batch, 1, "0", next_micros()),
             ];
             self.clients[0].post_until_acknowledged(&events).await;
             acknowledged += events.len() as u64;
@@ -189,7 +188,7 @@ impl Load {
         while !self.is_over() {
             let teacher = mine[random.random_range(0..mine.len())];
             let client = &self.clients[random.random_range(0..self.clients.len())];
-            let is_registration = random.random_range(0..REGISTRATION_SHARE) == 0;
+            let is_registration = random.random_range(0..REGISTRATION_EVERY) == 0;
             tally.repeated += self.write_one(teacher, client, is_registration).await;
             tally.acknowledged += 1;
             let pause = random.random_range(Duration::ZERO..WRITER_PAUSE_MAX);
@@ -198,19 +197,19 @@ impl Load {
         tally
     }
 
-    /// Sends one event until it is acknowledged; gives how often it had to be repeated.
+    /// Sends one event until it is acknowledged. Gives the number of retries.
     async fn write_one(&self, teacher: &Teacher, client: &Client, is_registration: bool) -> u64 {
         let version = if is_registration { &teacher.batches } else { &teacher.file };
         let next = version.sent.fetch_add(1, Ordering::SeqCst) + 1;
         let event = if is_registration {
-            registered(&teacher.name, &format!("{}-{next}", teacher.name), 1, next_moment())
+            registered(&teacher.name, &format!("{}-{next}", teacher.name), 1, next_micros())
         } else {
-            slot(&teacher.first_batch(), 1, &next.to_string(), next_moment())
+            slot(&teacher.first_batch(), 1, &next.to_string(), next_micros())
         };
         let mut repeated = 0;
         while client.post(std::slice::from_ref(&event)).await.is_err() {
             repeated += 1;
-            // The server waits before it answers 503; a refused connection is answered at once.
+            // The server waits before it answers 503, but a refused connection fails at once.
             sleep(WRITER_PAUSE_MAX).await;
         }
         version.acknowledged.store(next, Ordering::SeqCst);
@@ -227,15 +226,15 @@ impl Load {
             self.read_one(teacher, client, page, &mut tally).await;
             let done = self.reads_done.fetch_add(1, Ordering::SeqCst) + 1;
             let found_stale = self.plan.until_stale && tally.stale.count > 0;
-            let is_trouble_over = self.is_trouble_over.load(Ordering::SeqCst);
-            if (done >= self.plan.reads && is_trouble_over) || found_stale {
+            let is_failure_over = self.is_failure_over.load(Ordering::SeqCst);
+            if (done >= self.plan.reads && is_failure_over) || found_stale {
                 self.is_over.store(true, Ordering::SeqCst);
             }
         }
         tally
     }
 
-    /// Reads a page, or without one the status of the first batch.
+    /// Reads a page, or the status of the first batch if there is none.
     async fn read_one(
         &self,
         teacher: &Teacher,
@@ -263,36 +262,38 @@ impl Load {
         };
         tally.hits += u64::from(read.is_hit());
         tally.bypassed += u64::from(read.cache_status.contains("bypass"));
-        let seen = Seen::of(&read, page.is_some());
+        let shown = Shown::of(&read, page.is_some());
         let describe = || {
             format!(
-                "{} {page:?}: {seen:?}, expected batches {batches_min}..={batches_max}, file \
+                "{} {page:?}: {shown:?}, expected batches {batches_min}..={batches_max}, file \
                  {file_min}..={file_max}, {}",
                 teacher.name, read.cache_status
             )
         };
-        let is_behind = seen.batches.is_some_and(|seen| seen < batches_min) || seen.file < file_min;
-        let is_ahead = seen.batches.is_some_and(|seen| seen > batches_max) || seen.file > file_max;
+        let is_behind =
+            shown.batches.is_some_and(|count| count < batches_min) || shown.file < file_min;
+        let is_ahead =
+            shown.batches.is_some_and(|count| count > batches_max) || shown.file > file_max;
         if is_behind {
             tally.stale.add(describe);
         }
         if is_ahead {
-            tally.invented.add(describe);
+            tally.too_new.add(describe);
         }
     }
 
-    /// After the load: what was acknowledged is what there is, on every process.
-    async fn assert_all_is_there(&self) {
+    /// After the load, every process shows exactly the acknowledged events.
+    async fn assert_all_acknowledged_is_shown(&self) {
         if self.plan.until_stale {
             return;
         }
         for teacher in &self.teachers {
             for client in &self.clients {
                 let read = client.list(&teacher.name, "?limit=1").await;
-                let seen = Seen::of(&read, true);
+                let shown = Shown::of(&read, true);
                 let batches = teacher.batches.acknowledged.load(Ordering::SeqCst);
                 let file = teacher.file.acknowledged.load(Ordering::SeqCst);
-                assert_eq!((seen.batches, seen.file), (Some(batches), file), "{}", teacher.name);
+                assert_eq!((shown.batches, shown.file), (Some(batches), file), "{}", teacher.name);
             }
         }
     }
@@ -307,14 +308,14 @@ fn is_unavailable(read: &Read) -> bool {
     read.status == StatusCode::SERVICE_UNAVAILABLE && has_problem
 }
 
-/// The two numbers of an answer; a status does not tell how many batches there are.
+/// The two numbers of an answer; a status has no number of batches.
 #[derive(Debug)]
-struct Seen {
+struct Shown {
     batches: Option<u64>,
     file: u64,
 }
 
-impl Seen {
+impl Shown {
     fn of(read: &Read, is_list: bool) -> Self {
         let batch = if is_list { &read.body["batches"][0] } else { &read.body };
         let file = batch["essays"][0]["filename"].as_str().expect("the first batch has a file");
@@ -334,7 +335,7 @@ impl Tally {
         self.acknowledged += other.acknowledged;
         self.repeated += other.repeated;
         self.stale.merge(other.stale);
-        self.invented.merge(other.invented);
+        self.too_new.merge(other.too_new);
         self.failed.merge(other.failed);
     }
 
@@ -343,10 +344,10 @@ impl Tally {
         self.assert_never_stale_if_answered();
     }
 
-    /// For a load during which the database is away.
+    /// For a load during which the database is unavailable.
     pub(crate) fn assert_never_stale_if_answered(&self) {
         assert_eq!(self.stale.count, 0, "stale reads: {:?}", self.stale);
-        assert_eq!(self.invented.count, 0, "reads of what was never sent: {:?}", self.invented);
+        assert_eq!(self.too_new.count, 0, "reads newer than any sent event: {:?}", self.too_new);
         assert_eq!(self.failed.count, 0, "failed reads: {:?}", self.failed);
     }
 }

@@ -1,4 +1,4 @@
-//! Envelopes as other services send them.
+//! Envelopes of incoming events, as other services send them.
 
 use projection::{EventKind, Timestamp};
 use serde_json::{Value, json};
@@ -8,37 +8,37 @@ pub(crate) const REGISTERED: &str = "huleedu.batch.essays.registered.v1";
 pub(crate) const SLOT_ASSIGNED: &str = "huleedu.els.essay.slot.assigned.v1";
 pub(crate) const PIPELINE_COMPLETED: &str = "huleedu.batch.pipeline.completed.v1";
 
-/// The records of the contract, byte for byte as they were on the wire.
+/// Records of the contract, byte for byte.
 pub(crate) const REGISTERED_RECORD: &str =
-    include_str!("../../../projection/tests/records/batch_essays_registered.json");
+    include_str!("../../../../projection/tests/records/batch_essays_registered.json");
 pub(crate) const SLOT_RECORD: &str =
-    include_str!("../../../projection/tests/records/essay_slot_assigned.json");
+    include_str!("../../../../projection/tests/records/essay_slot_assigned.json");
 
-/// The records of the four other kinds, in the order in which they happened.
+/// Records of the four other kinds, in the order in which they happened.
 pub(crate) const RESULT_RECORDS: [(EventKind, &str); 4] = [
     (
         EventKind::BatchPhaseOutcome,
-        include_str!("../../../projection/tests/records/els_batch_phase_outcome.json"),
+        include_str!("../../../../projection/tests/records/els_batch_phase_outcome.json"),
     ),
     (
         EventKind::SpellcheckResult,
-        include_str!("../../../projection/tests/records/spellcheck_result_success.json"),
+        include_str!("../../../../projection/tests/records/spellcheck_result_success.json"),
     ),
     (
         EventKind::AssessmentResult,
-        include_str!("../../../projection/tests/records/assessment_result.json"),
+        include_str!("../../../../projection/tests/records/assessment_result.json"),
     ),
     (
         EventKind::BatchPipelineCompleted,
-        include_str!("../../../projection/tests/records/batch_pipeline_completed.json"),
+        include_str!("../../../../projection/tests/records/batch_pipeline_completed.json"),
     ),
 ];
 
-/// A spellcheck that failed, on the wire.
+/// Record of a failed spellcheck.
 pub(crate) const SPELLCHECK_FAILED_RECORD: &str =
-    include_str!("../../../projection/tests/records/spellcheck_result_failed.json");
+    include_str!("../../../../projection/tests/records/spellcheck_result_failed.json");
 
-/// A registration of a batch whose essays are `{batch}-e1` to `{batch}-e{essays}`.
+/// Registration of a batch whose essays are `{batch}-e1` to `{batch}-e{essays}`.
 pub(crate) fn registered(user: &str, batch: &str, essays: usize, at_micros: i64) -> Value {
     let ids: Vec<_> = (1..=essays).map(|essay| essay_id(batch, essay)).collect();
     let data = json!({
@@ -52,7 +52,7 @@ pub(crate) fn registered(user: &str, batch: &str, essays: usize, at_micros: i64)
     envelope(REGISTERED, data, at_micros)
 }
 
-/// A file for one essay of a batch.
+/// Assignment of a file to one essay of a batch.
 pub(crate) fn slot(batch: &str, essay: usize, file: &str, at_micros: i64) -> Value {
     let data = json!({
         "batch_id": batch,
@@ -64,7 +64,7 @@ pub(crate) fn slot(batch: &str, essay: usize, file: &str, at_micros: i64) -> Val
     envelope(SLOT_ASSIGNED, data, at_micros)
 }
 
-/// The end of a batch's processing, without failures.
+/// Completion of a batch without failures.
 pub(crate) fn pipeline_completed(batch: &str, essays: usize, at_micros: i64) -> Value {
     let data = json!({
         "batch_id": batch,

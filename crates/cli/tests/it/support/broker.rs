@@ -1,4 +1,4 @@
-//! Kafka from the outside: producing records, and seeing how far the service has acknowledged.
+//! Kafka broker of one test: produces records, and observes the offsets that the service commits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use simulate::SimulatedRecord;
 use testkit::{Kafka, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::journal::{Journal, Offsets};
-use crate::tools::PATIENCE;
+use super::common::TIMEOUT;
+use super::journal::{Journal, Offsets};
 
 pub(crate) const PARTITIONS: u16 = 4;
-/// One question to a broker that may be starting.
-pub(crate) const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// How long one request to a broker may take, which may be starting.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const GROUP: &str = "result_aggregator_group";
 
-/// A broker of a test's own, with the topics; one at a time, since each takes a core to start.
+/// A broker with all topics. Only one runs at a time, since each needs a core to start.
 pub(crate) struct Broker {
     pub(crate) kafka: Kafka,
     producer: FutureProducer,
@@ -51,29 +51,29 @@ impl Broker {
         Self { kafka, producer, _turn: turn }
     }
 
-    /// Deletes the topic, and makes an empty one of the same name.
+    /// Deletes the topic and creates an empty one of the same name.
     pub(crate) async fn recreate(&self, topic: &str) {
         let config = ClientConfig::new().set("bootstrap.servers", self.kafka.brokers()).to_owned();
         let admin: AdminClient<_> = config.create().expect("an admin client");
-        let options = AdminOptions::new().operation_timeout(Some(ASK_LIMIT));
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
         let deleted = admin.delete_topics(&[topic], &options).await.expect("an answer");
         deleted[0].clone().expect("the topic is deleted");
-        // Deleting goes on in the background for a moment.
+        // The deletion takes a moment.
         let new = NewTopic::new(topic, i32::from(PARTITIONS), TopicReplication::Fixed(1));
-        eventually(PATIENCE, "the topic made anew", || async {
+        eventually(TIMEOUT, "the new topic", || async {
             admin.create_topics([&new], &options).await.expect("an answer")[0].clone()
         })
         .await;
     }
 
-    /// Produces a record and waits until the broker has it.
+    /// Produces a record and waits for its confirmation.
     pub(crate) async fn produce(&self, topic: &str, key: &str, bytes: &[u8]) {
         let record = FutureRecord::to(topic).key(key).payload(bytes);
         let sent = self.producer.send(record, Timeout::Never).await;
         sent.map_err(|(error, _)| error).expect("the broker takes the record");
     }
 
-    /// Produces a record to one partition; gives its place.
+    /// Produces a record to one partition. Gives its offset.
     pub(crate) async fn produce_to(
         &self,
         topic: &str,
@@ -86,14 +86,14 @@ impl Broker {
         KafkaOffset { partition: delivery.partition, offset: delivery.offset }
     }
 
-    /// Has the broker remove the records of a partition that are older, as its retention does.
+    /// Removes the records of a partition below this offset, as the retention of the broker does.
     pub(crate) async fn remove_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.kafka.brokers());
         let admin: AdminClient<_> = config.create().expect("an admin client");
         let mut before = TopicPartitionList::new();
         let added = before.add_partition_offset(topic, partition, Offset::Offset(offset));
-        added.expect("an offset of the broker's");
+        added.expect("a valid offset");
         admin.delete_records(&before, &AdminOptions::new()).await.expect("the broker removes them");
     }
 
@@ -103,7 +103,12 @@ impl Broker {
         for (number, (topic, bytes)) in records.iter().enumerate() {
             let key = number.to_string();
             let record = FutureRecord::to(topic).key(&key).payload(bytes);
-            sent.push(self.producer.send_result(record).map_err(|(error, _)| error).expect("room"));
+            sent.push(
+                self.producer
+                    .send_result(record)
+                    .map_err(|(error, _)| error)
+                    .expect("a free place in the queue"),
+            );
         }
         for delivery in sent {
             let outcome = delivery.await.expect("the producer lives");
@@ -111,35 +116,35 @@ impl Broker {
         }
     }
 
-    /// Produces simulated records, notes them, and waits until the broker has all of them.
+    /// Produces simulated records, notes them in the journal, and waits for their confirmations.
     pub(crate) async fn send(&self, journal: &Journal, records: &[SimulatedRecord]) {
         let mut deliveries = Vec::with_capacity(records.len());
         for record in records {
-            let ticket = journal.note(record);
+            let entry = journal.note(record);
             let record =
                 FutureRecord::to(record.topic.topic()).key(&record.key).payload(&record.bytes);
             let sent = self.producer.send_result(record).map_err(|(error, _)| error);
-            deliveries.push((ticket, sent.expect("room")));
+            deliveries.push((entry, sent.expect("a free place in the queue")));
         }
-        for (ticket, delivery) in deliveries {
+        for (entry, delivery) in deliveries {
             let delivered = delivery.await.expect("the producer lives");
             let Delivery { partition, offset, .. } =
                 delivered.map_err(|(error, _)| error).expect("the broker takes it");
-            journal.delivered(&ticket, KafkaOffset { partition, offset });
+            journal.delivered(&entry, KafkaOffset { partition, offset });
         }
     }
 
-    /// How many records the service has not acknowledged.
+    /// Number of records that the service has not acknowledged.
     pub(crate) async fn unacknowledged(&self) -> i64 {
         let observer = self.observer();
         let missing = tokio::task::spawn_blocking(move || unacknowledged(&observer)).await;
         missing.expect("no panic").expect("the broker answers")
     }
 
-    /// Waits until the service has acknowledged every record that is in the topics now.
+    /// Waits until the service has acknowledged every record in the topics.
     pub(crate) async fn wait_until_acknowledged(&self) {
         let observer = Arc::new(self.observer());
-        eventually(PATIENCE, "all records acknowledged", || {
+        eventually(TIMEOUT, "all records acknowledged", || {
             let observer = Arc::clone(&observer);
             async move {
                 // These calls block.
@@ -161,11 +166,11 @@ impl Broker {
     }
 }
 
-/// The next offset of each partition, as far as the service has acknowledged.
+/// The committed offset of each partition that has one.
 pub(crate) fn acknowledged(observer: &BaseConsumer) -> KafkaResult<Offsets> {
     let committed = committed(observer)?;
     let offsets = committed.elements().into_iter().filter_map(|element| {
-        let topic = EventKind::from_topic(element.topic()).expect("a topic of ours");
+        let topic = EventKind::from_topic(element.topic()).expect("a topic of the service");
         Some(((topic, element.partition()), next(&element)?))
     });
     Ok(offsets.collect())
@@ -175,7 +180,7 @@ fn unacknowledged(observer: &BaseConsumer) -> KafkaResult<i64> {
     let mut missing = 0;
     for element in committed(observer)?.elements() {
         let (first, end) =
-            observer.fetch_watermarks(element.topic(), element.partition(), ASK_LIMIT)?;
+            observer.fetch_watermarks(element.topic(), element.partition(), REQUEST_TIMEOUT)?;
         missing += end - next(&element).unwrap_or(first);
     }
     Ok(missing)
@@ -186,10 +191,10 @@ fn committed(observer: &BaseConsumer) -> KafkaResult<TopicPartitionList> {
     for kind in EventKind::ALL {
         all.add_partition_range(kind.topic(), 0, i32::from(PARTITIONS) - 1);
     }
-    observer.committed_offsets(all, ASK_LIMIT)
+    observer.committed_offsets(all, REQUEST_TIMEOUT)
 }
 
-/// The offset of a partition that was committed; none if none was.
+/// The committed offset of a partition, if there is one.
 fn next(element: &TopicPartitionListElem<'_>) -> Option<i64> {
     element.offset().to_raw().filter(|offset| *offset >= 0)
 }

@@ -1,15 +1,15 @@
-//! A running service, and what a client sees of it.
+//! A process of the service, and a client of it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
-use testkit::{Process, Redis};
+use testkit::{Process, Redis, eventually};
 
-use crate::tools::PATIENCE;
+use super::common::TIMEOUT;
 
-/// The key of all services here that are not embedded.
+/// The key of all services here.
 pub(crate) const KEY: &str = "system-test-key-0";
 
 /// The namespace of the service's Redis keys.
@@ -28,12 +28,12 @@ pub(crate) struct Client {
     pub(crate) base: String,
 }
 
-/// How to start a service.
+/// Variables with which a service is started.
 pub(crate) struct ServiceBuilder {
     variables: Vec<(&'static str, String)>,
 }
 
-/// A read, as a client sees it.
+/// Answer to a read.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) status: StatusCode,
@@ -51,7 +51,7 @@ impl Read {
     }
 }
 
-/// A Redis whose user has the published rights and no others.
+/// A Redis whose user has the documented rights only.
 pub(crate) async fn redis() -> Redis {
     let rights = freshset::backend::redis::ACL_COMMANDS;
     let line = format!("ras on >secret ~{NAMESPACE}:* {rights}");
@@ -59,13 +59,13 @@ pub(crate) async fn redis() -> Redis {
 }
 
 impl ServiceBuilder {
-    /// Embedded, with its files here.
+    /// Embedded, with its files in this directory.
     pub(crate) fn embedded(data_dir: &Path) -> Self {
         let data_dir = data_dir.to_str().expect("a path in UTF-8").to_owned();
         Self { variables: Vec::new() }.variable("RAS_DATA_DIR", data_dir)
     }
 
-    /// On this database and this Redis.
+    /// With this database and this Redis.
     pub(crate) fn on(database_url: &str, redis_url: &str) -> Self {
         Self { variables: Vec::new() }
             .variable("RAS_DATABASE_URL", database_url)
@@ -73,7 +73,7 @@ impl ServiceBuilder {
     }
 
     pub(crate) fn kafka(self, brokers: &str) -> Self {
-        // The broker gives up a killed member as soon as it may.
+        // So that the broker removes a killed member as soon as it can.
         self.variable("RAS_KAFKA_BROKERS", brokers)
             .variable("RAS_KAFKA__SESSION_TIMEOUT_SECONDS", "6")
     }
@@ -83,12 +83,12 @@ impl ServiceBuilder {
         self
     }
 
-    /// Has it pause at this step, where [`Service::kill_at`] kills it.
+    /// Makes it pause at this step, where [`Service::kill_at`] kills it.
     pub(crate) fn pausing_at(self, step: &str) -> Self {
         self.variable("FAULT_PAUSE_AT", step)
     }
 
-    /// Has it make this mistake, which a test must notice.
+    /// Plants this mistake, which a test must detect.
     pub(crate) fn mutant(self, mistake: &str) -> Self {
         self.variable("FAULT_MUTANT", mistake)
     }
@@ -101,7 +101,7 @@ impl ServiceBuilder {
             builder = builder.env(name, value);
         }
         let process = builder.start().await;
-        let line = process.wait_for_line("listening on ", PATIENCE).await;
+        let line = process.wait_for_line("listening on ", TIMEOUT).await;
         let base = line.rsplit(' ').next().expect("an address").to_owned();
         Service { process, client: Client::new(base) }
     }
@@ -110,7 +110,7 @@ impl ServiceBuilder {
 impl Service {
     /// Waits until it has paused at this step, and kills it.
     pub(crate) async fn kill_at(&self, step: &str) {
-        self.process.wait_for_line(&format!("fault: paused at {step}"), PATIENCE).await;
+        self.process.wait_for_line(&format!("fault: paused at {step}"), TIMEOUT).await;
         self.process.kill().await;
     }
 }
@@ -150,9 +150,9 @@ impl Client {
         Err(format!("{status}: {text}"))
     }
 
-    /// Sends events again until they are acknowledged, as a client must.
+    /// Sends events, again and again until they are acknowledged, as a client must.
     pub(crate) async fn post_until_acknowledged(&self, events: &[Value]) -> Value {
-        testkit::eventually(PATIENCE, "an acknowledgement", || self.post(events)).await
+        eventually(TIMEOUT, "an acknowledgement", || self.post(events)).await
     }
 
     pub(crate) async fn list(&self, user: &str, query: &str) -> Read {
@@ -185,7 +185,7 @@ impl Client {
         self.send(Method::GET, path).await
     }
 
-    /// A request without a body that is answered, whatever the answer is.
+    /// A request without a body. Any answer is fine.
     pub(crate) async fn request(&self, method: Method, path: &str) -> Response {
         self.send(method, path).await.expect("an answer")
     }
@@ -199,7 +199,7 @@ impl Client {
             .await
     }
 
-    /// The sum of the lines of `/metrics` that begin so.
+    /// Sum of the lines of `/metrics` that begin with this text.
     pub(crate) async fn metric(&self, line_start: &str) -> f64 {
         let text = self.get("/metrics").await.expect("metrics").text().await.expect("a text");
         let lines = text.lines().filter(|line| line.starts_with(line_start));

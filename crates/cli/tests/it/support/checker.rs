@@ -1,8 +1,8 @@
-//! Reads against what they must show: every event that was acknowledged before the read began.
+//! Checker of reads: an answer must show every event that was acknowledged before the read began.
 //!
-//! An event that comes over Kafka is acknowledged by its offset. If nothing of a batch is on its
-//! way while it is read, the answer is known to the last byte: the fold of its events. Else an
-//! answer must be at least as late as what was acknowledged, in every row.
+//! An event that comes over Kafka is acknowledged by a committed offset. If no record of a batch is in
+//! flight while it is read, the exact answer is known: the fold of its events. Otherwise no row of the
+//! answer may be older than its acknowledged events.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,59 +16,60 @@ use rand::{RngExt as _, SeedableRng as _};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::journal::{Journal, Known, Offsets};
-use crate::load::Findings;
-use crate::service::{Client, Read};
-use crate::tools::status_shown;
+use super::common::expected_status;
+use super::journal::{Journal, KnownBatch, Offsets};
+use super::load::Findings;
+use super::service::{Client, Read};
 
-/// How many batches are under way at a time, or were a moment ago.
+/// Number of batches that are in progress or were a moment ago.
 const RECENT: usize = 60;
-/// How much of all reading is about those, where a stale answer is likeliest.
+/// Share of the reads that are about those, where a stale answer is most likely.
 const RECENT_SHARE: f64 = 0.75;
-/// Batches that one list shows.
+/// Number of batches in a list.
 const PAGE: usize = 5;
-/// A batch may be registered before one that began earlier: a list shows some of these.
+/// Number of latest batches among which a list shows some: a batch may be registered before one that
+/// began earlier.
 const LISTED_MAX: usize = 2 * PAGE;
 
-/// What readers and their judge share.
+/// State that the readers share.
 pub(crate) struct Checker {
     pub(crate) journal: Journal,
     acknowledged: RwLock<Arc<Offsets>>,
     clients: RwLock<Vec<Client>>,
     is_over: AtomicBool,
-    seen: Mutex<Seen>,
+    summary: Mutex<CheckSummary>,
 }
 
-/// What was seen.
+/// Counts of the checked reads.
 #[derive(Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct CheckSummary {
     reads: u64,
     pub(crate) hits: u64,
-    /// Answers that were compared to the last byte.
+    /// Answers that were compared exactly.
     pub(crate) exact: u64,
-    /// Reads without an answer, of a process that was just stopped.
+    /// Reads without an answer, from a process that was just stopped.
     unanswered: u64,
     pub(crate) stale: Findings,
 }
 
 impl Checker {
-    /// For readers of these processes.
+    /// A checker whose readers use these clients.
     pub(crate) fn new(clients: Vec<Client>) -> Self {
         Self {
             journal: Journal::default(),
             acknowledged: RwLock::default(),
             clients: RwLock::new(clients),
             is_over: AtomicBool::new(false),
-            seen: Mutex::default(),
+            summary: Mutex::default(),
         }
     }
 
-    /// Has readers ask these processes from now on.
-    pub(crate) fn ask(&self, clients: Vec<Client>) {
+    /// Makes the readers use these clients from now on.
+    pub(crate) fn set_clients(&self, clients: Vec<Client>) {
         *self.clients.write().unwrap() = clients;
     }
 
-    /// Notes what was acknowledged by now. It stays acknowledged, whatever a later look says.
+    /// Notes committed offsets. They only grow, even if a later poll gives lower ones.
     pub(crate) fn acknowledge(&self, offsets: Offsets) {
         let mut acknowledged = self.acknowledged.write().unwrap();
         let acknowledged = Arc::make_mut(&mut acknowledged);
@@ -78,12 +79,12 @@ impl Checker {
         }
     }
 
-    /// How many records the broker has that are not acknowledged.
+    /// Number of records that the broker has and the service has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> i64 {
         self.journal.unacknowledged(&self.acknowledged())
     }
 
-    /// Reads until it is over.
+    /// Reads and checks until [`end`](Self::end) is called.
     pub(crate) async fn read(&self, seed: u64) {
         let mut random = StdRng::seed_from_u64(seed);
         while !self.is_over() {
@@ -93,7 +94,7 @@ impl Checker {
                 continue;
             };
             let client = self.clients.read().unwrap().choose(&mut random).cloned();
-            let client = client.expect("there is always a process");
+            let client = client.expect("there is always a client");
             if random.random() {
                 self.check_status(&client, &batch).await;
             } else {
@@ -102,7 +103,7 @@ impl Checker {
         }
     }
 
-    /// Lets the readers end.
+    /// Ends the readers.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
@@ -111,9 +112,9 @@ impl Checker {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// What was seen by now.
-    pub(crate) fn seen(&self) -> Seen {
-        self.note().clone()
+    /// Counts so far.
+    pub(crate) fn summary(&self) -> CheckSummary {
+        self.lock_summary().clone()
     }
 
     async fn check_status(&self, client: &Client, batch: &BatchId) {
@@ -129,7 +130,7 @@ impl Checker {
         let acknowledged = self.acknowledged();
         let total_min = self.journal.registered(&teacher, &acknowledged);
         let latest = self.journal.latest_of(&teacher, LISTED_MAX).into_iter();
-        let before: HashMap<BatchId, Known> = latest
+        let before: HashMap<BatchId, KnownBatch> = latest
             .map(|batch| {
                 let known = self.journal.known(&batch, &acknowledged);
                 (batch, known)
@@ -140,7 +141,7 @@ impl Checker {
         let total_max = self.journal.registered_if_all_arrived(&teacher);
         let (total, cache_status) = (read.total() as usize, &read.cache_status);
         if !(total_min..=total_max).contains(&total) {
-            self.note().stale.add(|| {
+            self.lock_summary().stale.add(|| {
                 format!(
                     "{teacher} has {total} batches, not {total_min}..={total_max}; {cache_status}"
                 )
@@ -154,38 +155,44 @@ impl Checker {
         }
     }
 
-    /// Counts a read, and gives it if it has an answer.
+    /// Counts a read. Gives its answer, if there is one.
     fn answered(&self, read: Result<Read, reqwest::Error>) -> Option<Read> {
         let Ok(read) = read else {
-            self.note().unanswered += 1;
+            self.lock_summary().unanswered += 1;
             return None;
         };
         assert!(
             read.status.is_success() || read.status == StatusCode::NOT_FOUND,
-            "only processes that are stopped do not answer: {read:?}"
+            "a read failed: {read:?}"
         );
-        let mut seen = self.note();
-        seen.reads += 1;
-        seen.hits += u64::from(read.is_hit());
+        let mut summary = self.lock_summary();
+        summary.reads += 1;
+        summary.hits += u64::from(read.is_hit());
         Some(read)
     }
 
-    /// A batch as it is shown, against what was known of it before it was read.
-    fn compare(&self, batch: &BatchId, before: &Known, shown: Option<&Value>, cache_status: &str) {
-        let Known { rows, acknowledged, sent } = before;
-        let expected = status_shown(rows, batch);
-        // Nothing of it was on its way before, and nothing was sent meanwhile.
-        let is_settled = acknowledged == sent && self.journal.sent(batch) == *sent;
+    /// Compares a shown batch with its state before the read.
+    fn compare(
+        &self,
+        batch: &BatchId,
+        before: &KnownBatch,
+        shown: Option<&Value>,
+        cache_status: &str,
+    ) {
+        let KnownBatch { rows, acknowledged, sent } = before;
+        let expected = expected_status(rows, batch);
+        // No record of it was in flight before, and none was sent since.
+        let is_exact = acknowledged == sent && self.journal.sent(batch) == *sent;
         let is_right = match &expected {
-            _ if is_settled => shown == expected.as_ref(),
+            _ if is_exact => shown == expected.as_ref(),
             Some(expected) => shown.is_some_and(|shown| is_at_least(shown, expected)),
             None => true,
         };
-        let mut seen = self.note();
-        seen.exact += u64::from(is_settled);
+        let mut summary = self.lock_summary();
+        summary.exact += u64::from(is_exact);
         if !is_right {
-            let how = if is_settled { "exactly" } else { "at least" };
-            seen.stale.add(|| {
+            let how = if is_exact { "exactly" } else { "at least" };
+            summary.stale.add(|| {
                 format!(
                     "{batch}, of whose {sent} records {acknowledged} were acknowledged; \
                      {cache_status}\n  shown: {}\n  {how}: {}",
@@ -200,21 +207,21 @@ impl Checker {
         Arc::clone(&self.acknowledged.read().unwrap())
     }
 
-    fn note(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap()
+    fn lock_summary(&self) -> MutexGuard<'_, CheckSummary> {
+        self.summary.lock().unwrap()
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for CheckSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reads, hits, exact, unanswered, stale } = self;
-        write!(f, "{reads} reads: {hits} hits, {exact} compared to the last byte; ")?;
+        write!(f, "{reads} reads: {hits} hits, {exact} compared exactly; ")?;
         write!(f, "{unanswered} more unanswered; {} stale answers", stale.count)?;
         stale.examples.iter().try_for_each(|example| write!(f, "\n{example}"))
     }
 }
 
-/// Whether no row of an answer is older than it must be.
+/// Whether no row of the answer is older than expected.
 fn is_at_least(shown: &Value, expected: &Value) -> bool {
     let shown_essays = essays(shown);
     is_no_older(shown, expected)
@@ -224,7 +231,7 @@ fn is_at_least(shown: &Value, expected: &Value) -> bool {
 }
 
 fn is_no_older(shown: &Value, expected: &Value) -> bool {
-    // As times: as texts they do not compare, since a fraction may be left out.
+    // As times and not as texts, since the fraction may be left out.
     let updated_at = |row: &Value| Timestamp::parse(row["last_updated"].as_str().unwrap()).unwrap();
     updated_at(shown) >= updated_at(expected)
 }

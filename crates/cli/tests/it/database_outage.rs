@@ -1,25 +1,25 @@
-//! The database away under load: no event lost, none applied twice, and reads are answered from the
-//! cache or told that they cannot be.
+//! PostgreSQL outages under load: no event is lost or applied twice, and reads are answered from the
+//! cache or with 503.
 
 use futures_util::future::join_all;
 use serde_json::Value;
 use testkit::{Postgres, eventually, seed};
 
-use crate::events::registered;
-use crate::load::{LoadPlan, Tally, run_during};
-use crate::service::{Client, ServiceBuilder, redis};
-use crate::tools::PATIENCE;
+use crate::support::common::TIMEOUT;
+use crate::support::events::registered;
+use crate::support::load::{LoadPlan, Tally, run_during};
+use crate::support::service::{Client, ServiceBuilder, redis};
 
-/// Reads before, between and after: many times what the outages take.
+/// Reads in all: many times as many as during the outages.
 const READS: u64 = 30_000;
-/// Cached answers, and refused ones, that each outage must have seen.
+/// Least number of cached answers during each outage.
 const ANSWERS: f64 = 20.0;
-/// Requests that an outage refuses.
+/// Number of requests during the outage.
 const REFUSED: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_killed_and_restarted_under_load() {
-    // What was committed must survive its crash, as with the settings it has by default.
+async fn postgres_killed_under_load_loses_no_event_and_serves_no_stale_read() {
+    // Commits must survive the crash, as with the default settings of PostgreSQL.
     let (postgres, redis) = tokio::join!(Postgres::builder().durable().start(), redis());
     let database = postgres.create_database().await;
     let service = || {
@@ -29,7 +29,7 @@ async fn postgres_killed_and_restarted_under_load() {
     let (one, two) = tokio::join!(service(), service());
     let plan = LoadPlan {
         writers: 4,
-        // Many: who asks for what is not cached waits for a connection that does not come.
+        // Many, because a reader that misses the cache waits for a database connection.
         readers: 16,
         teachers: 8,
         reads: READS,
@@ -37,7 +37,7 @@ async fn postgres_killed_and_restarted_under_load() {
         seed: seed(),
     };
     let clients = vec![one.client.clone(), two.client.clone()];
-    let trouble = async {
+    let failure = async {
         let (client, hits) = (&one.client, "ras_cache_hits_total{cache_type=\"user_batches\"}");
         wait_for_more(client, hits, "hits before the outage").await;
         for _ in 0..2 {
@@ -46,33 +46,33 @@ async fn postgres_killed_and_restarted_under_load() {
             assert_eq!(client.list("nobody-cached-this", "").await.status, 503);
             wait_for_refused_write(client).await;
             postgres.restart().await;
-            eventually(PATIENCE, "it is ready", || async {
+            eventually(TIMEOUT, "it is ready", || async {
                 client.get("/readyz").await.unwrap().status() == 200
             })
             .await;
         }
     };
-    // The load ends by asking every process for everything that was acknowledged.
-    let tally = run_during(plan, clients, trouble).await;
+    // At its end the load checks on every process that all acknowledged events are there.
+    let tally = run_during(plan, clients, failure).await;
     tally.assert_never_stale_if_answered();
     assert!(tally.unavailable > 0, "{tally:?}");
-    assert!(tally.repeated > 0, "writers were told to come back: {tally:?}");
+    assert!(tally.repeated > 0, "writers had to retry: {tally:?}");
 
     assert_applied_once(&postgres, &database, &tally).await;
 }
 
 #[tokio::test]
-async fn outage_is_logged_once_and_not_with_each_request() {
+async fn database_outage_is_logged_once_not_per_request() {
     let (postgres, redis) = tokio::join!(Postgres::start(), redis());
     let database = postgres.create_database().await;
     let service = ServiceBuilder::on(&database, &redis.url());
     let service = service.variable("RAS_HTTP__EVENTS_WAIT_SECONDS", "1").start().await;
     postgres.kill().await;
-    // Notices the outage, and may say so itself.
+    // The first request detects the outage, and may log it as well.
     assert_eq!(service.client.list("first", "").await.status, 503);
-    let begins = "database unavailable, connecting again until it answers";
-    service.process.wait_for_line(begins, PATIENCE).await;
-    let noticed = service.process.lines().len();
+    let outage_line = "database unavailable, connecting again until it answers";
+    service.process.wait_for_line(outage_line, TIMEOUT).await;
+    let lines_before = service.process.lines().len();
     let client = &service.client;
     let refused = (0..REFUSED).map(async |number| {
         let (user, batch) = (format!("teacher-{number}"), format!("batch-{number}"));
@@ -83,19 +83,19 @@ async fn outage_is_logged_once_and_not_with_each_request() {
     });
     join_all(refused).await;
     postgres.restart().await;
-    service.process.wait_for_line("database available again", PATIENCE).await;
+    service.process.wait_for_line("database available again", TIMEOUT).await;
     let lines = service.process.lines();
-    assert_eq!(lines.iter().filter(|line| line.contains(begins)).count(), 1, "{lines:#?}");
-    let told = ["request{", "aggregator::apply::processor", "dead letters"];
-    let told_again: Vec<_> = lines[noticed..]
+    assert_eq!(lines.iter().filter(|line| line.contains(outage_line)).count(), 1, "{lines:#?}");
+    let sources = ["request{", "aggregator::apply::processor", "dead letters"];
+    let repeated: Vec<_> = lines[lines_before..]
         .iter()
-        .filter(|line| !line.contains("INFO") && told.iter().any(|part| line.contains(part)))
+        .filter(|line| !line.contains("INFO") && sources.iter().any(|part| line.contains(part)))
         .collect();
-    assert!(told_again.is_empty(), "{told_again:#?}");
+    assert!(repeated.is_empty(), "{repeated:#?}");
 }
 
-/// What was acknowledged is in the inbox, once each: an event that is not there would be applied
-/// again, one that nobody acknowledged would be too many.
+/// The inbox has exactly the acknowledged events: a missing one would be applied again, and one more
+/// would be an event that was applied without an acknowledgement.
 async fn assert_applied_once(postgres: &Postgres, database: &str, tally: &Tally) {
     let applied = postgres.psql(database, "select count(*) from inbox").await;
     assert_eq!(applied.trim().parse(), Ok(tally.acknowledged), "{tally:?}");
@@ -103,16 +103,14 @@ async fn assert_applied_once(postgres: &Postgres, database: &str, tally: &Tally)
 
 async fn wait_for_more(client: &Client, metric: &str, what: &str) {
     let enough = client.metric(metric).await + ANSWERS;
-    eventually(PATIENCE, what, || async { client.metric(metric).await > enough }).await;
+    eventually(TIMEOUT, what, || async { client.metric(metric).await > enough }).await;
 }
 
-/// Waits for one more write that is answered 503.
+/// Waits until one more write is answered 503.
 async fn wait_for_refused_write(client: &Client) {
     let before = refused_writes(client).await;
-    eventually(PATIENCE, "a write that is refused", || async {
-        refused_writes(client).await > before
-    })
-    .await;
+    eventually(TIMEOUT, "a refused write", || async { refused_writes(client).await > before })
+        .await;
 }
 
 async fn refused_writes(client: &Client) -> f64 {

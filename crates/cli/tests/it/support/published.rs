@@ -1,4 +1,4 @@
-//! What the service published, as another service reads it: from Kafka, and from its outbox.
+//! Published events, as another service reads them: from Kafka, or from the outbox over HTTP.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use testkit::eventually;
 
-use crate::service::Client;
-use crate::tools::PATIENCE;
-use crate::topics::{ASK_LIMIT, PARTITIONS};
+use super::broker::{PARTITIONS, REQUEST_TIMEOUT};
+use super::common::TIMEOUT;
+use super::service::Client;
 
 /// One published record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Published {
     pub(crate) topic: String,
     pub(crate) key: String,
-    /// In their order.
+    /// In the order of the record.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) value: String,
 }
@@ -31,13 +31,12 @@ impl Published {
     }
 }
 
-/// Reads everything that is published from its beginning; transactions that are not committed it
-/// does not see.
+/// Consumer of all outgoing topics from their start. It does not read uncommitted transactions.
 pub(crate) struct Reader {
     consumer: Arc<StreamConsumer>,
-    /// In the order of each partition.
+    /// All records so far, in the order of each partition.
     pub(crate) seen: Vec<Published>,
-    different: HashSet<String>,
+    ids: HashSet<String>,
 }
 
 impl Reader {
@@ -56,17 +55,17 @@ impl Reader {
             }
         }
         consumer.assign(&all).unwrap();
-        Self { consumer: Arc::new(consumer), seen: Vec::new(), different: HashSet::new() }
+        Self { consumer: Arc::new(consumer), seen: Vec::new(), ids: HashSet::new() }
     }
 
-    /// Reads until it has seen this many records.
+    /// Reads until there are this many records.
     pub(crate) async fn read_until(&mut self, count: usize) {
-        let reading = tokio::time::timeout(PATIENCE, async {
+        let reading = tokio::time::timeout(TIMEOUT, async {
             while self.seen.len() < count {
-                // An error is a broker that is away; the consumer looks for it by itself.
+                // On an error the broker is unavailable; the consumer reconnects by itself.
                 if let Ok(message) = self.consumer.recv().await {
                     let published = published(&message);
-                    self.different.insert(published.event_id());
+                    self.ids.insert(published.event_id());
                     self.seen.push(published);
                 }
             }
@@ -76,16 +75,16 @@ impl Reader {
         }
     }
 
-    /// Reads until it has seen this many outgoing events, however often each, and then to the end.
+    /// Reads until there are this many different events, and then to the end of the topics.
     pub(crate) async fn read_until_different(&mut self, count: usize) {
-        while self.different.len() < count {
+        while self.ids.len() < count {
             self.read_until(self.seen.len() + 1).await;
         }
         let end = self.end().await;
         self.read_until(end).await;
     }
 
-    /// How many records there are.
+    /// Number of records in the topics.
     pub(crate) async fn end(&self) -> usize {
         let consumer = Arc::clone(&self.consumer);
         // These calls block.
@@ -93,7 +92,8 @@ impl Reader {
             let mut count = 0;
             for kind in OutgoingEventKind::ALL {
                 for partition in 0..i32::from(PARTITIONS) {
-                    let watermarks = consumer.fetch_watermarks(kind.as_str(), partition, ASK_LIMIT);
+                    let watermarks =
+                        consumer.fetch_watermarks(kind.as_str(), partition, REQUEST_TIMEOUT);
                     count += watermarks.unwrap().1;
                 }
             }
@@ -102,13 +102,13 @@ impl Reader {
         usize::try_from(counting.await.unwrap()).unwrap()
     }
 
-    /// The ids of each key of each topic in the order in which they came, repetitions left out.
+    /// The event ids of each topic and key in their order, without repetitions.
     pub(crate) fn order(&self) -> HashMap<(String, String), Vec<String>> {
         order(&self.seen)
     }
 }
 
-/// The ids of each key of each topic in their order, repetitions left out.
+/// The event ids of each topic and key in their order, without repetitions.
 pub(crate) fn order(all: &[Published]) -> HashMap<(String, String), Vec<String>> {
     let (mut seen, mut order) = (HashSet::new(), HashMap::<_, Vec<_>>::new());
     for record in all {
@@ -120,9 +120,9 @@ pub(crate) fn order(all: &[Published]) -> HashMap<(String, String), Vec<String>>
     order
 }
 
-/// Everything that is in the outbox, as it is read over HTTP, and whether it is published.
+/// All records of the outbox, read over HTTP, and whether each is published.
 pub(crate) async fn outbox(client: &Client) -> Vec<(Published, bool)> {
-    /// A record as it is read.
+    /// A record of the answer.
     #[derive(serde::Deserialize)]
     struct Record {
         topic: String,
@@ -150,7 +150,7 @@ pub(crate) async fn outbox(client: &Client) -> Vec<(Published, bool)> {
         after = page.next_after;
         all.extend(page.records.into_iter().map(|record| {
             let Record { topic, key, headers, published_at, value } = record;
-            // An object has no order; Kafka's headers have this one.
+            // A JSON object has no order; the headers in Kafka have this one.
             let headers = ["event_id", "event_type", "trace_id", "source_service"]
                 .map(|name| (name.to_owned(), headers[name].as_str().unwrap().to_owned()));
             let value = value.get().to_owned();
@@ -159,9 +159,9 @@ pub(crate) async fn outbox(client: &Client) -> Vec<(Published, bool)> {
     }
 }
 
-/// Waits until all that is in the outbox is marked as published, and gives it.
+/// Waits until all records of the outbox are marked as published. Gives the records.
 pub(crate) async fn published_outbox(client: &Client) -> Vec<Published> {
-    eventually(PATIENCE, "everything is marked as published", async || {
+    eventually(TIMEOUT, "all records marked as published", async || {
         let all = outbox(client).await;
         let is_done = all.iter().all(|(_, is_published)| *is_published);
         is_done.then(|| all.into_iter().map(|(record, _)| record).collect())
