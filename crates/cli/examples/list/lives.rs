@@ -1,4 +1,4 @@
-//! The rows of the service: whole lives of batches, applied as they would be in production.
+//! Rows of the service: all events of simulated batches, applied as in production.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BATCHES, ESSAYS_PER_BATCH};
 
-/// Whose list is measured, by number.
+/// Teacher whose list is measured.
 const TEACHER: u32 = 1;
-/// Batches of others, of all sizes.
+/// Number of batches of other teachers, of all sizes.
 const OTHERS: u32 = 400;
-/// From the start of one batch to that of the next. All are under way at the same time, so that the
-/// rows of each lie among those of the others.
+/// Time from the start of one batch to the next. All batches are in progress at the same time, so that
+/// their rows are interleaved.
 const START_EVERY_MICROS: i64 = 1_000_000;
 
 pub(crate) fn measured_teacher() -> UserId {
     UserId::parse(format!("teacher-{TEACHER}")).expect("an id")
 }
 
-/// Applies all lives, in the order in which they happen.
-pub(crate) async fn fill(store: &Arc<PostgresRepository>) {
+/// Applies all events in the order of their time.
+pub(crate) async fn fill(repository: &Arc<PostgresRepository>) {
     let metrics = Metrics::new();
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
     let clock = Arc::new(SystemClock::new());
-    let processor = EventProcessor::new(Arc::clone(store) as _, cache, metrics, clock);
+    let processor = EventProcessor::new(Arc::clone(repository) as _, cache, metrics, clock);
     let mut events: Vec<_> = lives()
         .iter()
         .flatten()
@@ -45,7 +45,7 @@ pub(crate) async fn fill(store: &Arc<PostgresRepository>) {
     }
 }
 
-/// Those of the measured list, and those of others.
+/// Events of each batch: those of the measured list, then those of other teachers.
 fn lives() -> Vec<Vec<SimulatedRecord>> {
     let measured = (0..)
         .map(|seed| life(TEACHER, seed))
@@ -57,8 +57,8 @@ fn lives() -> Vec<Vec<SimulatedRecord>> {
 
 fn life(teacher: u32, seed: u64) -> Vec<SimulatedRecord> {
     let options = SimulationOptions { seed, shares: Shares::UNDISTURBED, ..Default::default() };
-    let nth = i64::try_from(seed % u64::from(OTHERS)).expect("a small number");
-    let start = options.start.unix_micros() + nth * START_EVERY_MICROS;
+    let index = i64::try_from(seed % u64::from(OTHERS)).expect("a small number");
+    let start = options.start.unix_micros() + index * START_EVERY_MICROS;
     life_of(teacher, SimulationOptions { start: Timestamp::from_unix_micros(start), ..options })
 }
 

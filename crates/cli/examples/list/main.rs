@@ -1,10 +1,10 @@
-//! What an uncached list costs PostgreSQL, beside the same facts in plain columns, which a service
-//! reads with three statements.
+//! Measurement of the CPU time that an uncached list takes of PostgreSQL, compared with the same facts
+//! in plain columns, which are read with three statements.
 //!
-//! `cargo x measure list` runs it. Both sides answer one teacher's whole list, which lies among the
-//! rows of others, in turns, each on one connection, with prepared statements and binary results.
-//! What counts is the CPU time of the backend, to which the kernel adds what sending the answer takes;
-//! what the client does with it does not count.
+//! `cargo x measure list` runs it. Both sides read one teacher's whole list, whose rows lie among those
+//! of other teachers, by turns, each on one connection, with prepared statements and binary results.
+//! The CPU time is that of the backend process, including the kernel's share for sending the answer;
+//! the client is not counted.
 
 #![expect(clippy::expect_used, reason = "a measurement that cannot go on must stop")]
 
@@ -22,49 +22,49 @@ use testkit::Postgres;
 use self::backend::Backend;
 use self::relational::Relational;
 
-/// The list: so many batches, so many essays in each.
+/// Size of the list.
 const BATCHES: u32 = 20;
 const ESSAYS_PER_BATCH: usize = 25;
 const ESSAYS: usize = BATCHES as usize * ESSAYS_PER_BATCH;
-/// What is measured of each side.
+/// Measured executions of each side.
 const EXECUTIONS: usize = 400;
-/// Enough for the server to have chosen the plan that it keeps.
-const EXECUTIONS_BEFORE: usize = 20;
+/// Executions before the measurement, after which the server has chosen its plan.
+const WARM_UP_EXECUTIONS: usize = 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let postgres = Postgres::start().await;
     let url = postgres.create_database().await;
     let one_connection = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
-    let store =
+    let repository =
         PostgresRepository::connect(&url, one_connection).await.expect("the service connects");
-    let store = Arc::new(store);
-    lives::fill(&store).await;
+    let repository = Arc::new(repository);
+    lives::fill(&repository).await;
 
     let mut connection = PgConnection::connect(&url).await.expect("a connection");
     let mut relational = Relational::fill(&url).await;
-    // As autovacuum does it: what an index alone answers is read in no table.
-    sqlx::raw_sql("vacuum analyze").execute(&mut connection).await.expect("it is cleaned");
+    // As autovacuum does, so that index-only scans need not read the table.
+    sqlx::raw_sql("vacuum analyze").execute(&mut connection).await.expect("vacuum");
     let service = Backend::of_the_service(&mut connection, relational.backend()).await;
 
     let mut costs = [const { Vec::new() }; 4];
-    for execution in 0..EXECUTIONS_BEFORE + EXECUTIONS {
+    for execution in 0..WARM_UP_EXECUTIONS + EXECUTIONS {
         let cpu = [
-            service.cpu_of(list(&store, true)).await,
-            service.cpu_of(list(&store, false)).await,
+            service.cpu_of(list(&repository, true)).await,
+            service.cpu_of(list(&repository, false)).await,
             relational.cpu_of_list().await,
             relational.cpu_of_list_in_one_snapshot().await,
         ];
-        if execution >= EXECUTIONS_BEFORE {
+        if execution >= WARM_UP_EXECUTIONS {
             costs.iter_mut().zip(cpu).for_each(|(costs, cpu)| costs.push(cpu));
         }
     }
-    let bytes = body_bytes(list(&store, true).await);
+    let bytes = body_bytes(list(&repository, true).await);
     print(costs.map(median), bytes);
 }
 
-/// The list as the service reads it.
-async fn list(store: &PostgresRepository, include_essays: bool) -> Page {
+/// Reads the list as the service does.
+async fn list(repository: &PostgresRepository, include_essays: bool) -> Page {
     let query = PageQuery {
         user_id: lives::measured_teacher(),
         statuses: Vec::new(),
@@ -72,7 +72,7 @@ async fn list(store: &PostgresRepository, include_essays: bool) -> Page {
         offset: 0,
         include_essays,
     };
-    let page = store.user_page(&query).await.expect("a page");
+    let page = repository.user_page(&query).await.expect("a page");
     let essays: usize = page.batches.iter().map(|batch| batch.essays.len()).sum();
     let expected = if include_essays { ESSAYS } else { 0 };
     assert_eq!(
@@ -89,7 +89,7 @@ fn body_bytes(page: Page) -> usize {
     page_json(&batches, pagination, true).len()
 }
 
-/// In nanoseconds.
+/// Median of times in nanoseconds.
 fn median(mut costs: Vec<u64>) -> u64 {
     costs.sort_unstable();
     costs[costs.len() / 2]

@@ -1,7 +1,7 @@
-//! The same facts as rows of plain columns, read as an object-relational mapper reads them: the count, the
-//! page, and the essays of its batches.
+//! The same facts in plain columns, read as an object-relational mapper would: the count, the page, and
+//! the essays of its batches.
 //!
-//! They are written in one go, so they lie as close together as they ever will.
+//! The rows are written in one statement per table, so they lie as close together as possible.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -21,7 +21,7 @@ const PAGE: &str = "
     where user_id = $1
     order by created_at desc, batch_id
     limit $2 offset $3";
-/// The batches are filled in, a parameter each.
+/// `{batches}` is replaced by one parameter per batch.
 const ESSAYS_OF: &str = "
     select essay_id, batch_id, filename, file_upload_id, original_text_storage_id,
            spellcheck_status, spellcheck_correction_count, l2_dictionary_corrections,
@@ -32,17 +32,17 @@ const ESSAYS_OF: &str = "
     from plain_essays
     where batch_id in ({batches})";
 
-/// The tables, and the connection on which they are read. Its session is as the server makes it.
+/// The plain tables, and the connection that reads them, with the default session settings.
 pub(crate) struct Relational {
     connection: PgConnection,
     backend: Backend,
 }
 
 impl Relational {
-    /// Makes the tables of what the service has written.
+    /// Creates the tables from the rows of the service.
     pub(crate) async fn fill(url: &str) -> Self {
         let mut connection = PgConnection::connect(url).await.expect("a connection");
-        sqlx::raw_sql(TABLES).execute(&mut connection).await.expect("the tables are made");
+        sqlx::raw_sql(TABLES).execute(&mut connection).await.expect("create the tables");
         let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await;
         Self { connection, backend: Backend { pid: pid.expect("its backend") } }
     }
@@ -51,12 +51,12 @@ impl Relational {
         self.backend
     }
 
-    /// The CPU time of the backend for the whole list: three statements.
+    /// CPU time of the backend for the whole list, read with three statements.
     pub(crate) async fn cpu_of_list(&mut self) -> u64 {
         self.backend.cpu_of(read(&mut self.connection)).await
     }
 
-    /// The same with all three from one snapshot, as the service reads it.
+    /// The same with all three statements in one snapshot, as the service reads it.
     pub(crate) async fn cpu_of_list_in_one_snapshot(&mut self) -> u64 {
         let connection = &mut self.connection;
         let reading = async {
@@ -90,5 +90,5 @@ async fn read(connection: &mut PgConnection) {
 }
 
 async fn send(connection: &mut PgConnection, statement: &'static str) {
-    sqlx::raw_sql(statement).execute(connection).await.expect("it is done");
+    sqlx::raw_sql(statement).execute(connection).await.expect("a transaction statement");
 }

@@ -1,5 +1,5 @@
--- The rows of the service with one column for each fact, as a service without documents would keep
--- them: what the API shows, and what an event says of it.
+-- The rows of the service with one column per fact, as a service without JSON documents would store
+-- them: all fields that the API shows.
 
 create table plain_batches (
     batch_id                varchar(255) primary key,

@@ -1,9 +1,9 @@
-//! How many spellcheck events a second the service applies, with everything on this machine:
-//! PostgreSQL, Redis, Kafka and the service itself.
+//! Measurement of how many spellcheck events a second the service applies, with PostgreSQL, Redis,
+//! Kafka and the service on this machine.
 //!
-//! `cargo x measure events` runs it. The events are in Kafka before the service starts; the clock runs
-//! from its first applied event to its last. Nothing is switched off: each group is one durable
-//! transaction, its owners are dropped in Redis, and only then its offsets are committed.
+//! `cargo x measure events` runs it. The events are in Kafka before the service starts; the time is
+//! measured from the first applied event to the last. Nothing is switched off: each batch of events is
+//! one durable transaction, its owners are invalidated in Redis, and then its offsets are committed.
 
 #![expect(clippy::expect_used, reason = "a measurement that cannot go on must stop")]
 
@@ -20,13 +20,13 @@ use testkit::{Kafka, Postgres, Redis, eventually};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Batches, each with so many essays: each essay has one spellcheck result.
+/// Number of batches and of essays in each; each essay has one spellcheck result.
 const BATCHES: usize = 1_200;
 const ESSAYS: usize = 25;
-/// Batches whose results come at the same time, taking turns.
-const AT_ONCE: usize = 20;
+/// Number of batches whose results are interleaved.
+const INTERLEAVED: usize = 20;
 const PARTITIONS: u16 = 6;
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() {
@@ -58,7 +58,7 @@ struct Servers {
     brokers: String,
 }
 
-/// Runs the service until it has applied so many events; gives the time from the first to the last.
+/// Runs the service until it has applied this many events. Gives the time from the first to the last.
 async fn run(servers: &Servers, events: usize) -> Duration {
     let clock = SystemClock::new();
     let start = Start::new(&config(servers)).await.expect("the service starts");
@@ -66,13 +66,13 @@ async fn run(servers: &Servers, events: usize) -> Duration {
     let stop = CancellationToken::new();
     let app = start.connect(&stop).await.expect("the service connects").expect("no stop");
     let running = tokio::spawn(app.run(stop.clone()));
-    eventually(PATIENCE, "the first event", || async move {
+    eventually(TIMEOUT, "the first event", || async move {
         if applied(address).await > 0 { Ok(()) } else { Err("none yet") }
     })
     .await;
     let started = clock.monotonic();
-    let already = applied(address).await;
-    eventually(PATIENCE, "the last event", || async move {
+    let applied_before = applied(address).await;
+    eventually(TIMEOUT, "the last event", || async move {
         let applied = applied(address).await;
         if applied == events { Ok(()) } else { Err(applied) }
     })
@@ -80,7 +80,7 @@ async fn run(servers: &Servers, events: usize) -> Duration {
     let took = clock.monotonic() - started;
     stop.cancel();
     running.await.expect("the service ends").expect("it was stopped");
-    took.mul_f64(events as f64 / (events - already).max(1) as f64)
+    took.mul_f64(events as f64 / (events - applied_before).max(1) as f64)
 }
 
 async fn applied(address: std::net::SocketAddr) -> usize {
@@ -117,10 +117,10 @@ async fn produce(producer: &FutureProducer, kind: EventKind, events: &[(String, 
     for (key, event) in events {
         let bytes = event.to_string();
         let record = FutureRecord::to(kind.topic()).key(key).payload(&bytes);
-        sent.push(producer.send_result(record).map_err(|(error, _)| error).expect("room"));
+        sent.push(producer.send_result(record).map_err(|(error, _)| error).expect("a free place in the queue"));
     }
     for delivery in sent {
-        delivery.await.expect("the producer lives").map_err(|(error, _)| error).expect("taken");
+        delivery.await.expect("the producer lives").map_err(|(error, _)| error).expect("delivered");
     }
 }
 
@@ -138,11 +138,11 @@ fn registration(number: usize) -> (String, Value) {
     (batch, envelope(EventKind::BatchEssaysRegistered, data))
 }
 
-/// The results of all essays: those of some batches take turns, then come those of the next.
+/// Results of all essays: [`INTERLEAVED`] batches at a time.
 fn results() -> impl Iterator<Item = (String, Value)> {
-    (0..BATCHES / AT_ONCE).flat_map(|round| {
+    (0..BATCHES / INTERLEAVED).flat_map(|round| {
         (0..ESSAYS).flat_map(move |essay| {
-            (0..AT_ONCE).map(move |nth| result(round * AT_ONCE + nth, essay))
+            (0..INTERLEAVED).map(move |nth| result(round * INTERLEAVED + nth, essay))
         })
     })
 }

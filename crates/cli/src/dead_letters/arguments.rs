@@ -1,13 +1,13 @@
-//! What can be said after `dead-dead_letters`.
+//! Arguments of `dead-letters`.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use projection::{RefusalCode, Timestamp};
 
-/// What selects dead letters beside their ids.
+/// Arguments that select dead letters, other than ids.
 const SELECTORS: [&str; 6] = ["all", "source", "topic", "code", "from", "until"];
 
-/// One of the commands.
+/// Subcommands of `dead-letters`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List refused records, in the order of their ids, oldest first.
@@ -18,22 +18,22 @@ Examples:
     List(Listing),
     /// Show one refused record: where it came from, why it was refused, and where in its bytes.
     ///
-    /// What is not printable is escaped, so that no record can steer the terminal.
+    /// Characters that are not visible are escaped, so that no record can control the terminal.
     Show(Showing),
-    /// Take refused records again, once what they were refused for is mended.
+    /// Process refused records again, after their cause is fixed.
     ///
-    /// Each goes the way that every record goes, and is removed once it is applied; what is refused
-    /// again stays. Safe to repeat and to interrupt: an event is applied once. The exit code is 1 if
-    /// a record was refused again.
+    /// A record that is applied is removed from the dead letters; one that is refused again stays.
+    /// Safe to repeat and to interrupt: an event is applied once. The exit code is 1 if a record was
+    /// refused again.
     #[command(after_help = "\
 Examples:
   result-aggregator dead-letters replay 17 18
   result-aggregator dead-letters replay --code unstorable
   result-aggregator dead-letters replay --all")]
     Replay(Which),
-    /// Drop refused records, with their bytes, for good.
+    /// Discard refused records and their bytes for good.
     ///
-    /// Selected by filters, they are counted first, and dropped only with --yes.
+    /// Selected by filters or --all, they are only counted, unless --yes is given.
     #[command(after_help = "\
 Examples:
   result-aggregator dead-letters drop 17
@@ -42,16 +42,16 @@ Examples:
     Drop(Dropping),
 }
 
-/// Which dead letters, by what is known of them. Several filters select what all of them do.
+/// Filters of dead letters. A dead letter must pass all of them.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Filters {
-    /// Only those that came in this way
+    /// Only those received this way
     #[arg(long, value_parser = PossibleValuesParser::new(["http", "kafka"]))]
     pub(super) source: Option<String>,
-    /// Only those of this Kafka topic
+    /// Only those from this Kafka topic
     #[arg(long)]
     pub(super) topic: Option<String>,
-    /// Only those that were last refused for this reason
+    /// Only those last refused for this reason
     #[arg(long, value_parser = codes())]
     pub(super) code: Option<String>,
     /// Only those last refused at this time or later, such as 2026-11-22T11:00:00Z
@@ -67,13 +67,13 @@ pub(super) struct Filters {
 pub struct Listing {
     #[command(flatten)]
     pub(super) filters: Filters,
-    /// Only ids behind this one
+    /// Only ids greater than this one
     #[arg(long, value_name = "ID", default_value_t = 0)]
     pub(super) after: u64,
-    /// How many at most
+    /// Maximum number
     #[arg(long, default_value_t = 50)]
     pub(super) limit: u64,
-    /// One JSON object per line, nothing left out
+    /// Print one JSON object per line, with all fields
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -81,20 +81,20 @@ pub struct Listing {
 /// See [`Command::Show`].
 #[derive(Debug, Args)]
 pub struct Showing {
-    /// Which one, as `list` shows it
+    /// Its id, as `list` shows it
     pub(super) id: u64,
-    /// The JSON object that the server has of it, bytes in hexadecimal
+    /// Print the JSON object of the server, with the bytes in hexadecimal
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Which dead letters: some by their ids, or what filters select, or all.
+/// Selection of dead letters: by ids, by filters, or all.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// Which ones, as `list` shows them
+    /// Their ids, as `list` shows them
     #[arg(value_name = "ID", conflicts_with_all = SELECTORS)]
     pub(super) ids: Vec<u64>,
-    /// All there are, or all that the filters select
+    /// All of them, or all that pass the filters
     #[arg(long)]
     pub(super) all: bool,
     #[command(flatten)]
@@ -102,7 +102,7 @@ pub struct Which {
 }
 
 impl Which {
-    /// Whether nothing was said that selects a dead letter. To take that for all would be a trap.
+    /// Whether there is no selection, which must not mean all.
     pub(super) fn is_nothing(&self) -> bool {
         let Filters { source, topic, code, from, until } = &self.filters;
         let is_filtered = source.is_some() || topic.is_some() || code.is_some();
@@ -116,7 +116,7 @@ impl Which {
 pub struct Dropping {
     #[command(flatten)]
     pub(super) which: Which,
-    /// Drop what the filters select
+    /// Discard all selected records instead of counting them
     #[arg(long)]
     pub(super) yes: bool,
 }

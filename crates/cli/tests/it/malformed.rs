@@ -48,7 +48,7 @@ fn swap_values(sample: &str, random: &mut StdRng) -> String {
 }
 
 /// A malformed record and its topic. A mutation that is still well-formed, such as one in a field that
-/// is ignored, is dropped.
+/// is ignored, is not used.
 fn malformed(random: &mut StdRng) -> (&'static str, Vec<u8>) {
     loop {
         let (kind, sample) = match random.random_range(0..2 + RESULT_RECORDS.len()) {
