@@ -24,7 +24,8 @@ pub(crate) struct Backend {
 impl Backend {
     /// The backend of the service: neither `relational` nor that of the asking connection.
     pub(crate) async fn of_the_service(asking: &mut PgConnection, relational: Self) -> Self {
-        let found = sqlx::query_scalar(FIND_SERVICE_BACKEND).bind(relational.pid).fetch_all(asking).await;
+        let found =
+            sqlx::query_scalar(FIND_SERVICE_BACKEND).bind(relational.pid).fetch_all(asking).await;
         let found: Vec<i32> = found.expect("the backends");
         let [pid] = found[..] else { panic!("the service has one connection, not {found:?}") };
         Self { pid }

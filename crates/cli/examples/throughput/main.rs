@@ -117,7 +117,12 @@ async fn produce(producer: &FutureProducer, kind: EventKind, events: &[(String, 
     for (key, event) in events {
         let bytes = event.to_string();
         let record = FutureRecord::to(kind.topic()).key(key).payload(&bytes);
-        sent.push(producer.send_result(record).map_err(|(error, _)| error).expect("a free place in the queue"));
+        sent.push(
+            producer
+                .send_result(record)
+                .map_err(|(error, _)| error)
+                .expect("a free place in the queue"),
+        );
     }
     for delivery in sent {
         delivery.await.expect("the producer lives").map_err(|(error, _)| error).expect("delivered");

@@ -47,17 +47,19 @@ async fn replay_sends_no_file_without_one_envelope_per_line() {
     let file = directory.path().join("events.json");
     let event = registered("teacher", "batch", 2, next_micros());
     let pretty = serde_json::to_string_pretty(&event).unwrap();
-    for (text, hint) in [
-        (pretty.clone(), "jq -c . FILE"),
-        (format!("\n\n{pretty}\n"), "jq -c . FILE"),
-        (format!("[{event}, {event}]"), "jq -c '.[]' FILE"),
-        (format!("[{event},\n{event}]"), "jq -c . FILE"),
+    let not_whole = ("the first line is no whole JSON value", "jq -c . FILE");
+    let list = ("the first line begins a list", "jq -c '.[]' FILE");
+    for (text, (reason, hint)) in [
+        (pretty.clone(), not_whole),
+        (format!("\n\n{pretty}\n"), not_whole),
+        (format!("[{event}, {event}]"), list),
+        (format!("[{event},\n{event}]"), list),
     ] {
         fs::write(&file, text).unwrap();
         let replay = program(&["replay", file.to_str().unwrap(), "--server", &service.client.base]);
         let (code, output) = run(replay.env("RAS_INTERNAL_API_KEY", KEY)).await;
         assert_eq!(code, 1, "{output}");
-        assert!(output.contains("the first line is no") && output.contains(hint), "{output}");
+        assert!(output.contains(reason) && output.contains(hint), "{output}");
     }
     assert_eq!(service.client.metric("ras_invalid_messages_total").await, 0.0);
 }
