@@ -60,7 +60,7 @@ pub enum ReadError {
 
     /// The answer has no digest. A bug: a cached one without it is a miss.
     #[error("the answer has no digest")]
-    CutShort,
+    NoDigest,
 }
 
 /// Why an invalidation is not confirmed. Its change must not be acknowledged.
@@ -81,7 +81,7 @@ impl ReadError {
     fn database_error(&self) -> Option<&DbError> {
         match self {
             Self::Load(error) => error.downcast_ref(),
-            Self::Name(_) | Self::CutShort => None,
+            Self::Name(_) | Self::NoDigest => None,
         }
     }
 
@@ -244,7 +244,7 @@ impl CacheManager {
 
 impl CachedAnswer {
     fn read(answer: Answer) -> Result<Self, ReadError> {
-        let (digest, _) = answer.bytes.split_first_chunk().ok_or(ReadError::CutShort)?;
+        let (digest, _) = answer.bytes.split_first_chunk().ok_or(ReadError::NoDigest)?;
         let body = answer.bytes.slice(size_of::<Digest>()..);
         Ok(Self { digest: *digest, body, source: answer.source })
     }
@@ -328,6 +328,6 @@ mod tests {
         assert_eq!(read.digest, xxh3_128(b"{}").to_be_bytes());
 
         let cut = Answer { bytes: Bytes::from_static(b"short"), source: Source::Hit };
-        assert!(matches!(CachedAnswer::read(cut), Err(ReadError::CutShort)));
+        assert!(matches!(CachedAnswer::read(cut), Err(ReadError::NoDigest)));
     }
 }

@@ -78,7 +78,7 @@ struct OwnerState {
 
 #[derive(Debug, Clone, Copy)]
 struct CurrentGeneration {
-    generation: Generation,
+    value: Generation,
     expires_at: Duration,
 }
 
@@ -199,7 +199,7 @@ impl MemoryBackend {
 impl OwnerState {
     /// Removes what has expired. There is no timer: every access decides.
     fn expire(&mut self, now: Duration) {
-        if self.generation.is_some_and(|generation| generation.expires_at <= now) {
+        if self.generation.is_some_and(|current| current.expires_at <= now) {
             self.generation = None;
         }
         if self.index_expires_at <= now {
@@ -208,9 +208,10 @@ impl OwnerState {
     }
 
     fn generation(&self) -> Option<Generation> {
-        self.generation.map(|generation| generation.generation)
+        self.generation.map(|current| current.value)
     }
 
+    /// Lists the entry, extends index and generation to outlive it, and trims the index (rules S8, S9).
     fn record(&mut self, entry: &Entry<'_>, now: Duration, planted: Planted) {
         let expires_at = now + entry.lifetimes.entry;
         self.index.insert(entry.key.clone(), expires_at);
@@ -219,10 +220,10 @@ impl OwnerState {
         } else if self.index_expires_at < expires_at {
             self.index_expires_at = now + entry.lifetimes.index;
         }
-        if let Some(generation) = &mut self.generation
-            && generation.expires_at < expires_at
+        if let Some(current) = &mut self.generation
+            && current.expires_at < expires_at
         {
-            generation.expires_at = now + entry.lifetimes.generation;
+            current.expires_at = now + entry.lifetimes.generation;
         }
         if self.index.len() > self.trim_at {
             self.index.retain(|_, expires_at| *expires_at > now);
@@ -263,7 +264,7 @@ impl CacheBackend for MemoryBackend {
         }
         let generation = self.make_generation(random_part, &state);
         state.generation =
-            Some(CurrentGeneration { generation, expires_at: now + lifetimes.generation });
+            Some(CurrentGeneration { value: generation, expires_at: now + lifetimes.generation });
         Ok(generation)
     }
 
@@ -275,7 +276,7 @@ impl CacheBackend for MemoryBackend {
         state.expire(now);
         if self.planted.is(Mutant::FillWithoutGenerationCheck) {
             let expires_at = now + entry.lifetimes.generation;
-            state.generation = Some(CurrentGeneration { generation: entry.generation, expires_at });
+            state.generation = Some(CurrentGeneration { value: entry.generation, expires_at });
         }
         if state.generation() != Some(entry.generation) {
             return Ok(Filled::refused());

@@ -29,7 +29,7 @@ pub trait Fixture: Send + Sync {
     /// A handle of the backend. Every call gives another handle of the same data.
     fn backend(&self) -> Arc<dyn CacheBackend>;
     /// Lets this much time pass for the backend.
-    async fn pass(&self, time: Duration);
+    async fn advance(&self, time: Duration);
     /// Removes the owner's generation and nothing else.
     async fn evict_generation(&self, owner: &Owner);
     /// Removes the owner's index and nothing else.
@@ -202,7 +202,7 @@ pub async fn s2_expired_entry_is_absent(fixture: Arc<dyn Fixture>) {
     let generation = user.fill_new("entry", SHORT).await;
     user.fill("other", generation, LONG).await;
     assert!(user.has("entry").await, "S2: not yet");
-    fixture.pass(SHORT).await;
+    fixture.advance(SHORT).await;
     assert!(!user.has("entry").await, "S2: expired");
     assert!(user.has("other").await, "S2: only this entry");
     assert_eq!(user.fill("entry", generation, LONG).await, FillOutcome::Stored, "S2: again");
@@ -296,7 +296,7 @@ pub async fn s8_index_outlives_every_entry(fixture: Arc<dyn Fixture>) {
     let user = Subject::new(&*fixture, "u");
     let generation = user.fill_new("long", LONG).await;
     user.fill("short", generation, SHORT).await;
-    fixture.pass(SHORT * 3).await;
+    fixture.advance(SHORT * 3).await;
     assert!(user.has("long").await, "S8: the entry is there");
     assert!(fixture.index_members(&user.owner).await >= 1, "S8: the index lists it");
     assert!(user.invalidate().await >= 1, "S8: the invalidation finds it");
@@ -314,7 +314,7 @@ pub async fn s9_index_is_bounded(fixture: Arc<dyn Fixture>) {
         for entry in 0..ENTRIES_PER_WAVE {
             user.fill(&format!("{wave}-{entry}"), generation, SHORT).await;
         }
-        fixture.pass(SHORT).await;
+        fixture.advance(SHORT).await;
     }
     // Stands for the maintenance that fills request: a few samples each.
     for entry in 0..LIVE {

@@ -79,7 +79,7 @@ impl Fixture for MemoryFixture {
         self.backend.clone()
     }
 
-    async fn pass(&self, time: Duration) {
+    async fn advance(&self, time: Duration) {
         self.clock.advance(time);
     }
 
@@ -139,7 +139,7 @@ impl Fixture for RedisFixture {
         }
     }
 
-    async fn pass(&self, time: Duration) {
+    async fn advance(&self, time: Duration) {
         let now = || async {
             let (seconds, micros): (u64, u64) = self.ask(&["TIME"]).await;
             Duration::from_secs(seconds) + Duration::from_micros(micros)

@@ -12,10 +12,10 @@ use redis::{
     Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, Script, ScriptInvocation,
 };
 
-use super::connection::{Connection, Dialer};
-use super::error::NAME;
-use super::keys::Keys;
-use super::scripts::Scripts;
+use crate::backend::redis::connection::{Connection, Dialer};
+use crate::backend::redis::error::NAME;
+use crate::backend::redis::keys::Keys;
+use crate::backend::redis::scripts::Scripts;
 use crate::backend::{
     COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled, Invalidated, Lookup,
     TRIM_SAMPLE, Trimmed,

@@ -8,8 +8,8 @@ use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::backend::RedisBackend;
-use super::error::NAME;
+use crate::backend::redis::backend::RedisBackend;
+use crate::backend::redis::error::NAME;
 use crate::backend::{CacheBackend, Entry};
 use crate::entry;
 use crate::error::BackendError;

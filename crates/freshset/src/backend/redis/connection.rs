@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::error::{Failure, NotPrimary, ends_connection, of_command};
+use crate::backend::redis::error::{Failure, NotPrimary, ends_connection, of_command};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BackendError;
@@ -110,7 +110,7 @@ impl Connection {
     ) -> Result<T, BackendError> {
         let value = answer.map_err(|error| {
             if ends_connection(&error) {
-                close(&self.state, link.number, Failure::Answered(error.clone()));
+                close(&self.state, link.number, Failure::Error(error.clone()));
             }
             of_command(error, limit)
         })?;
@@ -213,7 +213,7 @@ async fn watch_connection(
                 outage.ends();
             }
             Err(Failure::TimedOut(_)) if unanswered + 1 < UNANSWERED_MAX => unanswered += 1,
-            Err(Failure::Answered(error)) if is_busy(&error) => {}
+            Err(Failure::Error(error)) if is_busy(&error) => {}
             Err(failure) => close(state, link.number, failure),
         }
     }
@@ -270,7 +270,7 @@ fn is_busy(error: &RedisError) -> bool {
 
 /// Failure of a command whose connection was replaced meanwhile.
 fn replaced() -> Failure {
-    Failure::Answered(io::Error::from(io::ErrorKind::NotConnected).into())
+    Failure::Error(io::Error::from(io::ErrorKind::NotConnected).into())
 }
 
 /// Logs one line when an outage begins and one when it ends.

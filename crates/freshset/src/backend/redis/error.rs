@@ -15,8 +15,8 @@ pub(super) const NAME: &str = "redis";
 pub(super) enum Failure {
     /// No answer within this limit.
     TimedOut(Duration),
-    /// The server answered the handshake, or a command, with an error; or the connection broke.
-    Answered(RedisError),
+    /// The server answered the handshake or a command with an error, or the connection broke.
+    Error(RedisError),
     /// The server has another role.
     NotPrimary(NotPrimary),
 }
@@ -31,7 +31,7 @@ pub(super) struct NotPrimary {
 impl Failure {
     /// From an error of the client, whose limit was this long.
     pub(super) fn of(error: RedisError, limit: Duration) -> Self {
-        if error.is_timeout() { Self::TimedOut(limit) } else { Self::Answered(error) }
+        if error.is_timeout() { Self::TimedOut(limit) } else { Self::Error(error) }
     }
 
     /// The error for a call that found no connection because of this.
@@ -41,7 +41,7 @@ impl Failure {
             Self::NotPrimary(role) => {
                 BackendError::NotPrimary { backend: NAME, source: role.into() }
             }
-            Self::Answered(error) => match of_command(error, Duration::ZERO) {
+            Self::Error(error) => match of_command(error, Duration::ZERO) {
                 // An answer to the handshake concerns every command.
                 BackendError::Rejected { backend, source } => {
                     BackendError::Unreachable { backend, source }
@@ -190,7 +190,7 @@ mod tests {
         let line = "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'u' 'secret'";
         for error in [
             of_command(answer(line), Duration::ZERO),
-            Failure::Answered(answer(line)).into_backend_error(),
+            Failure::Error(answer(line)).into_backend_error(),
         ] {
             let text = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
             assert!(text.contains("HELLO") && !text.contains("secret"), "{text}");
@@ -217,7 +217,7 @@ mod tests {
             ("DENIED Redis is running in protected mode", "unreachable"),
             ("NOPERM this user has no permissions to run the 'hello' command", "unauthorized"),
         ] {
-            let error = Failure::Answered(answer(line)).into_backend_error();
+            let error = Failure::Error(answer(line)).into_backend_error();
             assert_eq!(class(&error), expected, "{line}");
         }
     }
