@@ -44,23 +44,27 @@ impl Retired {
 }
 
 const RETIRED: &[Retired] = &[
+    retired(&["Store"], "backend (of the cache), database, repository"),
     retired(&["are away"], "is unavailable"),
-    retired(&["chore", "janitor", "janitors"], "Maintenance, MaintenanceTask"),
+    retired(&["chore", "chores", "janitor", "janitors"], "Maintenance, MaintenanceTask"),
     retired(&["claimant"], "claiming batches").allowed_in(&["crates/projection/src/essay/"]),
     retired(&["comes to nothing", "there is no more", "is there no more"], "fails, is deleted"),
-    retired(&["couriers"], "Sender"),
-    retired(&["flights"], "single flight, Leader, Waiter").except(&["single flight*", "in flight"]),
+    retired(&["courier", "couriers"], "Sender"),
+    retired(&["flight", "flights"], "single flight, Leader, Waiter")
+        .except(&["single flight*", "in flight"]),
     retired(&["folders"], "RegisteredBatch").only_in("crates/projection"),
-    retired(&["reaper"], "garbage set, collect").except(&[
-        "binary heap",
-        "heap blks",
-        "heap fetches",
-    ]),
+    retired(&["goodbye"], "close timeout"),
+    retired(&["heap", "reap", "reaps", "reaped", "reaping", "reaper"], "garbage set, collect")
+        .except(&["binary heap", "heap blks", "heap fetches"]),
     retired(&["hire", "hires", "hired"], "spawn"),
     retired(&["house", "houses"], "module, layer"),
+    retired(&["pages"], "entry").only_in("crates/freshset"),
     retired(&["patiently"], "with_retry"),
     retired(&["redrop", "redrops"], "the repeated invalidation"),
+    retired(&["seat", "seats"], "Waiter"),
     retired(&["take again", "takes again"], "replay"),
+    retired(&["token", "tokens"], "generation").only_in("crates/freshset"),
+    retired(&["troubles"], "failure, outage"),
 ];
 
 /// A word of a file.
@@ -103,6 +107,11 @@ fn find(file: &SourceFile, words: &[Word], place: &str) -> Vec<Finding> {
 
 /// Whether the phrase begins at this word.
 fn matches(words: &[Word], at: usize, phrase: &str) -> bool {
+    // Most words differ in the first letter: a quick answer for all of them.
+    let first_letter = |text: &str| text.as_bytes().first().map(u8::to_ascii_lowercase);
+    if first_letter(phrase) != first_letter(&words[at].lower) {
+        return false;
+    }
     phrase.split(' ').enumerate().all(|(offset, part)| {
         let Some(word) = words.get(at + offset) else { return false };
         let same = match part.strip_suffix('*') {
