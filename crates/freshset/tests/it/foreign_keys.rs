@@ -5,7 +5,7 @@ use freshset::Source;
 use testkit::Redis;
 
 use crate::fixtures::start_redis;
-use crate::outage::World;
+use crate::world::World;
 
 /// Each key of the owner `user:u` and its one entry.
 const KEYS: [&str; 4] = ["t:g:{user:u}", "t:i:{user:u}", "t:e:{user:u}:list", "t:h:{user:u}"];

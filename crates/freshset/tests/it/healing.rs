@@ -10,7 +10,7 @@ use testkit::{Redis, eventually, free_port};
 use tokio::task::JoinHandle;
 
 use crate::fixtures::{acl_user, start_redis};
-use crate::outage::{TIMEOUT, World};
+use crate::world::{TIMEOUT, World};
 
 async fn wait_until_unavailable(world: &World) {
     eventually(TIMEOUT, "the server to count as unavailable", || async {

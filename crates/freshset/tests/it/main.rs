@@ -13,3 +13,4 @@ mod mutants;
 mod outage;
 mod reading;
 mod rules;
+mod world;

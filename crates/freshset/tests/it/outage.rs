@@ -1,65 +1,12 @@
 //! Outages of Redis: reads go on, invalidations fail, and no stale entry is left when it is back.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use freshset::backend::redis::{RedisBackend, RedisOptions};
-use freshset::{BoxError, BypassReason, Cache, EntryKey, Namespace, Owner, Source};
+use freshset::{BypassReason, Source};
 use testkit::{FaultProxy, Mode, Redis, eventually};
 
 use crate::fixtures::start_redis;
-
-/// Longest wait of a test for a condition.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
-
-pub(crate) struct World {
-    pub(crate) cache: Cache,
-    database: AtomicU64,
-    pub(crate) owner: Owner,
-}
-
-impl World {
-    pub(crate) fn new(url: &str) -> Self {
-        let namespace = Namespace::new("t").unwrap();
-        let backend = RedisBackend::new(url, RedisOptions::new(namespace)).unwrap();
-        Self {
-            cache: Cache::builder(Arc::new(backend)).build(),
-            database: AtomicU64::new(0),
-            owner: Owner::new("user", "u").unwrap(),
-        }
-    }
-
-    pub(crate) async fn read(&self) -> (u64, Source) {
-        let key = EntryKey::new(["list"]).unwrap();
-        let load = || async {
-            let number = self.database.load(Ordering::SeqCst);
-            Ok::<_, BoxError>(Bytes::from(number.to_string()))
-        };
-        let answer = self.cache.get_or_load(&self.owner, &key, load).await.unwrap();
-        (std::str::from_utf8(&answer.bytes).unwrap().parse().unwrap(), answer.source)
-    }
-
-    pub(crate) async fn wait_for_hit(&self) -> u64 {
-        eventually(TIMEOUT, "a hit", || async {
-            let (number, source) = self.read().await;
-            (source == Source::Hit).then_some(number)
-        })
-        .await
-    }
-
-    pub(crate) fn write(&self) -> u64 {
-        self.database.fetch_add(1, Ordering::SeqCst) + 1
-    }
-
-    pub(crate) async fn wait_until_all_confirmed(&self) {
-        eventually(TIMEOUT, "no unconfirmed invalidation", || async {
-            (self.cache.unconfirmed_invalidations() == 0).then_some(())
-        })
-        .await;
-    }
-}
+use crate::world::{TIMEOUT, World};
 
 async fn world() -> (Redis, World) {
     let redis = start_redis().await;
