@@ -1,6 +1,7 @@
-//! Retention by the clock that all processes share.
+//! Retention by the clock of the database.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aggregator::clock::{Clock, ManualClock, SystemClock};
 use aggregator::health::Health;
@@ -16,13 +17,13 @@ use projection::{RefusalCode, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+const PERIOD: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[tokio::test]
-async fn process_whose_clock_is_wrong_removes_nothing_and_reports_it() {
+async fn wrong_clock_purges_nothing_and_is_reported_by_the_database_clock() {
     let world = World::start().await;
-    world.keep("young", world.now).await;
-    world.keep("old", before(world.now, KEPT + DAY)).await;
+    world.insert("young", world.now).await;
+    world.insert("old", before(world.now, PERIOD + DAY)).await;
 
     for wrong in [after(world.now, 100 * DAY), before(world.now, 100 * DAY)] {
         world.clock.set_wall(wrong);
@@ -35,51 +36,51 @@ async fn process_whose_clock_is_wrong_removes_nothing_and_reports_it() {
         let since = Timestamp::parse(finding["since"].as_str().unwrap()).unwrap();
         let near = before(world.now, DAY)..after(world.now, DAY);
         assert!(near.contains(&since), "by the database's clock: {since}");
-        assert!(!world.health.is_blocked(), "it answers reads as well as ever");
+        assert!(!world.health.is_blocked(), "reads are answered as before");
     }
 
     world.clock.set_wall(world.now);
     world.retention.sweep().await;
-    assert_eq!(world.dead_letters().await, 1, "what is old is removed again");
+    assert_eq!(world.dead_letters().await, 1, "old dead letters are purged again");
     assert_eq!(world.health.findings(), []);
 }
 
 #[tokio::test]
-async fn clock_that_is_a_little_off_does_not_decide_what_is_old() {
+async fn slightly_wrong_clock_does_not_decide_what_is_old() {
     let world = World::start().await;
     let little = CLOCK_DIFFERENCE_MAX / 2;
     // Old by this clock, not by the database's.
     world.clock.set_wall(after(world.now, little));
-    world.keep("young", before(world.now, KEPT - little / 2)).await;
+    world.insert("young", before(world.now, PERIOD - little / 2)).await;
     world.retention.sweep().await;
     assert_eq!(world.dead_letters().await, 1);
     assert_eq!(world.health.findings(), []);
 }
 
 #[tokio::test]
-async fn first_sweep_waits() {
+async fn first_sweep_begins_after_its_delay() {
     let world = World::start().await;
-    world.keep("old", before(world.now, KEPT + DAY)).await;
+    world.insert("old", before(world.now, PERIOD + DAY)).await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(world.retention.run(stop.clone()));
-    // It has asked the database for the time by then, and a sweep would have followed at once.
+    // It has read the clock of the database by then, and a sweep would have followed at once.
     let at_once = tokio::time::timeout(Duration::from_secs(1), running).await;
     assert!(at_once.is_err(), "it runs");
-    let count = world.store.dead_letter_usage().await.unwrap().dead_letters;
+    let count = world.repository.dead_letter_usage().await.unwrap().dead_letters;
     assert_eq!(count, 1);
     stop.cancel();
 }
 
 #[tokio::test]
-async fn sqlite_goes_by_the_clock_of_its_process() {
+async fn sqlite_uses_the_clock_of_its_process() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("file");
-    let store = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
-    assert_eq!(store.database_now().await.unwrap(), None);
+    let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
+    assert_eq!(repository.database_now().await.unwrap(), None);
 }
 
 struct World {
-    store: Arc<PostgresRepository>,
+    repository: Arc<PostgresRepository>,
     clock: Arc<ManualClock>,
     now: Timestamp,
     health: Health,
@@ -89,33 +90,34 @@ struct World {
 impl World {
     async fn start() -> Self {
         let url = testkit::postgres().await.create_database().await;
-        let store = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
-        let store = Arc::new(store);
+        let repository =
+            PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+        let repository = Arc::new(repository);
         let now = SystemClock::new().now();
         let clock = Arc::new(ManualClock::new(now));
         let health = Health::default();
         let retention = Retention {
-            inbox: store.clone(),
-            outbox: store.clone(),
-            dead_letters: store.clone(),
+            inbox: repository.clone(),
+            outbox: repository.clone(),
+            dead_letters: repository.clone(),
             log_starts: None,
             periods: RetentionPeriods {
-                inbox: KEPT,
-                outbox: OutboxRetention::SincePublished(KEPT),
-                dead_letters: KEPT,
+                inbox: PERIOD,
+                outbox: OutboxRetention::SincePublished(PERIOD),
+                dead_letters: PERIOD,
             },
             time: RetentionTime {
-                database: store.clone(),
+                database: repository.clone(),
                 clock: clock.clone(),
                 health: health.clone(),
             },
             metrics: Metrics::new(),
             inbox_sweep: InboxSweep::default(),
         };
-        Self { store, clock, now, health, retention }
+        Self { repository, clock, now, health, retention }
     }
 
-    async fn keep(&self, fingerprint: &str, at: Timestamp) {
+    async fn insert(&self, fingerprint: &str, at: Timestamp) {
         let dead_letter = DeadLetter {
             fingerprint: fingerprint.into(),
             source: "http".into(),
@@ -130,11 +132,11 @@ impl World {
             detail: "end of input".into(),
             at,
         };
-        self.store.insert_dead_letters(&[dead_letter]).await.unwrap();
+        self.repository.insert_dead_letters(&[dead_letter]).await.unwrap();
     }
 
     async fn dead_letters(&self) -> u64 {
-        self.store.dead_letter_usage().await.unwrap().dead_letters
+        self.repository.dead_letter_usage().await.unwrap().dead_letters
     }
 }
 

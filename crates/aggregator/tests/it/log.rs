@@ -1,7 +1,7 @@
-//! What a test's thread has logged, as lines of JSON.
+//! Log lines of a test's thread, as JSON.
 //!
-//! One subscriber for the whole process: one per test would race for the places that log, each of
-//! which remembers whether the first to pass it wanted its lines.
+//! One subscriber for the whole process: one per test would race for the call sites, each of which
+//! remembers whether its first subscriber wanted it.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,8 +11,8 @@ thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is logged from now on.
-pub(crate) fn keep() {
+/// Records what is logged from now on.
+pub(crate) fn record() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing_subscriber::fmt()
@@ -23,7 +23,7 @@ pub(crate) fn keep() {
     });
 }
 
-/// What this thread has logged since the last call.
+/// The lines that this thread has logged since the last call.
 pub(crate) fn take() -> String {
     let lines = LINES.with_borrow_mut(std::mem::take);
     String::from_utf8(lines).unwrap()

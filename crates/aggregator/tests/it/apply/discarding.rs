@@ -1,4 +1,4 @@
-//! More assessments than a batch holds for its registration: those that are never published are counted.
+//! More assessments than a batch holds until its registration: those that are never published are counted.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::apply::facts::{assessed, batch_id, registered};
 use crate::log;
 
 #[tokio::test]
-async fn assessment_that_is_never_published_is_counted_and_told_once() {
-    log::keep();
+async fn assessment_that_is_never_published_is_counted_and_logged_once() {
+    log::record();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("results.sqlite3");
     let repository = SqliteRepository::open(path, SqliteOptions::default()).await.unwrap();
@@ -43,8 +43,8 @@ async fn assessment_that_is_never_published_is_counted_and_told_once() {
     assert_eq!(process(vec![early(held + 3)]).await, 3, "nothing is held any more");
 
     let logged = log::take();
-    let told = logged.lines().filter(|line| line.contains("never published"));
-    let told: Vec<_> = told.filter(|line| line.contains("\"WARN\"")).collect();
-    assert_eq!(told.len(), 1, "{logged}");
-    assert!(!told[0].contains(batch_id(1).as_str()), "{}", told[0]);
+    let warned = logged.lines().filter(|line| line.contains("never published"));
+    let warned: Vec<_> = warned.filter(|line| line.contains("\"WARN\"")).collect();
+    assert_eq!(warned.len(), 1, "{logged}");
+    assert!(!warned[0].contains(batch_id(1).as_str()), "{}", warned[0]);
 }

@@ -1,4 +1,4 @@
-//! What becomes of events: rows, outgoing events, and whose cached answers are dropped.
+//! Application of events: rows, outgoing events, and the owners that are invalidated.
 
 mod discarding;
 mod newer;
@@ -8,10 +8,10 @@ mod recounting;
 mod skipping;
 mod slow;
 
-/// The random events that the fold itself is tested with.
-#[expect(dead_code, reason = "not all of it is of use here")]
+/// The random events of the tests of the fold.
+#[expect(dead_code, reason = "the fold uses all of it")]
 #[path = "../../../../projection/tests/it/facts.rs"]
 mod facts;
-#[expect(dead_code, reason = "not all of it is of use here")]
+#[expect(dead_code, reason = "the fold uses all of it")]
 #[path = "../../../../projection/tests/it/random_events.rs"]
 mod random_events;

@@ -1,5 +1,5 @@
-//! Rows that a newer build wrote, while processes are exchanged one by one: their events wait for that
-//! build, and this process says that it is of no use for them.
+//! Rows that a newer build wrote, during a rolling upgrade: their events wait for that build, and this
+//! process is not ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use serde_json::json;
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
-/// After so long an event that is to blame has become a dead letter.
+/// Longer than a poison message takes to become a dead letter.
 const MANY_ATTEMPTS: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
+async fn event_of_a_row_of_a_newer_build_is_retried_and_the_process_is_not_ready() {
     let postgres = testkit::postgres().await;
     let url = postgres.create_database().await;
     let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
@@ -45,7 +45,7 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
     };
     postgres.psql(&url, &version(2)).await;
 
-    let mut waiting = tokio::spawn({
+    let mut retried = tokio::spawn({
         let (processor, stop) = (processor.clone(), stop.clone());
         async move { processor.process(&[again], &stop).await }
     });
@@ -54,24 +54,24 @@ async fn event_of_a_row_of_a_newer_build_waits_and_the_process_is_not_ready() {
     assert_eq!(findings[0]["component"], "database", "{findings}");
     assert_eq!(findings[0]["code"], "newer_documents", "{findings}");
 
-    // Others are applied, for as long as many attempts at the one take.
+    // Other events are applied meanwhile.
     let outcomes = processor.process(&[other], &stop).await.unwrap();
     assert_eq!(outcomes, [ApplyOutcome::Applied]);
-    let late = tokio::time::timeout(MANY_ATTEMPTS, &mut waiting);
+    let late = tokio::time::timeout(MANY_ATTEMPTS, &mut retried);
     assert!(late.await.is_err(), "it is neither applied nor refused");
     newer.check_again(&*repository).await;
     assert!(health.is_blocked());
 
     postgres.psql(&url, &version(1)).await;
-    let outcomes = waiting.await.unwrap().unwrap();
+    let outcomes = retried.await.unwrap().unwrap();
     assert_eq!(outcomes, [ApplyOutcome::Applied]);
     newer.check_again(&*repository).await;
     assert!(!health.is_blocked());
 }
 
-/// As over HTTP, where the client is told to come again.
+/// As over HTTP, where the client has to repeat its request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn finding_stays_after_the_event_is_given_up_until_its_row_is_readable() {
+async fn finding_stays_after_the_event_is_cancelled_until_its_row_is_readable() {
     let postgres = testkit::postgres().await;
     let url = postgres.create_database().await;
     let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
@@ -86,7 +86,7 @@ async fn finding_stays_after_the_event_is_given_up_until_its_row_is_readable() {
     let [first, again, other] =
         [registered(1, "newer"), registered(2, "newer"), registered(3, "b")];
     processor.process(&[first], &stop).await.unwrap();
-    // Nobody registered it, so no read shows it: only the rows of the event tell.
+    // It is not registered, so no read shows it: only the event met the row.
     postgres
         .psql(
             &url,
@@ -96,12 +96,12 @@ async fn finding_stays_after_the_event_is_given_up_until_its_row_is_readable() {
         .await;
 
     // In one group with another, which is applied.
-    let given_up = CancellationToken::new();
+    let cancelled = CancellationToken::new();
     let group = [other, again];
-    let processing = processor.process(&group, &given_up);
+    let processing = processor.process(&group, &cancelled);
     let stopping = async {
         eventually(LIMIT, "it is not ready", async || health.is_blocked()).await;
-        given_up.cancel();
+        cancelled.cancel();
     };
     let (outcomes, ()) = tokio::join!(processing, stopping);
     assert!(outcomes.is_err(), "{outcomes:?}");

@@ -1,5 +1,5 @@
-//! Two processors at once, over one database, with random events of all kinds: whatever the order,
-//! the repetitions and the groups, they end where the fold of the set of events ends.
+//! Two concurrent processors on one database, with random events of all kinds: whatever the order, the
+//! repetitions and the groups, the result is the fold of the set of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,10 +30,10 @@ use crate::apply::random_events::{BATCHES, agreeing_events, grouped, redelivered
 const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
 /// Each is some tens of transactions.
 const CASES: u32 = 150;
-/// How long a smaller example is looked for.
+/// How long shrinking may take.
 const SHRINK_MILLISECONDS_MAX: u32 = 30_000;
 
-/// What two processors are given: each its groups of deliveries.
+/// The groups of deliveries of each processor.
 type Work = [Vec<Vec<Event>>; 2];
 
 /// Every event for one processor or the other, some for both; and some of their facts in new
@@ -64,22 +64,22 @@ fn delivered(events: Vec<Event>) -> BoxedStrategy<Vec<Vec<Event>>> {
 }
 
 #[test]
-fn on_sqlite() {
+fn any_order_ends_in_the_fold_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = Runtime::new().unwrap();
     let numbers = std::cell::Cell::new(0);
     check(&runtime, async || {
         numbers.set(numbers.get() + 1);
         let path = directory.path().join(format!("{}.sqlite3", numbers.get()));
-        // The store of the embedded mode is one process's: its two processors share it.
-        let store = SqliteRepository::open(path, SqliteOptions::default()).await.unwrap();
-        let store: Arc<dyn Repository> = Arc::new(store);
-        [Arc::clone(&store), store]
+        // An SQLite file belongs to one process: its two processors share the repository.
+        let repository = SqliteRepository::open(path, SqliteOptions::default()).await.unwrap();
+        let repository: Arc<dyn Repository> = Arc::new(repository);
+        [Arc::clone(&repository), repository]
     });
 }
 
 #[test]
-fn on_postgres() {
+fn any_order_ends_in_the_fold_on_postgres() {
     const EMPTY: &str = "truncate batches, essays, inbox, outbox, dead_letters";
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(testkit::postgres());
@@ -89,14 +89,14 @@ fn on_postgres() {
         let opened = PostgresRepository::connect(&url, options).await.unwrap();
         Arc::new(opened) as Arc<dyn Repository>
     };
-    let stores = runtime.block_on(async { [open().await, open().await] });
+    let repositories = runtime.block_on(async { [open().await, open().await] });
     check(&runtime, async || {
         server.psql(&url, EMPTY).await;
-        stores.clone()
+        repositories.clone()
     });
 }
 
-/// Runs many cases, each on an empty database that `empty` gives to both processors.
+/// Runs many cases, each on an empty database that `empty` returns once for each processor.
 fn check(runtime: &Runtime, empty: impl AsyncFn() -> [Arc<dyn Repository>; 2]) {
     let mut runner = TestRunner::new(Config {
         cases: CASES,
@@ -105,21 +105,21 @@ fn check(runtime: &Runtime, empty: impl AsyncFn() -> [Arc<dyn Repository>; 2]) {
     });
     let outcome = runner.run(&work(), |(events, work)| {
         runtime.block_on(async {
-            let stores = empty().await;
-            let processors = stores.clone().map(processor);
+            let repositories = empty().await;
+            let processors = repositories.clone().map(processor);
             let [first, second] = [0, 1].map(|half| process(&processors[half], &work[half]));
             tokio::join!(first, second);
-            compare(stores[0].as_ref(), &events).await
+            compare(repositories[0].as_ref(), &events).await
         })
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-fn processor(store: Arc<dyn Repository>) -> EventProcessor {
+fn processor(repository: Arc<dyn Repository>) -> EventProcessor {
     let metrics = Metrics::new();
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
-    EventProcessor::new(store, cache, metrics, clock)
+    EventProcessor::new(repository, cache, metrics, clock)
 }
 
 async fn process(processor: &EventProcessor, groups: &[Vec<Event>]) {
@@ -129,31 +129,31 @@ async fn process(processor: &EventProcessor, groups: &[Vec<Event>]) {
     }
 }
 
-/// What is stored, shown and announced, against the fold of the set of events.
-async fn compare(store: &dyn Repository, events: &[Event]) -> Result<(), TestCaseError> {
+/// Compares what is stored, shown and published with the fold of the set of events.
+async fn compare(repository: &dyn Repository, events: &[Event]) -> Result<(), TestCaseError> {
     let mut rows = Rows::default();
     for event in events {
         rows.apply(event).unwrap();
     }
-    prop_assert_eq!(&stored(store, events).await, &rows);
+    prop_assert_eq!(&stored(repository, events).await, &rows);
     for id in (0..BATCHES).map(batch_id) {
-        let shown = store.batch(&id).await.unwrap();
+        let shown = repository.batch(&id).await.unwrap();
         let shown = shown.map(|shown| status_json(&shown.batch, &shown.essays));
         prop_assert_eq!(shown, status_shown(&rows, &id));
     }
-    prop_assert_eq!(listed(store).await, rows_listed(&rows));
-    prop_assert_eq!(announced(store).await, due(&rows, events));
+    prop_assert_eq!(listed(repository).await, rows_listed(&rows));
+    prop_assert_eq!(published(repository).await, due(&rows, events));
     Ok(())
 }
 
-async fn stored(store: &dyn Repository, events: &[Event]) -> Rows {
+async fn stored(repository: &dyn Repository, events: &[Event]) -> Rows {
     let mut needs = Needs::default();
     for Needs { batches, essays, listed } in events.iter().map(Event::needs) {
         needs.batches.extend(batches);
         needs.essays.extend(essays);
         needs.listed.extend(listed);
     }
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let loaded = unit.load(&[], &needs).await.unwrap();
     unit.commit().await.unwrap();
     loaded.rows
@@ -167,8 +167,8 @@ fn status_shown(rows: &Rows, id: &BatchId) -> Option<Vec<u8>> {
     Some(status_json(&rows.batches[id], &essays))
 }
 
-/// Which batches are found under each state.
-async fn listed(store: &dyn Repository) -> BTreeMap<BatchStatus, BTreeSet<BatchId>> {
+/// The batches that are listed under each status.
+async fn listed(repository: &dyn Repository) -> BTreeMap<BatchStatus, BTreeSet<BatchId>> {
     let mut listed: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for user in [0, 1].map(user_id) {
         for status in BatchStatus::ALL.iter().copied() {
@@ -179,7 +179,7 @@ async fn listed(store: &dyn Repository) -> BTreeMap<BatchStatus, BTreeSet<BatchI
                 offset: 0,
                 include_essays: true,
             };
-            let page = store.user_page(&query).await.unwrap();
+            let page = repository.user_page(&query).await.unwrap();
             for found in page.batches {
                 listed.entry(status).or_default().insert(found.batch.id);
             }
@@ -196,24 +196,24 @@ fn rows_listed(rows: &Rows) -> BTreeMap<BatchStatus, BTreeSet<BatchId>> {
     listed
 }
 
-/// Kind and key of each outgoing event. What is said of a batch that is ready rests on what was known
-/// when it became so; who hears of what, and that it is once, does not.
-type Announced = BTreeMap<EventId, (OutgoingEventKind, String)>;
+/// Kind and key of each outgoing event. The value is not compared: that of a ready batch depends on what
+/// was known when it became ready.
+type Published = BTreeMap<EventId, (OutgoingEventKind, String)>;
 
-async fn announced(store: &dyn Repository) -> Announced {
-    let records = store.outbox_after(OutboxPosition::START, u32::MAX).await.unwrap();
+async fn published(repository: &dyn Repository) -> Published {
+    let records = repository.outbox_after(OutboxPosition::START, u32::MAX).await.unwrap();
     let count = records.len();
-    let announced: Announced = records
+    let published: Published = records
         .into_iter()
         .map(|record| {
             (record.event_id, (OutgoingEventKind::parse(&record.topic).unwrap(), record.key))
         })
         .collect();
-    assert_eq!(announced.len(), count, "nothing twice");
-    announced
+    assert_eq!(published.len(), count, "no event twice");
+    published
 }
 
-fn due(rows: &Rows, events: &[Event]) -> Announced {
+fn due(rows: &Rows, events: &[Event]) -> Published {
     let due = outgoing_events(&Rows::default(), rows, events, NOW);
-    due.into_iter().map(|said| (said.id, (said.kind, said.key))).collect()
+    due.into_iter().map(|event| (event.id, (event.kind, event.key))).collect()
 }

@@ -1,4 +1,4 @@
-//! Which owners an event drops, on a real SQLite file and the in-process cache.
+//! Which owners an event invalidates, on a real SQLite file and the in-process cache.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl World {
         self.processor.process(&group, &CancellationToken::new()).await.unwrap()
     }
 
-    /// Reads the user's list; whether it came from the cache.
+    /// Reads the user's list. True if it was cached.
     async fn is_cached(&self, user: &str) -> bool {
         let query = PageQuery {
             user_id: UserId::parse(user).unwrap(),
@@ -61,7 +61,7 @@ impl World {
         self.cache.user_batches(&query, load).await.unwrap().source == Source::Hit
     }
 
-    /// The batches of a user that are in this state.
+    /// The batches of a user with this status.
     async fn listed(&self, user: &str, status: &str) -> Vec<String> {
         let query = PageQuery {
             user_id: UserId::parse(user).unwrap(),
@@ -143,7 +143,7 @@ fn phase_outcome(
 }
 
 #[tokio::test]
-async fn an_event_drops_its_owner_and_nobody_else() {
+async fn event_invalidates_its_owners_and_no_others() {
     let world = World::new().await;
     let first = registered(1, "batch-a", "anna", &["e1"], 1);
     assert_eq!(world.process(&first).await, ApplyOutcome::Applied);
@@ -154,7 +154,7 @@ async fn an_event_drops_its_owner_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_duplicate_drops_again() {
+async fn duplicate_invalidates_again() {
     let world = World::new().await;
     let first = registered(1, "batch-a", "anna", &["e1"], 1);
     world.process(&first).await;
@@ -164,9 +164,9 @@ async fn a_duplicate_drops_again() {
 }
 
 /// An essay is shown by the batch that its first fact named, until another batch registers it. Both
-/// teachers' lists change, and both are dropped again when the event comes again.
+/// users' lists change, and both users are invalidated again by a duplicate of the event.
 #[tokio::test]
-async fn a_batch_that_an_essay_left_is_told_and_told_again() {
+async fn batch_that_an_essay_left_is_invalidated_by_event_and_duplicate() {
     let world = World::new().await;
     world.process(&registered(1, "batch-a", "anna", &[], 1)).await;
     world.process(&slot(2, "batch-a", "e1", 2)).await;
@@ -179,13 +179,16 @@ async fn a_batch_that_an_essay_left_is_told_and_told_again() {
 
     world.cache_lists(&["anna", "bert"]).await;
     assert_eq!(world.process(&claim).await, ApplyOutcome::Duplicate);
-    assert!(!world.is_cached("anna").await, "the first attempt may have ended before it told");
+    assert!(
+        !world.is_cached("anna").await,
+        "the first attempt may have ended before it invalidated"
+    );
     assert!(!world.is_cached("bert").await);
 }
 
-/// A sender that leaves out the time gives a repetition another one. It is the same event still.
+/// A sender that leaves out the time gives a repetition another one. It is still the same event.
 #[tokio::test]
-async fn a_repetition_told_with_a_later_time_changes_nothing() {
+async fn repetition_with_a_later_time_changes_nothing() {
     let world = World::new().await;
     world.process(&registered(1, "batch-a", "anna", &["e1", "e2"], 1)).await;
     world.process(&slot(2, "batch-a", "e1", 2)).await;
@@ -198,7 +201,7 @@ async fn a_repetition_told_with_a_later_time_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_second_owner_is_refused_and_changes_nothing() {
+async fn second_owner_is_refused_and_changes_nothing() {
     let world = World::new().await;
     world.process(&registered(1, "batch-a", "anna", &["e1"], 1)).await;
     world.cache_lists(&["anna", "bert"]).await;
@@ -208,9 +211,9 @@ async fn a_second_owner_is_refused_and_changes_nothing() {
     assert!(world.is_cached("anna").await && world.is_cached("bert").await);
 }
 
-/// One request of many events: each has its effect, the same one twice has it once.
+/// One group of many events: each has its effect, a duplicate has none.
 #[tokio::test]
-async fn a_group_is_applied_as_its_events_one_by_one() {
+async fn group_is_applied_as_its_events_one_by_one() {
     let world = World::new().await;
     let first = registered(1, "batch-a", "anna", &["e1"], 1);
     let stranger = registered(2, "batch-a", "bert", &["e1"], 2);
@@ -227,10 +230,9 @@ async fn a_group_is_applied_as_its_events_one_by_one() {
     assert_eq!(names, ["applied", "applied", "duplicate", "refused"]);
 }
 
-/// What a filter finds rests on the essays of a batch too: here one leaves, and the batch that it
-/// left waits for it from then on.
+/// The status of a batch depends on its essays too: here one moves to another batch.
 #[tokio::test]
-async fn a_batch_that_an_essay_left_is_listed_under_its_new_state() {
+async fn batch_that_an_essay_left_is_listed_under_its_new_status() {
     let world = World::new().await;
     world.process(&registered(1, "batch-a", "anna", &["e1"], 10)).await;
     let phases = ["spellcheck", "cj_assessment"];
@@ -239,7 +241,7 @@ async fn a_batch_that_an_essay_left_is_listed_under_its_new_state() {
     }
     assert_eq!(world.listed("anna", "completed_successfully").await, ["batch-a"]);
 
-    // An earlier registration of the same essay.
+    // An earlier registration of the same essay moves it.
     world.process(&registered(4, "batch-b", "bert", &["e1"], 5)).await;
     assert_eq!(world.listed("anna", "processing_pipelines").await, ["batch-a"]);
     assert_eq!(world.listed("bert", "completed_successfully").await, ["batch-b"]);
@@ -250,7 +252,7 @@ async fn a_batch_that_an_essay_left_is_listed_under_its_new_state() {
 }
 
 #[tokio::test]
-async fn an_event_that_changes_too_many_batches_is_refused_and_holds_up_nobody() {
+async fn event_that_changes_too_many_batches_is_refused_and_delays_no_other() {
     let world = World::new().await;
     let essays: Vec<_> = (0..=BATCHES_PER_UNIT_MAX).map(|number| format!("e{number}")).collect();
     let slots: Vec<_> = (1_u128..)

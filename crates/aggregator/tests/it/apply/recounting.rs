@@ -1,5 +1,5 @@
-//! A row of a batch that does not count its essays where they stand, as one that was altered, or that a
-//! build wrote which counts otherwise.
+//! Row of a batch whose tally disagrees with its essays, as after an alteration, or from a build that counts
+//! otherwise.
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ fn events() -> [Event; 3] {
     ]
 }
 
-/// `alter` takes the tally out of the row and leaves an empty one.
+/// `alter` replaces the tally of the row by an empty one.
 async fn check(repository: Arc<dyn Repository>, alter: impl AsyncFn()) {
-    log::keep();
+    log::record();
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), Metrics::new());
     let clock = Arc::new(SystemClock::new());
     let processor = EventProcessor::new(repository.clone(), cache, Metrics::new(), clock);
@@ -45,8 +45,8 @@ async fn check(repository: Arc<dyn Repository>, alter: impl AsyncFn()) {
     log::take();
     process(&events[2]).await;
     let logged = log::take();
-    let told = logged.lines().filter(|line| line.contains("miscounted")).count();
-    assert_eq!(told, 1, "{logged}");
+    let recounts = logged.lines().filter(|line| line.contains("miscounted")).count();
+    assert_eq!(recounts, 1, "{logged}");
 
     let mut rows = Rows::default();
     events.iter().for_each(|event| drop(rows.apply(event).unwrap()));
@@ -57,7 +57,7 @@ async fn check(repository: Arc<dyn Repository>, alter: impl AsyncFn()) {
 }
 
 #[tokio::test]
-async fn essays_that_a_row_miscounts_are_counted_again_on_sqlite() {
+async fn miscounted_essays_are_counted_again_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("results.sqlite3");
     let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
@@ -70,7 +70,7 @@ async fn essays_that_a_row_miscounts_are_counted_again_on_sqlite() {
 }
 
 #[tokio::test]
-async fn essays_that_a_row_miscounts_are_counted_again_on_postgres() {
+async fn miscounted_essays_are_counted_again_on_postgres() {
     let server = testkit::postgres().await;
     let url = server.create_database().await;
     let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();

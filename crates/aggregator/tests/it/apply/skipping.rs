@@ -1,5 +1,4 @@
-//! `publish.skip_before`: what happened before it builds the rows and is not published, on both
-//! databases.
+//! `publish.skip_before`: earlier facts build the rows and are not published, on both databases.
 
 use std::sync::Arc;
 
@@ -49,14 +48,16 @@ impl Backfill {
     /// The runs and jobs in the outbox, in their order.
     async fn published(&self) -> Vec<String> {
         let records = self.repository.outbox_after(OutboxPosition::START, u32::MAX).await.unwrap();
-        let said = records.iter().filter(|record| record.topic.starts_with("huleedu.ras."));
-        said.map(|record| {
-            let value: Value = serde_json::from_slice(&record.value).unwrap();
-            let data = &value["data"];
-            let job = data.get("assessment_job_id").unwrap_or(&data["processing_duration_seconds"]);
-            job.to_string()
-        })
-        .collect()
+        let results = records.iter().filter(|record| record.topic.starts_with("huleedu.ras."));
+        results
+            .map(|record| {
+                let value: Value = serde_json::from_slice(&record.value).unwrap();
+                let data = &value["data"];
+                let job =
+                    data.get("assessment_job_id").unwrap_or(&data["processing_duration_seconds"]);
+                job.to_string()
+            })
+            .collect()
     }
 
     fn skipped(&self) -> u64 {
@@ -84,7 +85,7 @@ async fn check(repository: Arc<dyn Repository>) {
     assert_eq!(shown["overall_status"], "completed_successfully", "the rows are built");
     assert_eq!(shown["essays"][0]["cj_rank"], 1);
 
-    // What is known is not news because its envelope is.
+    // A known fact is not published because its envelope is new.
     let again = [
         sent_again(&pipeline(4, 4), 10, SKIP_BEFORE + 1),
         sent_again(&assessed(5, 5, 1, &[1]), 11, SKIP_BEFORE + 1),

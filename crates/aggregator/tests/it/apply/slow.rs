@@ -1,5 +1,4 @@
-//! Events over which PostgreSQL takes long: they hold up what comes behind them for a while, and no
-//! longer.
+//! Events that take PostgreSQL long: they delay the events behind them for a limited time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::log;
 
-/// Writing this batch takes as many seconds as its teacher is called.
+/// Writing this batch takes as many seconds as the id of its user says.
 const SLOW_BATCH: &str = "
     create function wait() returns trigger language plpgsql as $$ begin
         if new.batch_id = 'slow' then perform pg_sleep(new.user_id::float); end if;
@@ -86,8 +85,8 @@ fn slow(seconds: &str) -> Event {
 }
 
 #[tokio::test]
-async fn an_event_that_takes_longer_than_the_last_limit_is_refused_and_holds_up_nobody() {
-    log::keep();
+async fn event_slower_than_the_last_time_limit_is_refused_and_delays_no_other() {
+    log::record();
     let world = World::new(Duration::from_millis(50)).await;
     world.execute(SLOW_BATCH).await;
     log::take();
@@ -102,13 +101,13 @@ async fn an_event_that_takes_longer_than_the_last_limit_is_refused_and_holds_up_
     let logged = log::take();
     let warned = logged.lines().filter(|line| line.contains("\"WARN\"")).count();
     assert!((1..=3).contains(&warned), "one when it begins, again after each success: {logged}");
-    for told in ["slow-essay", "insert into", "INSERT", "begin isolation"] {
-        assert!(!logged.contains(told), "{told} is in the log: {logged}");
+    for part in ["slow-essay", "insert into", "INSERT", "begin isolation"] {
+        assert!(!logged.contains(part), "{part} is in the log: {logged}");
     }
 }
 
 #[tokio::test]
-async fn an_event_that_needs_more_time_than_usual_is_given_it() {
+async fn event_slower_than_the_usual_time_limit_is_applied() {
     let world = World::new(Duration::from_millis(200)).await;
     world.execute(SLOW_BATCH).await;
     let outcomes = world.process(vec![slow("0.4")]).await;
@@ -117,9 +116,9 @@ async fn an_event_that_needs_more_time_than_usual_is_given_it() {
     assert_eq!(world.process(vec![small(1)]).await, [ApplyOutcome::Applied]);
 }
 
-/// What once stood still for ever: the statistics speak of whole batches, and many essays come.
+/// Statistics of batches with all their essays once led to a plan that never ended for many new essays.
 #[tokio::test]
-async fn the_largest_registration_is_applied_although_statistics_speak_of_whole_batches() {
+async fn largest_registration_is_applied_whatever_the_statistics() {
     const WHOLE_BATCHES: &str = "
         insert into batches (batch_id, user_id, status, created_at, state)
         select 'whole-' || n, 'u', 'completed_successfully', to_timestamp(n), '{}'

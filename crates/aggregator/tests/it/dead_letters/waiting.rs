@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn refused_records_that_cannot_be_kept_are_a_stall_and_one_line_in_the_log() {
-    log::keep();
+    log::record();
     let world = World::new().await;
     world.execute("alter table dead_letters rename to hidden").await;
     log::take();

@@ -50,7 +50,7 @@ impl App {
 
     /// On a cache backend that others may use too, with these status values.
     pub(crate) fn with(store: Arc<FakeBackend>, status_values: StatusValues) -> Self {
-        log::keep();
+        log::record();
         let repository = Arc::new(FakeRepository::new());
         let metrics = Metrics::new();
         let cache = CacheManager::new(Cache::builder(store.clone()), metrics.clone())

@@ -1,4 +1,4 @@
-//! A broker in memory that refuses, is silent or forgets to answer, on demand.
+//! Broker in memory that refuses records or does not acknowledge them, on demand.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,67 +11,69 @@ use tokio::time::{Instant, sleep};
 
 use crate::publish::world::DELIVERY_TIMEOUT;
 
-/// What it does with a record.
+/// Reaction to a record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mood {
-    /// Acknowledges it after so long.
-    Takes(Duration),
+pub(crate) enum Reaction {
+    /// Acknowledges it after this time.
+    Accepts(Duration),
     /// Refuses it at once.
     Refuses,
     /// Has no such topic.
     HasNoTopic,
-    /// Says nothing, until the producer gives up.
-    IsSilent,
-    /// Cannot take it now, and says so at once.
-    IsFull,
-    /// Takes it, and the acknowledgement is lost.
-    TakesAndIsSilent,
-    /// Makes the producer wait for ever.
+    /// Does not answer before the delivery timeout.
+    TimesOut,
+    /// Is unavailable, and fails at once.
+    FailsAtOnce,
+    /// Stores it, and the acknowledgement is lost.
+    LosesAcknowledgement,
+    /// Never returns.
     Hangs,
 }
 
-/// What it does unless told otherwise.
-pub(crate) const TAKES: Mood = Mood::Takes(Duration::from_millis(3));
+/// Reaction unless another is set.
+pub(crate) const ACCEPTS: Reaction = Reaction::Accepts(Duration::from_millis(3));
 
 /// Clones are the same broker.
 #[derive(Clone)]
 pub(crate) struct FakeBroker {
     state: Arc<Mutex<State>>,
-    choose: Arc<dyn Fn(&OutboxRecord) -> Mood + Send + Sync>,
+    choose: Arc<dyn Fn(&OutboxRecord) -> Reaction + Send + Sync>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Every record that arrived, also again, in order.
+    /// Every record that was stored, with repetitions, in order.
     received: Vec<(String, i64)>,
     tried: Vec<(String, i64, Instant)>,
-    moods: HashMap<String, Mood>,
-    under_way: HashSet<String>,
-    under_way_max: usize,
+    reactions: HashMap<String, Reaction>,
+    in_flight: HashSet<String>,
+    in_flight_max: usize,
 }
 
 impl FakeBroker {
-    /// One that takes everything.
+    /// One that accepts everything.
     pub(crate) fn new() -> Self {
-        Self::choosing(|_| TAKES)
+        Self::choosing(|_| ACCEPTS)
     }
 
-    /// One that does with each record what `choose` says.
-    pub(crate) fn choosing(choose: impl Fn(&OutboxRecord) -> Mood + Send + Sync + 'static) -> Self {
+    /// One that chooses its reaction to each record.
+    pub(crate) fn choosing(
+        choose: impl Fn(&OutboxRecord) -> Reaction + Send + Sync + 'static,
+    ) -> Self {
         Self { state: Arc::default(), choose: Arc::new(choose) }
     }
 
-    /// What it does with the records of a key from now on.
-    pub(crate) fn set(&self, key: &str, mood: Mood) {
-        self.lock().moods.insert(key.into(), mood);
+    /// Sets the reaction to the records of a key.
+    pub(crate) fn set(&self, key: &str, reaction: Reaction) {
+        self.lock().reactions.insert(key.into(), reaction);
     }
 
-    /// The positions that arrived, also again, in order.
+    /// The positions that were stored, with repetitions, in order.
     pub(crate) fn received(&self) -> Vec<i64> {
         self.lock().received.iter().map(|(_, position)| *position).collect()
     }
 
-    /// The positions of each key that arrived, without repetitions, in order.
+    /// The positions of each key that were stored, without repetitions, in order.
     pub(crate) fn first_received(&self) -> HashMap<String, Vec<i64>> {
         let (mut seen, mut keys) = (HashSet::new(), HashMap::<String, Vec<i64>>::new());
         for (key, position) in &self.lock().received {
@@ -89,9 +91,9 @@ impl FakeBroker {
         tried.map(|(_, _, at)| *at).collect()
     }
 
-    /// How many keys were under way at the same time, at most.
-    pub(crate) fn keys_beside_each_other(&self) -> usize {
-        self.lock().under_way_max
+    /// How many keys were in flight at the same time, at most.
+    pub(crate) fn concurrent_keys_max(&self) -> usize {
+        self.lock().in_flight_max
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -99,15 +101,15 @@ impl FakeBroker {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the clock of tokio, which the test pauses")]
-    fn begin(&self, record: &OutboxRecord) -> Mood {
+    fn begin(&self, record: &OutboxRecord) -> Reaction {
         let mut state = self.lock();
         state.tried.push((record.key.clone(), record.position.0, tokio::time::Instant::now()));
-        assert!(state.under_way.insert(record.key.clone()), "two records of {}", record.key);
-        state.under_way_max = state.under_way_max.max(state.under_way.len());
-        state.moods.get(&record.key).copied().unwrap_or_else(|| (self.choose)(record))
+        assert!(state.in_flight.insert(record.key.clone()), "two records of {}", record.key);
+        state.in_flight_max = state.in_flight_max.max(state.in_flight.len());
+        state.reactions.get(&record.key).copied().unwrap_or_else(|| (self.choose)(record))
     }
 
-    fn take(&self, record: &OutboxRecord) {
+    fn store(&self, record: &OutboxRecord) {
         self.lock().received.push((record.key.clone(), record.position.0));
     }
 }
@@ -115,40 +117,40 @@ impl FakeBroker {
 #[async_trait]
 impl Publisher for FakeBroker {
     async fn publish(&self, record: &OutboxRecord) -> Result<(), PublishError> {
-        let mood = self.begin(record);
-        let _under_way = UnderWay { broker: self, key: &record.key };
+        let reaction = self.begin(record);
+        let _in_flight = InFlight { broker: self, key: &record.key };
         let unavailable = || PublishError::Unavailable { source: "planted".into() };
-        match mood {
-            Mood::Takes(after) => {
+        match reaction {
+            Reaction::Accepts(after) => {
                 sleep(after).await;
-                self.take(record);
+                self.store(record);
                 Ok(())
             }
-            Mood::Refuses => Err(PublishError::Refused { source: "planted".into() }),
-            Mood::HasNoTopic => Err(PublishError::NoTopic { source: "planted".into() }),
-            Mood::IsSilent => {
+            Reaction::Refuses => Err(PublishError::Refused { source: "planted".into() }),
+            Reaction::HasNoTopic => Err(PublishError::NoTopic { source: "planted".into() }),
+            Reaction::TimesOut => {
                 sleep(DELIVERY_TIMEOUT).await;
                 Err(unavailable())
             }
-            Mood::IsFull => Err(unavailable()),
-            Mood::TakesAndIsSilent => {
-                self.take(record);
+            Reaction::FailsAtOnce => Err(unavailable()),
+            Reaction::LosesAcknowledgement => {
+                self.store(record);
                 sleep(DELIVERY_TIMEOUT).await;
                 Err(unavailable())
             }
-            Mood::Hangs => std::future::pending().await,
+            Reaction::Hangs => std::future::pending().await,
         }
     }
 }
 
 /// Ends with the attempt, however that ends.
-struct UnderWay<'a> {
+struct InFlight<'a> {
     broker: &'a FakeBroker,
     key: &'a str,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.broker.lock().under_way.remove(self.key);
+        self.broker.lock().in_flight.remove(self.key);
     }
 }

@@ -1,4 +1,4 @@
-//! `GET outbox`, over a real outbox in a file.
+//! `GET outbox`, on a real outbox in a file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 /// The route, and the outbox behind it.
-struct KafkaOffset {
+struct World {
     router: Router,
     repository: Arc<SqliteRepository>,
     _directory: TempDir,
 }
 
-impl KafkaOffset {
+impl World {
     async fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("results.sqlite");
@@ -35,8 +35,8 @@ impl KafkaOffset {
         Self { router, repository, _directory: directory }
     }
 
-    /// Announces so many things; the value of each is `value`.
-    async fn announce(&self, count: u128, value: &str) {
+    /// Writes outgoing events with this value.
+    async fn write(&self, count: u128, value: &str) {
         let outgoing_events: Vec<_> =
             (1..=count).map(|number| outgoing_event(number, value)).collect();
         let mut unit = self.repository.begin().await.unwrap();
@@ -62,7 +62,7 @@ impl KafkaOffset {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    /// The numbers of the records of an answer, and where to go on.
+    /// The numbers of the records of an answer, and the position to continue from.
     async fn numbers(&self, query: &str) -> (Vec<u128>, i64) {
         let (status, body) = self.get(query).await;
         assert_eq!(status, 200, "{query}: {body}");
@@ -86,10 +86,10 @@ fn outgoing_event(number: u128, value: &str) -> OutgoingEvent {
 }
 
 #[tokio::test]
-async fn an_answer_has_the_record_byte_for_byte_and_what_is_known_of_it() {
-    let place = KafkaOffset::new().await;
-    assert_eq!(place.get("").await.1, r#"{"records":[],"next_after":0}"#);
-    place.announce(1, r#"{"b": 1.50, "a":"é"}"#).await;
+async fn answer_has_the_record_byte_for_byte_with_its_metadata() {
+    let world = World::new().await;
+    assert_eq!(world.get("").await.1, r#"{"records":[],"next_after":0}"#);
+    world.write(1, r#"{"b": 1.50, "a":"é"}"#).await;
     let expected = concat!(
         r#"{"records":[{"position":1,"event_id":"00000000-0000-0000-0000-000000000001","#,
         r#""topic":"huleedu.ras.batch.results.ready.v1","key":"batch/\"é\"","headers":{"#,
@@ -100,29 +100,29 @@ async fn an_answer_has_the_record_byte_for_byte_and_what_is_known_of_it() {
         r#""written_at":"2026-11-22T11:38:55Z","published_at":null,"#,
         r#""value":{"b": 1.50, "a":"é"}}],"next_after":1}"#
     );
-    assert_eq!(place.get("").await, (StatusCode::OK, expected.into()));
+    assert_eq!(world.get("").await, (StatusCode::OK, expected.into()));
 }
 
 #[tokio::test]
-async fn a_reader_goes_on_where_it_was() {
-    let place = KafkaOffset::new().await;
-    place.announce(120, "{}").await;
-    let (first, next_after) = place.numbers("").await;
+async fn reader_continues_after_its_last_position() {
+    let world = World::new().await;
+    world.write(120, "{}").await;
+    let (first, next_after) = world.numbers("").await;
     assert_eq!(first, (1..=100).collect::<Vec<_>>());
-    let (second, next_after) = place.numbers(&format!("?after={next_after}")).await;
+    let (second, next_after) = world.numbers(&format!("?after={next_after}")).await;
     assert_eq!(second, (101..=120).collect::<Vec<_>>());
-    assert_eq!(place.numbers(&format!("?after={next_after}")).await, (vec![], next_after));
-    assert_eq!(place.numbers("?limit=2&after=7").await, (vec![8, 9], 9));
-    assert_eq!(place.numbers("?limit=500").await.0.len(), 120);
-    let (nothing, next_after) = place.numbers(&format!("?after={}", i64::MAX)).await;
+    assert_eq!(world.numbers(&format!("?after={next_after}")).await, (vec![], next_after));
+    assert_eq!(world.numbers("?limit=2&after=7").await, (vec![8, 9], 9));
+    assert_eq!(world.numbers("?limit=500").await.0.len(), 120);
+    let (nothing, next_after) = world.numbers(&format!("?after={}", i64::MAX)).await;
     assert_eq!((nothing, next_after), (vec![], i64::MAX));
 }
 
 #[tokio::test]
-async fn what_was_not_meant_is_refused_with_what_is_allowed() {
-    let place = KafkaOffset::new().await;
+async fn invalid_parameter_is_refused_with_the_allowed_values() {
+    let world = World::new().await;
     let check = async |query: &str, expected: &str| {
-        let (status, body) = place.get(query).await;
+        let (status, body) = world.get(query).await;
         assert_eq!(status, 400, "{query}: {body}");
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["code"], "invalid_parameter", "{query}");

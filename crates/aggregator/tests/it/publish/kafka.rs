@@ -1,4 +1,4 @@
-//! The producer on a real Kafka.
+//! Producer on a real Kafka.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Long enough for a broker that answers, however busy the machine is.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a broker takes unless told otherwise.
+/// Default limit of a broker.
 const DEFAULT_MESSAGE_BYTES_MAX: &str = "1048588";
 
 const REGISTERED: &str =
@@ -48,7 +48,7 @@ fn record(topic: &str, key: &str, value: impl Into<Vec<u8>>) -> OutboxRecord {
     }
 }
 
-/// Reads that many records of a topic from its beginning.
+/// Reads this many records of a topic from its beginning.
 async fn consume<T>(
     brokers: &str,
     topic: &str,
@@ -76,7 +76,7 @@ async fn consume<T>(
 }
 
 #[tokio::test]
-async fn a_record_arrives_as_it_was_written_down() {
+async fn record_arrives_as_it_is_in_the_outbox() {
     let kafka = testkit::kafka().await;
     kafka.create_topic("as-written", 1).await;
     let publisher = publisher(kafka.brokers(), DELIVERY_TIMEOUT);
@@ -96,9 +96,9 @@ async fn a_record_arrives_as_it_was_written_down() {
     assert_eq!(seen, [(record.key.into_bytes(), record.value, headers)]);
 }
 
-/// What the Java client's `murmur2` gives for these keys, by its own tests.
+/// Hashes of the Java client's `murmur2` for these keys, from its own tests.
 #[tokio::test]
-async fn keys_land_where_the_java_clients_of_other_services_put_them() {
+async fn keys_are_in_the_partitions_that_java_clients_choose() {
     const PARTITIONS: u16 = 7;
     const HASHES: [(&str, i32); 6] = [
         ("21", -973_932_308),
@@ -124,7 +124,7 @@ async fn keys_land_where_the_java_clients_of_other_services_put_them() {
     assert_eq!(HashMap::from_iter(seen), HashMap::from(expected));
 }
 
-/// A number of essays as one event may have, with ids that compress badly.
+/// Events about as many essays as one event may have, with ids that compress badly.
 fn large_outgoing_events() -> Vec<OutgoingEvent> {
     let mut dice = StdRng::seed_from_u64(testkit::seed());
     let mut next_id = || Uuid::from_u128(dice.random()).to_string();
@@ -156,18 +156,18 @@ fn large_outgoing_events() -> Vec<OutgoingEvent> {
 }
 
 #[tokio::test]
-async fn the_largest_assessment_passes_a_broker_that_was_told_no_limits() {
+async fn largest_assessment_passes_a_broker_with_default_limits() {
     let builder = Kafka::builder().property("message.max.bytes", DEFAULT_MESSAGE_BYTES_MAX);
     let kafka = builder.start().await;
     kafka.create_topic("large", 1).await;
     let publisher = publisher(kafka.brokers(), DELIVERY_TIMEOUT);
 
-    let large = large_outgoing_events().into_iter().map(|said| said.value).max_by_key(Vec::len);
+    let large = large_outgoing_events().into_iter().map(|event| event.value).max_by_key(Vec::len);
     let large = record("large", "large", large.unwrap());
     assert!(large.value.len() > 1024 * 1024, "{} bytes", large.value.len());
     publisher.publish(&large).await.unwrap();
 
-    // What does not fit even so is refused, and what is sent with it is not.
+    // A record that is too large even so is refused, and one that is sent with it is not.
     let mut noise = vec![0; 2 * 1024 * 1024];
     StdRng::seed_from_u64(testkit::seed()).fill_bytes(&mut noise);
     let noise = record("large", "noise", noise);
@@ -181,7 +181,7 @@ async fn the_largest_assessment_passes_a_broker_that_was_told_no_limits() {
 }
 
 #[tokio::test]
-async fn a_topic_that_is_missing_is_told_apart_and_found_when_it_is_there() {
+async fn missing_topic_is_distinguished_and_found_once_it_exists() {
     let kafka = testkit::kafka().await;
     kafka.create_topic("there", 1).await;
     let publisher = publisher(kafka.brokers(), Duration::from_secs(6));
@@ -196,7 +196,7 @@ async fn a_topic_that_is_missing_is_told_apart_and_found_when_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_broker_that_says_nothing_is_not_waited_for_longer_than_was_said() {
+async fn silent_broker_is_unavailable_after_the_delivery_timeout() {
     let kafka = Kafka::start().await;
     kafka.create_topic("silent", 1).await;
     let publisher = publisher(kafka.brokers(), Duration::from_secs(2));
@@ -216,10 +216,10 @@ async fn a_broker_that_says_nothing_is_not_waited_for_longer_than_was_said() {
     eventually(PATIENCE, "the broker", || publisher.publish(&record)).await;
 }
 
-/// A right that is missing ends an idempotent producer for ever. No broker without access control
-/// can be made to deny it, so this one is librdkafka's own stand-in.
+/// A missing right is a fatal error of an idempotent producer. A broker without access control cannot deny
+/// it, so this is the mock cluster of librdkafka.
 #[tokio::test]
-async fn a_producer_that_ended_is_replaced() {
+async fn producer_is_replaced_after_a_fatal_error() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("topic", 1, 1).unwrap();
     let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;

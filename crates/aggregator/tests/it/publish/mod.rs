@@ -1,5 +1,6 @@
-//! The relay: over an outbox and a broker in memory for what no real ones do on demand, with time that
-//! only tests move; and its producer on a real Kafka.
+//! Relay of the outbox: with outbox and broker in memory, for what no real ones do on demand, and paused
+//! time; and its producer on a real Kafka.
+
 mod broker;
 mod http;
 mod kafka;

@@ -1,4 +1,4 @@
-//! Everything arrives, in the order of its key, whatever happens to single records.
+//! Every record arrives, in the order of its key, whatever happens to single records.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,21 +9,21 @@ use aggregator::publish::{SCHEDULED_MAX, WAIT_MAX};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::publish::broker::{FakeBroker, Mood, TAKES};
+use crate::publish::broker::{ACCEPTS, FakeBroker, Reaction};
 use crate::publish::outbox::FakeOutbox;
 use crate::publish::world::{Running, assert_waited, gaps_seconds, pass};
 
 const MOMENT: Duration = Duration::from_millis(500);
 
 #[tokio::test(start_paused = true)]
-async fn keys_go_beside_each_other_and_records_of_a_key_one_after_another() {
+async fn keys_are_sent_concurrently_and_records_of_a_key_in_order() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     outbox.write(&["a", "b", "a", "c", "a", "b"]);
     let relay = Running::new(&outbox, &broker);
     pass(MOMENT).await;
 
-    // That no two of one key are under way, the broker sees to.
-    assert_eq!(broker.keys_beside_each_other(), 3);
+    // The broker asserts that no two records of a key are in flight.
+    assert_eq!(broker.concurrent_keys_max(), 3);
     let expected = HashMap::from([
         ("a".into(), vec![1, 3, 5]),
         ("b".into(), vec![2, 6]),
@@ -34,11 +34,11 @@ async fn keys_go_beside_each_other_and_records_of_a_key_one_after_another() {
     assert!(outbox.unpublished().is_empty());
     assert_eq!(relay.metric(r#"ras_outbox_published_total{topic="topic"}"#), 6);
     assert_eq!(relay.metric("ras_outbox_delay_seconds_count"), 6);
-    assert_eq!(outbox.claims(), 2, "the second finds nothing");
+    assert_eq!(outbox.claims(), 2, "the second finds none");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_is_sent_at_once() {
+async fn written_record_is_sent_at_once() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     let _relay = Running::new(&outbox, &broker);
     for number in 1..4 {
@@ -50,24 +50,24 @@ async fn what_is_written_is_sent_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_while_something_is_sent_is_sent_next() {
+async fn record_written_during_a_claim_is_sent_next() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("slow", Mood::Takes(Duration::from_secs(5)));
+    broker.set("slow", Reaction::Accepts(Duration::from_secs(5)));
     outbox.write(&["slow"]);
     let _relay = Running::new(&outbox, &broker);
     pass(MOMENT).await;
-    outbox.write_silently(&["late"]);
+    outbox.write_without_notification(&["late"]);
     pass(Duration::from_secs(6)).await;
     assert_eq!(broker.received(), [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_that_was_missed_costs_no_more_than_the_poll_interval() {
+async fn missed_notification_delays_by_the_poll_interval_at_most() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     let poll = Duration::from_secs(5);
     let _relay = Running::polling(poll, &outbox, &broker);
     pass(MOMENT).await;
-    outbox.write_silently(&["key"]);
+    outbox.write_without_notification(&["key"]);
     pass(poll).await;
     assert_eq!(broker.received(), [1]);
     pass(poll * 100).await;
@@ -75,9 +75,9 @@ async fn a_sign_that_was_missed_costs_no_more_than_the_poll_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_record_holds_up_its_key_and_nobody_else() {
+async fn refused_record_delays_its_key_and_no_other() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("bad", Mood::Refuses);
+    broker.set("bad", Reaction::Refuses);
     outbox.write(&["bad", "good", "bad", "good"]);
     let relay = Running::new(&outbox, &broker);
     pass(MOMENT).await;
@@ -85,18 +85,18 @@ async fn a_refused_record_holds_up_its_key_and_nobody_else() {
     outbox.write(&["good", "bad"]);
     pass(MOMENT).await;
     assert_eq!(broker.received(), [2, 4, 5]);
-    assert_eq!(outbox.unpublished(), [1, 3, 6], "nothing is dropped");
+    assert_eq!(outbox.unpublished(), [1, 3, 6], "none is discarded");
 
-    broker.set("bad", TAKES);
+    broker.set("bad", ACCEPTS);
     pass(Duration::from_secs(10)).await;
     assert_eq!(broker.received(), [2, 4, 5, 1, 3, 6]);
     assert!(relay.metric(r#"ras_outbox_send_failures_total{topic="topic",reason="refused"}"#) > 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_fails_is_tried_less_and_less_often_and_never_given_up() {
+async fn failing_key_is_retried_with_growing_waits_for_ever() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("bad", Mood::Refuses);
+    broker.set("bad", Reaction::Refuses);
     outbox.write(&["bad"]);
     let _relay = Running::new(&outbox, &broker);
     pass(Duration::from_secs(3_600)).await;
@@ -111,11 +111,11 @@ async fn a_key_that_fails_is_tried_less_and_less_often_and_never_given_up() {
     assert!(outbox.claims() <= 2 * tried.len(), "{} claims", outbox.claims());
 }
 
-/// Another process may have sent what this one waits for.
+/// Another process may have sent the records of a scheduled key.
 #[tokio::test(start_paused = true)]
-async fn a_key_with_nothing_left_to_send_is_not_looked_for() {
+async fn key_without_records_leaves_the_schedule() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("bad", Mood::Refuses);
+    broker.set("bad", Reaction::Refuses);
     outbox.write(&["bad"]);
     let _relay = Running::new(&outbox, &broker);
     pass(MOMENT).await;
@@ -125,10 +125,10 @@ async fn a_key_with_nothing_left_to_send_is_not_looked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_another_process_has_the_claim_nobody_asks_all_the_time() {
+async fn claim_held_by_another_process_is_asked_for_once_per_poll_interval() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     let held = outbox.hold();
-    broker.set("bad", Mood::Refuses);
+    broker.set("bad", Reaction::Refuses);
     outbox.write(&["bad", "good"]);
     let _relay = Running::polling(Duration::from_secs(5), &outbox, &broker);
     pass(Duration::from_secs(500)).await;
@@ -140,43 +140,38 @@ async fn while_another_process_has_the_claim_nobody_asks_all_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_topic_holds_up_its_own_records_alone() {
+async fn missing_topic_delays_its_own_records_alone() {
     let outbox = FakeOutbox::new();
-    let broker =
-        FakeBroker::choosing(
-            |record| {
-                if record.topic == "missing" { Mood::HasNoTopic } else { TAKES }
-            },
-        );
+    let broker = FakeBroker::choosing(|record| {
+        if record.topic == "missing" { Reaction::HasNoTopic } else { ACCEPTS }
+    });
     let keys: Vec<_> = (0..3 * SCHEDULED_MAX).map(|number| format!("key-{number}")).collect();
     outbox.write_to("missing", &keys.iter().map(String::as_str).collect::<Vec<_>>());
     outbox.write(&["key-0", "another"]);
     let relay = Running::new(&outbox, &broker);
     pass(MOMENT).await;
     let received = broker.first_received();
-    assert!(received.contains_key("key-0"), "a key that waits for one topic goes on in another");
+    assert!(received.contains_key("key-0"), "a key of a missing topic is sent to another topic");
     assert!(received.contains_key("another"));
 
     pass(Duration::from_secs(3_600)).await;
-    // Each wait is at least half of its nominal length, so there are at most twice as many as without
-    // jitter.
+    // Jitter at most halves each wait, so there are at most twice as many claims as without.
     assert!(outbox.claims() < 100, "{} claims", outbox.claims());
     let failures = relay.metric(r#"ras_outbox_send_failures_total{topic="missing""#);
-    assert!(failures > 0, "and the metrics tell");
+    assert!(failures > 0, "counted in the metrics");
     let gaps = gaps_seconds(&broker.tried_at("key-0"));
     assert_waited(gaps[gaps.len() - 1], WAIT_MAX.as_secs_f64());
 }
 
-/// Whatever the reason is that so many keys fail, each for itself: it costs little, and when it is
-/// over all arrive.
+/// It costs few claims, and after the repair all records arrive.
 #[tokio::test(start_paused = true)]
-async fn more_keys_fail_than_can_be_left_out() {
+async fn more_failing_keys_than_the_schedule_holds_cost_few_claims() {
     const KEYS: usize = 3 * SCHEDULED_MAX;
     let outbox = FakeOutbox::new();
     let is_mended = Arc::new(AtomicBool::new(false));
     let broker = FakeBroker::choosing({
         let is_mended = Arc::clone(&is_mended);
-        move |_| if is_mended.load(Ordering::Relaxed) { TAKES } else { Mood::Refuses }
+        move |_| if is_mended.load(Ordering::Relaxed) { ACCEPTS } else { Reaction::Refuses }
     });
     let keys: Vec<_> = (0..KEYS).map(|number| format!("key-{number}")).collect();
     outbox.write(&keys.iter().map(String::as_str).collect::<Vec<_>>());
@@ -191,7 +186,7 @@ async fn more_keys_fail_than_can_be_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_broker_does_all_arrive_in_the_order_of_their_keys() {
+async fn random_failures_lose_no_record_and_keep_the_order_of_keys() {
     const KEYS: usize = 8;
     const RECORDS: usize = 2_000;
     let seed = testkit::seed();
@@ -200,12 +195,12 @@ async fn whatever_the_broker_does_all_arrive_in_the_order_of_their_keys() {
     let broker = FakeBroker::choosing(move |_| {
         let mut dice = dice.lock().unwrap();
         match dice.random_range(0..100) {
-            0..1 => Mood::Refuses,
-            1..2 => Mood::HasNoTopic,
-            2..3 => Mood::IsSilent,
-            3..4 => Mood::IsFull,
-            4..5 => Mood::TakesAndIsSilent,
-            _ => Mood::Takes(Duration::from_millis(dice.random_range(1..100))),
+            0..1 => Reaction::Refuses,
+            1..2 => Reaction::HasNoTopic,
+            2..3 => Reaction::TimesOut,
+            3..4 => Reaction::FailsAtOnce,
+            4..5 => Reaction::LosesAcknowledgement,
+            _ => Reaction::Accepts(Duration::from_millis(dice.random_range(1..100))),
         }
     });
     let relays: Vec<_> =

@@ -1,4 +1,4 @@
-//! Nothing can be sent, or nothing can be marked: everything waits, nobody runs in circles.
+//! Outages of broker and database: no record can be sent or marked, and retries are paced.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aggregator::publish::{CLAIM_RECORDS_MAX, SCHEDULED_MAX, WAIT_MAX};
 
-use crate::publish::broker::{FakeBroker, Mood, TAKES};
+use crate::publish::broker::{ACCEPTS, FakeBroker, Reaction};
 use crate::publish::outbox::FakeOutbox;
 use crate::publish::world::{DELIVERY_TIMEOUT, Running, assert_waited, gaps_seconds, pass};
 
@@ -16,10 +16,10 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const WAIT_MAX_SECONDS: f64 = 10.0;
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_is_away_is_asked_for_as_long_as_it_takes() {
+async fn unavailable_broker_is_retried_until_it_is_back() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     for key in ["a", "b"] {
-        broker.set(key, Mood::IsSilent);
+        broker.set(key, Reaction::TimesOut);
     }
     outbox.write(&["a", "b", "a"]);
     let _relay = Running::new(&outbox, &broker);
@@ -32,18 +32,18 @@ async fn a_broker_that_is_away_is_asked_for_as_long_as_it_takes() {
     assert_eq!(outbox.claims(), tried.len());
 
     for key in ["a", "b"] {
-        broker.set(key, TAKES);
+        broker.set(key, ACCEPTS);
     }
     pass(Duration::from_secs(30)).await;
     assert_eq!(broker.first_received()["a"], [1, 3]);
     assert!(outbox.unpublished().is_empty());
 }
 
-/// It fails without taking any time, and new records ring all the while.
+/// Sends fail at once, and new records notify the relay all the while.
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_no_busy_loop() {
+async fn outage_is_retried_at_a_limited_rate() {
     let outbox = FakeOutbox::new();
-    let broker = FakeBroker::choosing(|_| Mood::IsFull);
+    let broker = FakeBroker::choosing(|_| Reaction::FailsAtOnce);
     let _relay = Running::new(&outbox, &broker);
     for _ in 0..1_000 {
         outbox.write(&["key"]);
@@ -54,7 +54,7 @@ async fn an_outage_is_no_busy_loop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_marked_is_sent_again_and_not_all_the_time() {
+async fn unmarked_records_are_sent_again_at_a_limited_rate() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     outbox.fail_to_mark(true);
     outbox.write(&["a", "a"]);
@@ -71,7 +71,7 @@ async fn what_cannot_be_marked_is_sent_again_and_not_all_the_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_is_away_is_asked_less_and_less_often() {
+async fn unavailable_database_is_retried_at_a_limited_rate() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
     outbox.fail_to_claim(true);
     outbox.write(&["key"]);
@@ -85,11 +85,11 @@ async fn a_database_that_is_away_is_asked_less_and_less_often() {
     assert_eq!(broker.received(), [1]);
 }
 
-/// One leader of a partition is away: the others do not wait for it more than once.
+/// One leader of a partition is unavailable: the other partitions wait for it once at most.
 #[tokio::test(start_paused = true)]
-async fn a_key_without_acknowledgement_waits_for_itself_once_others_go_through() {
+async fn unacknowledged_key_is_scheduled_once_others_are_acknowledged() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("silent", Mood::IsSilent);
+    broker.set("silent", Reaction::TimesOut);
     outbox.write(&["silent", "good"]);
     let relay = Running::new(&outbox, &broker);
     pass(DELIVERY_TIMEOUT + Duration::from_millis(500)).await;
@@ -100,33 +100,32 @@ async fn a_key_without_acknowledgement_waits_for_itself_once_others_go_through()
     assert_eq!(relay.metric(failures), 1);
 }
 
-/// A broker that does something else with the keys that begin with `part-` until told that it is
-/// mended.
-fn partly(mood: Mood) -> (FakeBroker, Arc<AtomicBool>) {
+/// A broker with this reaction to keys that begin with `part-`, until it is mended.
+fn partly(reaction: Reaction) -> (FakeBroker, Arc<AtomicBool>) {
     let is_mended = Arc::new(AtomicBool::new(false));
     let broker = FakeBroker::choosing({
         let is_mended = Arc::clone(&is_mended);
         move |record| {
             let is_well = is_mended.load(Ordering::Relaxed) || !record.key.starts_with("part-");
-            if is_well { TAKES } else { mood }
+            if is_well { ACCEPTS } else { reaction }
         }
     });
     (broker, is_mended)
 }
 
-/// Writes so many records, each of a key of its own.
+/// Writes records of that part, each with a key of its own.
 fn write_part(outbox: &FakeOutbox, records: usize) {
     let keys: Vec<_> = (0..records).map(|number| format!("part-{number}")).collect();
     outbox.write(&keys.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-/// A partition or a topic without a leader, and what waits for it fills one claim, or more.
+/// The records of a partition without a leader fill one claim, or more.
 #[tokio::test(start_paused = true)]
-async fn a_part_of_the_broker_that_is_away_holds_up_no_other() {
+async fn unavailable_part_of_the_broker_delays_no_other() {
     const CLAIM: usize = CLAIM_RECORDS_MAX as usize;
     for (records, attempts) in [(CLAIM, 1), (CLAIM + 1, 2), (SCHEDULED_MAX, 2)] {
         let outbox = FakeOutbox::new();
-        let (broker, is_mended) = partly(Mood::IsSilent);
+        let (broker, is_mended) = partly(Reaction::TimesOut);
         write_part(&outbox, records);
         outbox.write(&["good"]);
         write_part(&outbox, records);
@@ -137,7 +136,7 @@ async fn a_part_of_the_broker_that_is_away_holds_up_no_other() {
         let good = vec![position(records + 1), position(2 * records + 2)];
         assert_eq!(broker.first_received(), HashMap::from([("good".into(), good)]), "{records}");
 
-        // Those of the others that come later hardly wait for it either.
+        // Later records of other keys are hardly delayed either.
         pass(WAIT_MAX).await;
         let (claims, sent) = (outbox.claims(), broker.received().len());
         for _ in 0..300 {
@@ -159,13 +158,13 @@ async fn a_part_of_the_broker_that_is_away_holds_up_no_other() {
     }
 }
 
-/// With so many waiting that none but a whole claim, or several, can be tried at a time.
+/// The records that wait fill one claim, or several.
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_all_that_waited_is_sent_soon() {
-    for mood in [Mood::IsSilent, Mood::IsFull] {
+async fn waiting_records_are_sent_soon_after_an_outage() {
+    for reaction in [Reaction::TimesOut, Reaction::FailsAtOnce] {
         for claims_full in [1, 4] {
             let outbox = FakeOutbox::new();
-            let (broker, is_mended) = partly(mood);
+            let (broker, is_mended) = partly(reaction);
             write_part(&outbox, claims_full * CLAIM_RECORDS_MAX as usize);
             let relay = Running::new(&outbox, &broker);
             pass(HOUR / 6).await;
@@ -175,33 +174,33 @@ async fn after_an_outage_all_that_waited_is_sent_soon() {
             is_mended.store(true, Ordering::Relaxed);
             pass(2 * DELIVERY_TIMEOUT + Duration::from_secs(2)).await;
             let left = outbox.unpublished().len();
-            assert_eq!(left, 0, "{mood:?}, {claims_full} claims");
+            assert_eq!(left, 0, "{reaction:?}, {claims_full} claims");
             assert!(outbox.claims() < claims + 20, "{} claims", outbox.claims() - claims);
             relay.stop().await;
         }
     }
 }
 
-/// Whatever a producer promises about its time: a claim must end before the database ends it.
+/// A claim must end before the database ends it, whatever the producer does.
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_hangs_is_given_up_on() {
+async fn hanging_producer_is_cancelled() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("hanging", Mood::Hangs);
+    broker.set("hanging", Reaction::Hangs);
     outbox.write(&["hanging", "good"]);
     let _relay = Running::new(&outbox, &broker);
     pass(3 * DELIVERY_TIMEOUT).await;
-    assert_eq!(outbox.unpublished(), [1], "what went through is marked");
+    assert_eq!(outbox.unpublished(), [1], "the acknowledged record is marked");
 }
 
-/// Many records of one key, each of which takes long: the claim does not become as long as all.
+/// Many slow records of one key do not prolong the claim.
 #[tokio::test(start_paused = true)]
-async fn a_claim_is_held_for_a_limited_time() {
+async fn claim_is_held_for_a_limited_time() {
     let (outbox, broker) = (FakeOutbox::new(), FakeBroker::new());
-    broker.set("slow", Mood::Takes(3 * DELIVERY_TIMEOUT / 10));
+    broker.set("slow", Reaction::Accepts(3 * DELIVERY_TIMEOUT / 10));
     outbox.write(&["slow"; 40]);
     let _relay = Running::new(&outbox, &broker);
     pass(13 * DELIVERY_TIMEOUT / 10).await;
-    assert_eq!(outbox.unpublished().len(), 36, "four were begun in time, and are marked");
+    assert_eq!(outbox.unpublished().len(), 36, "four were sent in time, and are marked");
     pass(100 * DELIVERY_TIMEOUT).await;
     assert_eq!(broker.received(), (1..=40).collect::<Vec<_>>(), "each once");
 }

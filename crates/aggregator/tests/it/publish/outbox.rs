@@ -1,6 +1,6 @@
-//! An outbox in memory that counts claims and can be told to fail. The real ones have tests of their
-//! own, of the same rules.
+//! Outbox in memory that counts claims and fails on demand. The real ones have tests of the same rules.
 
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -9,29 +9,28 @@ use database::{
     OutboxRepository,
 };
 use projection::{BatchId, CorrelationId, EventId, Timestamp};
-use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// The topic of all records that are written without naming one.
+/// Topic of records, unless a test names one.
 pub(crate) const TOPIC: &str = "topic";
 
-/// Far more than any test needs. While somebody runs in circles, paused time stands still.
+/// Far more than any test needs. In a busy loop paused time stands still, so no timeout would end it.
 const CLAIMS_MAX: usize = 200_000;
 
-/// Clones are handles of other processes on one outbox.
+/// Clones stand for other processes on one outbox.
 #[derive(Clone)]
 pub(crate) struct FakeOutbox {
     state: Arc<Mutex<State>>,
-    right_to_send: Arc<Semaphore>,
+    claim_permit: Arc<Semaphore>,
     written: watch::Sender<()>,
 }
 
 #[derive(Default)]
 struct State {
     records: Vec<OutboxRecord>,
-    /// How often somebody asked for a claim.
+    /// Number of claims, granted or not.
     claims: usize,
     fails_to_claim: bool,
     fails_to_mark: bool,
@@ -41,23 +40,23 @@ impl FakeOutbox {
     pub(crate) fn new() -> Self {
         Self {
             state: Arc::default(),
-            right_to_send: Arc::new(Semaphore::new(1)),
+            claim_permit: Arc::new(Semaphore::new(1)),
             written: watch::Sender::new(()),
         }
     }
 
-    /// Writes a record for each key, and rings.
+    /// Writes a record for each key, and notifies.
     pub(crate) fn write(&self, keys: &[&str]) {
-        self.write_silently(keys);
+        self.write_without_notification(keys);
         self.written.send_replace(());
     }
 
-    /// The same, and nobody is told.
-    pub(crate) fn write_silently(&self, keys: &[&str]) {
+    /// The same without a notification.
+    pub(crate) fn write_without_notification(&self, keys: &[&str]) {
         self.write_to(TOPIC, keys);
     }
 
-    /// The same, for another topic.
+    /// The same for another topic, without a notification.
     pub(crate) fn write_to(&self, topic: &str, keys: &[&str]) {
         let mut state = self.lock();
         for key in keys {
@@ -81,12 +80,12 @@ impl FakeOutbox {
         self.lock().fails_to_mark = fails;
     }
 
-    /// Takes the right to send, as another process would.
+    /// Holds the claim, as another process would.
     pub(crate) fn hold(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.right_to_send).try_acquire_owned().unwrap()
+        Arc::clone(&self.claim_permit).try_acquire_owned().unwrap()
     }
 
-    /// How often somebody asked for a claim.
+    /// Number of claims, granted or not.
     pub(crate) fn claims(&self) -> usize {
         self.lock().claims
     }
@@ -117,7 +116,7 @@ fn record(number: usize, topic: &str, key: &str) -> OutboxRecord {
     }
 }
 
-fn away() -> DbError {
+fn unavailable() -> DbError {
     DbError::Unavailable { source: "planted".into() }
 }
 
@@ -129,11 +128,11 @@ impl OutboxRepository for FakeOutbox {
     ) -> Result<Option<Box<dyn OutboxClaim>>, DbError> {
         let mut state = self.lock();
         state.claims += 1;
-        assert!(state.claims < CLAIMS_MAX, "runs in circles");
+        assert!(state.claims < CLAIMS_MAX, "busy loop");
         if state.fails_to_claim {
-            return Err(away());
+            return Err(unavailable());
         }
-        let Ok(permit) = Arc::clone(&self.right_to_send).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.claim_permit).try_acquire_owned() else {
             return Ok(None);
         };
         let wanted = state.records.iter().filter(|record| {
@@ -185,7 +184,7 @@ impl OutboxClaim for FakeClaim {
     ) -> Result<(), DbError> {
         let mut state = self.outbox.lock();
         if state.fails_to_mark {
-            return Err(away());
+            return Err(unavailable());
         }
         for record in &mut state.records {
             if positions.contains(&record.position) {

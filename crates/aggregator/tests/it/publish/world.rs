@@ -1,4 +1,4 @@
-//! A relay between an outbox and a broker in memory, and time that passes when nothing else happens.
+//! Relay between an outbox and a broker in memory, with paused time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::publish::broker::FakeBroker;
 use crate::publish::outbox::FakeOutbox;
 
-/// How long the relay lets a record be tried.
+/// Delivery timeout of the relay.
 pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// So rarely that nothing here is owed to it.
+/// Poll interval longer than any test.
 pub(crate) const NEVER: Duration = Duration::from_secs(100 * 3600);
 
 /// The paused clock of tokio.
@@ -42,7 +42,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// A relay that runs.
+/// A running relay.
 pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
     pub(crate) metrics: Metrics,
@@ -50,7 +50,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts one that looks by itself so often.
+    /// Starts one with this poll interval.
     pub(crate) fn polling(poll: Duration, outbox: &FakeOutbox, broker: &FakeBroker) -> Self {
         let (stop, metrics) = (CancellationToken::new(), Metrics::new());
         let relay = Relay::new(
@@ -64,12 +64,12 @@ impl Running {
         Self { stop, metrics, task }
     }
 
-    /// Starts one that waits until it is woken.
+    /// Starts one that claims only when it is notified.
     pub(crate) fn new(outbox: &FakeOutbox, broker: &FakeBroker) -> Self {
         Self::polling(NEVER, outbox, broker)
     }
 
-    /// Stops it, and says how long that took.
+    /// Stops it; how long that took.
     pub(crate) async fn stop(self) -> Duration {
         #[expect(clippy::disallowed_methods, reason = "the clock of tokio, which the test pauses")]
         let stopped_at = tokio::time::Instant::now();
@@ -78,7 +78,7 @@ impl Running {
         stopped_at.elapsed()
     }
 
-    /// One line of the metrics.
+    /// The value of one series.
     pub(crate) fn metric(&self, line_start: &str) -> u64 {
         let page = self.metrics.encode(Exposition::Text).unwrap();
         let line = page.lines().find(|line| line.starts_with(line_start));
@@ -86,7 +86,7 @@ impl Running {
     }
 }
 
-/// Lets time pass.
+/// Lets paused time pass.
 pub(crate) async fn pass(time: Duration) {
     sleep(time).await;
 }
@@ -96,7 +96,7 @@ pub(crate) fn gaps_seconds(moments: &[Instant]) -> Vec<f64> {
     moments.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect()
 }
 
-/// That this was a wait of so much: at least half of it, as jitter may shorten it, and no more.
+/// Asserts a wait of this nominal length: jitter may shorten it to the half.
 #[track_caller]
 pub(crate) fn assert_waited(seconds: f64, nominal_seconds: f64) {
     const SLACK_SECONDS: f64 = 0.1;
