@@ -1,18 +1,18 @@
-//! Waits between attempts: doubling up to a longest one, each with jitter.
+//! Exponential backoff with jitter.
 //!
-//! The jitter is "equal": a wait is at least half of its nominal length, and chance decides about the
-//! other half. So replicas that lost the same server do not all come back at the same moment, and
-//! none comes back at once. Every loop of the service that tries again takes its waits from here; so
-//! does a client of it. librdkafka and sqlx have jitter of their own.
+//! The jitter is "equal jitter": a wait is at least half of its nominal length, the other half is
+//! random. So replicas that lost the same server do not reconnect at the same moment, and none
+//! retries at once. Every retry loop of the service and of its command line client uses it;
+//! librdkafka and sqlx have their own.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// First wait. A lock that was held, a connection that was cut: over in less.
+/// First wait. A held lock or a lost connection is often over by then.
 const WAIT_MIN: Duration = Duration::from_millis(20);
-/// Longest wait: how late, at most, the end of an outage is noticed.
+/// Longest wait: the largest delay until the end of an outage is noticed.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The waits of one series of attempts.
@@ -24,22 +24,22 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A series that has not failed yet, with the waits of one who holds up others.
+    /// A new series with the default waits, for callers that block others.
     pub fn new() -> Self {
         Self::between(WAIT_MIN, WAIT_MAX)
     }
 
-    /// The same, with a first and a longest wait of its own.
+    /// A new series with a given first and longest wait.
     pub fn between(min: Duration, max: Duration) -> Self {
         Self::seeded(min, max, random_seed())
     }
 
-    /// The same, and the same waits for the same seed.
+    /// The same, reproducible: equal seeds give equal waits.
     pub fn seeded(min: Duration, max: Duration, seed: u64) -> Self {
         Self { next: min, max, random: StdRng::seed_from_u64(seed) }
     }
 
-    /// How long to wait after one more failure.
+    /// The wait after one more failure.
     pub fn next_wait(&mut self) -> Duration {
         let nominal = self.next;
         self.next = (nominal * 2).min(self.max);
@@ -47,9 +47,9 @@ impl Backoff {
     }
 }
 
-/// Another one in each process, and at each call.
+/// A different seed at each call.
 pub fn random_seed() -> u64 {
-    // Without randomness waits have no jitter between processes: worse, not wrong.
+    // Without randomness the jitter of all processes is the same: worse, not wrong.
     getrandom::u64().unwrap_or_default()
 }
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_longest_and_are_at_least_half_of_it() {
+    fn backoff_doubles_up_to_max_with_half_jitter() {
         for seed in 0..100 {
             let waits = waits(&mut Backoff::seeded(WAIT_MIN, WAIT_MAX, seed));
             for (wait, nominal) in waits.iter().zip(NOMINAL_MS.map(Duration::from_millis)) {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_of_two_processes_differ_and_those_of_one_seed_do_not() {
+    fn backoff_differs_between_processes_and_repeats_for_a_seed() {
         assert_ne!(waits(&mut Backoff::new()), waits(&mut Backoff::new()));
         let seeded = || Backoff::seeded(WAIT_MIN, WAIT_MAX, 17);
         assert_eq!(waits(&mut seeded()), waits(&mut seeded()));

@@ -1,16 +1,16 @@
-//! The one place that opens transactions through sqlx. A unit on PostgreSQL opens its own with its
-//! first statement; `postgres/unit.rs` says how that survives a cancellation.
+//! Cancel-safe opening of a transaction through sqlx. A unit on PostgreSQL opens its transaction
+//! with its first statement instead; see `postgres/unit.rs`.
 
 use sqlx::{Database, Pool, Transaction};
 
-use super::DbError;
+use crate::error::DbError;
 
 /// Opens a transaction with `statement`.
 ///
-/// The opening runs in a task of its own, which is never cancelled. sqlx 0.9 does not survive a
-/// caller that goes away while `BEGIN` is on its way: the connection returns to the pool inside
-/// the open transaction, and its next user writes into that. In its own task the opening always
-/// ends, and if nobody waits for the transaction by then, dropping it rolls it back.
+/// The opening runs in its own task, which is never cancelled. sqlx 0.9 is not cancel-safe here: if
+/// the caller is dropped while `BEGIN` is in flight, the connection returns to the pool inside the
+/// open transaction, and its next user writes into it. In its own task the opening always
+/// completes; if the caller is gone by then, dropping the transaction rolls it back.
 pub(super) async fn begin<DB: Database>(
     pool: &Pool<DB>,
     statement: &'static str,

@@ -1,8 +1,7 @@
-//! The data directory of the embedded mode: private to its user, and of one process at a time.
+//! Data directory of the embedded mode: private to its user, locked by one process.
 //!
-//! It holds the internal API key and whatever the platform knows about pupils, so the directory has
-//! mode 0700 and its files 0600. What an earlier version or somebody else made looser is told, not
-//! changed: someone may rely on it.
+//! It contains the internal API key and personal data of pupils, so the directory has mode 0700 and
+//! its files 0600. Looser existing modes are reported, not changed: somebody may rely on them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -11,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-/// Of the directory, and of its files.
+/// Modes of the directory and of its files.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// Of a mode, what others than the user may do.
+/// The bits of a mode for group and others.
 const OTHERS: u32 = 0o077;
 
 /// A data directory that exists.
@@ -23,31 +22,31 @@ pub struct DataDir {
     path: PathBuf,
 }
 
-/// Keeps other processes from the directory. It ends with the process, however that ends.
+/// Exclusive lock of the directory. The system releases it when the process ends.
 #[derive(Debug)]
 pub struct DataDirLock {
     _file: File,
 }
 
 impl DataDir {
-    /// Makes the directory unless it is there.
+    /// Creates the directory if it does not exist.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
-    pub fn make(path: &Path) -> anyhow::Result<Self> {
+    /// If it cannot be created.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(DIRECTORY_MODE).create(path);
         made.with_context(|| format!("make {}", path.display()))?;
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Keeps a second process from the same SQLite file: its cache would be another one, which this
-    /// process cannot invalidate.
+    /// Locks the directory. A second process on the same SQLite file would have its own cache,
+    /// which this process cannot invalidate.
     ///
     /// # Errors
     ///
-    /// If another process has it.
+    /// If another process holds the lock.
     pub fn lock(&self) -> anyhow::Result<DataDirLock> {
         let path = self.path.join("lock");
         let file = open_private(&path).with_context(|| format!("make {}", path.display()))?;
@@ -63,19 +62,20 @@ impl DataDir {
         }
     }
 
-    /// The path of a file in it, which exists afterwards. SQLite gives the files beside a database the
-    /// mode of the database.
+    /// Creates a file in the directory if it does not exist, and gives its path. SQLite creates the
+    /// files beside a database with the mode of the database.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn file(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.path.join(name);
         open_private(&path).with_context(|| format!("make {}", path.display()))?;
         Ok(path)
     }
 
-    /// A sentence about what others than its user may read or write, and the command that ends it.
+    /// Files that group or others may access, with the commands that restrict them. `None`: all are
+    /// private.
     pub fn loose_modes(&self) -> Option<String> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let files = entries.map(|entry| (entry.path(), FILE_MODE));
@@ -92,7 +92,7 @@ impl DataDir {
     }
 }
 
-/// Opens a file for writing, and makes it for its user alone if it is not there.
+/// Opens a file for writing; creates it with mode 0600 if it does not exist.
 pub fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
 }
@@ -106,21 +106,21 @@ mod tests {
     }
 
     #[test]
-    fn directory_and_files_are_made_private() {
+    fn directory_and_files_are_created_private() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("some/data");
-        let data_dir = DataDir::make(&path).unwrap();
+        let data_dir = DataDir::create(&path).unwrap();
         let file = data_dir.file("file").unwrap();
         assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
         assert_eq!(data_dir.loose_modes(), None);
     }
 
     #[test]
-    fn looser_modes_that_exist_are_told_with_the_command() {
+    fn loose_modes_are_reported_with_the_command() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         fs::create_dir(&path).unwrap();
-        let data_dir = DataDir::make(&path).unwrap();
+        let data_dir = DataDir::create(&path).unwrap();
         let file = data_dir.file("internal-api-key").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
@@ -134,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn second_lock_names_the_directory_and_the_way_out() {
+    fn second_lock_error_names_the_directory_and_the_option() {
         let parent = tempfile::tempdir().unwrap();
-        let data_dir = DataDir::make(parent.path()).unwrap();
+        let data_dir = DataDir::create(parent.path()).unwrap();
         let _lock = data_dir.lock().unwrap();
         let error = data_dir.lock().unwrap_err().to_string();
         assert!(error.contains("another process uses") && error.contains("--data-dir"), "{error}");

@@ -1,8 +1,11 @@
 //! Why the store did not do what was asked, sorted by what the caller should do next.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
+use std::time::Duration;
 
-use sqlx::{error::DatabaseError, migrate::MigrateError, sqlite::SqliteError};
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::SqliteError;
 use tokio::time::error::Elapsed;
 
 /// A cause of any type.
@@ -219,23 +222,23 @@ impl From<sqlx::Error> for DbError {
             Configuration, Database, Encode, Io, PoolClosed, PoolTimedOut, Protocol, Tls,
             WorkerCrashed,
         };
-        let outcome = match &error {
-            Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => Outcome::Unavailable,
+        let class = match &error {
+            Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => DbErrorClass::Unavailable,
             // Something accepts connections for a server that is not there, or closed this one.
-            Protocol(_) => Outcome::Unavailable,
-            Configuration(_) => Outcome::Misconfigured(HINT_URL),
-            Database(reported) => outcome(reported.as_ref()),
-            Encode(_) => Outcome::Rejected,
+            Protocol(_) => DbErrorClass::Unavailable,
+            Configuration(_) => DbErrorClass::Misconfigured(HINT_URL),
+            Database(reported) => class(reported.as_ref()),
+            Encode(_) => DbErrorClass::Rejected,
             // The others are mistakes in a query or in its types.
-            _ => Outcome::Internal,
+            _ => DbErrorClass::Internal,
         };
-        match outcome {
-            Outcome::Unavailable => Self::unavailable(error),
-            Outcome::TimedOut => Self::TimedOut { limit: None, source: error.into() },
-            Outcome::Misconfigured(hint) => Self::misconfigured(hint, error),
-            Outcome::Conflict => Self::Conflict,
-            Outcome::Rejected => Self::rejected(error),
-            Outcome::Internal => Self::internal(error),
+        match class {
+            DbErrorClass::Unavailable => Self::unavailable(error),
+            DbErrorClass::TimedOut => Self::TimedOut { limit: None, source: error.into() },
+            DbErrorClass::Misconfigured(hint) => Self::misconfigured(hint, error),
+            DbErrorClass::Conflict => Self::Conflict,
+            DbErrorClass::Rejected => Self::rejected(error),
+            DbErrorClass::Internal => Self::internal(error),
         }
     }
 }
@@ -251,7 +254,7 @@ impl From<MigrateError> for DbError {
 
 /// What an error reported by a database asks the caller to do.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+enum DbErrorClass {
     Unavailable,
     TimedOut,
     Misconfigured(&'static str),
@@ -260,50 +263,52 @@ enum Outcome {
     Internal,
 }
 
-fn outcome(reported: &dyn DatabaseError) -> Outcome {
+fn class(reported: &dyn DatabaseError) -> DbErrorClass {
     let code = reported.code().unwrap_or_default();
     if reported.is_unique_violation() {
         // Every unique key here names an event, an essay, a batch or a record: somebody else
         // inserted it between our look and our insert.
-        Outcome::Conflict
+        DbErrorClass::Conflict
     } else if reported.try_downcast_ref::<SqliteError>().is_some() {
-        sqlite_outcome(&code)
+        sqlite_class(&code)
     } else {
-        postgres_outcome(&code, reported.message())
+        postgres_class(&code, reported.message())
     }
 }
 
-fn postgres_outcome(code: &str, message: &str) -> Outcome {
+fn postgres_class(code: &str, message: &str) -> DbErrorClass {
     match code {
         // Serialization failure, deadlock detected.
-        "40001" | "40P01" => Outcome::Conflict,
+        "40001" | "40P01" => DbErrorClass::Conflict,
         // The time limit of a statement, or somebody who cancelled it.
-        "57014" => Outcome::TimedOut,
+        "57014" => DbErrorClass::TimedOut,
         // Another time limit of ours: idle in transaction, whole transaction, lock.
-        "25P03" | "25P04" | "55P03" => Outcome::Unavailable,
+        "25P03" | "25P04" | "55P03" => DbErrorClass::Unavailable,
         // A standby, while the primary is being replaced.
-        "25006" => Outcome::Unavailable,
+        "25006" => DbErrorClass::Unavailable,
         "08P01" if message.starts_with("unsupported startup parameter") => {
-            Outcome::Misconfigured(HINT_POOLER)
+            DbErrorClass::Misconfigured(HINT_POOLER)
         }
         // A prepared statement that is there already, or is not, or is another one: another client had
         // this session.
-        "42P05" | "26000" => Outcome::Misconfigured(HINT_SESSIONS),
+        "42P05" | "26000" => DbErrorClass::Misconfigured(HINT_SESSIONS),
         "08P01" if SESSION_LOST.iter().any(|start| message.starts_with(start)) => {
-            Outcome::Misconfigured(HINT_SESSIONS)
+            DbErrorClass::Misconfigured(HINT_SESSIONS)
         }
-        "42704" => Outcome::Misconfigured(HINT_POOLER),
-        "3D000" => Outcome::Misconfigured(HINT_DATABASE),
-        "42501" => Outcome::Misconfigured(HINT_RIGHTS),
-        _ if code.starts_with("28") => Outcome::Misconfigured(HINT_LOGIN),
+        "42704" => DbErrorClass::Misconfigured(HINT_POOLER),
+        "3D000" => DbErrorClass::Misconfigured(HINT_DATABASE),
+        "42501" => DbErrorClass::Misconfigured(HINT_RIGHTS),
+        _ if code.starts_with("28") => DbErrorClass::Misconfigured(HINT_LOGIN),
         // Connection lost, resources exhausted, shutting down or starting up.
         _ if ["08", "53", "57P0"].iter().any(|class| code.starts_with(class)) => {
-            Outcome::Unavailable
+            DbErrorClass::Unavailable
         }
         // A value out of range, a constraint broken, a limit of the server exceeded.
-        _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Outcome::Rejected,
+        _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
+            DbErrorClass::Rejected
+        }
         // Among them a table that is not there yet: an operator will see to it, and events wait.
-        _ => Outcome::Internal,
+        _ => DbErrorClass::Internal,
     }
 }
 
@@ -315,12 +320,12 @@ pub(super) fn is_disk_failure(error: &sqlx::Error) -> bool {
         && reported.code().is_some_and(|code| sqlite::is_disk_failure(&code))
 }
 
-fn sqlite_outcome(code: &str) -> Outcome {
+fn sqlite_class(code: &str) -> DbErrorClass {
     match sqlite::primary_code(code) {
-        Some(sqlite::BUSY | sqlite::LOCKED) => Outcome::Unavailable,
-        Some(sqlite::TOO_BIG | sqlite::CONSTRAINT | sqlite::MISMATCH) => Outcome::Rejected,
-        _ if sqlite::is_disk_failure(code) => Outcome::Unavailable,
-        _ => Outcome::Internal,
+        Some(sqlite::BUSY | sqlite::LOCKED) => DbErrorClass::Unavailable,
+        Some(sqlite::TOO_BIG | sqlite::CONSTRAINT | sqlite::MISMATCH) => DbErrorClass::Rejected,
+        _ if sqlite::is_disk_failure(code) => DbErrorClass::Unavailable,
+        _ => DbErrorClass::Internal,
     }
 }
 
@@ -352,69 +357,72 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_postgres_code_says_what_to_do_next() {
+    fn postgres_codes_have_their_error_class() {
         #[track_caller]
-        fn check(name: &str, code: &str, want: Outcome) {
-            assert_eq!(postgres_outcome(code, ""), want, "{name}: {code}");
+        fn check(name: &str, code: &str, want: DbErrorClass) {
+            assert_eq!(postgres_class(code, ""), want, "{name}: {code}");
         }
-        check("serialization failure", "40001", Outcome::Conflict);
-        check("deadlock", "40P01", Outcome::Conflict);
-        check("rolled back for another reason", "40002", Outcome::Internal);
-        check("statement timeout", "57014", Outcome::TimedOut);
-        check("lock timeout", "55P03", Outcome::Unavailable);
-        check("idle in transaction", "25P03", Outcome::Unavailable);
-        check("read-only server", "25006", Outcome::Unavailable);
-        check("in a failed transaction", "25P02", Outcome::Internal);
-        check("connection lost", "08006", Outcome::Unavailable);
-        check("too many connections", "53300", Outcome::Unavailable);
-        check("disk full", "53100", Outcome::Unavailable);
-        check("shut down by its administrator", "57P01", Outcome::Unavailable);
-        check("starting up", "57P03", Outcome::Unavailable);
-        check("no such table", "42P01", Outcome::Internal);
-        check("wrong password", "28P01", Outcome::Misconfigured(HINT_LOGIN));
-        check("no such user", "28000", Outcome::Misconfigured(HINT_LOGIN));
-        check("no such database", "3D000", Outcome::Misconfigured(HINT_DATABASE));
-        check("no right to a table", "42501", Outcome::Misconfigured(HINT_RIGHTS));
+        check("serialization failure", "40001", DbErrorClass::Conflict);
+        check("deadlock", "40P01", DbErrorClass::Conflict);
+        check("rolled back for another reason", "40002", DbErrorClass::Internal);
+        check("statement timeout", "57014", DbErrorClass::TimedOut);
+        check("lock timeout", "55P03", DbErrorClass::Unavailable);
+        check("idle in transaction", "25P03", DbErrorClass::Unavailable);
+        check("read-only server", "25006", DbErrorClass::Unavailable);
+        check("in a failed transaction", "25P02", DbErrorClass::Internal);
+        check("connection lost", "08006", DbErrorClass::Unavailable);
+        check("too many connections", "53300", DbErrorClass::Unavailable);
+        check("disk full", "53100", DbErrorClass::Unavailable);
+        check("shut down by its administrator", "57P01", DbErrorClass::Unavailable);
+        check("starting up", "57P03", DbErrorClass::Unavailable);
+        check("no such table", "42P01", DbErrorClass::Internal);
+        check("wrong password", "28P01", DbErrorClass::Misconfigured(HINT_LOGIN));
+        check("no such user", "28000", DbErrorClass::Misconfigured(HINT_LOGIN));
+        check("no such database", "3D000", DbErrorClass::Misconfigured(HINT_DATABASE));
+        check("no right to a table", "42501", DbErrorClass::Misconfigured(HINT_RIGHTS));
         check(
             "another session's prepared statement",
             "42P05",
-            Outcome::Misconfigured(HINT_SESSIONS),
+            DbErrorClass::Misconfigured(HINT_SESSIONS),
         );
-        check("no such parameter", "42704", Outcome::Misconfigured(HINT_POOLER));
-        check("a pooler without a server", "08P01", Outcome::Unavailable);
+        check("no such parameter", "42704", DbErrorClass::Misconfigured(HINT_POOLER));
+        check("a pooler without a server", "08P01", DbErrorClass::Unavailable);
         let message = "unsupported startup parameter: options";
-        assert_eq!(postgres_outcome("08P01", message), Outcome::Misconfigured(HINT_POOLER));
+        assert_eq!(postgres_class("08P01", message), DbErrorClass::Misconfigured(HINT_POOLER));
         for message in [
             "transaction blocks not allowed in statement pooling mode",
             "bind message supplies 2 parameters, but prepared statement \"s\" requires 5",
         ] {
-            assert_eq!(postgres_outcome("08P01", message), Outcome::Misconfigured(HINT_SESSIONS));
+            assert_eq!(
+                postgres_class("08P01", message),
+                DbErrorClass::Misconfigured(HINT_SESSIONS)
+            );
         }
-        check("a character that no text has", "22021", Outcome::Rejected);
-        check("a check constraint", "23514", Outcome::Rejected);
-        check("an index row that is too long", "54000", Outcome::Rejected);
-        check("no code", "", Outcome::Internal);
+        check("a character that no text has", "22021", DbErrorClass::Rejected);
+        check("a check constraint", "23514", DbErrorClass::Rejected);
+        check("an index row that is too long", "54000", DbErrorClass::Rejected);
+        check("no code", "", DbErrorClass::Internal);
     }
 
     #[test]
-    fn a_sqlite_code_says_what_to_do_next() {
+    fn sqlite_codes_have_their_error_class() {
         #[track_caller]
-        fn check(name: &str, code: &str, want: Outcome) {
-            assert_eq!(sqlite_outcome(code), want, "{name}: {code}");
+        fn check(name: &str, code: &str, want: DbErrorClass) {
+            assert_eq!(sqlite_class(code), want, "{name}: {code}");
         }
-        check("busy", "5", Outcome::Unavailable);
-        check("busy, snapshot too old", "517", Outcome::Unavailable);
-        check("locked, shared cache", "262", Outcome::Unavailable);
-        check("disk full", "13", Outcome::Unavailable);
-        check("over the quota of the disk", "778", Outcome::Unavailable);
-        check("disk mounted read-only", "8", Outcome::Unavailable);
-        check("check constraint", "275", Outcome::Rejected);
-        check("no such table", "1", Outcome::Internal);
-        check("no code", "", Outcome::Internal);
+        check("busy", "5", DbErrorClass::Unavailable);
+        check("busy, snapshot too old", "517", DbErrorClass::Unavailable);
+        check("locked, shared cache", "262", DbErrorClass::Unavailable);
+        check("disk full", "13", DbErrorClass::Unavailable);
+        check("over the quota of the disk", "778", DbErrorClass::Unavailable);
+        check("disk mounted read-only", "8", DbErrorClass::Unavailable);
+        check("check constraint", "275", DbErrorClass::Rejected);
+        check("no such table", "1", DbErrorClass::Internal);
+        check("no code", "", DbErrorClass::Internal);
     }
 
     #[test]
-    fn only_the_outcomes_that_waiting_can_change_are_transient() {
+    fn only_errors_that_waiting_can_change_are_transient() {
         assert!(DbError::from(sqlx::Error::PoolTimedOut).is_transient());
         assert!(DbError::Conflict.is_transient());
         assert!(DbError::from(sqlx::Error::Protocol("cut".into())).is_transient());
@@ -424,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn no_event_is_to_blame_for_its_surroundings() {
+    fn environment_errors_are_not_about_data() {
         let corrupt = DbError::Corrupt { what: "batch `b`".into(), source: "cut short".into() };
         assert!(corrupt.is_about_data());
         assert!(DbError::rejected("no such value").is_about_data());

@@ -12,19 +12,19 @@ use projection::{EventId, EventKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BoxError, DbError};
+use crate::error::{BoxError, DbError};
 
 /// Forgets events.
 ///
 /// - **R23** An event is forgotten only if it was applied before the given time, and each of its
 ///   places lies before the beginning of that partition. One of unknown place is kept.
-/// - **R24** InboxChunk by stretch, the whole inbox is looked at once, each row in one stretch.
+/// - **R24** InboxChunk by chunk, the whole inbox is looked at once, each row in one chunk.
 #[async_trait]
 pub trait InboxRepository: Send + Sync + 'static {
-    /// Looks at one stretch of the inbox, from the oldest on, and forgets what may be forgotten.
+    /// Looks at one chunk of the inbox, from the oldest on, and forgets what may be forgotten.
     ///
-    /// Cost: the rows of the stretch, whatever the size of the inbox.
-    async fn purge_events(&self, stretch: InboxChunk<'_>) -> Result<PurgedEvents, DbError>;
+    /// Cost: the rows of the chunk, whatever the size of the inbox.
+    async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError>;
 
     /// Whether no event was ever applied, as in a new database.
     async fn inbox_is_empty(&self) -> Result<bool, DbError>;
@@ -33,7 +33,7 @@ pub trait InboxRepository: Send + Sync + 'static {
 /// Which part of the inbox to look at, and what may be forgotten.
 #[derive(Debug, Clone, Copy)]
 pub struct InboxChunk<'a> {
-    /// Where the last stretch ended.
+    /// Where the last chunk ended.
     pub after: InboxCursor,
     /// How many rows to look at, at most.
     pub rows_max: u32,
@@ -76,7 +76,7 @@ pub trait LogStarts: Send + Sync + 'static {
     async fn log_starts(&self) -> Result<Vec<LogStart>, BoxError>;
 }
 
-/// What became of one stretch.
+/// What became of one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgedEvents {
     /// How many events were forgotten.
@@ -104,8 +104,8 @@ pub struct KafkaOffsets(BTreeMap<i32, i64>);
 
 impl KafkaOffsets {
     /// Adds one more. Whether it says anything new.
-    pub fn add(&mut self, place: KafkaOffset) -> bool {
-        let KafkaOffset { partition, offset } = place;
+    pub fn add(&mut self, offset: KafkaOffset) -> bool {
+        let KafkaOffset { partition, offset } = offset;
         let is_new = self.0.get(&partition).is_none_or(|known| *known < offset);
         if is_new {
             self.0.insert(partition, offset);
@@ -115,9 +115,9 @@ impl KafkaOffsets {
 }
 
 impl From<Option<KafkaOffset>> for KafkaOffsets {
-    fn from(place: Option<KafkaOffset>) -> Self {
+    fn from(offset: Option<KafkaOffset>) -> Self {
         Self(
-            place
+            offset
                 .into_iter()
                 .map(|KafkaOffset { partition, offset }| (partition, offset))
                 .collect(),
@@ -135,7 +135,7 @@ pub struct AppliedEvent {
     /// When it happened.
     pub at: Timestamp,
     /// Where it was delivered from.
-    pub places: KafkaOffsets,
+    pub offsets: KafkaOffsets,
 }
 
 #[cfg(test)]
@@ -143,13 +143,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_offset_of_each_partition_is_kept() {
-        let mut places = KafkaOffsets::from(Some(KafkaOffset { partition: 3, offset: 5 }));
-        assert!(!places.add(KafkaOffset { partition: 3, offset: 5 }));
-        assert!(!places.add(KafkaOffset { partition: 3, offset: 4 }));
-        assert!(places.add(KafkaOffset { partition: 3, offset: 6 }));
-        assert!(places.add(KafkaOffset { partition: 0, offset: 1 }));
-        assert_eq!(serde_json::to_string(&places).unwrap(), r#"{"0":1,"3":6}"#);
+    fn largest_offset_of_each_partition_is_kept() {
+        let mut offsets = KafkaOffsets::from(Some(KafkaOffset { partition: 3, offset: 5 }));
+        assert!(!offsets.add(KafkaOffset { partition: 3, offset: 5 }));
+        assert!(!offsets.add(KafkaOffset { partition: 3, offset: 4 }));
+        assert!(offsets.add(KafkaOffset { partition: 3, offset: 6 }));
+        assert!(offsets.add(KafkaOffset { partition: 0, offset: 1 }));
+        assert_eq!(serde_json::to_string(&offsets).unwrap(), r#"{"0":1,"3":6}"#);
         assert_eq!(serde_json::to_string(&KafkaOffsets::from(None)).unwrap(), "{}");
     }
 }

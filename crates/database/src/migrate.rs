@@ -1,19 +1,17 @@
-//! The schema, brought up to date at start.
+//! Schema migrations, run at start.
 //!
-//! Applied files never change: their checksums are kept beside the tables and compared.
+//! Applied files never change: their checksums are stored in the database and compared.
 //!
-//! While processes are exchanged one by one, a build runs on the schema of the next one. So a migration
-//! only adds, and takes away what no running build uses. One that cannot be so has a description that
+//! During a rolling upgrade an older build runs on the newer schema. So a migration only adds, and
+//! removes only what no running build uses. A migration that cannot comply has a description that
 //! begins with [`BREAKING`]: builds that do not know it refuse to start.
 
 use std::borrow::Cow;
 
-use sqlx::{
-    PgConnection, SqlSafeStr, SqliteConnection,
-    migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
-};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{PgConnection, SqlSafeStr, SqliteConnection};
 
-use super::DbError;
+use crate::error::DbError;
 
 /// Version, description and statements of a migration.
 type File = (i64, &'static str, &'static str);
@@ -45,24 +43,23 @@ const SQLITE: &[File] = &[
     (8, "dead letter usage", include_str!("migrations/sqlite/0008_dead_letter_usage.sql")),
 ];
 
-/// What the description of a migration begins with that builds before it cannot live with.
+/// Start of the description of a migration that earlier builds cannot work with.
 const BREAKING: &str = "breaking:";
 
-/// The migrations that this build does not know.
+/// Migrations that this build does not know.
 const UNKNOWN: &str = "select version, description from _sqlx_migrations \
                        where version > $1 order by version";
 
-/// The schema of a newer build, with which this one works.
+/// A newer schema that this build can work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewerSchema {
-    /// The newest version that is applied.
+    /// The newest applied version.
     pub applied: i64,
-    /// The newest version that this build knows.
+    /// The newest version known to this build.
     pub known: i64,
 }
 
-/// Takes an advisory lock of the session, which ends with the connection at the latest: of several
-/// processes one migrates, the others wait.
+/// Takes a session-level advisory lock: one process migrates, the others wait.
 pub(super) async fn postgres(
     connection: &mut PgConnection,
 ) -> Result<Option<NewerSchema>, DbError> {
@@ -71,7 +68,7 @@ pub(super) async fn postgres(
     newer(known, sqlx::query_as(UNKNOWN).bind(known).fetch_all(connection).await?)
 }
 
-/// Takes no lock, so `connection` must be inside a transaction that has the file's write lock.
+/// Takes no lock: `connection` must be inside a transaction that holds the write lock of the file.
 pub(super) async fn sqlite(
     connection: &mut SqliteConnection,
 ) -> Result<Option<NewerSchema>, DbError> {
@@ -84,11 +81,11 @@ fn newest(files: &[File]) -> i64 {
     files.iter().map(|(version, ..)| *version).max().unwrap_or_default()
 }
 
-/// What this build makes of the versions and descriptions that it does not know.
+/// Refuses breaking migrations among the unknown ones.
 fn newer(known: i64, unknown: Vec<(i64, String)>) -> Result<Option<NewerSchema>, DbError> {
     let is_breaking = |(_, description): &&(i64, String)| description.starts_with(BREAKING);
     if let Some((version, _)) = unknown.iter().find(is_breaking) {
-        let hint = "its schema is of a newer build that this one cannot work with; start that one";
+        let hint = "the schema was migrated by a newer build and this build cannot work with it; start the newer build";
         let source = format!("migration {version} is applied, this build knows {known}");
         return Err(DbError::misconfigured(hint, source));
     }
@@ -108,9 +105,8 @@ fn migrator(files: &[File]) -> Migrator {
         Migration::new(version, description, kind, statements.into_sql_str(), false)
     });
     let mut migrator = Migrator::with_migrations(migrations.collect());
-    // A migration that this program does not know came from a newer one. While versions are
-    // exchanged one process at a time, an older one may still have to start; migrations first
-    // add, and take away only what no running version uses.
+    // An unknown migration comes from a newer build. During a rolling upgrade an older build may
+    // still have to start.
     migrator.set_ignore_missing(true);
     migrator
 }

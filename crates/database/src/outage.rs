@@ -1,20 +1,21 @@
-//! An outage that is in the log already, as the cause of what failed during it.
+//! Marker for errors of an outage that is already logged.
 //!
-//! Whoever reports a failure asks for it: one line when an outage begins and one when it ends tell more
-//! than one with each request in between.
+//! Code that logs a failure checks for it: an outage is logged when it begins and when it ends, not
+//! with each request in between.
 
 use std::error::Error;
 use std::sync::Arc;
 
-/// Why a call failed at once, without an attempt. What it was logged with is its cause.
+/// A call that failed at once, without a connection attempt. Its source is the logged cause of the
+/// outage.
 #[derive(Debug, thiserror::Error)]
-#[error("no connection is made while the server does not let anybody in")]
+#[error("not connecting while the database is unavailable")]
 pub(crate) struct ReportedOutage {
-    /// Why nobody is let in.
+    /// Why the server is unavailable.
     pub(crate) source: Arc<dyn Error + Send + Sync>,
 }
 
-/// Whether an outage that was logged when it began is among the causes of an error.
+/// Whether the causes of an error include an outage that is already logged.
 pub fn is_reported(error: &(dyn Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |&error| error.source());
     causes.any(|cause| cause.is::<ReportedOutage>())

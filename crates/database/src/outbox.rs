@@ -2,14 +2,17 @@
 //!
 //! It does not know how a record is sent, when to try again, or for how long records are kept.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use projection::{BatchId, CorrelationId, EventId, Timestamp, outgoing_event_headers};
 use serde::Serialize;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::DbError;
+use crate::error::DbError;
 
 /// The outgoing events that units of work wrote. The stores of batches are stores of these too.
 ///
@@ -75,7 +78,7 @@ pub trait OutboxClaim: Send + Sync {
 
     /// Marks some of them as published, and ends the claim. After an error they may or may not be
     /// marked: those that are not will be sent again.
-    async fn published(
+    async fn mark_published(
         self: Box<Self>,
         positions: &[OutboxPosition],
         at: Timestamp,
@@ -97,9 +100,9 @@ pub struct ClaimRequest<'a> {
     /// if the store cannot tell that from a holder that is gone.
     pub hold_max: Duration,
     /// Keys of which no record is wanted.
-    pub keys_left_out: &'a BTreeSet<String>,
+    pub skipped_keys: &'a BTreeSet<String>,
     /// Topics of which no record is wanted.
-    pub topics_left_out: &'a BTreeSet<String>,
+    pub skipped_topics: &'a BTreeSet<String>,
 }
 
 /// The place of a record in the outbox. The first is at least 1; there are gaps.

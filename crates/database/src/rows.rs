@@ -8,13 +8,53 @@ use projection::{
     Batch, BatchId, BatchStatus, CorrelationId, Essay, EssayId, EventId, OutgoingEvent, Timestamp,
     UserId,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::error::BoxDynError;
+use sqlx::types::Json;
+use sqlx::{Database, Decode, Postgres, Sqlite, Type, TypeInfo as _};
 use uuid::Uuid;
 
-use super::{
-    AppliedEvent, BatchWithEssays, Changes, DbError, KafkaOffsets, LoadResult, OutboxDepth,
-    OutboxPosition, OutboxRecord, Page, document::Document, held::Held,
-};
+use crate::error::DbError;
+use crate::held_locks::HeldLocks;
+use crate::inbox::{AppliedEvent, InboxCursor, KafkaOffsets, PurgedEvents};
+use crate::outbox::{OutboxDepth, OutboxPosition, OutboxRecord};
+use crate::repository::{BatchWithEssays, Changes, LoadResult, Page};
+
+/// A column with a state document, not parsed: `json` on PostgreSQL, text on SQLite. A cast to `text`
+/// would cost PostgreSQL two more copies.
+#[derive(Debug)]
+pub(super) struct Document(pub(super) String);
+
+impl Type<Postgres> for Document {
+    fn type_info() -> <Postgres as Database>::TypeInfo {
+        <Json<()> as Type<Postgres>>::type_info()
+    }
+
+    /// Not `jsonb`, which is sent with a byte in front.
+    fn compatible(column: &<Postgres as Database>::TypeInfo) -> bool {
+        column.name() == "JSON"
+    }
+}
+
+impl Type<Sqlite> for Document {
+    fn type_info() -> <Sqlite as Database>::TypeInfo {
+        <String as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(column: &<Sqlite as Database>::TypeInfo) -> bool {
+        <String as Type<Sqlite>>::compatible(column)
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for Document
+where
+    String: Decode<'r, DB>,
+{
+    fn decode(column: <DB as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        String::decode(column).map(Self)
+    }
+}
 
 /// A row of `load.sql`: kind, id, revision, state, essay ids.
 pub(super) type LoadRow = (String, String, Option<i64>, Option<String>, Option<String>);
@@ -46,7 +86,7 @@ pub(super) struct NewEvent<'a> {
 
 /// A row of the inbox of which more is known.
 #[derive(Serialize)]
-pub(super) struct SeenAgain<'a> {
+pub(super) struct RedeliveredEvent<'a> {
     pub(super) id: Uuid,
     pub(super) places: &'a KafkaOffsets,
 }
@@ -77,7 +117,7 @@ pub(super) struct NewEssay<'a> {
 /// The rows of one [`Changes`], each kind in ascending order of its ids.
 pub(super) struct NewRows<'a> {
     pub(super) events: Vec<NewEvent<'a>>,
-    pub(super) seen_again: Vec<SeenAgain<'a>>,
+    pub(super) redelivered: Vec<RedeliveredEvent<'a>>,
     pub(super) batches: Vec<NewBatch<'a>>,
     pub(super) essays: Vec<NewEssay<'a>>,
     /// In the order in which to send them.
@@ -86,25 +126,25 @@ pub(super) struct NewRows<'a> {
 
 impl<'a> NewRows<'a> {
     /// Lays out what is to be written, and refuses what `held` does not cover.
-    pub(super) fn new(changes: &Changes<'a>, held: &Held) -> Result<Self, DbError> {
+    pub(super) fn new(changes: &Changes<'a>, held: &HeldLocks) -> Result<Self, DbError> {
         let rows = changes.rows;
         let applied_at = changes.now.unix_micros();
         Ok(Self {
             events: changes
                 .events
                 .values()
-                .map(|AppliedEvent { id, kind, at, places }| NewEvent {
+                .map(|AppliedEvent { id, kind, at, offsets }| NewEvent {
                     id: id.0,
                     kind: kind.topic(),
                     at: at.unix_micros(),
                     applied_at,
-                    places,
+                    places: offsets,
                 })
                 .collect(),
-            seen_again: changes
-                .seen_again
+            redelivered: changes
+                .redelivered
                 .iter()
-                .map(|(id, places)| SeenAgain { id: id.0, places })
+                .map(|(id, offsets)| RedeliveredEvent { id: id.0, places: offsets })
                 .collect(),
             batches: rows
                 .batches
@@ -124,7 +164,7 @@ impl<'a> NewRows<'a> {
 fn new_batch<'a>(
     batch: &'a Batch,
     changes: &Changes<'a>,
-    held: &Held,
+    held: &HeldLocks,
 ) -> Result<NewBatch<'a>, DbError> {
     held.check(&batch.id)?;
     let user_id = batch.user_id().map(|user_id| user_id.as_str());
@@ -141,7 +181,7 @@ fn new_batch<'a>(
     })
 }
 
-fn new_essay<'a>(essay: &'a Essay, held: &Held) -> Result<NewEssay<'a>, DbError> {
+fn new_essay<'a>(essay: &'a Essay, held: &HeldLocks) -> Result<NewEssay<'a>, DbError> {
     Ok(NewEssay {
         id: essay.id.as_str(),
         batch_id: essay.batch_id().as_str(),
@@ -151,12 +191,12 @@ fn new_essay<'a>(essay: &'a Essay, held: &Held) -> Result<NewEssay<'a>, DbError>
 }
 
 /// Puts together what `load.sql` found, and tells `held` the revisions.
-pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<LoadResult, DbError> {
+pub(super) fn load_result(rows: Vec<LoadRow>, held: &mut HeldLocks) -> Result<LoadResult, DbError> {
     let mut loaded = LoadResult::default();
     for (kind, id, revision, state, essay_ids) in rows {
         match (kind.as_str(), revision, state) {
-            ("event", None, places) => {
-                let known = places.map(|places| read("places of event", &id, &places));
+            ("event", None, offsets) => {
+                let known = offsets.map(|offsets| read("offsets of event", &id, &offsets));
                 let id = Uuid::parse_str(&id).map_err(DbError::internal)?;
                 loaded.known.insert(EventId(id), known.transpose()?.unwrap_or_default());
             }
@@ -181,7 +221,7 @@ pub(super) fn loaded(rows: Vec<LoadRow>, held: &mut Held) -> Result<LoadResult, 
 }
 
 /// What `batch_owner.sql` found.
-pub(super) fn owner(rows: Vec<(String,)>) -> Result<Option<UserId>, DbError> {
+pub(super) fn batch_owner(rows: Vec<(String,)>) -> Result<Option<UserId>, DbError> {
     let owner = rows.into_iter().next().map(|(id,)| UserId::parse(id));
     owner.transpose().map_err(DbError::internal)
 }
@@ -247,6 +287,22 @@ fn outbox_record(row: OutboxRow) -> Result<OutboxRecord, DbError> {
         written_at: Timestamp::from_unix_micros(written),
         published_at: published.map(Timestamp::from_unix_micros),
     })
+}
+
+/// A limit of bytes in the type that databases have.
+pub(super) fn bytes_limit(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Reads what a purge of the inbox gave: the number of events, and the last row of the chunk, its time
+/// in microseconds since the Unix epoch.
+pub(super) fn purged_events(row: Option<(i64, i64, Uuid)>) -> PurgedEvents {
+    let Some((events, applied_at, event)) = row else {
+        return PurgedEvents { events: 0, last: None };
+    };
+    let applied_at = Timestamp::from_unix_micros(applied_at);
+    let last = Some(InboxCursor { applied_at, event: EventId(event) });
+    PurgedEvents { events: events.unsigned_abs(), last }
 }
 
 /// Reads what `outbox_depth.sql` found.

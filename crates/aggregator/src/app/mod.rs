@@ -340,7 +340,7 @@ fn key(config: &Config) -> anyhow::Result<ApiKey> {
 /// The directory that the embedded mode keeps its files in; none if it has no files.
 fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
     let is_used = config.database_url.is_none() || config.internal_api_key.is_none();
-    is_used.then(|| DataDir::make(&config.data_dir)).transpose()
+    is_used.then(|| DataDir::create(&config.data_dir)).transpose()
 }
 
 fn consumer(

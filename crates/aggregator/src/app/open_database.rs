@@ -12,7 +12,7 @@ use crate::health::{Component, Finding, Health};
 use database::backoff::Backoff;
 use database::data_dir::DataDir;
 use database::{
-    DbError, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock, Repository, Sharing,
+    DbError, LockMode, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock, Repository,
     SqliteOptions, SqliteRepository,
 };
 
@@ -37,8 +37,9 @@ pub(super) async fn repository(
         acquire_timeout: config.postgres.acquire_timeout,
         ..PostgresOptions::default()
     };
-    let sharing = if config.cache.single_process { Sharing::Alone } else { Sharing::Shared };
-    let connect = || connect(url, options.clone(), sharing);
+    let lock_mode =
+        if config.cache.single_process { LockMode::Exclusive } else { LockMode::Shared };
+    let connect = || connect(url, options.clone(), lock_mode);
     let connected = with_retry(connect, clock, health).await;
     let (repository, process_lock) = connected.context("connect to postgres")?;
     report_newer_schema(repository.newer_schema(), clock, health);
@@ -59,10 +60,10 @@ fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, healt
 async fn connect(
     url: &SecretString,
     options: PostgresOptions,
-    sharing: Sharing,
+    lock_mode: LockMode,
 ) -> Result<(PostgresRepository, ProcessLock), DbError> {
     let repository = PostgresRepository::connect(url.expose_secret(), options).await?;
-    let mut process_lock = repository.lock_for_process(sharing).await?;
+    let mut process_lock = repository.lock_for_process(lock_mode).await?;
     process_lock.wait_for_previous_holder().await?;
     Ok((repository, process_lock))
 }

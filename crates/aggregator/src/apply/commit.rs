@@ -227,7 +227,7 @@ impl Committer {
         if folded.is_news() {
             let changes = Changes {
                 events: &folded.applied,
-                seen_again: &folded.seen_again,
+                redelivered: &folded.redelivered,
                 rows: &folded.changed,
                 statuses: &folded.statuses,
                 outgoing_events: &folded.outgoing_events,

@@ -34,7 +34,7 @@ pub(super) struct Folded {
     /// The events that were not applied before.
     pub(super) applied: BTreeMap<EventId, AppliedEvent>,
     /// Events that were applied before and came from another offset this time.
-    pub(super) seen_again: BTreeMap<EventId, KafkaOffsets>,
+    pub(super) redelivered: BTreeMap<EventId, KafkaOffsets>,
     /// The rows that changed, and the batches whose status changed.
     pub(super) changed: Rows,
     /// The statuses of the registered batches.
@@ -54,7 +54,7 @@ pub(super) struct Folded {
 impl Folded {
     /// Whether there is anything to write.
     pub(super) fn is_news(&self) -> bool {
-        !self.applied.is_empty() || !self.seen_again.is_empty()
+        !self.applied.is_empty() || !self.redelivered.is_empty()
     }
 }
 
@@ -110,13 +110,13 @@ fn fold_one(
 ) -> ApplyOutcome {
     let Delivery { event, offset } = delivery;
     if let Some(applied) = folded.applied.get_mut(&event.id) {
-        offset.map(|offset| applied.places.add(offset));
+        offset.map(|offset| applied.offsets.add(offset));
         folded.owners.add(rows.affected_by(event), locked, rows);
         return ApplyOutcome::Duplicate;
     }
     if let Some(offsets) = known.get_mut(&event.id) {
         if offset.is_some_and(|offset| offsets.add(offset)) {
-            folded.seen_again.insert(event.id, offsets.clone());
+            folded.redelivered.insert(event.id, offsets.clone());
         }
         folded.owners.add(rows.affected_by(event), locked, rows);
         return ApplyOutcome::Duplicate;
@@ -126,7 +126,7 @@ fn fold_one(
         Ok(affected) => {
             folded.owners.add(affected, locked, rows);
             let Event { id, kind, at, .. } = *event;
-            folded.applied.insert(id, AppliedEvent { id, kind, at, places: (*offset).into() });
+            folded.applied.insert(id, AppliedEvent { id, kind, at, offsets: (*offset).into() });
             ApplyOutcome::Applied
         }
     }

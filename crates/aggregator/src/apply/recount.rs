@@ -37,7 +37,7 @@ impl Uncounted {
     ) -> Result<(), DbError> {
         unit.write(Changes {
             events: &BTreeMap::new(),
-            seen_again: &BTreeMap::new(),
+            redelivered: &BTreeMap::new(),
             rows: &self.rows,
             statuses: &self.statuses,
             outgoing_events: &[],

@@ -126,14 +126,14 @@ impl Relay {
         now: Duration,
         stop: &CancellationToken,
     ) -> Result<Next, DbError> {
-        let mut keys_left_out = self.keys.not_due(now);
-        keys_left_out.extend(self.skipped_keys.iter().cloned());
+        let mut skipped_keys = self.keys.not_due(now);
+        skipped_keys.extend(self.skipped_keys.iter().cloned());
         let request = ClaimRequest {
             records_max: CLAIM_RECORDS_MAX,
             bytes_max: CLAIM_BYTES_MAX,
             hold_max: self.sender.hold_max(),
-            keys_left_out: &keys_left_out,
-            topics_left_out: &self.topics.not_due(now),
+            skipped_keys: &skipped_keys,
+            skipped_topics: &self.topics.not_due(now),
         };
         let Some(claim) = self.repository.claim(request).await? else {
             // The process that has the claim is notified as this one is.
@@ -142,7 +142,7 @@ impl Relay {
         let delivered = self.sender.deliver(claim.records(), stop).await;
         let unavailable = self.schedule_failed(&delivered);
         if delivered.acknowledged.is_empty() && !self.skipped_keys.is_empty() {
-            if !is_full(claim.records()) || keys_left_out.len() >= SCHEDULED_MAX {
+            if !is_full(claim.records()) || skipped_keys.len() >= SCHEDULED_MAX {
                 // All keys were tried, or as many as can be: once more, from the oldest on.
                 self.skipped_keys.clear();
             }
@@ -156,7 +156,7 @@ impl Relay {
         let acknowledged = delivered.acknowledged;
         if !acknowledged.is_empty() {
             fault::point("after-send").await;
-            claim.published(&acknowledged, self.sender.clock.now()).await?;
+            claim.mark_published(&acknowledged, self.sender.clock.now()).await?;
         }
         // Only once they are marked: unmarked records are sent again, and that needs a wait too.
         self.outage.end();

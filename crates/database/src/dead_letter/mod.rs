@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use projection::{Refusal, RefusalCode, Timestamp};
 use serde::Serialize;
 
-use super::DbError;
+use crate::error::DbError;
 
 /// Where refused records are kept. Ships twice, as [`BatchRepository`](super::BatchRepository) does.
 ///
@@ -277,7 +277,7 @@ mod tests {
     use super::DeadLetterId;
 
     #[test]
-    fn an_id_is_digits_and_not_0() {
+    fn id_is_digits_and_not_zero() {
         #[track_caller]
         fn check(text: &str, want: bool) {
             let id = DeadLetterId::parse(text).map(|id| id.to_string());

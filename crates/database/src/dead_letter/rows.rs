@@ -7,10 +7,10 @@ use projection::Timestamp;
 use serde_json::Value;
 
 use super::{
-    DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage, DeadLetterSummary,
+    DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage, DeadLetterSummary, DeadLetterUsage,
     PurgedDeadLetters, StoredDeadLetter,
 };
-use crate::{BoxError, DbError};
+use crate::error::{BoxError, DbError};
 
 /// The most bytes of records sent in one statement, unless one record alone is larger. Far below
 /// what the databases take, and written well within the time limit of a statement.
@@ -23,7 +23,7 @@ pub(crate) type SummaryRow =
 
 /// A row of `purge_dead_letters.sql`: how many were removed, and of the youngest of them when
 /// it was refused, and its id.
-pub(crate) type RemovedRow = (i64, i64, i64);
+pub(crate) type PurgedRow = (i64, i64, i64);
 
 /// A row of `dead_letter.sql`: the same, then key, headers, record.
 #[rustfmt::skip]
@@ -36,18 +36,18 @@ impl DeadLetter {
     pub(crate) fn headers_json(&self) -> Value {
         self.headers
             .iter()
-            .map(|(name, value)| [storable(name), hex::encode(value).into()])
+            .map(|(name, value)| [without_nul(name), hex::encode(value).into()])
             .collect()
     }
 }
 
 /// A text without U+0000, which PostgreSQL has in no text and no JSON.
-pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// Cuts `dead_letters` into runs of at most [`STATEMENT_BYTES_MAX`], or of one dead letter.
-pub(crate) fn runs(dead_letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLetter]> {
+pub(crate) fn statement_chunks(dead_letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLetter]> {
     let mut bytes = 0_usize;
     dead_letters.chunk_by(move |dead_letter, next| {
         bytes += dead_letter.size_bytes() as usize;
@@ -59,16 +59,22 @@ pub(crate) fn runs(dead_letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLe
     })
 }
 
-/// Those of `dead_letters` that `kept_dead_letters.sql` did not find, each once.
-pub(crate) fn not_kept(
+/// Those of `dead_letters` that `known_fingerprints.sql` did not find, each once.
+pub(crate) fn new_dead_letters(
     dead_letters: &[DeadLetter],
     kept: impl IntoIterator<Item = String>,
 ) -> Vec<&DeadLetter> {
     let mut known: BTreeSet<Cow<'_, str>> = kept.into_iter().map(Cow::Owned).collect();
     dead_letters
         .iter()
-        .filter(|dead_letter| known.insert(storable(&dead_letter.fingerprint)))
+        .filter(|dead_letter| known.insert(without_nul(&dead_letter.fingerprint)))
         .collect()
+}
+
+/// Reads what `dead_letter_usage.sql` found: count and bytes.
+pub(crate) fn usage(row: Option<(i64, i64)>) -> DeadLetterUsage {
+    let (dead_letters, bytes) = row.unwrap_or_default();
+    DeadLetterUsage { dead_letters: dead_letters.unsigned_abs(), bytes: bytes.unsigned_abs() }
 }
 
 /// Puts together a row of `dead_letters.sql`.
@@ -101,7 +107,7 @@ pub(crate) fn page(found: Vec<SummaryRow>, limit: u32, end: Option<i64>) -> Dead
 }
 
 /// Reads what `purge_dead_letters.sql` gave.
-pub(crate) fn removed(row: Option<RemovedRow>) -> PurgedDeadLetters {
+pub(crate) fn purged(row: Option<PurgedRow>) -> PurgedDeadLetters {
     let Some((dead_letters, refused_at, id)) = row else {
         return PurgedDeadLetters { dead_letters: 0, last: None };
     };
@@ -154,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn runs_keep_every_dead_letter_and_the_limit() {
+    fn statement_chunks_keep_every_dead_letter_and_the_limit() {
         #[track_caller]
         fn check(name: &str, sizes: &[usize], want: &[usize]) {
             let headers = dead_letter(0).size_bytes() as usize;
             let dead_letters: Vec<_> =
                 sizes.iter().map(|&bytes| dead_letter(bytes - headers)).collect();
-            let got: Vec<_> = runs(&dead_letters).map(<[_]>::len).collect();
+            let got: Vec<_> = statement_chunks(&dead_letters).map(<[_]>::len).collect();
             assert_eq!(got, want, "{name}");
         }
         const HALF: usize = STATEMENT_BYTES_MAX / 2;
@@ -172,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_keep_their_bytes_and_lose_what_cannot_be_stored() {
+    fn headers_keep_their_bytes_and_lose_nul() {
         let json = dead_letter(0).headers_json().to_string();
         assert_eq!(json, r#"[["na�me","00ff"]]"#);
         assert_eq!(read_headers(&json).unwrap(), [("na\u{fffd}me".to_owned(), vec![0x00, 0xff])]);

@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::time::timeout;
 
-use super::{milliseconds, within};
-use crate::{DbError, error::HINT_SESSIONS};
+use crate::error::{DbError, HINT_SESSIONS};
+use crate::postgres::convert::milliseconds;
 
 const PREPARE_CONNECTION: &str = include_str!("../queries/postgres/prepare_connection.sql");
 const DESCRIBE_DATABASE: &str = include_str!("../queries/postgres/describe_database.sql");
 const BACKEND: &str = "select pg_backend_pid()";
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn within<T, E: Into<DbError>>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, DbError> {
+    timeout(limit, call).await.map_err(DbError::unavailable)?.map_err(Into::into)
+}
 
 /// What every connection is limited to.
 #[derive(Debug, Clone, Copy)]

@@ -5,14 +5,13 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
-use crate::{DbError, OutboxNotifier};
+use crate::error::DbError;
+use crate::outbox::OutboxNotifier;
 
 /// What the statement that writes the outbox notifies.
 const CHANNEL: &str = "outbox_written";

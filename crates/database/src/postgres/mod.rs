@@ -2,8 +2,9 @@
 //!
 //! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
 
-mod breaker;
+mod circuit_breaker;
 mod connect;
+mod convert;
 mod dead_letters;
 mod inbox;
 mod listen;
@@ -18,24 +19,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use projection::{BatchId, Timestamp, UserId};
-use sqlx::{Connection as _, postgres::PgConnectOptions};
-use tokio::time::timeout;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnectOptions;
 
-pub use self::process_lock::{LockWatch, ProcessLock, Sharing};
-use self::{
-    connect::{ConnectionLimits, check_encoding, check_sessions, connect},
-    pool::ConnectionPool,
-    unit::PostgresUnit,
+use self::connect::{ConnectionLimits, check_encoding, check_sessions, connect, within};
+use self::pool::ConnectionPool;
+pub use self::process_lock::{LockMode, LockWatch, ProcessLock};
+use self::unit::PostgresUnit;
+use crate::error::DbError;
+use crate::migrate::NewerSchema;
+use crate::repository::{
+    BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, UnitOfWork,
 };
-use super::{
-    BatchRepository, BatchWithEssays, DatabaseClock, DbError, Page, PageQuery, UnitOfWork,
-    migrate::{self, NewerSchema},
-    rows,
-};
+use crate::{migrate, rows};
 
 const BATCH: &str = include_str!("../queries/postgres/batch.sql");
 const NOW: &str = include_str!("../queries/postgres/now.sql");
-const BATCH_OWNER: &str = include_str!("../queries/postgres/batch_owner.sql");
+const BATCH_OWNER: &str = include_str!("../queries/batch_owner.sql");
 const USER_PAGE: &str = include_str!("../queries/postgres/user_page.sql");
 /// How long a start waits for another process that is bringing the schema up to date.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -146,7 +146,7 @@ impl BatchRepository for PostgresRepository {
 
     async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, DbError> {
         let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
-        rows::owner(self.pool.read(query).await?)
+        rows::batch_owner(self.pool.read(query).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError> {
@@ -186,28 +186,4 @@ async fn prepare_database(
     let newer_schema = migrate::postgres(&mut connection).await?;
     connection.close().await?;
     Ok(newer_schema)
-}
-
-/// Waits for an answer, but not for ever.
-async fn within<T, E: Into<DbError>>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, E>>,
-) -> Result<T, DbError> {
-    timeout(limit, call).await.map_err(DbError::unavailable)?.map_err(Into::into)
-}
-
-/// One column of some rows, as the array that `unnest` takes.
-fn column<'a, Row, T>(rows: &'a [Row], value: impl FnMut(&'a Row) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
-}
-
-/// A time in the type that the driver takes.
-fn moment(unix_micros: i64) -> DateTime<Utc> {
-    // Never the default: chrono knows far more years than events may name.
-    DateTime::from_timestamp_micros(unix_micros).unwrap_or_default()
-}
-
-/// A limit as the server takes it. Not 0, which would mean no limit.
-fn milliseconds(limit: Duration) -> u128 {
-    limit.as_millis().max(1)
 }

@@ -7,11 +7,15 @@ use async_trait::async_trait;
 use projection::Timestamp;
 use sqlx::{Postgres, Transaction};
 
-use super::{PostgresRepository, listen, milliseconds, moment, pool::ConnectionPool};
-use crate::{
-    ClaimRequest, DbError, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
-    OutboxRepository, READ_BYTES_MAX, rows,
+use super::{PostgresRepository, listen};
+use crate::error::DbError;
+use crate::outbox::{
+    ClaimRequest, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
+    OutboxRepository, READ_BYTES_MAX,
 };
+use crate::postgres::convert::{milliseconds, moment};
+use crate::postgres::pool::ConnectionPool;
+use crate::rows;
 
 const CLAIM: &str = include_str!("../queries/postgres/claim_outbox.sql");
 const UNPUBLISHED: &str = include_str!("../queries/postgres/outbox_unpublished.sql");
@@ -25,7 +29,7 @@ const REMOVE_WRITTEN: &str = include_str!("../queries/postgres/remove_written.sq
 /// while the first one ran.
 const BEGIN: &str = "begin isolation level read committed";
 
-/// Held by whoever sends. Set apart from the keys of batches by chance: theirs are hashes. Never
+/// HeldLocks by whoever sends. Set apart from the keys of batches by chance: theirs are hashes. Never
 /// changes: an older and a newer version running side by side must lock the same key.
 const CLAIM_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxcl");
 
@@ -48,10 +52,10 @@ impl OutboxRepository for PostgresRepository {
         }
 
         let query = sqlx::query_as(UNPUBLISHED)
-            .bind(request.keys_left_out.iter().collect::<Vec<_>>())
-            .bind(request.topics_left_out.iter().collect::<Vec<_>>())
+            .bind(request.skipped_keys.iter().collect::<Vec<_>>())
+            .bind(request.skipped_topics.iter().collect::<Vec<_>>())
             .bind(i64::from(request.records_max))
-            .bind(bytes(request.bytes_max));
+            .bind(rows::bytes_limit(request.bytes_max));
         let found = pool.answer(query.fetch_all(&mut *transaction)).await?;
         let records = rows::outbox_records(found)?;
         Ok(Some(Box::new(PostgresClaim { transaction, records, pool: pool.clone() })))
@@ -65,7 +69,7 @@ impl OutboxRepository for PostgresRepository {
         let query = sqlx::query_as(AFTER)
             .bind(position.0)
             .bind(i64::from(limit))
-            .bind(bytes(READ_BYTES_MAX));
+            .bind(rows::bytes_limit(READ_BYTES_MAX));
         rows::outbox_records(self.pool.read(query).await?)
     }
 
@@ -114,7 +118,7 @@ impl OutboxClaim for PostgresClaim {
         &self.records
     }
 
-    async fn published(
+    async fn mark_published(
         mut self: Box<Self>,
         positions: &[OutboxPosition],
         at: Timestamp,
@@ -125,9 +129,4 @@ impl OutboxClaim for PostgresClaim {
         self.pool.answer(query.execute(&mut *self.transaction)).await?;
         self.pool.answer(self.transaction.commit()).await
     }
-}
-
-/// A limit as the server takes it.
-fn bytes(limit: u64) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -3,22 +3,20 @@
 //! A connection returns to the pool only after an answer. One that gave none, or whose caller went
 //! away, is closed: nobody else gets it, and nobody waits for it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::{
-    Connection as _, Execute as _, FromRow, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow},
-    query::{Query, QueryAs},
-};
-use tokio::{sync::Semaphore, time::timeout};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow};
+use sqlx::query::{Query, QueryAs};
+use sqlx::{Connection as _, Execute as _, FromRow, PgConnection, PgPool, Postgres};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::{
-    breaker::Breaker,
-    connect::{ConnectionLimits, prepare},
-    within,
-};
-use crate::{DbError, begin::begin};
+use crate::begin::begin;
+use crate::error::DbError;
+use crate::postgres::circuit_breaker::CircuitBreaker;
+use crate::postgres::connect::{ConnectionLimits, prepare, within};
 
 /// A connection that was used this recently is taken to be alive. Asking first would cost a round
 /// trip in every call.
@@ -40,21 +38,21 @@ const TEST_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionPool {
     pool: PgPool,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     /// The turns of those that may make a connection.
-    connecting: Arc<Semaphore>,
+    connect_permits: Arc<Semaphore>,
     acquire_timeout: Duration,
     answer_timeout: Duration,
 }
 
 /// A connection of the pool that returns to it only if it is given back; else it is closed, and the
 /// server rolls back.
-pub(super) struct Lent {
+pub(super) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     pool: ConnectionPool,
 }
 
-impl Lent {
+impl PooledConnection {
     pub(super) fn get(&mut self) -> Result<&mut PgConnection, DbError> {
         let connection = self.connection.as_deref_mut();
         connection.ok_or_else(|| DbError::internal("the connection was given back"))
@@ -71,23 +69,23 @@ impl Lent {
     {
         let pool = self.pool.clone();
         let answer = within(statement_timeout + ANSWER_SLACK, send(self.get()?)).await;
-        pool.noted(answer.map_err(|error| error.with_limit(statement_timeout)))
+        pool.report(answer.map_err(|error| error.with_limit(statement_timeout)))
     }
 
     /// For the next one. Nothing may be under way on it.
-    pub(super) fn give_back(&mut self) {
+    pub(super) fn return_to_pool(&mut self) {
         drop(self.connection.take());
     }
 
     /// The same after a statement that was its own transaction, unless its answer is missing.
-    fn give_back_after<T>(&mut self, outcome: &Result<T, DbError>) {
+    fn return_after<T>(&mut self, outcome: &Result<T, DbError>) {
         if !outcome.as_ref().is_err_and(DbError::is_connection_failure) {
-            self.give_back();
+            self.return_to_pool();
         }
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         drop(self.connection.take().map(PoolConnection::detach));
     }
@@ -100,7 +98,7 @@ impl ConnectionPool {
         connections_max: u32,
         limits: ConnectionLimits,
     ) -> Self {
-        let breaker = Breaker::new(server.clone(), limits);
+        let breaker = CircuitBreaker::new(server.clone(), limits);
         let (tested, prepared) = (breaker.clone(), breaker.clone());
         let pool = PgPoolOptions::new()
             .max_connections(connections_max)
@@ -112,7 +110,7 @@ impl ConnectionPool {
                     let outcome = prepare(connection, limits).await;
                     if outcome.is_err() {
                         // The pool tries again by itself; the breaker ends that.
-                        breaker.suspect();
+                        breaker.report_failure();
                     }
                     outcome
                 })
@@ -123,7 +121,7 @@ impl ConnectionPool {
                     let is_alive =
                         usage.idle_for <= IDLE_UNTIL_TESTED || is_alive(connection).await;
                     if !is_alive {
-                        breaker.suspect();
+                        breaker.report_failure();
                     }
                     Ok(is_alive)
                 })
@@ -132,7 +130,7 @@ impl ConnectionPool {
         Self {
             pool,
             breaker,
-            connecting: Arc::new(Semaphore::new(CONNECTING_MAX)),
+            connect_permits: Arc::new(Semaphore::new(CONNECTING_MAX)),
             acquire_timeout: limits.connect_timeout,
             answer_timeout: limits.statement_timeout + ANSWER_SLACK,
         }
@@ -141,7 +139,7 @@ impl ConnectionPool {
     /// A connection of the pool, or an error at once while the server does not answer. While it
     /// refuses new connections, a password was changed perhaps, those that are open do their work; but
     /// not if a pooler does not keep their sessions.
-    pub(super) async fn connection(&self) -> Result<Lent, DbError> {
+    pub(super) async fn connection(&self) -> Result<PooledConnection, DbError> {
         let acquired = match self.unless_open(within(self.acquire_timeout, self.acquire())).await {
             Err(refusal) if refusal.is_session_lost() => {
                 // What they have prepared is in other sessions.
@@ -151,7 +149,7 @@ impl ConnectionPool {
             Err(refusal) if refusal.is_misconfigured() => self.pool.try_acquire().ok_or(refusal)?,
             acquired => acquired?,
         };
-        Ok(Lent { connection: Some(acquired), pool: self.clone() })
+        Ok(PooledConnection { connection: Some(acquired), pool: self.clone() })
     }
 
     /// Begins a transaction with a statement.
@@ -168,7 +166,7 @@ impl ConnectionPool {
         &self,
         call: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, DbError> {
-        self.noted(within(self.answer_timeout, call).await)
+        self.report(within(self.answer_timeout, call).await)
     }
 
     /// Sends a statement that changes something.
@@ -176,9 +174,9 @@ impl ConnectionPool {
         &self,
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<PgQueryResult, DbError> {
-        let mut lent = self.connection().await?;
-        let done = self.answer(statement.execute(lent.get()?)).await;
-        lent.give_back_after(&done);
+        let mut connection = self.connection().await?;
+        let done = self.answer(statement.execute(connection.get()?)).await;
+        connection.return_after(&done);
         done
     }
 
@@ -187,9 +185,9 @@ impl ConnectionPool {
         &self,
         statement: QueryAs<'_, Postgres, Row, PgArguments>,
     ) -> Result<Vec<Row>, DbError> {
-        let mut lent = self.connection().await?;
-        let found = self.answer(statement.fetch_all(lent.get()?)).await;
-        lent.give_back_after(&found);
+        let mut connection = self.connection().await?;
+        let found = self.answer(statement.fetch_all(connection.get()?)).await;
+        connection.return_after(&found);
         found
     }
 
@@ -215,9 +213,9 @@ impl ConnectionPool {
 
     /// Whether the server answers on a connection.
     pub(super) async fn ping(&self) -> Result<(), DbError> {
-        let mut lent = self.connection().await?;
-        let pong = self.answer(lent.get()?.ping()).await;
-        lent.give_back_after(&pong);
+        let mut connection = self.connection().await?;
+        let pong = self.answer(connection.get()?.ping()).await;
+        connection.return_after(&pong);
         pong
     }
 
@@ -230,10 +228,10 @@ impl ConnectionPool {
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
         let has_idle = self.pool.num_idle() > 0;
         // Never closed. Without a turn it would still be right, only less considerate.
-        let _turn = if has_idle { None } else { self.connecting.acquire().await.ok() };
-        self.breaker.decided().await;
+        let _permit = if has_idle { None } else { self.connect_permits.acquire().await.ok() };
+        self.breaker.wait_for_first_probe().await;
         // Noted before the next one has its turn.
-        self.noted(Box::pin(self.pool.acquire()).await.map_err(DbError::from))
+        self.report(Box::pin(self.pool.acquire()).await.map_err(DbError::from))
     }
 
     /// Waits for a call that may make a connection, unless and until none should be made.
@@ -241,21 +239,21 @@ impl ConnectionPool {
         &self,
         call: impl Future<Output = Result<T, DbError>>,
     ) -> Result<T, DbError> {
-        let opened = self.breaker.opened();
+        let opened = self.breaker.wait_until_open();
         tokio::select! {
             // Asked first: while it is open, the call does not begin.
             biased;
             outage = opened => Err(outage),
-            outcome = call => self.noted(outcome),
+            outcome = call => self.report(outcome),
         }
     }
 
     /// Has the breaker look into a failure of the connection.
-    fn noted<T>(&self, outcome: Result<T, DbError>) -> Result<T, DbError> {
+    fn report<T>(&self, outcome: Result<T, DbError>) -> Result<T, DbError> {
         if let Err(error) = &outcome
             && error.is_connection_failure()
         {
-            self.breaker.suspect();
+            self.breaker.report_failure();
         }
         outcome
     }

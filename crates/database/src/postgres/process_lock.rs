@@ -10,16 +10,16 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
-use super::connect::{ConnectionLimits, connect};
-use super::{PostgresRepository, within};
-use crate::DbError;
+use super::PostgresRepository;
 use crate::backoff::Backoff;
+use crate::error::DbError;
+use crate::postgres::connect::{ConnectionLimits, connect, within};
 
 /// The server ends a session whose client is gone without a word after some 11 s, and not after two hours:
 /// its lock would keep every process from starting.
 const KEEPALIVE: &str = "select set_config('tcp_keepalives_idle', '5', false),
     set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false)";
-const LOCK_ALONE: &str = "select pg_advisory_lock($1)";
+const LOCK_EXCLUSIVE: &str = "select pg_advisory_lock($1)";
 const LOCK_SHARED: &str = "select pg_advisory_lock_shared($1)";
 
 /// Set apart from the keys of batches by chance: theirs are hashes. Never changes: an older and a
@@ -46,16 +46,16 @@ const HELD_FOR: Duration = TAKEOVER_WAIT.saturating_sub(PING_TIMEOUT);
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
-const HINT_ALONE: &str = "another process uses it, and this one has a cache of its own (cache.single_process = true), \
+const HINT_EXCLUSIVE: &str = "another process uses it, and this one has a cache of its own (cache.single_process = true), \
      which another cannot invalidate; stop the other, or give all of them the same redis_url";
 const HINT_SHARED: &str = "a process with a cache of its own (cache.single_process = true) uses it, which this one cannot \
      invalidate; stop that one, or give all of them the same redis_url";
 
 /// With whom a process shares its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
+pub enum LockMode {
     /// With nobody: its cache is its own.
-    Alone,
+    Exclusive,
     /// With others that have the same cache.
     Shared,
 }
@@ -80,7 +80,7 @@ impl LockWatch for () {
 pub struct ProcessLock {
     connection: PgConnection,
     server: PgConnectOptions,
-    sharing: Sharing,
+    lock_mode: LockMode,
     limits: ConnectionLimits,
 }
 
@@ -90,15 +90,15 @@ impl PostgresRepository {
     /// # Errors
     ///
     /// [`DbError::Misconfigured`] if a process has it that cannot share it, or this one cannot.
-    pub async fn lock_for_process(&self, sharing: Sharing) -> Result<ProcessLock, DbError> {
+    pub async fn lock_for_process(&self, lock_mode: LockMode) -> Result<ProcessLock, DbError> {
         let limits = ConnectionLimits {
             connect_timeout: self.connect_timeout,
             statement_timeout: LOCK_TIMEOUT + ANSWER_SLACK,
             lock_timeout: LOCK_TIMEOUT,
             idle_in_transaction_timeout: LOCK_TIMEOUT,
         };
-        let connection = lock(&self.server, sharing, limits).await?;
-        Ok(ProcessLock { connection, server: self.server.clone(), sharing, limits })
+        let connection = lock(&self.server, lock_mode, limits).await?;
+        Ok(ProcessLock { connection, server: self.server.clone(), lock_mode, limits })
     }
 }
 
@@ -110,7 +110,7 @@ impl ProcessLock {
     ///
     /// If the lock was lost meanwhile: take it anew.
     pub async fn wait_for_previous_holder(&mut self) -> Result<(), DbError> {
-        if self.sharing == Sharing::Shared {
+        if self.lock_mode == LockMode::Shared {
             return Ok(());
         }
         tracing::info!(
@@ -148,12 +148,12 @@ impl ProcessLock {
     }
 
     async fn lock_again(self) -> Result<Self, DbError> {
-        let Self { connection, server, sharing, limits } = self;
+        let Self { connection, server, lock_mode, limits } = self;
         // The server may still hold the lock for it: then this process would wait for itself.
         drop(connection);
         let mut backoff = Backoff::between(RETRY_WAIT_MIN, RETRY_WAIT_MAX);
         loop {
-            match Self::take(&server, sharing, limits).await {
+            match Self::take(&server, lock_mode, limits).await {
                 Err(error) if is_taken(&error) => return Err(error),
                 Ok(lock) => {
                     tracing::info!("lock of the process taken again after its connection was lost");
@@ -168,11 +168,11 @@ impl ProcessLock {
     /// Takes the lock, and waits until a holder in between has noticed that it lost it.
     async fn take(
         server: &PgConnectOptions,
-        sharing: Sharing,
+        lock_mode: LockMode,
         limits: ConnectionLimits,
     ) -> Result<Self, DbError> {
-        let connection = lock(server, sharing, limits).await?;
-        let mut lock = Self { connection, server: server.clone(), sharing, limits };
+        let connection = lock(server, lock_mode, limits).await?;
+        let mut lock = Self { connection, server: server.clone(), lock_mode, limits };
         lock.wait_for_previous_holder().await?;
         Ok(lock)
     }
@@ -180,19 +180,19 @@ impl ProcessLock {
 
 async fn lock(
     server: &PgConnectOptions,
-    sharing: Sharing,
+    lock_mode: LockMode,
     limits: ConnectionLimits,
 ) -> Result<PgConnection, DbError> {
-    let (statement, hint) = match sharing {
-        Sharing::Alone => (LOCK_ALONE, HINT_ALONE),
-        Sharing::Shared => (LOCK_SHARED, HINT_SHARED),
+    let (statement, hint) = match lock_mode {
+        LockMode::Exclusive => (LOCK_EXCLUSIVE, HINT_EXCLUSIVE),
+        LockMode::Shared => (LOCK_SHARED, HINT_SHARED),
     };
     let mut connection = connect(server, limits).await?;
     within(limits.statement_timeout, sqlx::query(KEEPALIVE).execute(&mut connection)).await?;
     let query = sqlx::query(statement).bind(LOCK_KEY).execute(&mut connection);
     match within(limits.statement_timeout, query).await {
         Ok(_) => Ok(connection),
-        Err(error) if error.is_lock_timeout() => Err(DbError::misconfigured(hint, RecordOutcome)),
+        Err(error) if error.is_lock_timeout() => Err(DbError::misconfigured(hint, LockTaken)),
         Err(error) => Err(error),
     }
 }
@@ -208,10 +208,10 @@ fn log_retry(error: &DbError) {
 }
 
 fn is_taken(error: &DbError) -> bool {
-    matches!(error, DbError::Misconfigured { source, .. } if source.is::<RecordOutcome>())
+    matches!(error, DbError::Misconfigured { source, .. } if source.is::<LockTaken>())
 }
 
 /// Another process has the lock.
 #[derive(Debug, thiserror::Error)]
 #[error("another process has the lock of the database")]
-struct RecordOutcome;
+struct LockTaken;

@@ -3,25 +3,24 @@
 //! Of a batch, a second unit waits: an advisory lock per batch, held until the transaction ends.
 //! Of an essay, a second unit is refused: its revision is no longer the one that was loaded.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use projection::{BatchId, EventId, Needs};
 use serde::Serialize;
-use sqlx::{
-    AssertSqlSafe, Executor as _, Postgres, Row as _,
-    postgres::{PgArguments, PgRow},
-    query::QueryAs,
-    types::Json,
-};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Executor as _, Postgres, Row as _};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{column, milliseconds, moment, pool::Lent};
-use crate::{
-    Changes, DbError, LoadResult, UnitOfWork,
-    held::Held,
-    rows::{self, LoadRow, NewRows},
-};
+use crate::error::DbError;
+use crate::held_locks::HeldLocks;
+use crate::postgres::convert::{column, milliseconds, moment};
+use crate::postgres::pool::PooledConnection;
+use crate::repository::{Changes, LoadResult, UnitOfWork};
+use crate::rows::{self, LoadRow, NewRows};
 
 const LOAD: &str = include_str!("../queries/postgres/load.sql");
 const WRITE: &str = include_str!("../queries/postgres/write.sql");
@@ -30,7 +29,7 @@ const WRITE: &str = include_str!("../queries/postgres/write.sql");
 /// Never changes: an older and a newer version running side by side must lock the same key.
 const LOCK_KEY_SEED: u64 = u64::from_be_bytes(*b"batchrow");
 
-/// Held by whoever writes to the outbox. Set apart from the keys of batches by chance: theirs are
+/// HeldLocks by whoever writes to the outbox. Set apart from the keys of batches by chance: theirs are
 /// hashes. Never changes, for the same reason.
 const OUTBOX_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxrw");
 
@@ -39,16 +38,16 @@ const STATEMENT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// See [`UnitOfWork`]. The transaction begins with the load.
 pub(super) struct PostgresUnit {
-    connection: Lent,
-    held: Held,
+    connection: PooledConnection,
+    held: HeldLocks,
     /// How long the server works on one statement.
     statement_timeout: Duration,
     is_extended: bool,
 }
 
 impl PostgresUnit {
-    pub(super) fn new(connection: Lent, statement_timeout: Duration) -> Self {
-        Self { connection, held: Held::default(), statement_timeout, is_extended: false }
+    pub(super) fn new(connection: PooledConnection, statement_timeout: Duration) -> Self {
+        Self { connection, held: HeldLocks::default(), statement_timeout, is_extended: false }
     }
 }
 
@@ -60,33 +59,33 @@ impl UnitOfWork for PostgresUnit {
     }
 
     async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<LoadResult, DbError> {
-        self.held = Held::new(needs)?;
+        self.held = HeldLocks::new(needs)?;
         let extended = self.is_extended.then_some(self.statement_timeout);
         // Safe: see the statement's header for what may be in the lists.
         let load = sqlx::raw_sql(AssertSqlSafe(load_statement(events, needs, extended)));
         let limit = self.statement_timeout;
         let found = self.connection.answer(limit, |connection| load.fetch_all(connection)).await?;
         let found = found.iter().map(load_row).collect::<sqlx::Result<_>>()?;
-        rows::loaded(found, &mut self.held)
+        rows::load_result(found, &mut self.held)
     }
 
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), DbError> {
         let new = NewRows::new(&changes, &self.held)?;
-        let sent = [new.events.len(), new.seen_again.len(), new.batches.len(), new.essays.len()];
+        let sent = [new.events.len(), new.redelivered.len(), new.batches.len(), new.essays.len()];
         let batches = documents(new.batches.iter().map(|batch| batch.state))?;
         let essays = documents(new.essays.iter().map(|essay| essay.state))?;
         let write = write_statement(&new, &changes, batches, essays);
         let limit = self.statement_timeout;
-        let (events, seen_again, batches, essays) =
+        let (events, redelivered, batches, essays) =
             self.connection.answer(limit, |connection| write.fetch_one(connection)).await?;
-        let written = [events, seen_again, batches, essays];
+        let written = [events, redelivered, batches, essays];
         if written == sent.map(|len| len as i64) { Ok(()) } else { Err(DbError::Conflict) }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), DbError> {
         let limit = self.statement_timeout;
         self.connection.answer(limit, |connection| connection.execute("commit")).await?;
-        self.connection.give_back();
+        self.connection.return_to_pool();
         Ok(())
     }
 }
@@ -137,8 +136,8 @@ fn write_statement<'a>(
         .bind(column(&new.events, |event| moment(event.at)))
         .bind(moment(changes.now.unix_micros()))
         .bind(column(&new.events, |event| Json(event.places)))
-        .bind(column(&new.seen_again, |event| event.id))
-        .bind(column(&new.seen_again, |event| Json(event.places)))
+        .bind(column(&new.redelivered, |event| event.id))
+        .bind(column(&new.redelivered, |event| Json(event.places)))
         .bind(column(&new.batches, |batch| batch.id))
         .bind(column(&new.batches, |batch| batch.user_id))
         .bind(column(&new.batches, |batch| batch.status))
@@ -168,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_key_stays_what_it_is() {
+    fn lock_key_of_a_batch_never_changes() {
         let batch = BatchId::parse("batch-1").unwrap();
         assert_eq!(lock_key(&batch), -1_569_522_135_602_803_286);
     }

@@ -5,22 +5,24 @@ use projection::{Refusal, Timestamp};
 use serde_json::Value;
 
 use super::SqliteRepository;
-use crate::{
-    DEAD_LETTERS_SCANNED_MAX, DbError, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterQuery,
+use crate::dead_letter::rows::{SummaryRow, without_nul};
+use crate::dead_letter::{
+    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterQuery,
     DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters, PurgedDeadLetters, StoredDeadLetter,
-    dead_letter::rows::{self, SummaryRow, storable},
+    rows,
 };
+use crate::error::DbError;
 
-const KEEP: &str = include_str!("../queries/sqlite/keep_dead_letter.sql");
-const KEPT: &str = include_str!("../queries/sqlite/kept_dead_letters.sql");
-const USAGE: &str = include_str!("../queries/sqlite/dead_letter_usage.sql");
+const INSERT: &str = include_str!("../queries/sqlite/insert_dead_letter.sql");
+const KNOWN_FINGERPRINTS: &str = include_str!("../queries/sqlite/known_fingerprints.sql");
+const USAGE: &str = include_str!("../queries/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
-const LIST_END: &str = include_str!("../queries/sqlite/dead_letters_end.sql");
+const LIST_END: &str = include_str!("../queries/dead_letters_end.sql");
 const READ: &str = include_str!("../queries/sqlite/dead_letter.sql");
-const REMOVE: &str = include_str!("../queries/sqlite/remove_dead_letter.sql");
-const REFUSED_AGAIN: &str = include_str!("../queries/sqlite/dead_letter_refused_again.sql");
-const OLD_END: &str = include_str!("../queries/sqlite/old_dead_letters_end.sql");
-const REMOVE_OLD: &str = include_str!("../queries/sqlite/remove_old_dead_letters.sql");
+const DELETE: &str = include_str!("../queries/sqlite/delete_dead_letter.sql");
+const REFUSED_AGAIN: &str = include_str!("../queries/dead_letter_refused_again.sql");
+const EXPIRED_END: &str = include_str!("../queries/sqlite/expired_dead_letters_end.sql");
+const PURGE: &str = include_str!("../queries/sqlite/purge_dead_letters.sql");
 
 #[async_trait]
 impl DeadLetterRepository for SqliteRepository {
@@ -32,10 +34,10 @@ impl DeadLetterRepository for SqliteRepository {
         // bytes cannot travel in JSON.
         let mut transaction = self.writer.begin().await?;
         for dead_letter in dead_letters {
-            let query = sqlx::query(KEEP)
-                .bind(storable(&dead_letter.fingerprint))
-                .bind(storable(&dead_letter.source))
-                .bind(dead_letter.topic.as_deref().map(storable))
+            let query = sqlx::query(INSERT)
+                .bind(without_nul(&dead_letter.fingerprint))
+                .bind(without_nul(&dead_letter.source))
+                .bind(dead_letter.topic.as_deref().map(without_nul))
                 .bind(dead_letter.partition)
                 .bind(dead_letter.offset)
                 .bind(dead_letter.key.as_deref())
@@ -43,7 +45,7 @@ impl DeadLetterRepository for SqliteRepository {
                 .bind(dead_letter.bytes.as_slice())
                 .bind(dead_letter.received_at.unix_micros())
                 .bind(dead_letter.code.as_str())
-                .bind(storable(&dead_letter.detail))
+                .bind(without_nul(&dead_letter.detail))
                 .bind(dead_letter.at.unix_micros());
             self.writer.note(query.execute(&mut *transaction).await)?;
         }
@@ -56,28 +58,24 @@ impl DeadLetterRepository for SqliteRepository {
     ) -> Result<Vec<&'a DeadLetter>, DbError> {
         let asked: Value = dead_letters
             .iter()
-            .map(|dead_letter| storable(&dead_letter.fingerprint).into_owned())
+            .map(|dead_letter| without_nul(&dead_letter.fingerprint).into_owned())
             .collect();
-        let query = sqlx::query_scalar(KEPT).bind(asked.to_string());
+        let query = sqlx::query_scalar(KNOWN_FINGERPRINTS).bind(asked.to_string());
         let kept: Vec<String> = query.fetch_all(&self.readers).await?;
-        Ok(rows::not_kept(dead_letters, kept))
+        Ok(rows::new_dead_letters(dead_letters, kept))
     }
 
     async fn dead_letter_usage(&self) -> Result<DeadLetterUsage, DbError> {
         let found: Option<(i64, i64)> = sqlx::query_as(USAGE).fetch_optional(&self.readers).await?;
-        let usage = |(dead_letters, bytes): (i64, i64)| DeadLetterUsage {
-            dead_letters: dead_letters.unsigned_abs(),
-            bytes: bytes.unsigned_abs(),
-        };
-        Ok(found.map_or_else(DeadLetterUsage::default, usage))
+        Ok(rows::usage(found))
     }
 
     async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, DbError> {
         let limit = query.limit;
         let end = self.list_end(query).await?;
         let query = sqlx::query_as(LIST)
-            .bind(query.source.as_deref().map(storable))
-            .bind(query.topic.as_deref().map(storable))
+            .bind(query.source.as_deref().map(without_nul))
+            .bind(query.topic.as_deref().map(without_nul))
             .bind(query.code.map(|code| code.as_str()))
             .bind(query.from.map(Timestamp::unix_micros))
             .bind(query.until.map(Timestamp::unix_micros))
@@ -98,7 +96,7 @@ impl DeadLetterRepository for SqliteRepository {
         id: DeadLetterId,
         refused_at: Option<Timestamp>,
     ) -> Result<bool, DbError> {
-        let query = sqlx::query(REMOVE).bind(id.0).bind(refused_at.map(Timestamp::unix_micros));
+        let query = sqlx::query(DELETE).bind(id.0).bind(refused_at.map(Timestamp::unix_micros));
         Ok(self.writer.execute(query).await?.rows_affected() > 0)
     }
 
@@ -111,7 +109,7 @@ impl DeadLetterRepository for SqliteRepository {
         let query = sqlx::query(REFUSED_AGAIN)
             .bind(id.0)
             .bind(refusal.code.as_str())
-            .bind(storable(&refusal.detail))
+            .bind(without_nul(&refusal.detail))
             .bind(at.unix_micros());
         Ok(self.writer.execute(query).await?.rows_affected() > 0)
     }
@@ -123,17 +121,17 @@ impl DeadLetterRepository for SqliteRepository {
         chunk: ExpiredDeadLetters,
     ) -> Result<PurgedDeadLetters, DbError> {
         let after = (chunk.after.refused_at.unix_micros(), chunk.after.id.0);
-        let last: Option<(i64, i64)> = sqlx::query_as(OLD_END)
+        let last: Option<(i64, i64)> = sqlx::query_as(EXPIRED_END)
             .bind(after.0)
             .bind(after.1)
             .bind(chunk.refused_before.unix_micros())
             .bind(chunk.limit)
             .fetch_optional(&self.readers)
             .await?;
-        let Some((refused_at, id)) = last else { return Ok(rows::removed(None)) };
-        let query = sqlx::query(REMOVE_OLD).bind(after.0).bind(after.1).bind(refused_at).bind(id);
+        let Some((refused_at, id)) = last else { return Ok(rows::purged(None)) };
+        let query = sqlx::query(PURGE).bind(after.0).bind(after.1).bind(refused_at).bind(id);
         let removed = self.writer.execute(query).await?.rows_affected();
-        Ok(rows::removed(Some((removed.cast_signed(), refused_at, id))))
+        Ok(rows::purged(Some((removed.cast_signed(), refused_at, id))))
     }
 }
 

@@ -1,40 +1,40 @@
 //! Forgetting events in an SQLite file.
 
 use async_trait::async_trait;
-use projection::{EventId, Timestamp};
 use uuid::Uuid;
 
-use super::{SqliteRepository, unit::json};
-use crate::{DbError, InboxChunk, InboxCursor, InboxRepository, PurgedEvents};
+use super::SqliteRepository;
+use crate::error::DbError;
+use crate::inbox::{InboxChunk, InboxRepository, PurgedEvents};
+use crate::rows;
+use crate::sqlite::unit::json;
 
-const INBOX_IS_EMPTY: &str = include_str!("../queries/sqlite/inbox_is_empty.sql");
-const INBOX_STRETCH: &str = include_str!("../queries/sqlite/inbox_stretch.sql");
-const FORGET_EVENTS: &str = include_str!("../queries/sqlite/forget_events.sql");
+const INBOX_IS_EMPTY: &str = include_str!("../queries/inbox_is_empty.sql");
+const INBOX_CHUNK_END: &str = include_str!("../queries/sqlite/inbox_chunk_end.sql");
+const PURGE_EVENTS: &str = include_str!("../queries/sqlite/purge_events.sql");
 
 #[async_trait]
 impl InboxRepository for SqliteRepository {
-    /// The end of the stretch is read before it is swept, because SQLite has no statement that does
+    /// The end of the chunk is read before it is swept, because SQLite has no statement that does
     /// both. What is added in between is younger.
-    async fn purge_events(&self, stretch: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
-        let after = (stretch.after.applied_at.unix_micros(), stretch.after.event.0);
-        let end: Option<(i64, Uuid)> = sqlx::query_as(INBOX_STRETCH)
+    async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
+        let after = (chunk.after.applied_at.unix_micros(), chunk.after.event.0);
+        let end: Option<(i64, Uuid)> = sqlx::query_as(INBOX_CHUNK_END)
             .bind(after.0)
             .bind(after.1)
-            .bind(stretch.applied_before.unix_micros())
-            .bind(stretch.rows_max)
+            .bind(chunk.applied_before.unix_micros())
+            .bind(chunk.rows_max)
             .fetch_optional(&self.readers)
             .await?;
-        let Some(end) = end else { return Ok(PurgedEvents { events: 0, last: None }) };
-        let query = sqlx::query(FORGET_EVENTS)
+        let Some(end) = end else { return Ok(rows::purged_events(None)) };
+        let query = sqlx::query(PURGE_EVENTS)
             .bind(after.0)
             .bind(after.1)
             .bind(end.0)
             .bind(end.1)
-            .bind(json(stretch.log_starts)?);
-        let forgotten = self.writer.execute(query).await?;
-        let (applied_at, event) = (Timestamp::from_unix_micros(end.0), EventId(end.1));
-        let last = Some(InboxCursor { applied_at, event });
-        Ok(PurgedEvents { events: forgotten.rows_affected(), last })
+            .bind(json(chunk.log_starts)?);
+        let purged = self.writer.execute(query).await?.rows_affected();
+        Ok(rows::purged_events(Some((purged.cast_signed(), end.0, end.1))))
     }
 
     async fn inbox_is_empty(&self) -> Result<bool, DbError> {

@@ -10,35 +10,28 @@ mod outbox;
 mod unit;
 mod writer;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use projection::{BatchId, Timestamp, UserId};
-use sqlx::{
-    ConnectOptions as _, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::watch;
 
-use self::{unit::SqliteUnit, writer::Writer};
-use super::{
-    BatchRepository, BatchWithEssays, DatabaseClock, DbError, Page, PageQuery, UnitOfWork,
-    migrate::{self, NewerSchema},
-    rows,
+use self::unit::SqliteUnit;
+use self::writer::Writer;
+use crate::error::DbError;
+use crate::migrate::NewerSchema;
+use crate::repository::{
+    BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, UnitOfWork,
 };
+use crate::{migrate, rows};
 
 const BATCH: &str = include_str!("../queries/sqlite/batch.sql");
-const BATCH_OWNER: &str = include_str!("../queries/sqlite/batch_owner.sql");
+const BATCH_OWNER: &str = include_str!("../queries/batch_owner.sql");
 const USER_PAGE: &str = include_str!("../queries/sqlite/user_page.sql");
 const PING: &str = include_str!("../queries/sqlite/ping.sql");
-
-/// How long an opening waits for another process that opens the same file, and how often it looks.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-const OPEN_RETRY_WAIT_MIN: Duration = Duration::from_millis(20);
-const OPEN_RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// Limits on connections to an SQLite file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +65,11 @@ impl Default for SqliteOptions {
 pub struct SqliteRepository {
     writer: Writer,
     readers: SqlitePool,
+    /// The file whose lock is the right to send from this database.
     claim_path: PathBuf,
     newer_schema: Option<NewerSchema>,
     /// Touched after each commit that wrote to the outbox.
-    announced: watch::Sender<()>,
+    outbox_written: watch::Sender<()>,
 }
 
 impl SqliteRepository {
@@ -89,7 +83,7 @@ impl SqliteRepository {
     /// file that cannot be opened or made, is not a database, or has an applied migration that is
     /// not the one known here.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, DbError> {
-        let claim_path = outbox::claim_path(path.as_ref());
+        let claim_path = path.as_ref().with_added_extension("claim");
         let file = SqliteConnectOptions::new()
             .filename(path)
             // The driver would log slow statements with their text.
@@ -121,7 +115,13 @@ impl SqliteRepository {
             .max_connections(options.readers_max)
             .connect_with(file.pragma("query_only", "on"))
             .await?;
-        Ok(Self { writer, readers, claim_path, newer_schema, announced: watch::Sender::new(()) })
+        Ok(Self {
+            writer,
+            readers,
+            claim_path,
+            newer_schema,
+            outbox_written: watch::Sender::new(()),
+        })
     }
 
     /// The schema of a newer build, if the database has one.
@@ -141,7 +141,7 @@ impl DatabaseClock for SqliteRepository {
 impl BatchRepository for SqliteRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, DbError> {
         let transaction = self.writer.begin().await?;
-        Ok(Box::new(SqliteUnit::new(transaction, self.writer.clone(), self.announced.clone())))
+        Ok(Box::new(SqliteUnit::new(transaction, self.writer.clone(), self.outbox_written.clone())))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
@@ -151,7 +151,7 @@ impl BatchRepository for SqliteRepository {
 
     async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, DbError> {
         let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
-        rows::owner(query.fetch_all(&self.readers).await?)
+        rows::batch_owner(query.fetch_all(&self.readers).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError> {

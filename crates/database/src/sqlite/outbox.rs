@@ -3,21 +3,23 @@
 //! A claim is a lock on a file beside the database, which the system frees when its holder is gone.
 //! Not a transaction: that would keep everybody from writing for as long as it takes to send.
 
-use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use async_trait::async_trait;
 use projection::Timestamp;
 use tokio::task::JoinSet;
 
-use super::{SqliteRepository, unit::json, writer::Writer};
+use super::SqliteRepository;
 use crate::data_dir::open_private;
-use crate::{
-    ClaimRequest, DbError, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
-    OutboxRepository, READ_BYTES_MAX, rows,
+use crate::error::DbError;
+use crate::outbox::{
+    ClaimRequest, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
+    OutboxRepository, READ_BYTES_MAX,
 };
+use crate::rows;
+use crate::sqlite::unit::json;
+use crate::sqlite::writer::Writer;
 
 const UNPUBLISHED: &str = include_str!("../queries/sqlite/outbox_unpublished.sql");
 const MARK_PUBLISHED: &str = include_str!("../queries/sqlite/mark_published.sql");
@@ -25,11 +27,6 @@ const AFTER: &str = include_str!("../queries/sqlite/outbox_after.sql");
 const DEPTH: &str = include_str!("../queries/sqlite/outbox_depth.sql");
 const REMOVE_PUBLISHED: &str = include_str!("../queries/sqlite/remove_published.sql");
 const REMOVE_WRITTEN: &str = include_str!("../queries/sqlite/remove_written.sql");
-
-/// Where the right to send from the database at `path` is held.
-pub(super) fn claim_path(path: &Path) -> PathBuf {
-    path.with_added_extension("claim")
-}
 
 #[async_trait]
 impl OutboxRepository for SqliteRepository {
@@ -41,10 +38,10 @@ impl OutboxRepository for SqliteRepository {
             return Ok(None);
         };
         let query = sqlx::query_as(UNPUBLISHED)
-            .bind(json(request.keys_left_out)?)
-            .bind(json(request.topics_left_out)?)
+            .bind(json(request.skipped_keys)?)
+            .bind(json(request.skipped_topics)?)
             .bind(request.records_max)
-            .bind(bytes(request.bytes_max));
+            .bind(rows::bytes_limit(request.bytes_max));
         let records = rows::outbox_records(query.fetch_all(&self.readers).await?)?;
         let writer = self.writer.clone();
         Ok(Some(Box::new(SqliteClaim { writer, records, _lock: lock })))
@@ -55,7 +52,10 @@ impl OutboxRepository for SqliteRepository {
         position: OutboxPosition,
         limit: u32,
     ) -> Result<Vec<OutboxRecord>, DbError> {
-        let query = sqlx::query_as(AFTER).bind(position.0).bind(limit).bind(bytes(READ_BYTES_MAX));
+        let query = sqlx::query_as(AFTER)
+            .bind(position.0)
+            .bind(limit)
+            .bind(rows::bytes_limit(READ_BYTES_MAX));
         rows::outbox_records(query.fetch_all(&self.readers).await?)
     }
 
@@ -72,7 +72,7 @@ impl OutboxRepository for SqliteRepository {
     }
 
     fn outbox_notifier(&self) -> OutboxNotifier {
-        OutboxNotifier::new(self.announced.subscribe(), JoinSet::new())
+        OutboxNotifier::new(self.outbox_written.subscribe(), JoinSet::new())
     }
 }
 
@@ -104,7 +104,7 @@ impl OutboxClaim for SqliteClaim {
         &self.records
     }
 
-    async fn published(
+    async fn mark_published(
         self: Box<Self>,
         positions: &[OutboxPosition],
         at: Timestamp,
@@ -124,9 +124,4 @@ fn try_lock(path: &Path) -> std::io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
-}
-
-/// A limit as the database takes it.
-fn bytes(limit: u64) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

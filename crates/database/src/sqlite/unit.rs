@@ -10,16 +10,16 @@ use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 
-use super::writer::Writer;
-use crate::{
-    Changes, DbError, LoadResult, UnitOfWork,
-    held::Held,
-    rows::{self, NewRows},
-};
+use crate::error::DbError;
+use crate::held_locks::HeldLocks;
+use crate::repository::{Changes, LoadResult, UnitOfWork};
+use crate::rows;
+use crate::rows::NewRows;
+use crate::sqlite::writer::Writer;
 
 const LOAD: &str = include_str!("../queries/sqlite/load.sql");
 const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
-const WRITE_INBOX_PLACES: &str = include_str!("../queries/sqlite/write_inbox_places.sql");
+const WRITE_REDELIVERED: &str = include_str!("../queries/sqlite/write_redelivered.sql");
 const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
 const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
 const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
@@ -28,18 +28,24 @@ const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
 pub(super) struct SqliteUnit {
     transaction: Transaction<'static, Sqlite>,
     writer: Writer,
-    held: Held,
-    announces: bool,
-    announced: watch::Sender<()>,
+    held: HeldLocks,
+    has_outgoing_events: bool,
+    outbox_written: watch::Sender<()>,
 }
 
 impl SqliteUnit {
     pub(super) fn new(
         transaction: Transaction<'static, Sqlite>,
         writer: Writer,
-        announced: watch::Sender<()>,
+        outbox_written: watch::Sender<()>,
     ) -> Self {
-        Self { transaction, writer, held: Held::default(), announces: false, announced }
+        Self {
+            transaction,
+            writer,
+            held: HeldLocks::default(),
+            has_outgoing_events: false,
+            outbox_written,
+        }
     }
 
     /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
@@ -81,29 +87,29 @@ impl SqliteUnit {
 #[async_trait]
 impl UnitOfWork for SqliteUnit {
     async fn load(&mut self, events: &[EventId], needs: &Needs) -> Result<LoadResult, DbError> {
-        self.held = Held::new(needs)?;
+        self.held = HeldLocks::new(needs)?;
         let query = sqlx::query_as(LOAD)
             .bind(json(events)?)
             .bind(json(&needs.batches)?)
             .bind(json(&needs.essays)?)
             .bind(json(&needs.listed)?);
-        rows::loaded(query.fetch_all(&mut *self.transaction).await?, &mut self.held)
+        rows::load_result(query.fetch_all(&mut *self.transaction).await?, &mut self.held)
     }
 
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), DbError> {
         let new = NewRows::new(&changes, &self.held)?;
         self.write_all(WRITE_INBOX, &new.events).await?;
-        self.write_all(WRITE_INBOX_PLACES, &new.seen_again).await?;
+        self.write_all(WRITE_REDELIVERED, &new.redelivered).await?;
         self.write_all(WRITE_BATCHES, &new.batches).await?;
         self.write_all(WRITE_ESSAYS, &new.essays).await?;
-        self.announces = !new.outgoing_events.is_empty();
+        self.has_outgoing_events = !new.outgoing_events.is_empty();
         self.write_outbox(new.outgoing_events, changes.now).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), DbError> {
         self.writer.commit(self.transaction).await?;
-        if self.announces {
-            self.announced.send_replace(());
+        if self.has_outgoing_events {
+            self.outbox_written.send_replace(());
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteQueryResult};
@@ -16,16 +17,21 @@ use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::{OPEN_RETRY_WAIT_MAX, OPEN_RETRY_WAIT_MIN, OPEN_TIMEOUT};
 use crate::backoff::Backoff;
-use crate::{DbError, begin::begin, error::is_disk_failure};
+use crate::begin::begin;
+use crate::error::{DbError, is_disk_failure};
+
+/// How long an opening waits for another process that opens the same file, and how often it looks.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const OPEN_RETRY_WAIT_MIN: Duration = Duration::from_millis(20);
+const OPEN_RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// Takes the file's write lock at once. A transaction that first reads and then wants to write is
 /// refused if anybody wrote in between, without waiting.
 const BEGIN: &str = "begin immediate";
 
 const PROBE_WRITE: &str = include_str!("../queries/sqlite/probe_write.sql");
-const PROBE_CLEAN: &str = include_str!("../queries/sqlite/probe_clean.sql");
+const PROBE_REMOVE: &str = include_str!("../queries/sqlite/probe_remove.sql");
 
 /// The connection that writes. Clones share it.
 #[derive(Debug, Clone)]
@@ -39,7 +45,7 @@ struct State {
     /// Whether the last write found the file unwritable: a full disk, a failing one.
     is_failing: AtomicBool,
     /// Whether the disk refused a write of the connection.
-    is_worn: AtomicBool,
+    must_reconnect: AtomicBool,
     /// Notified after each commit.
     committed: Notify,
 }
@@ -56,8 +62,10 @@ impl Writer {
         let state = Arc::<State>::default();
         let used = Arc::clone(&state);
         let pool = pool.max_connections(1).before_acquire(move |connection, _| {
-            let is_worn = used.is_worn.swap(false, Ordering::Relaxed);
-            Box::pin(async move { Ok(!is_worn && is_outside_a_transaction(connection).await?) })
+            let must_reconnect = used.must_reconnect.swap(false, Ordering::Relaxed);
+            Box::pin(
+                async move { Ok(!must_reconnect && is_outside_a_transaction(connection).await?) },
+            )
         });
         let mut refusal = None;
         let opened = timeout(OPEN_TIMEOUT, async {
@@ -120,7 +128,7 @@ impl Writer {
         if !is_disk_failure(error) {
             return;
         }
-        self.state.is_worn.store(true, Ordering::Relaxed);
+        self.state.must_reconnect.store(true, Ordering::Relaxed);
         if !self.state.is_failing.swap(true, Ordering::Relaxed) {
             let cause = error as &dyn std::error::Error;
             tracing::error!(error = cause, "database file cannot be written, retrying");
@@ -143,7 +151,7 @@ impl Writer {
 
     /// Writes more than one event usually does, and removes it.
     async fn probe(&self) -> Result<(), DbError> {
-        for statements in [PROBE_WRITE, PROBE_CLEAN] {
+        for statements in [PROBE_WRITE, PROBE_REMOVE] {
             let mut transaction = self.begin().await?;
             self.note(sqlx::raw_sql(statements).execute(&mut *transaction).await)?;
             self.commit(transaction).await?;

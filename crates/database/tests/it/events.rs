@@ -1,4 +1,4 @@
-//! Events for the store to keep, and units of work that apply them.
+//! Events for the repository to keep, and units of work that apply them.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ fn event(kind: EventKind, at: i64, fact: Fact) -> Event {
         contradicting_type: None,
         at: Timestamp::from_unix_micros(at * 1_000_000),
         correlation_id: CorrelationId(id),
-        source_service: "store tests".into(),
+        source_service: "database tests".into(),
         fact,
         fact_id: FactId(id.as_u64_pair().0),
     }
@@ -144,7 +144,7 @@ async fn write_held(
     let applied = events.iter().map(|event| (event.id, applied(event))).collect();
     let changes = Changes {
         events: &applied,
-        seen_again: &BTreeMap::new(),
+        redelivered: &BTreeMap::new(),
         rows: &rows,
         statuses: &statuses,
         outgoing_events: &outgoing_events,
@@ -155,7 +155,7 @@ async fn write_held(
 
 fn applied(event: &Event) -> AppliedEvent {
     let Event { id, kind, at, .. } = *event;
-    AppliedEvent { id, kind, at, places: KafkaOffsets::default() }
+    AppliedEvent { id, kind, at, offsets: KafkaOffsets::default() }
 }
 
 pub(crate) fn statuses(rows: &Rows) -> BTreeMap<BatchId, BatchStatus> {
@@ -163,19 +163,22 @@ pub(crate) fn statuses(rows: &Rows) -> BTreeMap<BatchId, BatchStatus> {
 }
 
 /// Applies events in one unit of work.
-pub(crate) async fn apply(store: &dyn BatchRepository, events: &[Event]) -> Result<(), DbError> {
-    let mut unit = store.begin().await?;
+pub(crate) async fn apply(
+    repository: &dyn BatchRepository,
+    events: &[Event],
+) -> Result<(), DbError> {
+    let mut unit = repository.begin().await?;
     let loaded = load(unit.as_mut(), events).await?;
     write(unit.as_mut(), loaded.rows, events).await?;
     unit.commit().await
 }
 
 /// Applies events in one unit of work that holds the batches of their essays too.
-pub(crate) async fn apply_with_homes(store: &dyn BatchRepository, events: &[Event]) {
+pub(crate) async fn apply_with_homes(repository: &dyn BatchRepository, events: &[Event]) {
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();
     let mut needs = needs_of(events);
     loop {
-        let mut unit = store.begin().await.unwrap();
+        let mut unit = repository.begin().await.unwrap();
         let rows = unit.load(&ids, &needs).await.unwrap().rows;
         let missing = rows.unlocked_batches(&needs);
         if missing.is_empty() {
@@ -188,18 +191,18 @@ pub(crate) async fn apply_with_homes(store: &dyn BatchRepository, events: &[Even
 }
 
 /// Applies events in one unit of work, again whenever another unit was faster.
-pub(crate) async fn apply_in_the_end(store: &dyn BatchRepository, events: &[Event]) {
+pub(crate) async fn apply_in_the_end(repository: &dyn BatchRepository, events: &[Event]) {
     loop {
-        match apply(store, events).await {
+        match apply(repository, events).await {
             Err(DbError::Conflict) => {}
             outcome => break outcome.unwrap(),
         }
     }
 }
 
-/// All rows that these events are about, as the store has them.
-pub(crate) async fn stored(store: &dyn BatchRepository, events: &[Event]) -> Rows {
-    let mut unit = store.begin().await.unwrap();
+/// All rows that these events are about, as the repository has them.
+pub(crate) async fn stored(repository: &dyn BatchRepository, events: &[Event]) -> Rows {
+    let mut unit = repository.begin().await.unwrap();
     load(unit.as_mut(), events).await.unwrap().rows
 }
 
@@ -242,7 +245,7 @@ pub(crate) async fn announce_in(
     let (rows, statuses) = (Rows::default(), BTreeMap::new());
     let changes = Changes {
         events: &BTreeMap::new(),
-        seen_again: &BTreeMap::new(),
+        redelivered: &BTreeMap::new(),
         rows: &rows,
         statuses: &statuses,
         outgoing_events,
@@ -253,8 +256,8 @@ pub(crate) async fn announce_in(
 }
 
 /// Writes outgoing events in a unit of work of their own.
-pub(crate) async fn announce(store: &dyn BatchRepository, outgoing_events: &[OutgoingEvent]) {
-    let mut unit = store.begin().await.unwrap();
+pub(crate) async fn announce(repository: &dyn BatchRepository, outgoing_events: &[OutgoingEvent]) {
+    let mut unit = repository.begin().await.unwrap();
     announce_in(unit.as_mut(), outgoing_events).await.unwrap();
     unit.commit().await.unwrap();
 }

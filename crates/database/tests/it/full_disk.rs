@@ -1,17 +1,16 @@
 //! An SQLite file that cannot be written for a while.
 
-use std::{
-    fs::Permissions,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    pin::pin,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use database::{BatchRepository, DbError, SqliteOptions, SqliteRepository};
 use futures_util::FutureExt;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::events::{apply, load, registered, whole_list};
@@ -24,7 +23,7 @@ const FREE: &str = "drop table filler";
 const BACK_LIMIT: Duration = Duration::from_secs(10);
 
 struct World {
-    store: SqliteRepository,
+    repository: SqliteRepository,
     directory: TempDir,
 }
 
@@ -32,8 +31,9 @@ impl World {
     async fn open() -> Self {
         let directory = TempDir::new().unwrap();
         let options = SqliteOptions { pages_max: Some(PAGES_MAX), ..SqliteOptions::default() };
-        let store = SqliteRepository::open(directory.path().join("file"), options).await.unwrap();
-        Self { store, directory }
+        let repository =
+            SqliteRepository::open(directory.path().join("file"), options).await.unwrap();
+        Self { repository, directory }
     }
 
     /// Runs a statement on another connection, which has no limit of pages.
@@ -48,33 +48,33 @@ impl World {
         // Larger than a page, so that it needs a new one.
         let essays: Vec<String> = (0..100).map(|number| format!("{batch}-{number}")).collect();
         let essays: Vec<&str> = essays.iter().map(String::as_str).collect();
-        apply(&self.store, &[registered(batch, "u", 1, &essays)]).await.map(drop)
+        apply(&self.repository, &[registered(batch, "u", 1, &essays)]).await.map(drop)
     }
 }
 
 #[tokio::test]
-async fn full_disk_is_unavailable_and_not_ready_until_there_is_room() {
+async fn full_disk_is_unavailable_until_there_is_space() {
     let world = World::open().await;
     world.apply("before").await.unwrap();
-    world.store.ping().await.unwrap();
+    world.repository.ping().await.unwrap();
 
     world.execute(FILL).await;
     for _ in 0..3 {
         let outcome = world.apply("during").await;
         assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
-        let ping = world.store.ping().await;
+        let ping = world.repository.ping().await;
         assert!(matches!(ping, Err(DbError::Unavailable { .. })), "{ping:?}");
     }
-    assert_eq!(world.store.user_page(&whole_list("u")).await.unwrap().total, 1, "reads go on");
+    assert_eq!(world.repository.user_page(&whole_list("u")).await.unwrap().total, 1, "reads go on");
 
     world.execute(FREE).await;
-    testkit::eventually(BACK_LIMIT, "the file can be written", || world.store.ping()).await;
+    testkit::eventually(BACK_LIMIT, "the file can be written", || world.repository.ping()).await;
     world.apply("during").await.unwrap();
-    assert_eq!(world.store.user_page(&whole_list("u")).await.unwrap().total, 2);
+    assert_eq!(world.repository.user_page(&whole_list("u")).await.unwrap().total, 2);
 }
 
 #[tokio::test]
-async fn connection_whose_transaction_sqlite_has_ended_is_replaced() {
+async fn connection_whose_transaction_sqlite_ended_is_replaced() {
     let world = World::open().await;
     world
         .execute(
@@ -86,20 +86,20 @@ async fn connection_whose_transaction_sqlite_has_ended_is_replaced() {
         assert!(matches!(outcome, Err(DbError::Rejected { .. })), "{outcome:?}");
     }
     world.execute("drop trigger full").await;
-    world.store.ping().await.unwrap();
+    world.repository.ping().await.unwrap();
     world.apply("b").await.unwrap();
 }
 
 #[tokio::test]
-async fn ping_while_writers_wait_for_each_other_succeeds_with_the_next_commit() {
+async fn ping_among_waiting_writers_succeeds_with_the_next_commit() {
     let world = World::open().await;
-    let mut first = world.store.begin().await.unwrap();
+    let mut first = world.repository.begin().await.unwrap();
     load(first.as_mut(), &[registered("b", "u", 1, &[])]).await.unwrap();
-    let mut second = pin!(world.store.begin());
+    let mut second = pin!(world.repository.begin());
     assert!(second.as_mut().now_or_never().is_none());
 
     // The second waits for the connection longer than this ping.
-    let mut ping = pin!(world.store.ping());
+    let mut ping = pin!(world.repository.ping());
     assert!(tokio::time::timeout(Duration::from_millis(50), ping.as_mut()).await.is_err());
     first.commit().await.unwrap();
     let _second = second.await.unwrap();
@@ -112,19 +112,19 @@ async fn ping_while_another_process_holds_the_file_fails() {
     let path = directory.path().join("file");
     let options =
         SqliteOptions { busy_timeout: Duration::from_millis(50), ..SqliteOptions::default() };
-    let store = SqliteRepository::open(&path, options).await.unwrap();
+    let repository = SqliteRepository::open(&path, options).await.unwrap();
     let options = SqliteConnectOptions::new().filename(&path);
     let mut other = SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::query("begin immediate").execute(&mut other).await.unwrap();
-    let ping = store.ping().await;
+    let ping = repository.ping().await;
     assert!(matches!(ping, Err(DbError::Unavailable { .. })), "{ping:?}");
     sqlx::query("rollback").execute(&mut other).await.unwrap();
-    store.ping().await.unwrap();
+    repository.ping().await.unwrap();
 }
 
 /// A connection that SQLite opens while the log cannot be written only reads, for as long as it lives.
 #[tokio::test]
-async fn connection_opened_while_the_file_is_read_only_is_replaced_once_it_is_not() {
+async fn connection_opened_on_a_read_only_file_is_replaced() {
     const END: &str =
         "create trigger full before insert on inbox begin select raise(rollback, 'full'); end";
     let world = World::open().await;
@@ -134,15 +134,15 @@ async fn connection_opened_while_the_file_is_read_only_is_replaced_once_it_is_no
     for _ in 0..3 {
         world.apply("during").await.unwrap_err();
     }
-    let ping = world.store.ping().await;
+    let ping = world.repository.ping().await;
     assert!(matches!(ping, Err(DbError::Unavailable { .. })), "{ping:?}");
-    assert_eq!(world.store.user_page(&whole_list("u")).await.unwrap().total, 1, "reads go on");
+    assert_eq!(world.repository.user_page(&whole_list("u")).await.unwrap().total, 1, "reads go on");
 
     drop(log);
     world.execute("drop trigger full").await;
-    testkit::eventually(BACK_LIMIT, "the file can be written", || world.store.ping()).await;
+    testkit::eventually(BACK_LIMIT, "the file can be written", || world.repository.ping()).await;
     world.apply("during").await.unwrap();
-    assert_eq!(world.store.user_page(&whole_list("u")).await.unwrap().total, 2);
+    assert_eq!(world.repository.user_page(&whole_list("u")).await.unwrap().total, 2);
 }
 
 /// A file that nobody can open for writing, root neither.

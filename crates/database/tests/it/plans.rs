@@ -157,24 +157,24 @@ impl Database {
 }
 
 /// Executes every statement there is, a few times.
-async fn use_everything(store: &PostgresRepository, name: &str) {
+async fn use_everything(repository: &PostgresRepository, name: &str) {
     for round in 0..ROUNDS {
         let name = format!("{name}-{round}");
-        apply_events(store, &name).await;
-        read(store, &name).await;
-        insert_dead_letters(store, &name).await;
-        publish(store).await;
-        store.purge_events(some_of_the_inbox()).await.unwrap();
+        apply_events(repository, &name).await;
+        read(repository, &name).await;
+        insert_dead_letters(repository, &name).await;
+        publish(repository).await;
+        repository.purge_events(some_of_the_inbox()).await.unwrap();
     }
 }
 
-async fn apply_events(store: &PostgresRepository, name: &str) {
+async fn apply_events(repository: &PostgresRepository, name: &str) {
     let essays = ["1", "2", "3"].map(|essay| format!("{name}-{essay}"));
     let essays = essays.each_ref().map(String::as_str);
     let registration = registered(name, &teacher(name), 1, &essays);
-    apply(store, std::slice::from_ref(&registration)).await.unwrap();
-    apply(store, &[slot(name, essays[0], 2), slot(name, essays[1], 3)]).await.unwrap();
-    see_again(store, &registration).await;
+    apply(repository, std::slice::from_ref(&registration)).await.unwrap();
+    apply(repository, &[slot(name, essays[0], 2), slot(name, essays[1], 3)]).await.unwrap();
+    see_again(repository, &registration).await;
 }
 
 /// The teacher of one batch.
@@ -183,14 +183,14 @@ fn teacher(batch: &str) -> String {
 }
 
 /// Writes where an event is that came again.
-async fn see_again(store: &PostgresRepository, event: &Event) {
-    let mut unit = store.begin().await.unwrap();
+async fn see_again(repository: &PostgresRepository, event: &Event) {
+    let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(event)).await.unwrap();
     assert!(loaded.known.contains_key(&event.id));
-    let place = KafkaOffsets::from(Some(KafkaOffset { partition: 0, offset: 7 }));
+    let offsets = KafkaOffsets::from(Some(KafkaOffset { partition: 0, offset: 7 }));
     let changes = Changes {
         events: &BTreeMap::new(),
-        seen_again: &BTreeMap::from([(event.id, place)]),
+        redelivered: &BTreeMap::from([(event.id, offsets)]),
         rows: &projection::Rows::default(),
         statuses: &BTreeMap::new(),
         outgoing_events: &[],
@@ -200,16 +200,16 @@ async fn see_again(store: &PostgresRepository, event: &Event) {
     unit.commit().await.unwrap();
 }
 
-async fn read(store: &PostgresRepository, name: &str) {
-    assert!(store.batch(&batch_id(name)).await.unwrap().is_some());
+async fn read(repository: &PostgresRepository, name: &str) {
+    assert!(repository.batch(&batch_id(name)).await.unwrap().is_some());
     let all = whole_list(&teacher(name));
-    assert!(store.user_page(&all).await.unwrap().total > 0);
+    assert!(repository.user_page(&all).await.unwrap().total > 0);
     let statuses = vec![BatchStatus::AwaitingContentValidation];
     let some = PageQuery { statuses, limit: 2, ..all };
-    assert!(!store.user_page(&some).await.unwrap().batches.is_empty());
+    assert!(!repository.user_page(&some).await.unwrap().batches.is_empty());
 }
 
-async fn insert_dead_letters(store: &PostgresRepository, name: &str) {
+async fn insert_dead_letters(repository: &PostgresRepository, name: &str) {
     let dead_letter = |number: i64| DeadLetter {
         fingerprint: format!("{name}-{number}"),
         source: "kafka".into(),
@@ -225,44 +225,44 @@ async fn insert_dead_letters(store: &PostgresRepository, name: &str) {
         at: Timestamp::from_unix_micros(number),
     };
     let dead_letters: Vec<_> = (1..=3).map(dead_letter).collect();
-    assert_eq!(store.new_dead_letters(&dead_letters).await.unwrap().len(), 3);
-    store.insert_dead_letters(&dead_letters).await.unwrap();
-    assert!(store.new_dead_letters(&dead_letters).await.unwrap().is_empty());
+    assert_eq!(repository.new_dead_letters(&dead_letters).await.unwrap().len(), 3);
+    repository.insert_dead_letters(&dead_letters).await.unwrap();
+    assert!(repository.new_dead_letters(&dead_letters).await.unwrap().is_empty());
     let query = DeadLetterQuery { limit: 3, ..DeadLetterQuery::default() };
-    let listed = store.dead_letters(&query).await.unwrap().dead_letters;
+    let listed = repository.dead_letters(&query).await.unwrap().dead_letters;
     assert_eq!(listed.len(), 3);
     let (first, second) = (listed[0].id, listed[1].id);
     let refusal = Refusal::new(RefusalCode::Unstorable, "again");
-    store.dead_letter(first).await.unwrap().unwrap();
-    store.dead_letter_refused_again(first, &refusal, NOW).await.unwrap();
-    assert!(store.delete_dead_letter(second, None).await.unwrap());
+    repository.dead_letter(first).await.unwrap().unwrap();
+    repository.dead_letter_refused_again(first, &refusal, NOW).await.unwrap();
+    assert!(repository.delete_dead_letter(second, None).await.unwrap());
     let refused_before = Timestamp::from_unix_micros(100);
     let old = ExpiredDeadLetters { after: DeadLetterCursor::START, refused_before, limit: 1 };
-    store.purge_dead_letters(old).await.unwrap();
+    repository.purge_dead_letters(old).await.unwrap();
     let after = DeadLetterId::parse("9000000000");
     let none = DeadLetterQuery { source: Some("nobody".into()), after, ..query };
-    assert_eq!(store.dead_letters(&none).await.unwrap().dead_letters, []);
+    assert_eq!(repository.dead_letters(&none).await.unwrap().dead_letters, []);
 }
 
-async fn publish(store: &PostgresRepository) {
-    announce(store, &[outgoing_event(next(), "key")]).await;
+async fn publish(repository: &PostgresRepository) {
+    announce(repository, &[outgoing_event(next(), "key")]).await;
     let nothing = BTreeSet::<String>::new();
     let request = ClaimRequest {
         records_max: 3,
         bytes_max: 1_000_000,
         hold_max: Duration::from_secs(10),
-        keys_left_out: &nothing,
-        topics_left_out: &nothing,
+        skipped_keys: &nothing,
+        skipped_topics: &nothing,
     };
-    let claim = store.claim(request).await.unwrap().unwrap();
+    let claim = repository.claim(request).await.unwrap().unwrap();
     let claimed: Vec<_> = claim.records().iter().map(|record| record.position).collect();
     assert!(!claimed.is_empty());
-    claim.published(&claimed, NOW).await.unwrap();
-    store.outbox_after(OutboxPosition::START, 3).await.unwrap();
-    store.outbox_after(claimed[0], 3).await.unwrap();
-    store.outbox_depth().await.unwrap();
-    store.remove_published(Timestamp::from_unix_micros(1_000_001), 3).await.unwrap();
-    store.remove_written(Timestamp::MAX, 1).await.unwrap();
+    claim.mark_published(&claimed, NOW).await.unwrap();
+    repository.outbox_after(OutboxPosition::START, 3).await.unwrap();
+    repository.outbox_after(claimed[0], 3).await.unwrap();
+    repository.outbox_depth().await.unwrap();
+    repository.remove_published(Timestamp::from_unix_micros(1_000_001), 3).await.unwrap();
+    repository.remove_written(Timestamp::MAX, 1).await.unwrap();
 }
 
 /// A number that no outgoing event had before.
@@ -292,13 +292,13 @@ fn assert_looked_up(name: &str, work: &BTreeMap<String, Work>, rounds: usize) {
 }
 
 #[tokio::test]
-async fn statements_look_rows_up_in_a_small_database_that_was_never_analysed() {
+async fn statements_look_up_rows_in_a_small_database_never_analysed() {
     let database = Database::new().await;
     let work = database
         .work_of(async || {
-            let store = database.open().await;
-            use_everything(&store, "new").await;
-            store.close().await;
+            let repository = database.open().await;
+            use_everything(&repository, "new").await;
+            repository.close().await;
         })
         .await;
     assert_looked_up("never analysed", &work, ROUNDS);
@@ -306,17 +306,17 @@ async fn statements_look_rows_up_in_a_small_database_that_was_never_analysed() {
 
 /// A small database is analysed and statements are prepared; then it is filled with other things.
 #[tokio::test]
-async fn statements_look_rows_up_whatever_was_known_when_they_were_planned() {
+async fn statements_look_up_rows_with_stale_plans() {
     let database = Database::new().await;
     database.execute(WHOLE_BATCHES).await;
     database.execute("vacuum analyze").await;
     let work = database
         .work_of(async || {
-            let store = database.open().await;
-            use_everything(&store, "early").await;
+            let repository = database.open().await;
+            use_everything(&repository, "early").await;
             database.execute(FILLED).await;
-            use_everything(&store, "late").await;
-            store.close().await;
+            use_everything(&repository, "late").await;
+            repository.close().await;
         })
         .await;
     // The filling itself: what it publishes.
@@ -330,25 +330,25 @@ async fn statements_look_rows_up_whatever_was_known_when_they_were_planned() {
 
     let work = database
         .work_of(async || {
-            let store = database.open().await;
-            use_everything(&store, "later").await;
-            store.close().await;
+            let repository = database.open().await;
+            use_everything(&repository, "later").await;
+            repository.close().await;
         })
         .await;
     assert_looked_up("planned after it was filled", &work, ROUNDS);
 }
 
 #[tokio::test]
-async fn statements_look_rows_up_in_a_large_database_with_fresh_statistics() {
+async fn statements_look_up_rows_in_a_large_database_with_fresh_statistics() {
     let database = Database::new().await;
     database.execute(WHOLE_BATCHES).await;
     database.execute(FILLED).await;
     database.execute("vacuum analyze").await;
     let work = database
         .work_of(async || {
-            let store = database.open().await;
-            use_everything(&store, "new").await;
-            store.close().await;
+            let repository = database.open().await;
+            use_everything(&repository, "new").await;
+            repository.close().await;
         })
         .await;
     assert_looked_up("large", &work, ROUNDS);
@@ -356,7 +356,7 @@ async fn statements_look_rows_up_in_a_large_database_with_fresh_statistics() {
 
 /// 10,000 essays cost what they cost one by one, although the statistics speak of whole batches.
 #[tokio::test]
-async fn the_largest_registration_reads_its_own_essays_alone() {
+async fn largest_registration_reads_only_its_own_essays() {
     let database = Database::new().await;
     database.execute(WHOLE_BATCHES).await;
     database.execute("vacuum analyze").await;
@@ -366,9 +366,9 @@ async fn the_largest_registration_reads_its_own_essays_alone() {
     let event = registered("large", "teacher", 1, &essays);
     let work = database
         .work_of(async || {
-            let store = database.open().await;
-            apply(&store, &[event]).await.unwrap();
-            store.close().await;
+            let repository = database.open().await;
+            apply(&repository, &[event]).await.unwrap();
+            repository.close().await;
         })
         .await;
     let (count, read) = (essays.len() as i64, work["essays"]);
@@ -380,7 +380,7 @@ async fn the_largest_registration_reads_its_own_essays_alone() {
 
 /// The last batches of 10,000 cost what the first ones cost, and nobody analyses in between.
 #[tokio::test]
-async fn ten_thousand_batches_are_filled_in_at_an_even_cost() {
+async fn applying_to_ten_thousand_batches_has_an_even_cost() {
     const FILL: [&str; 3] = [
         "insert into batches (batch_id, user_id, status, created_at, state)
          select 'fill-' || n, 'f' || n % 400, 'awaiting_content_validation', to_timestamp(n), '{}'
@@ -411,15 +411,15 @@ async fn ten_thousand_batches_are_filled_in_at_an_even_cost() {
     for sample in 0..=FILL.len() {
         let work = database
             .work_of(async || {
-                let store = database.open().await;
+                let repository = database.open().await;
                 for number in 0..BATCHES {
                     let name = format!("sample-{sample}-{number}");
                     let essays: Vec<_> = (0..ESSAYS).map(|n| format!("{name}-{n}")).collect();
                     let essays: Vec<_> = essays.iter().map(String::as_str).collect();
-                    apply(&store, &[registered(&name, "teacher", 1, &essays)]).await.unwrap();
-                    apply(&store, &[slot(&name, essays[0], 2)]).await.unwrap();
+                    apply(&repository, &[registered(&name, "teacher", 1, &essays)]).await.unwrap();
+                    apply(&repository, &[slot(&name, essays[0], 2)]).await.unwrap();
                 }
-                store.close().await;
+                repository.close().await;
             })
             .await;
         costs.push(work);
@@ -442,7 +442,7 @@ async fn ten_thousand_batches_are_filled_in_at_an_even_cost() {
 
 /// Each chunk costs what it removes, although all dead letters have the same place in time.
 #[tokio::test]
-async fn dead_letters_that_share_one_time_are_removed_at_an_even_cost() {
+async fn purging_dead_letters_of_one_time_has_an_even_cost() {
     const DEAD_LETTERS: &str = "
         insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
         select n::text, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(1)
@@ -452,14 +452,14 @@ async fn dead_letters_that_share_one_time_are_removed_at_an_even_cost() {
     let (mut chunk, mut removed) = (old_dead_letters(), 0);
     let work = database
         .work_of(async || {
-            let store = database.open().await;
+            let repository = database.open().await;
             loop {
-                let outcome = store.purge_dead_letters(chunk).await.unwrap();
+                let outcome = repository.purge_dead_letters(chunk).await.unwrap();
                 removed += outcome.dead_letters;
                 let Some(last) = outcome.last else { break };
                 chunk.after = last;
             }
-            store.close().await;
+            repository.close().await;
         })
         .await;
     assert_eq!(removed, 20_000);
@@ -476,7 +476,7 @@ fn old_dead_letters() -> ExpiredDeadLetters {
 
 /// The largest list costs a part of all dead letters, whatever it selects.
 #[tokio::test]
-async fn a_filter_that_no_dead_letter_passes_reads_a_limited_number_of_them() {
+async fn dead_letter_filter_without_matches_scans_a_limited_number() {
     const DEAD_LETTERS: &str = "
         insert into dead_letters (fingerprint, source, headers, bytes, code, detail, at)
         select n::text, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(1)
@@ -487,10 +487,10 @@ async fn a_filter_that_no_dead_letter_passes_reads_a_limited_number_of_them() {
         DeadLetterQuery { topic: Some("none".into()), limit: 5, ..DeadLetterQuery::default() };
     let work = database
         .work_of(async || {
-            let store = database.open().await;
-            let page = store.dead_letters(&query).await.unwrap();
+            let repository = database.open().await;
+            let page = repository.dead_letters(&query).await.unwrap();
             assert!(page.dead_letters.is_empty() && page.next_after.is_some(), "{page:?}");
-            store.close().await;
+            repository.close().await;
         })
         .await;
     // Once in the index, to find the end, and once in the table.
@@ -500,23 +500,23 @@ async fn a_filter_that_no_dead_letter_passes_reads_a_limited_number_of_them() {
 
 /// A spellcheck reads and writes its essay and the row of its batch, whatever the batch has beside.
 #[tokio::test]
-async fn a_spellcheck_costs_the_same_in_a_large_batch_as_in_a_small_one() {
+async fn spellcheck_costs_the_same_in_large_and_small_batches() {
     const SPELLCHECKS: usize = 20;
     let database = Database::new().await;
     let mut costs = Vec::new();
     for (batch, essays) in [("small", 25), ("large", 2_000)] {
         let essays: Vec<_> = (0..essays).map(|n| format!("{batch}-{n}")).collect();
         let essays: Vec<_> = essays.iter().map(String::as_str).collect();
-        let store = database.open().await;
-        apply(&store, &[registered(batch, &teacher(batch), 1, &essays)]).await.unwrap();
-        store.close().await;
+        let repository = database.open().await;
+        apply(&repository, &[registered(batch, &teacher(batch), 1, &essays)]).await.unwrap();
+        repository.close().await;
         let work = database
             .work_of(async || {
-                let store = database.open().await;
+                let repository = database.open().await;
                 for essay in &essays[..SPELLCHECKS] {
-                    apply(&store, &[spellchecked(batch, essay, 2)]).await.unwrap();
+                    apply(&repository, &[spellchecked(batch, essay, 2)]).await.unwrap();
                 }
-                store.close().await;
+                repository.close().await;
             })
             .await;
         costs.push((batch, work, database.state_bytes(batch).await));
@@ -531,20 +531,20 @@ async fn a_spellcheck_costs_the_same_in_a_large_batch_as_in_a_small_one() {
 }
 
 #[tokio::test]
-async fn a_list_without_essays_reads_none() {
+async fn list_without_essays_reads_no_essay_row() {
     let database = Database::new().await;
-    let store = database.open().await;
+    let repository = database.open().await;
     let essays: Vec<_> = (0..200).map(|n| format!("e{n}")).collect();
     let essays: Vec<_> = essays.iter().map(String::as_str).collect();
-    apply(&store, &[registered("b", "teacher", 1, &essays)]).await.unwrap();
-    store.close().await;
+    apply(&repository, &[registered("b", "teacher", 1, &essays)]).await.unwrap();
+    repository.close().await;
     let work = database
         .work_of(async || {
-            let store = database.open().await;
+            let repository = database.open().await;
             let summary = PageQuery { include_essays: false, ..whole_list("teacher") };
-            let page = store.user_page(&summary).await.unwrap();
+            let page = repository.user_page(&summary).await.unwrap();
             assert_eq!((page.batches.len(), page.batches[0].essays.len()), (1, 0));
-            store.close().await;
+            repository.close().await;
         })
         .await;
     let read = work["essays"];

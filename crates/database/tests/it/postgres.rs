@@ -1,10 +1,8 @@
 //! What is special about PostgreSQL, and its run of the conformance suite.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use database::{
     BatchRepository, Changes, ClaimRequest, DbError, InboxChunk, InboxCursor, KafkaOffset,
@@ -14,12 +12,11 @@ use database::{
 use projection::{Rows, Timestamp};
 use sqlx::{Connection, PgConnection};
 
-use crate::{
-    conformance::{self, Backend, StoredDeadLetter, conformance_tests},
-    events::{
-        NOW, announce, announce_in, apply, load, numbers, outgoing_event, registered, slot,
-        spellchecked, whole_list, write,
-    },
+use crate::conformance;
+use crate::conformance::{Backend, StoredDeadLetter, conformance_tests};
+use crate::events::{
+    NOW, announce, announce_in, apply, load, numbers, outgoing_event, registered, slot,
+    spellchecked, whole_list, write,
 };
 
 conformance_tests!(Server);
@@ -81,18 +78,18 @@ async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
     // Where `a` comes before `B`.
     let english = "create database english template template0 locale_provider icu icu_locale 'en'";
     server.psql(&server.url("postgres"), english).await;
-    conformance::r6_pages_are_cut_from_one_order(Server { url: server.url("english") }).await;
+    conformance::r6_pages_are_slices_of_one_order(Server { url: server.url("english") }).await;
 }
 
 #[tokio::test]
-async fn of_two_units_that_loaded_an_essay_the_second_to_write_is_refused() {
+async fn second_unit_to_write_a_loaded_essay_is_refused() {
     let server = Server::empty().await;
-    let store = server.open().await;
+    let repository = server.open().await;
     // The first time there is no row yet, the second time there is.
     for at in [2, 1] {
         let (one, other) = ([slot("b1", "e", at)], [slot("b2", "e", at)]);
-        let mut first = store.begin().await.unwrap();
-        let mut second = store.begin().await.unwrap();
+        let mut first = repository.begin().await.unwrap();
+        let mut second = repository.begin().await.unwrap();
         let for_first = load(first.as_mut(), &one).await.unwrap();
         let for_second = load(second.as_mut(), &other).await.unwrap();
 
@@ -103,65 +100,65 @@ async fn of_two_units_that_loaded_an_essay_the_second_to_write_is_refused() {
         drop(second);
 
         // From the start, it goes through.
-        apply(store.as_ref(), &other).await.unwrap();
+        apply(repository.as_ref(), &other).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_unit_that_waits_too_long_for_a_batch_is_told_to_come_back() {
+async fn unit_that_waits_too_long_for_a_batch_is_unavailable() {
     let server = Server::empty().await;
     let lock_timeout = Duration::from_millis(50);
-    let store =
+    let repository =
         server.open_with(PostgresOptions { lock_timeout, ..PostgresOptions::default() }).await;
     let events = [registered("b", "u", 1, &[])];
 
-    let mut first = store.begin().await.unwrap();
+    let mut first = repository.begin().await.unwrap();
     load(first.as_mut(), &events).await.unwrap();
-    let waited = apply(&store, &events).await;
+    let waited = apply(&repository, &events).await;
     assert!(matches!(waited, Err(DbError::Unavailable { .. })), "{waited:?}");
 
     // Another batch is another lock.
-    apply(&store, &[registered("another", "u", 1, &[])]).await.unwrap();
+    apply(&repository, &[registered("another", "u", 1, &[])]).await.unwrap();
     drop(first);
-    apply(&store, &events).await.unwrap();
+    apply(&repository, &events).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_unit_that_hangs_loses_its_locks() {
+async fn hanging_unit_loses_its_locks() {
     let server = Server::empty().await;
     let idle_in_transaction_timeout = Duration::from_millis(50);
     let options = PostgresOptions { idle_in_transaction_timeout, ..PostgresOptions::default() };
-    let store = server.open_with(options).await;
+    let repository = server.open_with(options).await;
     let events = [registered("b", "u", 1, &[])];
 
-    let mut hanging = store.begin().await.unwrap();
+    let mut hanging = repository.begin().await.unwrap();
     load(hanging.as_mut(), &events).await.unwrap();
-    apply(&store, &events).await.unwrap();
+    apply(&repository, &events).await.unwrap();
     let outcome = hanging.commit().await;
     assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn a_statement_that_takes_too_long_is_ended() {
+async fn statement_above_the_time_limit_is_cancelled() {
     let server = Server::empty().await;
     let statement_timeout = Duration::from_millis(50);
-    let store =
+    let repository =
         server.open_with(PostgresOptions { statement_timeout, ..PostgresOptions::default() }).await;
 
     let mut other = server.connection().await;
     let mut table = other.begin().await.unwrap();
     sqlx::query("lock table batches").execute(&mut *table).await.unwrap();
-    let outcome = store.user_page(&whole_list("u")).await;
+    let outcome = repository.user_page(&whole_list("u")).await;
     assert!(matches!(outcome, Err(DbError::TimedOut { .. })), "{outcome:?}");
     table.rollback().await.unwrap();
-    store.user_page(&whole_list("u")).await.unwrap();
+    repository.user_page(&whole_list("u")).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
+async fn stopped_server_is_unavailable_until_it_is_back() {
     let server = Server::empty().await;
-    let store = server.open().await;
-    let mut unit = store.begin().await.unwrap();
+    let repository = server.open().await;
+    let mut unit = repository.begin().await.unwrap();
     server
         .execute(
             "select pg_terminate_backend(pid) from pg_stat_activity \
@@ -175,8 +172,8 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
     drop(unit);
 
     // A dead connection may still be in the pool.
-    testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
-    apply(store.as_ref(), &events).await.unwrap();
+    testkit::eventually(BACK_LIMIT, "the database answers", async || repository.ping().await).await;
+    apply(repository.as_ref(), &events).await.unwrap();
 
     // Nobody listens on port 1.
     let nobody = "postgres://postgres@127.0.0.1:1/postgres";
@@ -185,7 +182,7 @@ async fn a_server_that_is_gone_is_unavailable_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_not_waited_for() {
+async fn silent_server_is_not_waited_for() {
     let server = testkit::Postgres::start().await;
     let database = Server { url: server.create_database().await };
     let short = Duration::from_millis(50);
@@ -195,37 +192,37 @@ async fn a_server_that_says_nothing_is_not_waited_for() {
         idle_in_transaction_timeout: BACK_LIMIT,
         ..PostgresOptions::default()
     };
-    let store = database.open_with(options).await;
-    let mut unit = store.begin().await.unwrap();
-    store.ping().await.unwrap();
+    let repository = database.open_with(options).await;
+    let mut unit = repository.begin().await.unwrap();
+    repository.ping().await.unwrap();
 
     server.pause().await;
     let events = [registered("b", "u", 1, &[])];
     let outcome = load(unit.as_mut(), &events).await;
     assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
-    let outcome = store.user_page(&whole_list("u")).await;
+    let outcome = repository.user_page(&whole_list("u")).await;
     assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
     drop(unit);
 
     server.resume().await;
-    testkit::eventually(BACK_LIMIT, "the store answers", async || store.ping().await).await;
-    apply(&store, &events).await.unwrap();
+    testkit::eventually(BACK_LIMIT, "the database answers", async || repository.ping().await).await;
+    apply(&repository, &events).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_unit_takes_three_round_trips() {
+async fn unit_takes_three_round_trips() {
     let server = testkit::postgres().await;
     let proxy = testkit::FaultProxy::start(server.address()).await;
     let database = server.create_database().await;
     let name = database.rsplit('/').next().unwrap();
     let url = server.url_at(proxy.addr(), name);
     let options = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
-    let store = PostgresRepository::connect(&url, options).await.unwrap();
+    let repository = PostgresRepository::connect(&url, options).await.unwrap();
     // The first one on a connection also prepares the statement.
-    apply(&store, &[registered("b", "u", 1, &["e1", "e2"])]).await.unwrap();
+    apply(&repository, &[registered("b", "u", 1, &["e1", "e2"])]).await.unwrap();
 
     let events = [slot("b", "e1", 2), slot("b", "e2", 2)];
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let before = proxy.turns();
     let loaded = load(unit.as_mut(), &events).await.unwrap();
     write(unit.as_mut(), loaded.rows, &events).await.unwrap();
@@ -234,7 +231,7 @@ async fn a_unit_takes_three_round_trips() {
 }
 
 #[tokio::test]
-async fn a_commit_waits_for_the_disk_whatever_the_default() {
+async fn commit_waits_for_the_disk_whatever_the_default() {
     const NOTED: &str = "
         create table noted (setting text);
         create function note() returns trigger language plpgsql as $$ begin
@@ -249,21 +246,21 @@ async fn a_commit_waits_for_the_disk_whatever_the_default() {
     for (default, want) in [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")] {
         let alter = format!("alter database {name} set synchronous_commit = {default}");
         host.psql(&shared.url, &alter).await;
-        let store = shared.open().await;
-        apply(store.as_ref(), &[registered(default, "u", 1, &[])]).await.unwrap();
+        let repository = shared.open().await;
+        apply(repository.as_ref(), &[registered(default, "u", 1, &[])]).await.unwrap();
         let noted = host.psql(&shared.url, "delete from noted returning setting").await;
         assert_eq!(noted.lines().next(), Some(want), "{default}");
     }
 }
 
 #[tokio::test]
-async fn an_event_that_is_forgotten_while_it_comes_again_is_loaded_again() {
+async fn event_purged_while_redelivered_is_a_conflict() {
     let server = Server::empty().await;
-    let store = server.open().await;
+    let repository = server.open().await;
     let event = registered("b", "u", 1, &[]);
-    apply(store.as_ref(), std::slice::from_ref(&event)).await.unwrap();
+    apply(repository.as_ref(), std::slice::from_ref(&event)).await.unwrap();
 
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(&event)).await.unwrap();
     assert!(loaded.known.contains_key(&event.id));
     let everything = InboxChunk {
@@ -272,12 +269,12 @@ async fn an_event_that_is_forgotten_while_it_comes_again_is_loaded_again() {
         applied_before: Timestamp::MAX,
         log_starts: &[],
     };
-    assert_eq!(store.purge_events(everything).await.unwrap().events, 1);
+    assert_eq!(repository.purge_events(everything).await.unwrap().events, 1);
 
-    let place = KafkaOffsets::from(Some(KafkaOffset { partition: 0, offset: 7 }));
+    let offsets = KafkaOffsets::from(Some(KafkaOffset { partition: 0, offset: 7 }));
     let changes = Changes {
         events: &BTreeMap::new(),
-        seen_again: &BTreeMap::from([(event.id, place)]),
+        redelivered: &BTreeMap::from([(event.id, offsets)]),
         rows: &Rows::default(),
         statuses: &BTreeMap::new(),
         outgoing_events: &[],
@@ -289,11 +286,11 @@ async fn an_event_that_is_forgotten_while_it_comes_again_is_loaded_again() {
 
 /// The sweep waits for the row, and then finds a place that it did not know of.
 #[tokio::test]
-async fn a_place_that_is_added_during_a_sweep_keeps_its_event() {
+async fn offset_added_during_a_purge_keeps_its_event() {
     let server = Server::empty().await;
-    let store = server.open().await;
+    let repository = server.open().await;
     let event = registered("b", "u", 1, &[]);
-    apply(store.as_ref(), std::slice::from_ref(&event)).await.unwrap();
+    apply(repository.as_ref(), std::slice::from_ref(&event)).await.unwrap();
 
     let mut other = server.connection().await;
     let mut held = other.begin().await.unwrap();
@@ -305,7 +302,7 @@ async fn a_place_that_is_added_during_a_sweep_keeps_its_event() {
         applied_before: Timestamp::MAX,
         log_starts: &[],
     };
-    let sweep = store.purge_events(everything);
+    let sweep = repository.purge_events(everything);
     let release = async {
         let waiting = "select count(*) from pg_stat_activity \
                        where datname = current_database() and wait_event_type = 'Lock'";
@@ -322,7 +319,7 @@ async fn a_place_that_is_added_during_a_sweep_keeps_its_event() {
 }
 
 #[tokio::test]
-async fn every_table_and_column_says_what_it_is() {
+async fn every_table_and_column_has_a_comment() {
     let server = Server::empty().await;
     server.open().await;
     const SILENT: &str = "
@@ -340,7 +337,7 @@ async fn every_table_and_column_says_what_it_is() {
 
 /// What a list reads, the server neither converts nor unpacks.
 #[tokio::test]
-async fn documents_are_kept_as_they_are_sent() {
+async fn documents_are_stored_as_they_are_sent() {
     const CONVERTED: &str = "
         select 'batch ' || batch_id from batches
         where pg_typeof(state) <> 'json'::regtype or pg_column_compression(state) is not null
@@ -348,14 +345,14 @@ async fn documents_are_kept_as_they_are_sent() {
         select 'essay ' || essay_id from essays
         where pg_typeof(state) <> 'json'::regtype or pg_column_compression(state) is not null";
     let server = Server::empty().await;
-    let store = server.open().await;
+    let repository = server.open().await;
     let essays: Vec<_> = (0..25).map(|n| format!("{n}-{}", "long".repeat(60))).collect();
     let essays: Vec<_> = essays.iter().map(String::as_str).collect();
     let batch = "long".repeat(60);
-    apply(store.as_ref(), &[registered(&batch, "u", 1, &essays)]).await.unwrap();
+    apply(repository.as_ref(), &[registered(&batch, "u", 1, &essays)]).await.unwrap();
     for essay in &essays {
-        apply(store.as_ref(), &[slot(&batch, essay, 2)]).await.unwrap();
-        apply(store.as_ref(), &[spellchecked(&batch, essay, 3)]).await.unwrap();
+        apply(repository.as_ref(), &[slot(&batch, essay, 2)]).await.unwrap();
+        apply(repository.as_ref(), &[spellchecked(&batch, essay, 3)]).await.unwrap();
     }
     let longest = "select max(octet_length(state::text)) from essays";
     let mut connection = server.connection().await;
@@ -368,18 +365,20 @@ async fn documents_are_kept_as_they_are_sent() {
 
 /// A build from before these documents were `json` sends `jsonb`, as long as it runs.
 #[tokio::test]
-async fn documents_of_a_build_that_sends_jsonb_are_taken_and_read() {
+async fn documents_written_as_jsonb_are_read() {
     let server = Server::empty().await;
-    let store = server.open().await;
-    apply(store.as_ref(), &[registered("b", "u", 1, &["e"]), slot("b", "e", 2)]).await.unwrap();
-    let page = store.user_page(&whole_list("u")).await.unwrap();
+    let repository = server.open().await;
+    apply(repository.as_ref(), &[registered("b", "u", 1, &["e"]), slot("b", "e", 2)])
+        .await
+        .unwrap();
+    let page = repository.user_page(&whole_list("u")).await.unwrap();
     server.execute("update batches set state = state::jsonb").await;
     server.execute("update essays set state = state::jsonb").await;
-    assert_eq!(store.user_page(&whole_list("u")).await.unwrap(), page);
+    assert_eq!(repository.user_page(&whole_list("u")).await.unwrap(), page);
 }
 
 #[tokio::test]
-async fn lists_are_read_from_their_index() {
+async fn lists_are_read_from_their_indexes() {
     let server = Server::empty().await;
     server.open().await;
     server
@@ -423,20 +422,21 @@ fn everything(hold_max: Duration) -> ClaimRequest<'static> {
         records_max: 1_000,
         bytes_max: u64::MAX,
         hold_max,
-        keys_left_out: NOTHING,
-        topics_left_out: NOTHING,
+        skipped_keys: NOTHING,
+        skipped_topics: NOTHING,
     }
 }
 
-async fn try_claim(store: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
-    store.claim(everything(BACK_LIMIT)).await.unwrap()
+async fn try_claim(repository: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
+    repository.claim(everything(BACK_LIMIT)).await.unwrap()
 }
 
 #[tokio::test]
-async fn whoever_announces_waits_for_the_commit_of_who_announced_before() {
+async fn outbox_writers_commit_one_after_the_other() {
     let server = Server::empty().await;
-    let store = server.open().await;
-    let (mut first, mut second) = (store.begin().await.unwrap(), store.begin().await.unwrap());
+    let repository = server.open().await;
+    let (mut first, mut second) =
+        (repository.begin().await.unwrap(), repository.begin().await.unwrap());
     announce_in(first.as_mut(), &[outgoing_event(1, "a")]).await.unwrap();
     let waiting = tokio::spawn(async move {
         announce_in(second.as_mut(), &[outgoing_event(2, "b")]).await.unwrap();
@@ -452,14 +452,17 @@ async fn whoever_announces_waits_for_the_commit_of_who_announced_before() {
         count == 1
     })
     .await;
-    assert_eq!(store.outbox_after(OutboxPosition::START, 100).await.unwrap(), []);
+    assert_eq!(repository.outbox_after(OutboxPosition::START, 100).await.unwrap(), []);
     first.commit().await.unwrap();
     waiting.await.unwrap();
-    assert_eq!(numbers(&store.outbox_after(OutboxPosition::START, 100).await.unwrap()), [1, 2]);
+    assert_eq!(
+        numbers(&repository.outbox_after(OutboxPosition::START, 100).await.unwrap()),
+        [1, 2]
+    );
 }
 
 #[tokio::test]
-async fn a_claim_whose_connection_ends_is_free_and_marks_nothing() {
+async fn claim_of_a_lost_connection_is_released_and_marks_nothing() {
     let server = Server::empty().await;
     let (one, other) = (server.open().await, server.open().await);
     announce(one.as_ref(), &[outgoing_event(1, "key")]).await;
@@ -475,40 +478,40 @@ async fn a_claim_whose_connection_ends_is_free_and_marks_nothing() {
     let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(other.as_ref())).await;
     assert_eq!(numbers(again.records()), [1]);
     let position = again.records()[0].position;
-    let outcome = held.published(&[position], NOW).await;
+    let outcome = held.mark_published(&[position], NOW).await;
     assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
-    again.published(&[position], NOW).await.unwrap();
+    again.mark_published(&[position], NOW).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_claim_is_held_for_as_long_as_was_asked_for() {
+async fn claim_is_held_for_the_requested_time() {
     let server = Server::empty().await;
     let short = Duration::from_millis(50);
     let options =
         PostgresOptions { idle_in_transaction_timeout: short, ..PostgresOptions::default() };
-    let store = server.open_with(options).await;
-    announce(&store, &[outgoing_event(1, "key")]).await;
-    let held = try_claim(&store).await.unwrap();
+    let repository = server.open_with(options).await;
+    announce(&repository, &[outgoing_event(1, "key")]).await;
+    let held = try_claim(&repository).await.unwrap();
 
     // A unit that begins later and says nothing loses its locks meanwhile.
     let events = [registered("b", "u", 1, &[])];
-    let mut hanging = store.begin().await.unwrap();
+    let mut hanging = repository.begin().await.unwrap();
     load(hanging.as_mut(), &events).await.unwrap();
-    apply(&store, &events).await.unwrap();
+    apply(&repository, &events).await.unwrap();
     assert!(hanging.commit().await.is_err());
 
     let position = held.records()[0].position;
-    held.published(&[position], NOW).await.unwrap();
+    held.mark_published(&[position], NOW).await.unwrap();
 
-    announce(&store, &[outgoing_event(2, "key")]).await;
-    let hanging = store.claim(everything(short)).await.unwrap().unwrap();
-    let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(&store)).await;
+    announce(&repository, &[outgoing_event(2, "key")]).await;
+    let hanging = repository.claim(everything(short)).await.unwrap().unwrap();
+    let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(&repository)).await;
     let position = again.records()[0].position;
-    assert!(hanging.published(&[position], NOW).await.is_err());
+    assert!(hanging.mark_published(&[position], NOW).await.is_err());
 }
 
 #[tokio::test]
-async fn a_bell_rings_for_other_processes_and_outlives_its_connection() {
+async fn notifier_hears_other_processes_and_outlives_its_connection() {
     let server = Server::empty().await;
     let (one, other) = (server.open().await, server.open().await);
     let mut notifier = other.outbox_notifier();
@@ -528,7 +531,7 @@ async fn a_bell_rings_for_other_processes_and_outlives_its_connection() {
 
 /// However much waits for a topic that is missing, and however much is kept.
 #[tokio::test]
-async fn the_outbox_is_read_from_its_indexes() {
+async fn outbox_is_read_from_its_indexes() {
     let server = Server::empty().await;
     server.open().await;
     server

@@ -20,11 +20,11 @@ const ACCEPTED_MAX: u64 = 24;
 /// How long a call may take that does not even try.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// A store behind a proxy.
+/// A repository behind a proxy.
 struct World {
     proxy: FaultProxy,
     url: String,
-    store: PostgresRepository,
+    repository: PostgresRepository,
 }
 
 impl World {
@@ -33,18 +33,18 @@ impl World {
         let proxy = FaultProxy::start(server.address()).await;
         let database = server.create_database().await;
         let url = server.url_at(proxy.addr(), database.rsplit('/').next().unwrap());
-        let store = open(&url).await.unwrap();
-        apply(&store, &[registered("b", "u", 1, &["e"])]).await.unwrap();
-        Self { proxy, url, store }
+        let repository = open(&url).await.unwrap();
+        apply(&repository, &[registered("b", "u", 1, &["e"])]).await.unwrap();
+        Self { proxy, url, repository }
     }
 
     async fn read(&self) -> Result<u64, DbError> {
-        self.store.user_page(&whole_list("u")).await.map(|page| page.total)
+        self.repository.user_page(&whole_list("u")).await.map(|page| page.total)
     }
 
     async fn is_back(&self) {
-        eventually(BACK_LIMIT, "the store answers", || self.read()).await;
-        apply(&self.store, &[registered("b2", "u", 2, &["e2"])]).await.unwrap();
+        eventually(BACK_LIMIT, "the database answers", || self.read()).await;
+        apply(&self.repository, &[registered("b2", "u", 2, &["e2"])]).await.unwrap();
     }
 
     /// Reads all the time for a while, and gives the number of connections that this cost.
@@ -80,7 +80,7 @@ fn check_misconfigured<T>(outcome: Result<T, DbError>, want: &str) {
 }
 
 #[tokio::test]
-async fn address_that_accepts_and_closes_is_unavailable_and_not_stormed() {
+async fn closing_address_is_unavailable_and_sees_few_connections() {
     let world = World::start().await;
     world.proxy.set(Mode::Close).await;
     check_unavailable(&open(&world.url).await.map(drop));
@@ -92,7 +92,7 @@ async fn address_that_accepts_and_closes_is_unavailable_and_not_stormed() {
 }
 
 #[tokio::test]
-async fn silent_server_is_unavailable_at_once_and_not_stormed() {
+async fn silent_server_is_unavailable_at_once_and_sees_few_connections() {
     let world = World::start().await;
     world.proxy.set(Mode::Stall).await;
     check_unavailable(&open(&world.url).await.map(drop));
@@ -103,7 +103,9 @@ async fn silent_server_is_unavailable_at_once_and_not_stormed() {
     assert!(accepted <= ACCEPTED_MAX, "{accepted} connections");
     for _ in 0..CALLERS {
         check_unavailable(&timeout(AT_ONCE, world.read()).await.expect("an error at once"));
-        check_unavailable(&timeout(AT_ONCE, world.store.ping()).await.expect("an error at once"));
+        check_unavailable(
+            &timeout(AT_ONCE, world.repository.ping()).await.expect("an error at once"),
+        );
     }
 
     world.proxy.reset_connections().await;
@@ -112,7 +114,7 @@ async fn silent_server_is_unavailable_at_once_and_not_stormed() {
 }
 
 #[tokio::test]
-async fn read_on_a_connection_that_died_in_the_pool_is_sent_once_more() {
+async fn read_on_a_dead_pooled_connection_is_sent_again() {
     let world = World::start().await;
     let server = testkit::postgres().await;
     let terminate = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -125,7 +127,7 @@ async fn read_on_a_connection_that_died_in_the_pool_is_sent_once_more() {
         });
         server.psql(&direct, terminate).await;
         assert_eq!(world.read().await.unwrap(), 1, "57P01");
-        assert_eq!(world.store.outbox_depth().await.unwrap().unpublished, 0);
+        assert_eq!(world.repository.outbox_depth().await.unwrap().unpublished, 0);
 
         world.proxy.reset_connections().await;
         assert_eq!(world.read().await.unwrap(), 1, "reset");
@@ -133,24 +135,24 @@ async fn read_on_a_connection_that_died_in_the_pool_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn full_pool_is_no_outage() {
+async fn exhausted_pool_is_not_an_outage() {
     let server = testkit::postgres().await;
     let url = server.create_database().await;
     let acquire_timeout = Duration::from_millis(500);
     let options =
         PostgresOptions { connections_max: 1, acquire_timeout, ..PostgresOptions::default() };
-    let store = PostgresRepository::connect(&url, options).await.unwrap();
-    let unit = store.begin().await.unwrap();
+    let repository = PostgresRepository::connect(&url, options).await.unwrap();
+    let unit = repository.begin().await.unwrap();
     for _ in 0..3 {
-        check_unavailable(&store.user_page(&whole_list("u")).await);
+        check_unavailable(&repository.user_page(&whole_list("u")).await);
     }
     drop(unit);
     // Right away: nothing waits for a probe.
-    store.user_page(&whole_list("u")).await.unwrap();
+    repository.user_page(&whole_list("u")).await.unwrap();
 }
 
 #[tokio::test]
-async fn configuration_that_cannot_work_is_told_apart_from_an_outage() {
+async fn misconfiguration_is_not_an_outage() {
     let server = testkit::postgres().await;
     check_misconfigured(
         open("postgres://localhost:port/results").await,
@@ -164,7 +166,7 @@ async fn configuration_that_cannot_work_is_told_apart_from_an_outage() {
 }
 
 #[tokio::test]
-async fn database_that_is_not_in_utf8_is_refused_with_the_way_to_make_one() {
+async fn database_not_in_utf8_is_refused_with_a_hint() {
     let server = testkit::postgres().await;
     for encoding in ["SQL_ASCII", "LATIN1"] {
         let name = encoding.to_lowercase();
@@ -177,21 +179,21 @@ async fn database_that_is_not_in_utf8_is_refused_with_the_way_to_make_one() {
 }
 
 #[tokio::test]
-async fn login_refused_while_running_leaves_open_connections_at_work() {
+async fn refused_login_leaves_open_connections_usable() {
     let server = testkit::Postgres::start().await;
     let database = server.create_database().await;
     server.psql(&server.url("postgres"), "create role service login superuser").await;
     let url = database.replace("postgres@", "service@");
-    let store = open(&url).await.unwrap();
-    store.ping().await.unwrap();
+    let repository = open(&url).await.unwrap();
+    repository.ping().await.unwrap();
     server.psql(&server.url("postgres"), "alter role service nologin").await;
 
     // A second call at the same time needs a second connection, and gets none.
-    let unit = store.begin().await.unwrap();
-    check_misconfigured(store.user_page(&whole_list("u")).await, "login");
+    let unit = repository.begin().await.unwrap();
+    check_misconfigured(repository.user_page(&whole_list("u")).await, "login");
     drop(unit);
     server.psql(&server.url("postgres"), "alter role service login").await;
-    eventually(BACK_LIMIT, "the store answers", || store.ping()).await;
+    eventually(BACK_LIMIT, "the database answers", || repository.ping()).await;
 }
 
 #[tokio::test]
@@ -200,21 +202,21 @@ async fn pooler_in_session_mode_needs_no_settings() {
     let pooler = PgBouncer::start(server, PoolMode::Session).await;
     let database = server.create_database().await;
     let url = server.url_at(pooler.address(), database.rsplit('/').next().unwrap());
-    let (store, another) = (open(&url).await.unwrap(), open(&url).await.unwrap());
-    apply(&store, &[registered("b", "u", 1, &["e"])]).await.unwrap();
+    let (repository, another) = (open(&url).await.unwrap(), open(&url).await.unwrap());
+    apply(&repository, &[registered("b", "u", 1, &["e"])]).await.unwrap();
     assert_eq!(another.user_page(&whole_list("u")).await.unwrap().total, 1);
 
     // The limits of a session reach its server connection.
     let mut blocker = sqlx::PgConnection::connect(&database).await.unwrap();
     let mut table = blocker.begin().await.unwrap();
     sqlx::query("lock table batches").execute(&mut *table).await.unwrap();
-    check_unavailable(&store.user_page(&whole_list("u")).await);
+    check_unavailable(&repository.user_page(&whole_list("u")).await);
     table.rollback().await.unwrap();
-    assert_eq!(store.user_page(&whole_list("u")).await.unwrap().total, 1);
+    assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().total, 1);
 }
 
 #[tokio::test]
-async fn pooler_that_does_not_keep_sessions_is_refused_with_the_reason() {
+async fn pooler_not_in_session_mode_is_refused_with_a_hint() {
     let server = testkit::postgres().await;
     for mode in [PoolMode::Transaction, PoolMode::Statement] {
         // With one server connection, a second client cannot be inside a transaction beside the first.
@@ -230,15 +232,15 @@ async fn pooler_that_does_not_keep_sessions_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn pooler_that_no_longer_keeps_sessions_is_unusable_until_it_does_again() {
+async fn pooler_switched_from_session_mode_is_unusable_until_switched_back() {
     let server = testkit::postgres().await;
     for mode in [PoolMode::Transaction, PoolMode::Statement] {
         let pooler = PgBouncer::start(server, PoolMode::Session).await;
         let database = server.create_database().await;
         let url = server.url_at(pooler.address(), database.rsplit('/').next().unwrap());
-        let store = open(&url).await.unwrap();
-        apply(&store, &[registered("b", "u", 1, &["e"])]).await.unwrap();
-        let reads = async || join_all((0..CALLERS).map(|_| read_something(&store))).await;
+        let repository = open(&url).await.unwrap();
+        apply(&repository, &[registered("b", "u", 1, &["e"])]).await.unwrap();
+        let reads = async || join_all((0..CALLERS).map(|_| read_something(&repository))).await;
         assert!(reads().await.iter().all(Result::is_ok));
 
         pooler.switch(server, mode).await;
@@ -252,7 +254,7 @@ async fn pooler_that_no_longer_keeps_sessions_is_unusable_until_it_does_again() 
                 for outcome in reads().await {
                     check_misconfigured(outcome, "pool_mode = session");
                 }
-                check_misconfigured(store.ping().await, "pool_mode = session");
+                check_misconfigured(repository.ping().await, "pool_mode = session");
                 tokio::task::yield_now().await;
             }
         });
@@ -264,20 +266,20 @@ async fn pooler_that_no_longer_keeps_sessions_is_unusable_until_it_does_again() 
             reads().await.iter().all(Result::is_ok)
         })
         .await;
-        apply(&store, &[registered("b2", "u", 2, &["e2"])]).await.unwrap();
+        apply(&repository, &[registered("b2", "u", 2, &["e2"])]).await.unwrap();
     }
 }
 
 /// Some statements in some order, so that connections prepare different ones under one name.
-async fn read_something(store: &PostgresRepository) -> Result<(), DbError> {
-    store.user_page(&whole_list("u")).await?;
-    store.outbox_depth().await?;
-    store.batch(&batch_id("b")).await?;
+async fn read_something(repository: &PostgresRepository) -> Result<(), DbError> {
+    repository.user_page(&whole_list("u")).await?;
+    repository.outbox_depth().await?;
+    repository.batch(&batch_id("b")).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn parameter_that_a_pooler_refuses_is_told() {
+async fn parameter_refused_by_a_pooler_is_misconfigured() {
     let server = testkit::postgres().await;
     let pooler = PgBouncer::start(server, PoolMode::Session).await;
     let url = server.url_at(pooler.address(), "postgres?options[statement_timeout]=1000");
@@ -289,11 +291,11 @@ async fn pooler_without_its_server_is_an_outage() {
     let server = testkit::Postgres::start().await;
     let pooler = PgBouncer::start(&server, PoolMode::Session).await;
     let url = server.url_at(pooler.address(), "postgres");
-    let store = open(&url).await.unwrap();
-    store.ping().await.unwrap();
+    let repository = open(&url).await.unwrap();
+    repository.ping().await.unwrap();
     server.kill().await;
-    check_unavailable(&store.user_page(&whole_list("u")).await);
+    check_unavailable(&repository.user_page(&whole_list("u")).await);
     check_unavailable(&open(&url).await.map(drop));
     server.restart().await;
-    eventually(BACK_LIMIT, "the store answers", || store.ping()).await;
+    eventually(BACK_LIMIT, "the database answers", || repository.ping()).await;
 }

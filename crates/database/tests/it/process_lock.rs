@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use database::{DbError, LockWatch, PostgresOptions, PostgresRepository, ProcessLock, Sharing};
+use database::{DbError, LockMode, LockWatch, PostgresOptions, PostgresRepository, ProcessLock};
 use testkit::eventually;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,10 +17,10 @@ impl World {
         Self { url: testkit::postgres().await.create_database().await }
     }
 
-    async fn lock(&self, sharing: Sharing) -> Result<ProcessLock, DbError> {
+    async fn lock(&self, lock_mode: LockMode) -> Result<ProcessLock, DbError> {
         let options = PostgresOptions::default();
         let repository = PostgresRepository::connect(&self.url, options).await.unwrap();
-        repository.lock_for_process(sharing).await
+        repository.lock_for_process(lock_mode).await
     }
 
     /// Ends the connections that hold locks, as a failover does.
@@ -68,25 +68,25 @@ fn check_refused(outcome: Result<ProcessLock, DbError>, want: &str) {
 }
 
 #[tokio::test]
-async fn process_with_a_cache_of_its_own_is_alone() {
+async fn process_with_its_own_cache_holds_the_lock_exclusively() {
     let world = World::start().await;
-    let shared = world.lock(Sharing::Shared).await.unwrap();
-    let another = world.lock(Sharing::Shared).await.unwrap();
-    check_refused(world.lock(Sharing::Alone).await, "another process uses it");
+    let shared = world.lock(LockMode::Shared).await.unwrap();
+    let another = world.lock(LockMode::Shared).await.unwrap();
+    check_refused(world.lock(LockMode::Exclusive).await, "another process uses it");
     drop((shared, another));
 
-    let alone = world.lock(Sharing::Alone).await.unwrap();
-    check_refused(world.lock(Sharing::Alone).await, "another process uses it");
-    check_refused(world.lock(Sharing::Shared).await, "cache of its own");
+    let alone = world.lock(LockMode::Exclusive).await.unwrap();
+    check_refused(world.lock(LockMode::Exclusive).await, "another process uses it");
+    check_refused(world.lock(LockMode::Shared).await, "cache of its own");
     drop(alone);
-    world.lock(Sharing::Alone).await.unwrap();
+    world.lock(LockMode::Exclusive).await.unwrap();
 }
 
 #[tokio::test]
-async fn lock_of_a_lost_connection_is_taken_again() {
+async fn lock_of_a_lost_connection_is_reacquired() {
     let world = World::start().await;
     let seen = Arc::new(Seen::default());
-    let holding = tokio::spawn(world.lock(Sharing::Alone).await.unwrap().hold(seen.clone()));
+    let holding = tokio::spawn(world.lock(LockMode::Exclusive).await.unwrap().hold(seen.clone()));
     seen.wait_for(&[true]).await;
     world.cut().await;
     seen.wait_for(&[true, false, true]).await;
@@ -98,12 +98,12 @@ async fn lock_of_a_lost_connection_is_taken_again() {
 }
 
 #[tokio::test]
-async fn lock_that_another_process_took_meanwhile_ends_the_first() {
+async fn lock_taken_by_another_process_ends_the_first_holder() {
     let world = World::start().await;
-    let first = world.lock(Sharing::Alone).await.unwrap();
+    let first = world.lock(LockMode::Exclusive).await.unwrap();
     world.cut().await;
     // The first has not looked yet.
-    let _second = world.lock(Sharing::Alone).await.unwrap();
+    let _second = world.lock(LockMode::Exclusive).await.unwrap();
     let seen = Arc::new(Seen::default());
     let reason = tokio::time::timeout(LIMIT, first.hold(seen.clone())).await.unwrap();
     seen.wait_for(&[false]).await;

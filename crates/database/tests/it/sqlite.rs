@@ -7,13 +7,12 @@ use database::{
 };
 use futures_util::FutureExt;
 use projection::Timestamp;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::{
-    conformance::{Backend, StoredDeadLetter, conformance_tests},
-    events::{announce, announce_in, apply, load, outgoing_event, registered},
-};
+use crate::conformance::{Backend, StoredDeadLetter, conformance_tests};
+use crate::events::{announce, announce_in, apply, load, outgoing_event, registered};
 
 conformance_tests!(File);
 
@@ -67,43 +66,43 @@ impl Backend for File {
 }
 
 #[tokio::test]
-async fn a_unit_waits_for_the_one_before_it() {
+async fn unit_waits_for_the_previous_unit() {
     let file = File::empty().await;
-    let store = file.open().await;
+    let repository = file.open().await;
     let events = [registered("b", "u", 1, &[])];
-    let mut first = store.begin().await.unwrap();
+    let mut first = repository.begin().await.unwrap();
     load(first.as_mut(), &events).await.unwrap();
 
-    let mut second = std::pin::pin!(store.begin());
+    let mut second = std::pin::pin!(repository.begin());
     assert!(second.as_mut().now_or_never().is_none());
     first.commit().await.unwrap();
     second.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_unit_that_waits_too_long_is_told_to_come_back() {
+async fn unit_that_waits_too_long_is_unavailable() {
     let file = File::empty().await;
     let short = std::time::Duration::from_millis(50);
     let options =
         SqliteOptions { acquire_timeout: short, busy_timeout: short, ..SqliteOptions::default() };
-    let store = SqliteRepository::open(file.path(), options).await.unwrap();
+    let repository = SqliteRepository::open(file.path(), options).await.unwrap();
 
-    let ours = store.begin().await.unwrap();
-    let waited = store.begin().await.map(drop);
+    let ours = repository.begin().await.unwrap();
+    let waited = repository.begin().await.map(drop);
     assert!(matches!(waited, Err(DbError::Unavailable { .. })), "{waited:?}");
     drop(ours);
 
     let mut other = file.connection().await;
     sqlx::query("begin immediate").execute(&mut other).await.unwrap();
-    let waited = store.begin().await.map(drop);
+    let waited = repository.begin().await.map(drop);
     assert!(matches!(waited, Err(DbError::Unavailable { .. })), "{waited:?}");
 
     // Readers do not wait for anybody who writes.
-    store.user_page(&crate::events::whole_list("u")).await.unwrap();
+    repository.user_page(&crate::events::whole_list("u")).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_not_opened() {
+async fn file_that_is_no_database_is_refused() {
     let file = File::empty().await;
     std::fs::write(file.path(), "a text, longer than the header of a database".repeat(9)).unwrap();
     let opened = file.try_open().await.map(drop);
@@ -111,7 +110,7 @@ async fn a_file_that_is_no_database_is_not_opened() {
 }
 
 #[tokio::test]
-async fn schema_of_a_newer_build_is_told() {
+async fn schema_of_a_newer_build_is_reported() {
     let file = File::empty().await;
     let open = async || SqliteRepository::open(file.path(), SqliteOptions::default()).await;
     assert_eq!(open().await.unwrap().newer_schema(), None);
@@ -125,7 +124,7 @@ async fn schema_of_a_newer_build_is_told() {
 }
 
 #[tokio::test]
-async fn lists_are_read_from_their_index() {
+async fn lists_are_read_from_their_indexes() {
     let file = File::empty().await;
     apply(file.open().await.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
 
@@ -149,7 +148,7 @@ async fn lists_are_read_from_their_index() {
 }
 
 #[tokio::test]
-async fn the_outbox_is_read_from_its_indexes() {
+async fn outbox_is_read_from_its_indexes() {
     let file = File::empty().await;
     file.open().await;
     let mut connection = file.connection().await;
@@ -193,28 +192,29 @@ async fn dead_letters_of_an_older_schema_keep_their_ids() {
         query.execute(&mut file.connection().await).await.unwrap();
     }
 
-    let store = file.open().await;
-    let dead_letter = store.dead_letter(DeadLetterId::parse("7").unwrap()).await.unwrap().unwrap();
+    let repository = file.open().await;
+    let dead_letter =
+        repository.dead_letter(DeadLetterId::parse("7").unwrap()).await.unwrap().unwrap();
     assert_eq!((dead_letter.bytes, dead_letter.key), (vec![3], Some(vec![1])));
     assert_eq!(dead_letter.headers, [("n".to_owned(), vec![2])]);
     assert_eq!(dead_letter.summary.received_at, Timestamp::from_unix_micros(5));
 }
 
 #[tokio::test]
-async fn only_a_commit_that_announces_rings() {
+async fn only_a_commit_with_outgoing_events_notifies() {
     let file = File::empty().await;
-    let store = file.open().await;
-    let mut notifier = store.outbox_notifier();
+    let repository = file.open().await;
+    let mut notifier = repository.outbox_notifier();
     assert!(notifier.notified().now_or_never().is_none(), "nothing was written yet");
 
-    apply(store.as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
-    let mut dropped = store.begin().await.unwrap();
+    apply(repository.as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
+    let mut dropped = repository.begin().await.unwrap();
     announce_in(dropped.as_mut(), &[outgoing_event(1, "key")]).await.unwrap();
     drop(dropped);
     assert!(notifier.notified().now_or_never().is_none(), "nothing was announced");
 
-    announce(store.as_ref(), &[outgoing_event(1, "key")]).await;
-    announce(store.as_ref(), &[outgoing_event(2, "key")]).await;
+    announce(repository.as_ref(), &[outgoing_event(1, "key")]).await;
+    announce(repository.as_ref(), &[outgoing_event(2, "key")]).await;
     notifier.notified().now_or_never().expect("it rang while nobody waited");
     assert!(notifier.notified().now_or_never().is_none(), "once for both");
 }

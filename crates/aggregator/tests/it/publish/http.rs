@@ -43,7 +43,7 @@ impl World {
         unit.load(&[], &Needs::default()).await.unwrap();
         let changes = Changes {
             events: &BTreeMap::new(),
-            seen_again: &BTreeMap::new(),
+            redelivered: &BTreeMap::new(),
             rows: &Rows::default(),
             statuses: &Default::default(),
             outgoing_events: &outgoing_events,

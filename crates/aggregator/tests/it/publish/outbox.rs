@@ -137,8 +137,8 @@ impl OutboxRepository for FakeOutbox {
         };
         let wanted = state.records.iter().filter(|record| {
             record.published_at.is_none()
-                && !request.keys_left_out.contains(&record.key)
-                && !request.topics_left_out.contains(&record.topic)
+                && !request.skipped_keys.contains(&record.key)
+                && !request.skipped_topics.contains(&record.topic)
         });
         let records = wanted.take(request.records_max as usize).cloned().collect();
         Ok(Some(Box::new(FakeClaim { outbox: self.clone(), records, _permit: permit })))
@@ -177,7 +177,7 @@ impl OutboxClaim for FakeClaim {
         &self.records
     }
 
-    async fn published(
+    async fn mark_published(
         self: Box<Self>,
         positions: &[OutboxPosition],
         at: Timestamp,

@@ -12,7 +12,7 @@ use super::Backend;
 /// Far more than any check here keeps.
 const ALL: u32 = 1_000;
 
-/// Larger than the store sends in one statement.
+/// Larger than the repository sends in one statement.
 const LARGE_BYTES: usize = 7 * 1024 * 1024;
 
 fn dead_letter(fingerprint: &str) -> DeadLetter {
@@ -32,19 +32,22 @@ fn dead_letter(fingerprint: &str) -> DeadLetter {
     }
 }
 
-pub(crate) async fn r10_a_dead_letter_is_kept_once(backend: impl Backend) {
-    let store = backend.open().await;
-    store.insert_dead_letters(&[]).await.unwrap();
-    assert_eq!(store.dead_letter_usage().await.unwrap().dead_letters, 0);
+pub(crate) async fn r10_dead_letter_is_stored_once(backend: impl Backend) {
+    let repository = backend.open().await;
+    repository.insert_dead_letters(&[]).await.unwrap();
+    assert_eq!(repository.dead_letter_usage().await.unwrap().dead_letters, 0);
 
-    store.insert_dead_letters(&[dead_letter("1"), dead_letter("2")]).await.unwrap();
+    repository.insert_dead_letters(&[dead_letter("1"), dead_letter("2")]).await.unwrap();
     let redelivered = DeadLetter { detail: "another reason".into(), ..dead_letter("2") };
-    store.insert_dead_letters(&[redelivered, dead_letter("3"), dead_letter("3")]).await.unwrap();
-    assert_eq!(store.dead_letter_usage().await.unwrap().dead_letters, 3);
+    repository
+        .insert_dead_letters(&[redelivered, dead_letter("3"), dead_letter("3")])
+        .await
+        .unwrap();
+    assert_eq!(repository.dead_letter_usage().await.unwrap().dead_letters, 3);
 }
 
-pub(crate) async fn r10_a_dead_letter_is_kept_whatever_is_in_it(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r10_dead_letter_is_stored_whatever_its_content(backend: impl Backend) {
+    let repository = backend.open().await;
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let mut dead_letters = vec![
         DeadLetter {
@@ -62,7 +65,7 @@ pub(crate) async fn r10_a_dead_letter_is_kept_whatever_is_in_it(backend: impl Ba
     let large =
         ["2", "3", "4"].map(|it| DeadLetter { bytes: vec![7; LARGE_BYTES], ..dead_letter(it) });
     dead_letters.extend(large);
-    store.insert_dead_letters(&dead_letters).await.unwrap();
+    repository.insert_dead_letters(&dead_letters).await.unwrap();
 
     let kept = backend.dead_letters().await;
     assert_eq!(kept.len(), dead_letters.len());
@@ -81,8 +84,11 @@ fn at(micros: i64) -> Timestamp {
     Timestamp::from_unix_micros(micros)
 }
 
-async fn list(store: &dyn DeadLetterRepository, query: &DeadLetterQuery) -> Vec<DeadLetterSummary> {
-    let listed = store.dead_letters(query).await.unwrap().dead_letters;
+async fn list(
+    repository: &dyn DeadLetterRepository,
+    query: &DeadLetterQuery,
+) -> Vec<DeadLetterSummary> {
+    let listed = repository.dead_letters(query).await.unwrap().dead_letters;
     assert!(listed.is_sorted_by_key(|dead_letter| dead_letter.id), "{listed:?}");
     listed
 }
@@ -92,43 +98,43 @@ fn all() -> DeadLetterQuery {
 }
 
 /// The ids of all dead letters, in order.
-async fn ids(store: &dyn DeadLetterRepository) -> Vec<DeadLetterId> {
-    list(store, &all()).await.into_iter().map(|dead_letter| dead_letter.id).collect()
+async fn ids(repository: &dyn DeadLetterRepository) -> Vec<DeadLetterId> {
+    list(repository, &all()).await.into_iter().map(|dead_letter| dead_letter.id).collect()
 }
 
-async fn whole(store: &dyn DeadLetterRepository, id: DeadLetterId) -> StoredDeadLetter {
-    store.dead_letter(id).await.unwrap().unwrap()
+async fn whole(repository: &dyn DeadLetterRepository, id: DeadLetterId) -> StoredDeadLetter {
+    repository.dead_letter(id).await.unwrap().unwrap()
 }
 
 /// Dead letters whose details are `names`, each in a statement of its own.
-async fn keep(store: &dyn DeadLetterRepository, names: &[&str]) {
+async fn keep(repository: &dyn DeadLetterRepository, names: &[&str]) {
     for name in names {
         let dead_letter = DeadLetter { detail: (*name).into(), ..dead_letter(name) };
-        store.insert_dead_letters(&[dead_letter]).await.unwrap();
+        repository.insert_dead_letters(&[dead_letter]).await.unwrap();
     }
 }
 
-pub(crate) async fn r25_an_id_is_never_given_again(backend: impl Backend) {
-    let store = backend.open().await;
-    keep(store.as_ref(), &["1", "2", "3"]).await;
-    let mut given = ids(store.as_ref()).await;
+pub(crate) async fn r25_ids_are_never_reused(backend: impl Backend) {
+    let repository = backend.open().await;
+    keep(repository.as_ref(), &["1", "2", "3"]).await;
+    let mut given = ids(repository.as_ref()).await;
     for turn in 0..3 {
         // The last one, which a database might think is free now; and then all of them.
         let removed = if turn < 2 { &given[given.len() - 1..] } else { &given[..] };
         for id in removed {
-            store.delete_dead_letter(*id, None).await.unwrap();
+            repository.delete_dead_letter(*id, None).await.unwrap();
         }
         // Also not after a restart, and not for the record that had it.
-        let store = backend.open().await;
-        keep(store.as_ref(), &["3"]).await;
-        let newest = *ids(store.as_ref()).await.last().unwrap();
+        let repository = backend.open().await;
+        keep(repository.as_ref(), &["3"]).await;
+        let newest = *ids(repository.as_ref()).await.last().unwrap();
         assert!(given.iter().all(|id| *id < newest), "{newest} after {given:?}");
         given.push(newest);
     }
 }
 
-pub(crate) async fn r26_a_list_has_what_its_query_selects(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r26_list_has_exactly_the_selected_dead_letters(backend: impl Backend) {
+    let repository = backend.open().await;
     let of = |name: &str, source: &str, topic: Option<&str>, code, refused_at| DeadLetter {
         source: source.into(),
         topic: topic.map(Into::into),
@@ -138,7 +144,7 @@ pub(crate) async fn r26_a_list_has_what_its_query_selects(backend: impl Backend)
         ..dead_letter(name)
     };
     use RefusalCode::{InvalidField, NotJson, NotUtf8};
-    store
+    repository
         .insert_dead_letters(&[
             of("a", "kafka", Some("topic"), NotJson, 10),
             of("b", "http", None, NotJson, 20),
@@ -150,7 +156,7 @@ pub(crate) async fn r26_a_list_has_what_its_query_selects(backend: impl Backend)
         .unwrap();
 
     let check = async |name: &str, query: DeadLetterQuery, want: &str| {
-        let listed = list(store.as_ref(), &DeadLetterQuery { limit: ALL, ..query }).await;
+        let listed = list(repository.as_ref(), &DeadLetterQuery { limit: ALL, ..query }).await;
         let got: String = listed.into_iter().map(|dead_letter| dead_letter.detail).collect();
         assert_eq!(got, want, "{name}");
     };
@@ -175,14 +181,14 @@ pub(crate) async fn r26_a_list_has_what_its_query_selects(backend: impl Backend)
 }
 
 pub(crate) async fn r26_pages_show_each_dead_letter_once(backend: impl Backend) {
-    let store = backend.open().await;
+    let repository = backend.open().await;
     let names: Vec<_> = (0..10).map(|n| n.to_string()).collect();
-    keep(store.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    keep(repository.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for limit in 1..=11 {
         let mut query = DeadLetterQuery { limit, ..DeadLetterQuery::default() };
         let mut seen = Vec::new();
         loop {
-            let page = list(store.as_ref(), &query).await;
+            let page = list(repository.as_ref(), &query).await;
             assert!(page.len() <= limit as usize);
             let Some(last) = page.last() else { break };
             query.after = Some(last.id);
@@ -192,11 +198,11 @@ pub(crate) async fn r26_pages_show_each_dead_letter_once(backend: impl Backend) 
         assert_eq!(seen, names, "limit {limit}");
     }
     let none = DeadLetterQuery { limit: 0, ..DeadLetterQuery::default() };
-    assert_eq!(list(store.as_ref(), &none).await, []);
+    assert_eq!(list(repository.as_ref(), &none).await, []);
 }
 
-pub(crate) async fn r27_a_dead_letter_is_read_back_as_it_was_kept(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r27_dead_letter_is_read_back_unchanged(backend: impl Backend) {
+    let repository = backend.open().await;
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let odd = DeadLetter {
         topic: Some("to\0pic".into()),
@@ -216,8 +222,8 @@ pub(crate) async fn r27_a_dead_letter_is_read_back_as_it_was_kept(backend: impl 
         bytes: vec![],
         ..dead_letter("2")
     };
-    store.insert_dead_letters(&[odd.clone(), plain.clone()]).await.unwrap();
-    let ids = ids(store.as_ref()).await;
+    repository.insert_dead_letters(&[odd.clone(), plain.clone()]).await.unwrap();
+    let ids = ids(repository.as_ref()).await;
     for (id, kept) in ids.into_iter().zip([odd, plain]) {
         let want = StoredDeadLetter {
             summary: DeadLetterSummary {
@@ -240,63 +246,61 @@ pub(crate) async fn r27_a_dead_letter_is_read_back_as_it_was_kept(backend: impl 
                 .collect(),
             bytes: kept.bytes,
         };
-        assert_eq!(whole(store.as_ref(), id).await, want);
-        let listed = list(store.as_ref(), &all()).await;
+        assert_eq!(whole(repository.as_ref(), id).await, want);
+        let listed = list(repository.as_ref(), &all()).await;
         assert!(listed.contains(&want.summary), "{want:?} in {listed:?}");
     }
 }
 
-pub(crate) async fn r27_a_dead_letter_of_an_older_program_came_when_it_was_refused(
-    backend: impl Backend,
-) {
-    let store = backend.open().await;
-    keep(store.as_ref(), &["1"]).await;
+pub(crate) async fn r27_missing_received_at_is_the_time_of_refusal(backend: impl Backend) {
+    let repository = backend.open().await;
+    keep(repository.as_ref(), &["1"]).await;
     // The column that an older program does not know, and a code that this one does not.
     backend.execute("update dead_letters set received_at = null, code = 'of_tomorrow'").await;
-    let id = ids(store.as_ref()).await[0];
-    let dead_letter = whole(store.as_ref(), id).await.summary;
+    let id = ids(repository.as_ref()).await[0];
+    let dead_letter = whole(repository.as_ref(), id).await.summary;
     assert_eq!((dead_letter.received_at, dead_letter.refused_at), (at(1), at(1)));
     assert_eq!(dead_letter.code, "of_tomorrow");
 }
 
-pub(crate) async fn r28_a_dead_letter_is_removed_once(backend: impl Backend) {
-    let store = backend.open().await;
-    keep(store.as_ref(), &["1", "2", "3"]).await;
-    let before = ids(store.as_ref()).await;
-    assert!(store.delete_dead_letter(before[1], None).await.unwrap());
-    assert!(!store.delete_dead_letter(before[1], None).await.unwrap(), "it is gone");
-    assert_eq!(store.dead_letter(before[1]).await.unwrap(), None);
-    assert_eq!(ids(store.as_ref()).await, [before[0], before[2]]);
+pub(crate) async fn r28_dead_letter_is_deleted_once(backend: impl Backend) {
+    let repository = backend.open().await;
+    keep(repository.as_ref(), &["1", "2", "3"]).await;
+    let before = ids(repository.as_ref()).await;
+    assert!(repository.delete_dead_letter(before[1], None).await.unwrap());
+    assert!(!repository.delete_dead_letter(before[1], None).await.unwrap(), "it is gone");
+    assert_eq!(repository.dead_letter(before[1]).await.unwrap(), None);
+    assert_eq!(ids(repository.as_ref()).await, [before[0], before[2]]);
 
     let mut removals = JoinSet::new();
     for _ in 0..8 {
-        let (store, id) = (store.clone(), before[0]);
-        removals.spawn(async move { store.delete_dead_letter(id, None).await.unwrap() });
+        let (repository, id) = (repository.clone(), before[0]);
+        removals.spawn(async move { repository.delete_dead_letter(id, None).await.unwrap() });
     }
     let removed = removals.join_all().await.into_iter().filter(|removed| *removed).count();
     assert_eq!(removed, 1, "of several that try, one did it");
 }
 
-pub(crate) async fn r28_a_dead_letter_that_was_refused_again_is_not_removed(backend: impl Backend) {
-    let store = backend.open().await;
-    keep(store.as_ref(), &["1"]).await;
-    let id = ids(store.as_ref()).await[0];
-    let seen = whole(store.as_ref(), id).await.summary.refused_at;
+pub(crate) async fn r28_dead_letter_refused_again_is_not_deleted(backend: impl Backend) {
+    let repository = backend.open().await;
+    keep(repository.as_ref(), &["1"]).await;
+    let id = ids(repository.as_ref()).await[0];
+    let seen = whole(repository.as_ref(), id).await.summary.refused_at;
     let refusal = Refusal::new(RefusalCode::Unstorable, "again");
-    assert!(store.dead_letter_refused_again(id, &refusal, at(2)).await.unwrap());
-    assert!(!store.delete_dead_letter(id, Some(seen)).await.unwrap());
-    assert!(store.delete_dead_letter(id, Some(at(2))).await.unwrap());
+    assert!(repository.dead_letter_refused_again(id, &refusal, at(2)).await.unwrap());
+    assert!(!repository.delete_dead_letter(id, Some(seen)).await.unwrap());
+    assert!(repository.delete_dead_letter(id, Some(at(2))).await.unwrap());
 }
 
-pub(crate) async fn r29_a_refusal_is_all_that_changes(backend: impl Backend) {
-    let store = backend.open().await;
-    keep(store.as_ref(), &["1", "2"]).await;
-    let before = ids(store.as_ref()).await;
-    let (first, second) = (whole(store.as_ref(), before[0]).await, before[1]);
-    let untouched = whole(store.as_ref(), second).await;
+pub(crate) async fn r29_refusing_again_changes_only_the_refusal(backend: impl Backend) {
+    let repository = backend.open().await;
+    keep(repository.as_ref(), &["1", "2"]).await;
+    let before = ids(repository.as_ref()).await;
+    let (first, second) = (whole(repository.as_ref(), before[0]).await, before[1]);
+    let untouched = whole(repository.as_ref(), second).await;
 
     let refusal = Refusal { code: RefusalCode::Unstorable, detail: "to\0o large".into() };
-    let updated = store.dead_letter_refused_again(before[0], &refusal, at(77)).await.unwrap();
+    let updated = repository.dead_letter_refused_again(before[0], &refusal, at(77)).await.unwrap();
     assert!(updated);
     let want = DeadLetterSummary {
         code: "unstorable".into(),
@@ -304,24 +308,27 @@ pub(crate) async fn r29_a_refusal_is_all_that_changes(backend: impl Backend) {
         refused_at: at(77),
         ..first.summary
     };
-    assert_eq!(whole(store.as_ref(), before[0]).await, StoredDeadLetter { summary: want, ..first });
-    assert_eq!(whole(store.as_ref(), second).await, untouched);
-
-    store.insert_dead_letters(&[dead_letter("1")]).await.unwrap();
     assert_eq!(
-        store.dead_letter_usage().await.unwrap().dead_letters,
+        whole(repository.as_ref(), before[0]).await,
+        StoredDeadLetter { summary: want, ..first }
+    );
+    assert_eq!(whole(repository.as_ref(), second).await, untouched);
+
+    repository.insert_dead_letters(&[dead_letter("1")]).await.unwrap();
+    assert_eq!(
+        repository.dead_letter_usage().await.unwrap().dead_letters,
         2,
         "it is still the same record"
     );
 
-    store.delete_dead_letter(before[0], None).await.unwrap();
-    let updated = store.dead_letter_refused_again(before[0], &refusal, at(78)).await.unwrap();
+    repository.delete_dead_letter(before[0], None).await.unwrap();
+    let updated = repository.dead_letter_refused_again(before[0], &refusal, at(78)).await.unwrap();
     assert!(!updated, "what is gone stays gone");
-    assert_eq!(ids(store.as_ref()).await, [second]);
+    assert_eq!(ids(repository.as_ref()).await, [second]);
 }
 
-pub(crate) async fn r30_the_oldest_dead_letters_are_removed_first(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r30_oldest_dead_letters_are_purged_first(backend: impl Backend) {
+    let repository = backend.open().await;
     let dead_letters: Vec<_> = [50, 10, 40, 20, 30]
         .into_iter()
         .map(|refused_at| DeadLetter {
@@ -330,9 +337,9 @@ pub(crate) async fn r30_the_oldest_dead_letters_are_removed_first(backend: impl 
             ..dead_letter(&refused_at.to_string())
         })
         .collect();
-    store.insert_dead_letters(&dead_letters).await.unwrap();
+    repository.insert_dead_letters(&dead_letters).await.unwrap();
     let left = async || {
-        list(store.as_ref(), &all())
+        list(repository.as_ref(), &all())
             .await
             .into_iter()
             .map(|dead_letter| dead_letter.detail)
@@ -344,7 +351,7 @@ pub(crate) async fn r30_the_oldest_dead_letters_are_removed_first(backend: impl 
             refused_before: at(before),
             limit,
         };
-        store.purge_dead_letters(chunk).await.unwrap().dead_letters
+        repository.purge_dead_letters(chunk).await.unwrap().dead_letters
     };
     assert_eq!(remove(10, 9).await, 0, "the given time itself is not before it");
     assert_eq!(remove(41, 2).await, 2);
@@ -355,33 +362,32 @@ pub(crate) async fn r30_the_oldest_dead_letters_are_removed_first(backend: impl 
     assert_eq!(left().await, ["50"]);
 }
 
-pub(crate) async fn r30_dead_letters_that_share_one_time_are_removed_chunk_by_chunk(
-    backend: impl Backend,
-) {
-    let store = backend.open().await;
+pub(crate) async fn r30_dead_letters_of_one_time_are_purged_in_chunks(backend: impl Backend) {
+    let repository = backend.open().await;
     let old = (0..25).map(|n| DeadLetter { at: at(7), ..dead_letter(&n.to_string()) });
-    store.insert_dead_letters(&old.collect::<Vec<_>>()).await.unwrap();
-    store.insert_dead_letters(&[DeadLetter { at: at(8), ..dead_letter("young") }]).await.unwrap();
-    let given = ids(store.as_ref()).await;
+    repository.insert_dead_letters(&old.collect::<Vec<_>>()).await.unwrap();
+    repository
+        .insert_dead_letters(&[DeadLetter { at: at(8), ..dead_letter("young") }])
+        .await
+        .unwrap();
+    let given = ids(repository.as_ref()).await;
 
     let (mut after, mut chunks) = (DeadLetterCursor::START, Vec::new());
     loop {
         let chunk = ExpiredDeadLetters { after, refused_before: at(8), limit: 10 };
-        let removed = store.purge_dead_letters(chunk).await.unwrap();
+        let removed = repository.purge_dead_letters(chunk).await.unwrap();
         let Some(last) = removed.last else { break };
         assert!(after < last, "{after:?}, then {last:?}");
         after = last;
         chunks.push(removed.dead_letters);
         let gone = usize::try_from(chunks.iter().sum::<u64>()).unwrap();
-        assert_eq!(ids(store.as_ref()).await, given[gone..], "the first ones first");
+        assert_eq!(ids(repository.as_ref()).await, given[gone..], "the first ones first");
     }
     assert_eq!(chunks, [10, 10, 5]);
-    assert_eq!(ids(store.as_ref()).await, given[25..]);
+    assert_eq!(ids(repository.as_ref()).await, given[25..]);
 }
 
-pub(crate) async fn r26_a_filter_that_nothing_passes_looks_at_a_part_of_them(
-    backend: impl Backend,
-) {
+pub(crate) async fn r26_filtered_page_scans_a_limited_number(backend: impl Backend) {
     /// Two and a half pages of them.
     const MANY: &str = "
         with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < 25000)
@@ -390,17 +396,17 @@ pub(crate) async fn r26_a_filter_that_nothing_passes_looks_at_a_part_of_them(
         select 'copy ' || n, source, headers, bytes, received_at, code, detail, at
         from dead_letters, numbers
         order by n";
-    let store = backend.open().await;
-    keep(store.as_ref(), &["first"]).await;
+    let repository = backend.open().await;
+    keep(repository.as_ref(), &["first"]).await;
     backend.execute(MANY).await;
     let last = DeadLetter { source: "http".into(), detail: "last".into(), ..dead_letter("last") };
-    store.insert_dead_letters(&[last]).await.unwrap();
+    repository.insert_dead_letters(&[last]).await.unwrap();
 
     let source = Some("http".to_owned());
     let mut query = DeadLetterQuery { source, limit: 5, ..DeadLetterQuery::default() };
     let mut pages = Vec::new();
     loop {
-        let page = store.dead_letters(&query).await.unwrap();
+        let page = repository.dead_letters(&query).await.unwrap();
         pages.push(page.dead_letters.len());
         let Some(next_after) = page.next_after else { break };
         assert!(query.after < Some(next_after), "it goes on");
@@ -409,13 +415,16 @@ pub(crate) async fn r26_a_filter_that_nothing_passes_looks_at_a_part_of_them(
     assert_eq!(pages, [0, 0, 1], "{DEAD_LETTERS_SCANNED_MAX} letters a page");
 
     let unfiltered = DeadLetterQuery { limit: ALL, ..DeadLetterQuery::default() };
-    assert_eq!(store.dead_letters(&unfiltered).await.unwrap().dead_letters.len(), ALL as usize);
+    assert_eq!(
+        repository.dead_letters(&unfiltered).await.unwrap().dead_letters.len(),
+        ALL as usize
+    );
 }
 
-pub(crate) async fn r31_what_dead_letters_take_is_known_after_each_change(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r31_usage_follows_each_change(backend: impl Backend) {
+    let repository = backend.open().await;
     let usage = async || {
-        let DeadLetterUsage { dead_letters, bytes } = store.dead_letter_usage().await.unwrap();
+        let DeadLetterUsage { dead_letters, bytes } = repository.dead_letter_usage().await.unwrap();
         (dead_letters, bytes)
     };
     assert_eq!(usage().await, (0, 0));
@@ -427,9 +436,9 @@ pub(crate) async fn r31_what_dead_letters_take_is_known_after_each_change(backen
         ..dead_letter(name)
     };
     // Without headers there is an empty list, of two bytes.
-    store.insert_dead_letters(&[of("1", 100, 1), of("2", 1_000_000, 2)]).await.unwrap();
+    repository.insert_dead_letters(&[of("1", 100, 1), of("2", 1_000_000, 2)]).await.unwrap();
     assert_eq!(usage().await, (2, 1_000_104));
-    store.insert_dead_letters(&[of("2", 1_000_000, 2), of("3", 10, 3)]).await.unwrap();
+    repository.insert_dead_letters(&[of("2", 1_000_000, 2), of("3", 10, 3)]).await.unwrap();
     assert_eq!(usage().await, (3, 1_000_116), "what was kept before does not count again");
 
     let with_more = DeadLetter {
@@ -437,26 +446,26 @@ pub(crate) async fn r31_what_dead_letters_take_is_known_after_each_change(backen
         headers: vec![("name".into(), vec![255])],
         ..of("4", 5, 4)
     };
-    store.insert_dead_letters(&[with_more]).await.unwrap();
+    repository.insert_dead_letters(&[with_more]).await.unwrap();
     let (dead_letters, bytes) = usage().await;
     assert_eq!(dead_letters, 4);
     assert!(bytes > 1_000_116 + 5 + 3 + 4, "key and headers count too: {bytes}");
 
     let chunk =
         ExpiredDeadLetters { after: DeadLetterCursor::START, refused_before: at(3), limit: 9 };
-    assert_eq!(store.purge_dead_letters(chunk).await.unwrap().dead_letters, 2);
+    assert_eq!(repository.purge_dead_letters(chunk).await.unwrap().dead_letters, 2);
     assert_eq!(usage().await.0, 2);
-    for dead_letter in list(store.as_ref(), &all()).await {
-        assert!(store.delete_dead_letter(dead_letter.id, None).await.unwrap());
-        assert!(!store.delete_dead_letter(dead_letter.id, None).await.unwrap());
+    for dead_letter in list(repository.as_ref(), &all()).await {
+        assert!(repository.delete_dead_letter(dead_letter.id, None).await.unwrap());
+        assert!(!repository.delete_dead_letter(dead_letter.id, None).await.unwrap());
     }
     assert_eq!(usage().await, (0, 0));
 }
 
-pub(crate) async fn r33_records_that_are_kept_already_are_known(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r33_stored_records_are_recognised(backend: impl Backend) {
+    let repository = backend.open().await;
     let new = async |dead_letters: &[DeadLetter]| -> Vec<String> {
-        let new = store.new_dead_letters(dead_letters).await.unwrap();
+        let new = repository.new_dead_letters(dead_letters).await.unwrap();
         new.into_iter().map(|dead_letter| dead_letter.fingerprint.clone()).collect()
     };
     assert_eq!(new(&[]).await, [""; 0]);
@@ -469,11 +478,11 @@ pub(crate) async fn r33_records_that_are_kept_already_are_known(backend: impl Ba
         "each once"
     );
 
-    store.insert_dead_letters(&odd).await.unwrap();
+    repository.insert_dead_letters(&odd).await.unwrap();
     assert_eq!(new(&odd).await, [""; 0]);
     assert_eq!(new(&[dead_letter("1"), dead_letter("2"), dead_letter("1")]).await, ["2"]);
 
-    let first = ids(store.as_ref()).await[0];
-    assert!(store.delete_dead_letter(first, None).await.unwrap());
+    let first = ids(repository.as_ref()).await[0];
+    assert!(repository.delete_dead_letter(first, None).await.unwrap());
     assert_eq!(new(&odd).await, ["1"], "what was removed would be added again");
 }

@@ -29,11 +29,11 @@ fn later() -> Vec<Event> {
 }
 
 /// The views of all batches of `u`, with essays and without.
-async fn answers(store: &dyn BatchRepository) -> Vec<String> {
+async fn answers(repository: &dyn BatchRepository) -> Vec<String> {
     let mut answers = Vec::new();
     for include_essays in [true, false] {
         let query = PageQuery { include_essays, ..whole_list("u") };
-        for found in store.user_page(&query).await.unwrap().batches {
+        for found in repository.user_page(&query).await.unwrap().batches {
             let view = if include_essays { BatchView::new } else { BatchView::summary };
             let view = view(&found.batch, &found.essays).unwrap();
             answers.push(serde_json::to_string(&view).unwrap());
@@ -42,21 +42,21 @@ async fn answers(store: &dyn BatchRepository) -> Vec<String> {
     answers
 }
 
-pub(crate) async fn r32_rows_of_a_build_that_counted_no_essays_are_read(backend: impl Backend) {
-    let store = backend.open().await;
-    apply_with_homes(store.as_ref(), &early()).await;
-    let want = answers(store.as_ref()).await;
+pub(crate) async fn r32_uncounted_rows_are_read(backend: impl Backend) {
+    let repository = backend.open().await;
+    apply_with_homes(repository.as_ref(), &early()).await;
+    let want = answers(repository.as_ref()).await;
     backend.uncount_essays().await;
-    assert_eq!(answers(store.as_ref()).await, want);
+    assert_eq!(answers(repository.as_ref()).await, want);
 }
 
-pub(crate) async fn r32_the_next_event_counts_them(backend: impl Backend) {
-    let store = backend.open().await;
-    apply_with_homes(store.as_ref(), &early()).await;
+pub(crate) async fn r32_next_event_counts_the_essays(backend: impl Backend) {
+    let repository = backend.open().await;
+    apply_with_homes(repository.as_ref(), &early()).await;
     backend.uncount_essays().await;
     for event in later() {
-        apply_with_homes(store.as_ref(), &[event]).await;
+        apply_with_homes(repository.as_ref(), &[event]).await;
     }
     let all = [early(), later()].concat();
-    assert_eq!(stored(store.as_ref(), &all).await, folded(&all));
+    assert_eq!(stored(repository.as_ref(), &all).await, folded(&all));
 }

@@ -15,25 +15,25 @@ const LATER: Timestamp = Timestamp::from_unix_micros(2_000_000);
 
 /// Notes an event as applied at some time, delivered from these places.
 async fn note(
-    store: &dyn Repository,
+    repository: &dyn Repository,
     event: &Event,
     applied_at: Timestamp,
-    places: &[KafkaOffset],
+    offsets: &[KafkaOffset],
 ) {
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(event)).await.unwrap();
     let mut noted = loaded.known.get(&event.id).cloned().unwrap_or_default();
-    places.iter().for_each(|place| _ = noted.add(*place));
-    let (mut events, mut seen_again) = (BTreeMap::new(), BTreeMap::new());
+    offsets.iter().for_each(|offset| _ = noted.add(*offset));
+    let (mut events, mut redelivered) = (BTreeMap::new(), BTreeMap::new());
     if loaded.known.contains_key(&event.id) {
-        seen_again.insert(event.id, noted);
+        redelivered.insert(event.id, noted);
     } else {
         let Event { id, kind, at, .. } = *event;
-        events.insert(id, AppliedEvent { id, kind, at, places: noted });
+        events.insert(id, AppliedEvent { id, kind, at, offsets: noted });
     }
     let changes = Changes {
         events: &events,
-        seen_again: &seen_again,
+        redelivered: &redelivered,
         rows: &projection::Rows::default(),
         statuses: &BTreeMap::new(),
         outgoing_events: &[],
@@ -57,44 +57,44 @@ const fn at(partition: i32, offset: i64) -> KafkaOffset {
     KafkaOffset { partition, offset }
 }
 
-/// Looks at the whole inbox, some rows at a time; gives how many were forgotten in how many stretches.
+/// Looks at the whole inbox, some rows at a time; gives how many were forgotten in how many chunks.
 async fn sweep(
-    store: &dyn Repository,
+    repository: &dyn Repository,
     applied_before: Timestamp,
     log_starts: &[LogStart],
     rows_max: u32,
 ) -> (u64, usize) {
     let mut after = InboxCursor::START;
-    let (mut forgotten, mut stretches) = (0, 0);
+    let (mut forgotten, mut chunks) = (0, 0);
     loop {
-        let stretch = InboxChunk { after, rows_max, applied_before, log_starts };
-        let outcome = store.purge_events(stretch).await.unwrap();
+        let chunk = InboxChunk { after, rows_max, applied_before, log_starts };
+        let outcome = repository.purge_events(chunk).await.unwrap();
         forgotten += outcome.events;
-        let Some(last) = outcome.last else { return (forgotten, stretches) };
+        let Some(last) = outcome.last else { return (forgotten, chunks) };
         assert!(after < last, "{after:?}, then {last:?}");
         after = last;
-        stretches += 1;
+        chunks += 1;
     }
 }
 
 /// Which of [`numbered`] events are known.
-async fn known(store: &dyn Repository, count: usize) -> BTreeSet<usize> {
+async fn known(repository: &dyn Repository, count: usize) -> BTreeSet<usize> {
     let events: Vec<_> = (0..count).map(numbered).collect();
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), &events).await.unwrap();
     (0..count).filter(|number| loaded.known.contains_key(&events[*number].id)).collect()
 }
 
-pub(crate) async fn r23_an_inbox_emptied_by_retention_is_no_new_database(backend: impl Backend) {
-    let store = backend.open().await;
-    apply(store.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
+pub(crate) async fn r23_inbox_emptied_by_retention_is_not_a_new_database(backend: impl Backend) {
+    let repository = backend.open().await;
+    apply(repository.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
     backend.execute("delete from inbox").await;
-    assert!(!store.inbox_is_empty().await.unwrap());
+    assert!(!repository.inbox_is_empty().await.unwrap());
 }
 
-pub(crate) async fn r23_only_what_cannot_come_again_is_forgotten(backend: impl Backend) {
-    let store = backend.open().await;
-    assert!(store.inbox_is_empty().await.unwrap());
+pub(crate) async fn r23_only_events_that_cannot_be_redelivered_are_purged(backend: impl Backend) {
+    let repository = backend.open().await;
+    assert!(repository.inbox_is_empty().await.unwrap());
     let cases: [(&str, Timestamp, &[KafkaOffset], bool); 9] = [
         ("not from kafka, old", EARLIER, &[], true),
         ("not from kafka, young", LATER, &[], false),
@@ -106,69 +106,73 @@ pub(crate) async fn r23_only_what_cannot_come_again_is_forgotten(backend: impl B
         ("gone from one partition, in another", EARLIER, &[at(0, 9), at(1, 20)], false),
         ("gone from both", EARLIER, &[at(0, 9), at(1, 19)], true),
     ];
-    for (number, (_, applied_at, places, _)) in cases.iter().enumerate() {
-        note(store.as_ref(), &numbered(number), *applied_at, places).await;
+    for (number, (_, applied_at, offsets, _)) in cases.iter().enumerate() {
+        note(repository.as_ref(), &numbered(number), *applied_at, offsets).await;
     }
-    assert!(!store.inbox_is_empty().await.unwrap());
+    assert!(!repository.inbox_is_empty().await.unwrap());
     let log_starts = [log(0, 10), log(1, 20)];
-    let (forgotten, _) = sweep(store.as_ref(), LATER, &log_starts, 100).await;
+    let (forgotten, _) = sweep(repository.as_ref(), LATER, &log_starts, 100).await;
 
-    let known = known(store.as_ref(), cases.len()).await;
+    let known = known(repository.as_ref(), cases.len()).await;
     for (number, (name, .., is_forgotten)) in cases.iter().enumerate() {
         assert_eq!(known.contains(&number), !is_forgotten, "{name}");
     }
     assert_eq!(forgotten, 3);
 }
 
-pub(crate) async fn r23_another_topic_s_beginning_says_nothing(backend: impl Backend) {
-    let store = backend.open().await;
-    note(store.as_ref(), &numbered(0), EARLIER, &[at(0, 5)]).await;
+pub(crate) async fn r23_log_start_of_another_topic_purges_nothing(backend: impl Backend) {
+    let repository = backend.open().await;
+    note(repository.as_ref(), &numbered(0), EARLIER, &[at(0, 5)]).await;
     let other = LogStart { topic: EventKind::EssaySlotAssigned.topic().into(), ..log(0, 100) };
-    assert_eq!(sweep(store.as_ref(), LATER, &[other], 100).await.0, 0);
-    assert_eq!(sweep(store.as_ref(), LATER, &[], 100).await.0, 0);
+    assert_eq!(sweep(repository.as_ref(), LATER, &[other], 100).await.0, 0);
+    assert_eq!(sweep(repository.as_ref(), LATER, &[], 100).await.0, 0);
 }
 
-pub(crate) async fn r23_a_later_copy_is_remembered(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r23_offset_of_a_later_copy_is_recorded(backend: impl Backend) {
+    let repository = backend.open().await;
     let event = numbered(0);
-    note(store.as_ref(), &event, EARLIER, &[at(0, 5)]).await;
-    note(store.as_ref(), &event, LATER, &[at(0, 50)]).await;
-    note(store.as_ref(), &event, LATER, &[at(1, 7)]).await;
+    note(repository.as_ref(), &event, EARLIER, &[at(0, 5)]).await;
+    note(repository.as_ref(), &event, LATER, &[at(0, 50)]).await;
+    note(repository.as_ref(), &event, LATER, &[at(1, 7)]).await;
 
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(&event)).await.unwrap();
-    let mut places = KafkaOffsets::from(Some(at(0, 50)));
-    places.add(at(1, 7));
-    assert_eq!(loaded.known[&event.id], places);
+    let mut offsets = KafkaOffsets::from(Some(at(0, 50)));
+    offsets.add(at(1, 7));
+    assert_eq!(loaded.known[&event.id], offsets);
     unit.commit().await.unwrap();
 
     for log_starts in [[log(0, 6), log(1, 8)], [log(0, 51), log(1, 7)]] {
-        assert_eq!(sweep(store.as_ref(), LATER, &log_starts, 100).await.0, 0, "{log_starts:?}");
+        assert_eq!(
+            sweep(repository.as_ref(), LATER, &log_starts, 100).await.0,
+            0,
+            "{log_starts:?}"
+        );
     }
-    assert_eq!(sweep(store.as_ref(), LATER, &[log(0, 51), log(1, 8)], 100).await.0, 1);
+    assert_eq!(sweep(repository.as_ref(), LATER, &[log(0, 51), log(1, 8)], 100).await.0, 1);
 }
 
-pub(crate) async fn r23_what_nobody_noted_the_place_of_is_kept(backend: impl Backend) {
-    let store = backend.open().await;
-    note(store.as_ref(), &numbered(0), EARLIER, &[]).await;
+pub(crate) async fn r23_event_without_recorded_offsets_is_kept(backend: impl Backend) {
+    let repository = backend.open().await;
+    note(repository.as_ref(), &numbered(0), EARLIER, &[]).await;
     backend.execute("update inbox set places = null").await;
-    assert_eq!(sweep(store.as_ref(), LATER, &[log(0, 100)], 100).await.0, 0);
-    assert_eq!(known(store.as_ref(), 1).await.len(), 1);
+    assert_eq!(sweep(repository.as_ref(), LATER, &[log(0, 100)], 100).await.0, 0);
+    assert_eq!(known(repository.as_ref(), 1).await.len(), 1);
 }
 
-pub(crate) async fn r24_each_row_is_looked_at_in_one_stretch(backend: impl Backend) {
+pub(crate) async fn r24_each_row_is_in_one_chunk(backend: impl Backend) {
     const EVENTS: usize = 25;
-    let store = backend.open().await;
-    // Many of the same time, so that a stretch ends in the middle of them.
+    let repository = backend.open().await;
+    // Many of the same time, so that a chunk ends in the middle of them.
     for number in 0..EVENTS {
         let applied_at = if number % 5 == 0 { Timestamp::MIN } else { EARLIER };
-        let places: &[KafkaOffset] = if number % 2 == 0 { &[] } else { &[at(0, 500)] };
-        note(store.as_ref(), &numbered(number), applied_at, places).await;
+        let offsets: &[KafkaOffset] = if number % 2 == 0 { &[] } else { &[at(0, 500)] };
+        note(repository.as_ref(), &numbered(number), applied_at, offsets).await;
     }
-    let (forgotten, stretches) = sweep(store.as_ref(), LATER, &[log(0, 1)], 4).await;
+    let (forgotten, chunks) = sweep(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
     // The one with the first id of all at the first time of all would be where it starts.
     assert_ne!(numbered(0).id, EventId(uuid::Uuid::nil()));
-    assert_eq!((forgotten, stretches), (13, 7));
-    let (forgotten, stretches) = sweep(store.as_ref(), LATER, &[log(0, 1)], 4).await;
-    assert_eq!((forgotten, stretches), (0, 3), "what is kept is looked at again");
+    assert_eq!((forgotten, chunks), (13, 7));
+    let (forgotten, chunks) = sweep(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
+    assert_eq!((forgotten, chunks), (0, 3), "what is kept is looked at again");
 }

@@ -1,6 +1,8 @@
 //! Rules about the outbox: R15 to R22.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use database::{
     ClaimRequest, OutboxClaim, OutboxDepth, OutboxPosition, OutboxRecord, OutboxRepository,
@@ -8,7 +10,9 @@ use database::{
 };
 use projection::{OutgoingEvent, OutgoingEventKind, Timestamp};
 use testkit::eventually;
-use tokio::{sync::Barrier, task::JoinSet, time::timeout};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::{Backend, cancelled_after};
 use crate::events::{NOW, announce, announce_in, numbers, outgoing_event};
@@ -24,21 +28,21 @@ const EVERYTHING: ClaimRequest<'_> = ClaimRequest {
     records_max: 1_000,
     bytes_max: u64::MAX,
     hold_max: PATIENCE,
-    keys_left_out: NOTHING,
-    topics_left_out: NOTHING,
+    skipped_keys: NOTHING,
+    skipped_topics: NOTHING,
 };
 
-async fn try_claim(store: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
-    store.claim(EVERYTHING).await.unwrap()
+async fn try_claim(repository: &dyn OutboxRepository) -> Option<Box<dyn OutboxClaim>> {
+    repository.claim(EVERYTHING).await.unwrap()
 }
 
 /// Claims everything once the claim before is gone.
-async fn claim(store: &dyn OutboxRepository) -> Box<dyn OutboxClaim> {
-    eventually(PATIENCE, "a claim", || try_claim(store)).await
+async fn claim_all(repository: &dyn OutboxRepository) -> Box<dyn OutboxClaim> {
+    eventually(PATIENCE, "a claim", || try_claim(repository)).await
 }
 
-async fn all(store: &dyn OutboxRepository) -> Vec<OutboxRecord> {
-    store.outbox_after(OutboxPosition::START, u32::MAX).await.unwrap()
+async fn all(repository: &dyn OutboxRepository) -> Vec<OutboxRecord> {
+    repository.outbox_after(OutboxPosition::START, u32::MAX).await.unwrap()
 }
 
 fn positions(records: &[OutboxRecord]) -> Vec<OutboxPosition> {
@@ -50,24 +54,24 @@ fn series(numbers: std::ops::Range<u128>) -> Vec<OutgoingEvent> {
 }
 
 /// Marks the first records that are not published.
-async fn publish(store: &dyn OutboxRepository, count: usize, at: Timestamp) {
-    let claim = claim(store).await;
+async fn publish(repository: &dyn OutboxRepository, count: usize, at: Timestamp) {
+    let claim = claim_all(repository).await;
     let first = positions(&claim.records()[..count]);
-    claim.published(&first, at).await.unwrap();
+    claim.mark_published(&first, at).await.unwrap();
 }
 
 const fn after_seconds(seconds: i64) -> Timestamp {
     Timestamp::from_unix_micros(NOW.unix_micros() + seconds * 1_000_000)
 }
 
-pub(crate) async fn r15_an_outgoing_event_is_kept_as_it_was_made(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r15_outgoing_event_is_stored_unchanged(backend: impl Backend) {
+    let repository = backend.open().await;
     let mut said = outgoing_event(7, "teacher \"é\" \\ {}%");
     // Bytes are kept, whatever they are.
     said.value = vec![b'{', 0x00, 0xff, b'\n'];
-    announce(store.as_ref(), std::slice::from_ref(&said)).await;
+    announce(repository.as_ref(), std::slice::from_ref(&said)).await;
 
-    let records = all(store.as_ref()).await;
+    let records = all(repository.as_ref()).await;
     let [record] = records.as_slice() else { panic!("{records:?}") };
     assert!(record.position > OutboxPosition::START);
     assert_eq!(record.event_id, said.id);
@@ -79,133 +83,133 @@ pub(crate) async fn r15_an_outgoing_event_is_kept_as_it_was_made(backend: impl B
     assert_eq!(record.headers(), said.headers());
     assert_eq!(record.written_at, NOW);
     assert_eq!(record.published_at, None);
-    assert_eq!(claim(store.as_ref()).await.records(), records, "claimed, it is the same");
+    assert_eq!(claim_all(repository.as_ref()).await.records(), records, "claimed, it is the same");
 }
 
-pub(crate) async fn r15_a_dropped_unit_announces_nothing(backend: impl Backend) {
-    let store = backend.open().await;
-    let mut unit = store.begin().await.unwrap();
+pub(crate) async fn r15_dropped_unit_writes_no_outgoing_event(backend: impl Backend) {
+    let repository = backend.open().await;
+    let mut unit = repository.begin().await.unwrap();
     announce_in(unit.as_mut(), &series(1..4)).await.unwrap();
     drop(unit);
 
-    announce(store.as_ref(), &series(4..5)).await;
-    assert_eq!(numbers(&all(store.as_ref()).await), [4]);
+    announce(repository.as_ref(), &series(4..5)).await;
+    assert_eq!(numbers(&all(repository.as_ref()).await), [4]);
 }
 
-pub(crate) async fn r15_an_outgoing_event_is_kept_once(backend: impl Backend) {
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(1..3)).await;
+pub(crate) async fn r15_outgoing_event_is_stored_once(backend: impl Backend) {
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(1..3)).await;
     let mut again = outgoing_event(1, "another key");
     again.value = b"another value".to_vec();
-    announce(store.as_ref(), &[again, outgoing_event(3, "key")]).await;
+    announce(repository.as_ref(), &[again, outgoing_event(3, "key")]).await;
 
-    let records = all(store.as_ref()).await;
+    let records = all(repository.as_ref()).await;
     assert_eq!(numbers(&records), [1, 2, 3]);
     assert_eq!(records[0].value, outgoing_event(1, "key").value, "as it was first told");
 }
 
-pub(crate) async fn r16_positions_ascend_as_units_commit(backend: impl Backend) {
+pub(crate) async fn r16_positions_ascend_in_commit_order(backend: impl Backend) {
     const WRITERS: u128 = 6;
     const UNITS: u128 = 15;
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
-        let store = backend.open().await;
+        let repository = backend.open().await;
         writers.spawn(async move {
             for number in 0..UNITS {
                 let number = (writer * UNITS + number) * 2;
-                let mut unit = store.begin().await.unwrap();
+                let mut unit = repository.begin().await.unwrap();
                 announce_in(unit.as_mut(), &series(number..number + 2)).await.unwrap();
                 // Time for others to overtake, if they could.
                 for _ in 0..writer {
-                    store.outbox_depth().await.unwrap();
+                    repository.outbox_depth().await.unwrap();
                 }
                 unit.commit().await.unwrap();
             }
         });
     }
 
-    let store = backend.open().await;
+    let repository = backend.open().await;
     let mut seen: Vec<OutboxRecord> = Vec::new();
     let all_of_them = usize::try_from(WRITERS * UNITS * 2).unwrap();
     timeout(PATIENCE, async {
         while seen.len() < all_of_them {
             let last = seen.last().map_or(OutboxPosition::START, |record| record.position);
-            seen.extend(store.outbox_after(last, 5).await.unwrap());
+            seen.extend(repository.outbox_after(last, 5).await.unwrap());
         }
     })
     .await
     .unwrap_or_else(|_| panic!("saw {} of {all_of_them}", seen.len()));
     writers.join_all().await;
     assert!(positions(&seen).is_sorted());
-    assert_eq!(seen, all(store.as_ref()).await);
+    assert_eq!(seen, all(repository.as_ref()).await);
 }
 
-pub(crate) async fn r17_there_is_one_claim_at_a_time(backend: impl Backend) {
+pub(crate) async fn r17_second_claim_is_refused_while_one_is_held(backend: impl Backend) {
     let (one, other) = (backend.open().await, backend.open().await);
     announce(one.as_ref(), &series(1..3)).await;
 
-    let held = claim(one.as_ref()).await;
+    let claim = claim_all(one.as_ref()).await;
     assert!(try_claim(one.as_ref()).await.is_none(), "in the same process");
     assert!(try_claim(other.as_ref()).await.is_none(), "in another");
-    let first = positions(&held.records()[..1]);
-    held.published(&first, NOW).await.unwrap();
+    let first = positions(&claim.records()[..1]);
+    claim.mark_published(&first, NOW).await.unwrap();
 
     // Free as soon as it is marked.
-    let held = try_claim(other.as_ref()).await.unwrap();
-    assert_eq!(numbers(held.records()), [2]);
+    let claim = try_claim(other.as_ref()).await.unwrap();
+    assert_eq!(numbers(claim.records()), [2]);
     assert!(try_claim(one.as_ref()).await.is_none());
 }
 
-pub(crate) async fn r17_a_dropped_claim_is_free_and_marks_nothing(backend: impl Backend) {
+pub(crate) async fn r17_dropped_claim_is_released_and_marks_nothing(backend: impl Backend) {
     let (one, other) = (backend.open().await, backend.open().await);
     announce(one.as_ref(), &series(1..3)).await;
 
-    drop(claim(one.as_ref()).await);
-    let held = claim(other.as_ref()).await;
-    assert_eq!(numbers(held.records()), [1, 2]);
-    held.published(&[], NOW).await.unwrap();
-    assert_eq!(numbers(claim(one.as_ref()).await.records()), [1, 2], "nothing was marked");
+    drop(claim_all(one.as_ref()).await);
+    let claim = claim_all(other.as_ref()).await;
+    assert_eq!(numbers(claim.records()), [1, 2]);
+    claim.mark_published(&[], NOW).await.unwrap();
+    assert_eq!(numbers(claim_all(one.as_ref()).await.records()), [1, 2], "nothing was marked");
 }
 
-pub(crate) async fn r17_a_cancelled_claim_is_free(backend: impl Backend) {
+pub(crate) async fn r17_cancelled_claim_is_released(backend: impl Backend) {
     let (one, other) = (backend.open().await, backend.open().await);
     announce(one.as_ref(), &series(1..2)).await;
     for turn in 0..100 {
         drop(cancelled_after(turn % 20, try_claim(one.as_ref())).await);
-        let held = claim(other.as_ref()).await;
-        let every = positions(held.records());
+        let claim = claim_all(other.as_ref()).await;
+        let every = positions(claim.records());
         assert_eq!(every.len(), 1);
         if turn % 2 == 0 {
-            drop(cancelled_after(turn % 10, held.published(&[], NOW)).await);
+            drop(cancelled_after(turn % 10, claim.mark_published(&[], NOW)).await);
         }
     }
 }
 
-pub(crate) async fn r17_a_claim_holds_up_no_writer(backend: impl Backend) {
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(1..2)).await;
-    let held = claim(store.as_ref()).await;
-    announce(store.as_ref(), &series(2..4)).await;
-    let first = positions(held.records());
-    held.published(&first, NOW).await.unwrap();
-    assert_eq!(numbers(claim(store.as_ref()).await.records()), [2, 3]);
+pub(crate) async fn r17_claim_blocks_no_writer(backend: impl Backend) {
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(1..2)).await;
+    let claim = claim_all(repository.as_ref()).await;
+    announce(repository.as_ref(), &series(2..4)).await;
+    let first = positions(claim.records());
+    claim.mark_published(&first, NOW).await.unwrap();
+    assert_eq!(numbers(claim_all(repository.as_ref()).await.records()), [2, 3]);
 }
 
-pub(crate) async fn r18_a_claim_is_in_order_and_within_its_limits(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r18_claim_is_ordered_and_within_its_limits(backend: impl Backend) {
+    let repository = backend.open().await;
     let mut said = series(1..6);
     for (outgoing_event, kilobytes) in said.iter_mut().zip([7, 2, 2, 2, 0]) {
         outgoing_event.value = vec![b' '; kilobytes * 1024];
     }
     // Not in the order of ids.
     said.swap(0, 3);
-    announce(store.as_ref(), &said).await;
+    announce(repository.as_ref(), &said).await;
 
     let check = async |records_max, kilobytes: u64, expected: &[u128]| {
         let request = ClaimRequest { records_max, bytes_max: kilobytes * 1024, ..EVERYTHING };
-        let held = store.claim(request).await.unwrap().unwrap();
-        assert_eq!(numbers(held.records()), expected, "{records_max}, {kilobytes} KiB");
-        held.published(&[], NOW).await.unwrap();
+        let claim = repository.claim(request).await.unwrap().unwrap();
+        assert_eq!(numbers(claim.records()), expected, "{records_max}, {kilobytes} KiB");
+        claim.mark_published(&[], NOW).await.unwrap();
     };
     check(1_000, 1_000, &[4, 2, 3, 1, 5]).await;
     check(3, 1_000, &[4, 2, 3]).await;
@@ -213,24 +217,24 @@ pub(crate) async fn r18_a_claim_is_in_order_and_within_its_limits(backend: impl 
     check(1_000, 1, &[4]).await;
     check(1_000, 3, &[4, 2]).await;
     check(1_000, 7, &[4, 2, 3, 1]).await;
-    publish(store.as_ref(), 3, NOW).await;
+    publish(repository.as_ref(), 3, NOW).await;
     check(1_000, 7, &[1]).await;
     check(1_000, 8, &[1, 5]).await;
 }
 
-pub(crate) async fn r18_keys_may_be_left_out(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r18_skipped_keys_are_not_claimed(backend: impl Backend) {
+    let repository = backend.open().await;
     let odd = "it's \"é\" \\ ,{}";
     let keys = ["a", odd, "b"].into_iter().cycle();
     let said: Vec<_> = (1..7).zip(keys).map(|(number, key)| outgoing_event(number, key)).collect();
-    announce(store.as_ref(), &said).await;
+    announce(repository.as_ref(), &said).await;
 
     let check = async |keys: &[&str], records_max, expected: &[u128]| {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-        let request = ClaimRequest { records_max, keys_left_out: &keys, ..EVERYTHING };
-        let held = store.claim(request).await.unwrap().unwrap();
-        assert_eq!(numbers(held.records()), expected, "{keys:?}");
-        held.published(&[], NOW).await.unwrap();
+        let request = ClaimRequest { records_max, skipped_keys: &keys, ..EVERYTHING };
+        let claim = repository.claim(request).await.unwrap().unwrap();
+        assert_eq!(numbers(claim.records()), expected, "{keys:?}");
+        claim.mark_published(&[], NOW).await.unwrap();
     };
     check(&["a"], 1_000, &[2, 3, 5, 6]).await;
     check(&[odd, "never heard of"], 1_000, &[1, 3, 4, 6]).await;
@@ -239,52 +243,52 @@ pub(crate) async fn r18_keys_may_be_left_out(backend: impl Backend) {
     check(&["A"], 1_000, &[1, 2, 3, 4, 5, 6]).await;
 }
 
-pub(crate) async fn r18_topics_may_be_left_out(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r18_skipped_topics_are_not_claimed(backend: impl Backend) {
+    let repository = backend.open().await;
     let mut said = series(1..4);
     said[1].kind = OutgoingEventKind::BatchResultsReady;
-    announce(store.as_ref(), &said).await;
+    announce(repository.as_ref(), &said).await;
 
     let check = async |topics: &[&str], expected: &[u128]| {
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        let request = ClaimRequest { topics_left_out: &topics, ..EVERYTHING };
-        let held = store.claim(request).await.unwrap().unwrap();
-        assert_eq!(numbers(held.records()), expected, "{topics:?}");
-        held.published(&[], NOW).await.unwrap();
+        let request = ClaimRequest { skipped_topics: &topics, ..EVERYTHING };
+        let claim = repository.claim(request).await.unwrap().unwrap();
+        assert_eq!(numbers(claim.records()), expected, "{topics:?}");
+        claim.mark_published(&[], NOW).await.unwrap();
     };
     check(&[said[0].topic()], &[2]).await;
     check(&[said[1].topic(), "another"], &[1, 3]).await;
     check(&[said[0].topic(), said[1].topic()], &[]).await;
 }
 
-pub(crate) async fn r19_what_is_published_is_not_claimed_again(backend: impl Backend) {
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(1..6)).await;
+pub(crate) async fn r19_published_records_are_not_claimed_again(backend: impl Backend) {
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(1..6)).await;
 
-    let held = claim(store.as_ref()).await;
-    let at = positions(held.records());
-    held.published(&[at[3], at[1]], after_seconds(3)).await.unwrap();
-    assert_eq!(numbers(claim(store.as_ref()).await.records()), [1, 3, 5]);
+    let claim = claim_all(repository.as_ref()).await;
+    let at = positions(claim.records());
+    claim.mark_published(&[at[3], at[1]], after_seconds(3)).await.unwrap();
+    assert_eq!(numbers(claim_all(repository.as_ref()).await.records()), [1, 3, 5]);
 
     let marked: Vec<_> =
-        all(store.as_ref()).await.iter().map(|record| record.published_at).collect();
+        all(repository.as_ref()).await.iter().map(|record| record.published_at).collect();
     let then = Some(after_seconds(3));
     assert_eq!(marked, [None, then, None, then, None]);
 }
 
-pub(crate) async fn r19_many_who_send_send_each_record_once_and_in_order(backend: impl Backend) {
+pub(crate) async fn r19_concurrent_senders_send_each_record_once_in_order(backend: impl Backend) {
     const SENDERS: usize = 4;
     const RECORDS: u128 = 60;
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(0..RECORDS)).await;
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(0..RECORDS)).await;
 
     let (start, mut senders) = (Arc::new(Barrier::new(SENDERS)), JoinSet::new());
     let (sent, mut received) = tokio::sync::mpsc::unbounded_channel();
     for _ in 0..SENDERS {
-        let (store, start, sent) = (backend.open().await, Arc::clone(&start), sent.clone());
+        let (repository, start, sent) = (backend.open().await, Arc::clone(&start), sent.clone());
         senders.spawn(async move {
             start.wait().await;
-            while send_some(store.as_ref(), &sent).await {}
+            while send_some(repository.as_ref(), &sent).await {}
         });
     }
     drop(sent);
@@ -298,31 +302,31 @@ pub(crate) async fn r19_many_who_send_send_each_record_once_and_in_order(backend
 
 /// Claims a few records and tells of each, as if it were sent. False: nothing is left.
 async fn send_some(
-    store: &dyn Repository,
+    repository: &dyn Repository,
     sent: &tokio::sync::mpsc::UnboundedSender<u128>,
 ) -> bool {
     let request = ClaimRequest { records_max: 3, ..EVERYTHING };
-    let Some(held) = store.claim(request).await.unwrap() else {
+    let Some(claim) = repository.claim(request).await.unwrap() else {
         tokio::task::yield_now().await;
         return true;
     };
-    for number in numbers(held.records()) {
+    for number in numbers(claim.records()) {
         sent.send(number).unwrap();
     }
-    let claimed = positions(held.records());
-    held.published(&claimed, NOW).await.unwrap();
+    let claimed = positions(claim.records());
+    claim.mark_published(&claimed, NOW).await.unwrap();
     !claimed.is_empty()
 }
 
-pub(crate) async fn r20_a_read_goes_on_after_a_position(backend: impl Backend) {
-    let store = backend.open().await;
-    assert_eq!(all(store.as_ref()).await, []);
-    announce(store.as_ref(), &series(1..6)).await;
-    publish(store.as_ref(), 2, NOW).await;
+pub(crate) async fn r20_read_continues_after_a_position(backend: impl Backend) {
+    let repository = backend.open().await;
+    assert_eq!(all(repository.as_ref()).await, []);
+    announce(repository.as_ref(), &series(1..6)).await;
+    publish(repository.as_ref(), 2, NOW).await;
 
-    let at = positions(&all(store.as_ref()).await);
+    let at = positions(&all(repository.as_ref()).await);
     let check = async |after, limit, expected: &[u128]| {
-        let records = store.outbox_after(after, limit).await.unwrap();
+        let records = repository.outbox_after(after, limit).await.unwrap();
         assert_eq!(numbers(&records), expected, "{limit} after {after}");
     };
     check(OutboxPosition::START, 1_000, &[1, 2, 3, 4, 5]).await;
@@ -335,39 +339,39 @@ pub(crate) async fn r20_a_read_goes_on_after_a_position(backend: impl Backend) {
     for outgoing_event in &mut large {
         outgoing_event.value = vec![b' '; usize::try_from(READ_BYTES_MAX).unwrap() * 3 / 4];
     }
-    announce(store.as_ref(), &large).await;
+    announce(repository.as_ref(), &large).await;
     check(at[4], 1_000, &[6, 7]).await;
 }
 
-pub(crate) async fn r19_the_depth_is_what_is_not_published(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r19_depth_counts_unpublished_records(backend: impl Backend) {
+    let repository = backend.open().await;
     let check = async |unpublished, oldest_written_at| {
-        let depth = store.outbox_depth().await.unwrap();
+        let depth = repository.outbox_depth().await.unwrap();
         assert_eq!(depth, OutboxDepth { unpublished, oldest_written_at });
     };
     check(0, None).await;
-    announce(store.as_ref(), &series(1..4)).await;
+    announce(repository.as_ref(), &series(1..4)).await;
     check(3, Some(NOW)).await;
-    publish(store.as_ref(), 2, NOW).await;
+    publish(repository.as_ref(), 2, NOW).await;
     check(1, Some(NOW)).await;
-    publish(store.as_ref(), 1, NOW).await;
+    publish(repository.as_ref(), 1, NOW).await;
     check(0, None).await;
 }
 
-pub(crate) async fn r21_removal_takes_what_was_published_long_ago(backend: impl Backend) {
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(1..8)).await;
+pub(crate) async fn r21_remove_published_takes_the_oldest_published(backend: impl Backend) {
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(1..8)).await;
     // The first one is hard to send.
-    let held = claim(store.as_ref()).await;
-    let at = positions(held.records());
-    held.published(&at[1..4], after_seconds(1)).await.unwrap();
-    publish(store.as_ref(), 1, after_seconds(9)).await;
-    publish(store.as_ref(), 2, after_seconds(2)).await;
+    let claim = claim_all(repository.as_ref()).await;
+    let at = positions(claim.records());
+    claim.mark_published(&at[1..4], after_seconds(1)).await.unwrap();
+    publish(repository.as_ref(), 1, after_seconds(9)).await;
+    publish(repository.as_ref(), 2, after_seconds(2)).await;
 
     let check = async |seconds, limit, removed, left: &[u128]| {
-        let outcome = store.remove_published(after_seconds(seconds), limit).await.unwrap();
+        let outcome = repository.remove_published(after_seconds(seconds), limit).await.unwrap();
         assert_eq!(outcome, removed, "before second {seconds}, of {limit}");
-        assert_eq!(numbers(&all(store.as_ref()).await), left);
+        assert_eq!(numbers(&all(repository.as_ref()).await), left);
     };
     check(1, 100, 0, &[1, 2, 3, 4, 5, 6, 7]).await;
     check(2, 2, 2, &[1, 4, 5, 6, 7]).await;
@@ -378,15 +382,15 @@ pub(crate) async fn r21_removal_takes_what_was_published_long_ago(backend: impl 
     check(1_000, 100, 0, &[7]).await;
 }
 
-pub(crate) async fn r21_removal_takes_what_was_written_long_ago(backend: impl Backend) {
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(1..6)).await;
-    publish(store.as_ref(), 1, NOW).await;
+pub(crate) async fn r21_remove_written_takes_the_oldest_written(backend: impl Backend) {
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(1..6)).await;
+    publish(repository.as_ref(), 1, NOW).await;
 
     let check = async |seconds, limit, removed, left: &[u128]| {
-        let outcome = store.remove_written(after_seconds(seconds), limit).await.unwrap();
+        let outcome = repository.remove_written(after_seconds(seconds), limit).await.unwrap();
         assert_eq!(outcome, removed, "before second {seconds}, of {limit}");
-        assert_eq!(numbers(&all(store.as_ref()).await), left);
+        assert_eq!(numbers(&all(repository.as_ref()).await), left);
     };
     check(0, 100, 0, &[1, 2, 3, 4, 5]).await;
     check(1, 2, 2, &[3, 4, 5]).await;
@@ -394,23 +398,23 @@ pub(crate) async fn r21_removal_takes_what_was_written_long_ago(backend: impl Ba
     check(1, 100, 0, &[]).await;
 }
 
-pub(crate) async fn r21_no_position_is_given_out_again(backend: impl Backend) {
-    let store = backend.open().await;
-    announce(store.as_ref(), &series(1..4)).await;
-    let last = positions(&all(store.as_ref()).await)[2];
-    assert_eq!(store.remove_written(after_seconds(1), 100).await.unwrap(), 3);
+pub(crate) async fn r21_positions_are_never_reused(backend: impl Backend) {
+    let repository = backend.open().await;
+    announce(repository.as_ref(), &series(1..4)).await;
+    let last = positions(&all(repository.as_ref()).await)[2];
+    assert_eq!(repository.remove_written(after_seconds(1), 100).await.unwrap(), 3);
 
     let later = backend.open().await;
     announce(later.as_ref(), &series(4..5)).await;
     assert_eq!(numbers(&later.outbox_after(last, 100).await.unwrap()), [4]);
 }
 
-pub(crate) async fn r22_a_commit_rings_the_bells(backend: impl Backend) {
-    let store = backend.open().await;
-    let mut bells = [store.outbox_notifier(), store.outbox_notifier()];
+pub(crate) async fn r22_commit_wakes_all_notifiers(backend: impl Backend) {
+    let repository = backend.open().await;
+    let mut bells = [repository.outbox_notifier(), repository.outbox_notifier()];
     // It may ring once for nothing, when it begins to listen.
     for number in 1..5 {
-        announce(store.as_ref(), &[outgoing_event(number, "key")]).await;
+        announce(repository.as_ref(), &[outgoing_event(number, "key")]).await;
         for notifier in &mut bells {
             timeout(PATIENCE, notifier.notified()).await.unwrap();
         }

@@ -14,13 +14,13 @@ const COMMITS: i64 = 60;
 /// The ids of `u`'s batches as [`fill`] registers them, in the order of the list.
 const IN_ORDER: [&str; 7] = ["newest", "A", "B", "a", "é", "😀", "oldest"];
 
-async fn fill(store: &dyn BatchRepository) {
+async fn fill(repository: &dyn BatchRepository) {
     for batch in ["a", "😀", "B", "é", "A"] {
-        apply(store, &[registered(batch, "u", 5, &[&format!("e of {batch}")])]).await.unwrap();
+        apply(repository, &[registered(batch, "u", 5, &[&format!("e of {batch}")])]).await.unwrap();
     }
-    apply(store, &[registered("oldest", "u", -5, &[])]).await.unwrap();
-    apply(store, &[registered("newest", "u", 9, &["e2", "e10", "e1"])]).await.unwrap();
-    apply(store, &[registered("another", "v", 7, &["e"])]).await.unwrap();
+    apply(repository, &[registered("oldest", "u", -5, &[])]).await.unwrap();
+    apply(repository, &[registered("newest", "u", 9, &["e2", "e10", "e1"])]).await.unwrap();
+    apply(repository, &[registered("another", "v", 7, &["e"])]).await.unwrap();
 }
 
 fn query(limit: u32, offset: u32) -> PageQuery {
@@ -31,18 +31,18 @@ fn ids(page: &Page) -> Vec<&str> {
     page.batches.iter().map(|shown| shown.batch.id.as_str()).collect()
 }
 
-pub(crate) async fn r6_pages_are_cut_from_one_order(backend: impl Backend) {
-    let store = backend.open().await;
-    fill(store.as_ref()).await;
+pub(crate) async fn r6_pages_are_slices_of_one_order(backend: impl Backend) {
+    let repository = backend.open().await;
+    fill(repository.as_ref()).await;
 
-    let whole = store.user_page(&query(100, 0)).await.unwrap();
+    let whole = repository.user_page(&query(100, 0)).await.unwrap();
     assert_eq!(ids(&whole), IN_ORDER);
     let essays: Vec<_> = whole.batches[0].essays.iter().map(|essay| essay.id.as_str()).collect();
     assert_eq!(essays, ["e1", "e10", "e2"], "essays too are ordered by their bytes");
 
     for limit in 0..=8 {
         for offset in 0..=8 {
-            let page = store.user_page(&query(limit, offset)).await.unwrap();
+            let page = repository.user_page(&query(limit, offset)).await.unwrap();
             let cut = IN_ORDER.into_iter().skip(offset as usize).take(limit as usize);
             assert_eq!(ids(&page), cut.collect::<Vec<_>>(), "limit {limit}, offset {offset}");
             assert_eq!(page.total, 7, "limit {limit}, offset {offset}");
@@ -50,7 +50,7 @@ pub(crate) async fn r6_pages_are_cut_from_one_order(backend: impl Backend) {
     }
 
     let summary = PageQuery { include_essays: false, ..query(100, 0) };
-    let summary = store.user_page(&summary).await.unwrap();
+    let summary = repository.user_page(&summary).await.unwrap();
     assert_eq!(ids(&summary), IN_ORDER);
     for (summary, whole) in summary.batches.iter().zip(&whole.batches) {
         assert_eq!(summary.batch, whole.batch);
@@ -58,10 +58,10 @@ pub(crate) async fn r6_pages_are_cut_from_one_order(backend: impl Backend) {
     }
 }
 
-pub(crate) async fn r6_a_filter_counts_what_it_selects(backend: impl Backend) {
+pub(crate) async fn r6_filtered_page_has_the_filtered_total(backend: impl Backend) {
     use BatchStatus::{AwaitingContentValidation, Cancelled, CompletedSuccessfully};
-    let store = backend.open().await;
-    fill(store.as_ref()).await;
+    let repository = backend.open().await;
+    fill(repository.as_ref()).await;
     // Shorter than the events that lead there.
     backend
         .execute(
@@ -73,7 +73,7 @@ pub(crate) async fn r6_a_filter_counts_what_it_selects(backend: impl Backend) {
     let check =
         async |name: &str, statuses: &[BatchStatus], limit, offset, want: &[&str], total| {
             let query = PageQuery { statuses: statuses.to_vec(), ..query(limit, offset) };
-            let page = store.user_page(&query).await.unwrap();
+            let page = repository.user_page(&query).await.unwrap();
             assert_eq!(ids(&page), want, "{name}");
             assert_eq!(page.total, total, "{name}");
         };
@@ -86,12 +86,12 @@ pub(crate) async fn r6_a_filter_counts_what_it_selects(backend: impl Backend) {
     check("no filter", &[], 9, 0, &IN_ORDER, 7).await;
 }
 
-pub(crate) async fn r6_a_page_without_batches_has_its_total(backend: impl Backend) {
-    let store = backend.open().await;
-    fill(store.as_ref()).await;
+pub(crate) async fn r6_empty_page_has_its_total(backend: impl Backend) {
+    let repository = backend.open().await;
+    fill(repository.as_ref()).await;
 
     let check = async |name: &str, query: PageQuery, total| {
-        let page = store.user_page(&query).await.unwrap();
+        let page = repository.user_page(&query).await.unwrap();
         assert_eq!(page, Page { total, batches: Vec::new() }, "{name}");
     };
     check("limit 0", query(0, 0), 7).await;
@@ -120,23 +120,23 @@ async fn look_while_writing(
     look(reader.as_ref()).await;
 }
 
-pub(crate) async fn r7_a_page_is_of_one_moment(backend: impl Backend) {
+pub(crate) async fn r7_page_is_one_snapshot(backend: impl Backend) {
     let commits = (0..COMMITS).map(|n| {
         let essays = [format!("e{n}-1"), format!("e{n}-2")];
         vec![registered(&format!("b{n}"), "u", n, &[&essays[0], &essays[1]])]
     });
-    look_while_writing(&backend, commits.collect(), async |store| {
-        let page = store.user_page(&whole_list("u")).await.unwrap();
+    look_while_writing(&backend, commits.collect(), async |repository| {
+        let page = repository.user_page(&whole_list("u")).await.unwrap();
         assert_eq!(page.total, page.batches.len() as u64);
         assert!(page.batches.iter().all(|shown| shown.essays.len() == 2), "{page:?}");
     })
     .await;
 }
 
-pub(crate) async fn r7_a_batch_and_its_essays_are_of_one_moment(backend: impl Backend) {
+pub(crate) async fn r7_batch_and_essays_are_one_snapshot(backend: impl Backend) {
     let commits = (0..COMMITS).map(|n| vec![registered("b", "u", n, &[&format!("e{n}")])]);
-    look_while_writing(&backend, commits.collect(), async |store| {
-        if let Some(shown) = store.batch(&batch_id("b")).await.unwrap() {
+    look_while_writing(&backend, commits.collect(), async |repository| {
+        if let Some(shown) = repository.batch(&batch_id("b")).await.unwrap() {
             let essays = shown.essays.len() as u64;
             assert_eq!(essay_counts(&shown.batch), [essays, essays]);
         }
@@ -144,50 +144,50 @@ pub(crate) async fn r7_a_batch_and_its_essays_are_of_one_moment(backend: impl Ba
     .await;
 }
 
-pub(crate) async fn r7_an_essay_is_always_in_one_batch(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r7_essay_is_always_in_one_batch(backend: impl Backend) {
+    let repository = backend.open().await;
     let registrations = [registered("a", "u", 1, &[]), registered("b", "u", 1, &[])];
-    apply(store.as_ref(), &registrations).await.unwrap();
-    apply(store.as_ref(), &[slot("a", "e", 0)]).await.unwrap();
+    apply(repository.as_ref(), &registrations).await.unwrap();
+    apply(repository.as_ref(), &[slot("a", "e", 0)]).await.unwrap();
     // The earliest mention counts, so each of these moves the essay.
     let commits = (1..=COMMITS).map(|n| vec![slot(if n % 2 == 0 { "a" } else { "b" }, "e", -n)]);
-    look_while_writing(&backend, commits.collect(), async |store| {
-        let page = store.user_page(&whole_list("u")).await.unwrap();
+    look_while_writing(&backend, commits.collect(), async |repository| {
+        let page = repository.user_page(&whole_list("u")).await.unwrap();
         assert_eq!(page.batches.iter().map(|shown| shown.essays.len()).sum::<usize>(), 1);
     })
     .await;
 }
 
-pub(crate) async fn r7_the_batch_that_an_essay_leaves_is_loaded(backend: impl Backend) {
-    let store = backend.open().await;
-    apply(store.as_ref(), &[registered("left", "u", 1, &[])]).await.unwrap();
-    apply(store.as_ref(), &[slot("left", "e", 2)]).await.unwrap();
+pub(crate) async fn r7_current_batch_of_a_moving_essay_is_loaded(backend: impl Backend) {
+    let repository = backend.open().await;
+    apply(repository.as_ref(), &[registered("left", "u", 1, &[])]).await.unwrap();
+    apply(repository.as_ref(), &[slot("left", "e", 2)]).await.unwrap();
 
-    let mut unit = store.begin().await.unwrap();
+    let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), &[slot("entered", "e", 1)]).await.unwrap();
     let owner = loaded.rows.batches[&batch_id("left")].user_id().cloned();
     assert_eq!(owner, Some(user_id("u")));
 }
 
 pub(crate) async fn r8_only_registered_batches_are_shown(backend: impl Backend) {
-    let store = backend.open().await;
-    apply(store.as_ref(), &[slot("b", "e", 1)]).await.unwrap();
-    assert_eq!(store.batch(&batch_id("b")).await.unwrap(), None);
-    assert_eq!(store.user_page(&whole_list("u")).await.unwrap().total, 0);
+    let repository = backend.open().await;
+    apply(repository.as_ref(), &[slot("b", "e", 1)]).await.unwrap();
+    assert_eq!(repository.batch(&batch_id("b")).await.unwrap(), None);
+    assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().total, 0);
 
-    apply(store.as_ref(), &[registered("b", "u", 2, &[])]).await.unwrap();
-    let shown = store.batch(&batch_id("b")).await.unwrap().unwrap();
+    apply(repository.as_ref(), &[registered("b", "u", 2, &[])]).await.unwrap();
+    let shown = repository.batch(&batch_id("b")).await.unwrap().unwrap();
     assert_eq!(shown.essays[0].id, essay_id("e"), "what came before was kept");
-    assert_eq!(store.user_page(&whole_list("u")).await.unwrap().batches, [shown]);
+    assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().batches, [shown]);
 
     // A row without a registration, which no event of today leaves behind.
     backend.execute("update batches set user_id = null, status = null, created_at = null").await;
-    assert_eq!(store.batch(&batch_id("b")).await.unwrap(), None);
-    assert_eq!(store.user_page(&whole_list("u")).await.unwrap().total, 0);
+    assert_eq!(repository.batch(&batch_id("b")).await.unwrap(), None);
+    assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().total, 0);
 }
 
 pub(crate) async fn r9_ids_are_opaque(backend: impl Backend) {
-    let store = backend.open().await;
+    let repository = backend.open().await;
     let longest = [ID_BYTES_MAX, ID_BYTES_MAX - 1].map(|bytes| "x".repeat(bytes));
     let longest_accented = "é".repeat(ID_BYTES_MAX / 2);
     let odd = [
@@ -239,15 +239,15 @@ pub(crate) async fn r9_ids_are_opaque(backend: impl Backend) {
     ];
     for (at, id) in (0..).zip(odd) {
         // One id as user, batch and essay. Essays are of nobody else, so each id has its own.
-        apply(store.as_ref(), &[registered(id, id, at, &[id])]).await.unwrap();
-        apply(store.as_ref(), &[slot(id, id, at)]).await.unwrap();
+        apply(repository.as_ref(), &[registered(id, id, at, &[id])]).await.unwrap();
+        apply(repository.as_ref(), &[slot(id, id, at)]).await.unwrap();
     }
     for id in odd {
-        let shown = store.batch(&batch_id(id)).await.unwrap().unwrap();
+        let shown = repository.batch(&batch_id(id)).await.unwrap().unwrap();
         assert_eq!(shown.batch.user_id(), Some(&user_id(id)), "{id}");
         assert_eq!(shown.essays.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), [id], "{id}");
 
-        let page = store.user_page(&whole_list(id)).await.unwrap();
+        let page = repository.user_page(&whole_list(id)).await.unwrap();
         assert_eq!((page.total, page.batches), (1, vec![shown]), "{id}");
     }
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use super::Backend;
 use crate::events::{apply, batch_id, load, registered, slot, whole_list};
 
-pub(crate) async fn r13_many_may_start_at_once(backend: impl Backend) {
+pub(crate) async fn r13_concurrent_starts_on_an_empty_database_succeed(backend: impl Backend) {
     const STARTS: usize = 8;
     let backend = std::sync::Arc::new(backend);
     let mut starts = JoinSet::new();
@@ -14,20 +14,20 @@ pub(crate) async fn r13_many_may_start_at_once(backend: impl Backend) {
         let backend = backend.clone();
         starts.spawn(async move { backend.open().await });
     }
-    let stores = starts.join_all().await;
-    apply(stores[0].as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
-    for store in &stores {
-        store.ping().await.unwrap();
-        assert_eq!(store.user_page(&whole_list("u")).await.unwrap().total, 1);
+    let repositories = starts.join_all().await;
+    apply(repositories[0].as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
+    for repository in &repositories {
+        repository.ping().await.unwrap();
+        assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().total, 1);
     }
-    for store in &stores {
-        store.close().await;
-        let closed = store.ping().await;
+    for repository in &repositories {
+        repository.close().await;
+        let closed = repository.ping().await;
         assert!(matches!(closed, Err(DbError::Unavailable { .. })), "{closed:?}");
     }
 }
 
-pub(crate) async fn r13_a_newer_schema_does_not_stop_a_start(backend: impl Backend) {
+pub(crate) async fn r13_compatible_newer_schema_is_accepted(backend: impl Backend) {
     backend.open().await.close().await;
     backend
         .execute(
@@ -40,17 +40,17 @@ pub(crate) async fn r13_a_newer_schema_does_not_stop_a_start(backend: impl Backe
     backend.open().await.ping().await.unwrap();
 }
 
-pub(crate) async fn r13_a_changed_migration_does(backend: impl Backend) {
+pub(crate) async fn r13_changed_migration_is_refused(backend: impl Backend) {
     backend.open().await.close().await;
     backend.execute("update _sqlx_migrations set checksum = '\\x00'").await;
     let opened = backend.try_open().await;
     assert!(matches!(opened, Err(DbError::Internal { .. })));
 }
 
-pub(crate) async fn r14_an_unreadable_document_is_an_error(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r14_unreadable_document_is_corrupt(backend: impl Backend) {
+    let repository = backend.open().await;
     let events = [registered("b", "u", 1, &["e"])];
-    apply(store.as_ref(), &events).await.unwrap();
+    apply(repository.as_ref(), &events).await.unwrap();
     let batch = batch_id("b");
 
     let damages = [
@@ -61,18 +61,18 @@ pub(crate) async fn r14_an_unreadable_document_is_an_error(backend: impl Backend
     ];
     for (damage, shown, loaded) in damages {
         backend.execute(damage).await;
-        check_corrupt(store.batch(&batch).await, shown);
-        check_corrupt(store.user_page(&whole_list("u")).await, shown);
-        let owner = store.batch_owner(&batch).await.unwrap();
+        check_corrupt(repository.batch(&batch).await, shown);
+        check_corrupt(repository.user_page(&whole_list("u")).await, shown);
+        let owner = repository.batch_owner(&batch).await.unwrap();
         assert_eq!(owner.unwrap().as_str(), "u", "whose it is, is in no document");
-        let mut unit = store.begin().await.unwrap();
+        let mut unit = repository.begin().await.unwrap();
         let outcome = load(unit.as_mut(), &events).await;
         // The batch is loaded before its essays.
         check_corrupt(outcome, loaded);
     }
 }
 
-pub(crate) async fn r13_a_newer_schema_that_breaks_this_build_does(backend: impl Backend) {
+pub(crate) async fn r13_breaking_newer_schema_is_refused(backend: impl Backend) {
     backend.open().await.close().await;
     backend
         .execute(
@@ -87,19 +87,19 @@ pub(crate) async fn r13_a_newer_schema_that_breaks_this_build_does(backend: impl
     assert!(hint.contains("newer build"), "{hint}");
 }
 
-pub(crate) async fn r14_a_document_of_a_newer_build_is_told_apart(backend: impl Backend) {
-    let store = backend.open().await;
+pub(crate) async fn r14_document_of_a_newer_format_is_recognised(backend: impl Backend) {
+    let repository = backend.open().await;
     let events = [registered("b", "u", 1, &["e"])];
-    apply(store.as_ref(), &events).await.unwrap();
+    apply(repository.as_ref(), &events).await.unwrap();
     let batch = batch_id("b");
     for (newer, what, loaded) in [
         ("update essays set state = '{\"v\": 2}'", "essay of batch `b`", "essay `e`"),
         ("update batches set state = '{\"v\": 2}'", "batch `b`", "batch `b`"),
     ] {
         backend.execute(newer).await;
-        check_newer(store.batch(&batch).await, what);
-        check_newer(store.user_page(&whole_list("u")).await, what);
-        let mut unit = store.begin().await.unwrap();
+        check_newer(repository.batch(&batch).await, what);
+        check_newer(repository.user_page(&whole_list("u")).await, what);
+        let mut unit = repository.begin().await.unwrap();
         check_newer(load(unit.as_mut(), &events).await, loaded);
     }
 }
@@ -111,14 +111,14 @@ pub(crate) async fn r14_fields_of_a_newer_build_are_kept(backend: impl Backend) 
         '{"v": 1, "id": "e", "home": {"claim": "named", "at": "2026-11-22T11:38:55Z",
           "by": "1d255f49-ad0e-4396-84cb-20da30c6a122", "batch_id": "b"},
           "slot": null, "later": "é"}'"#;
-    let store = backend.open().await;
-    apply(store.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
+    let repository = backend.open().await;
+    apply(repository.as_ref(), &[registered("b", "u", 1, &["e"])]).await.unwrap();
     backend.execute(BATCH).await;
     backend.execute(ESSAY).await;
 
-    apply(store.as_ref(), &[registered("b", "u", 2, &["e"])]).await.unwrap();
-    apply(store.as_ref(), &[slot("b", "e", 3)]).await.unwrap();
-    let found = store.batch(&batch_id("b")).await.unwrap().unwrap();
+    apply(repository.as_ref(), &[registered("b", "u", 2, &["e"])]).await.unwrap();
+    apply(repository.as_ref(), &[slot("b", "e", 3)]).await.unwrap();
+    let found = repository.batch(&batch_id("b")).await.unwrap().unwrap();
     let batch = serde_json::to_value(&found.batch).unwrap();
     assert_eq!(batch["later"], serde_json::json!({"parts": [1, 2.5, null]}));
     assert_eq!(batch["registration"]["user_id"], "u");

@@ -14,11 +14,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::connect::{ConnectionLimits, check_sessions, connect};
-use super::within;
-use crate::DbError;
 use crate::backoff::Backoff;
+use crate::error::DbError;
 use crate::outage::ReportedOutage;
+use crate::postgres::connect::within;
+use crate::postgres::connect::{ConnectionLimits, check_sessions, connect};
 
 /// The waits between probes.
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(250);
@@ -26,7 +26,7 @@ const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The breaker. Clones share it; the probe ends with the last of them.
 #[derive(Debug, Clone)]
-pub(super) struct Breaker {
+pub(super) struct CircuitBreaker {
     shared: Arc<Shared>,
     stop: Arc<DropGuard>,
 }
@@ -44,12 +44,12 @@ enum State {
     /// The server answers, as far as is known.
     Closed,
     /// Something failed, and the first probe is under way.
-    Suspected,
+    Probing,
     /// The server does not let anybody in; this is why.
     Open(Arc<DbError>),
 }
 
-impl Breaker {
+impl CircuitBreaker {
     pub(super) fn new(server: PgConnectOptions, limits: ConnectionLimits) -> Self {
         let shared = Shared {
             server,
@@ -62,7 +62,7 @@ impl Breaker {
     }
 
     /// Waits until it is open, and says why no connection is made.
-    pub(super) async fn opened(&self) -> DbError {
+    pub(super) async fn wait_until_open(&self) -> DbError {
         let mut state = self.shared.state.subscribe();
         match state.wait_for(|state| matches!(state, State::Open(_))).await.as_deref() {
             Ok(State::Open(source)) => outage(source),
@@ -71,16 +71,16 @@ impl Breaker {
     }
 
     /// Waits while the first probe is under way.
-    pub(super) async fn decided(&self) {
+    pub(super) async fn wait_for_first_probe(&self) {
         let mut state = self.shared.state.subscribe();
         // An error would mean that nobody can change it any more.
-        let _ = state.wait_for(|state| !matches!(state, State::Suspected)).await;
+        let _ = state.wait_for(|state| !matches!(state, State::Probing)).await;
     }
 
     /// Has a probe decide, unless one is under way.
-    pub(super) fn suspect(&self) {
+    pub(super) fn report_failure(&self) {
         if !self.shared.is_probing.swap(true, Ordering::AcqRel) {
-            self.shared.state.send_replace(State::Suspected);
+            self.shared.state.send_replace(State::Probing);
             let (shared, stop) = (self.shared.clone(), self.stop.token().clone());
             tokio::spawn(async move {
                 tokio::select! {
@@ -101,7 +101,7 @@ impl Shared {
     /// Connects until the server lets it in.
     async fn probe(&self) {
         let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
-        while let Err(error) = self.answers().await {
+        while let Err(error) = self.check_server().await {
             self.open(error);
             sleep(backoff.next_wait()).await;
         }
@@ -115,7 +115,7 @@ impl Shared {
 
     /// Whether the server lets a new connection in, or has no place for one and is alive, and keeps its
     /// session: a pooler may have been switched over since the start.
-    async fn answers(&self) -> Result<(), DbError> {
+    async fn check_server(&self) -> Result<(), DbError> {
         let asking = async {
             let mut connection = connect(&self.server, self.limits).await?;
             let check = check_sessions(&self.server, &mut connection, self.limits);

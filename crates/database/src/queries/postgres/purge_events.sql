@@ -12,7 +12,7 @@ with looked_at as (
     order by applied_at, event_id
     limit $4
 ),
-forgotten as (
+purged as (
     delete from inbox
     where event_id = any (array (select event_id from looked_at))
       -- The row itself is asked, not a copy of it: a place may have been added since.
@@ -31,7 +31,7 @@ forgotten as (
       )
     returning 1
 )
-select (select count(*) from forgotten), applied_at, event_id
+select (select count(*) from purged), (extract(epoch from applied_at) * 1000000)::bigint, event_id
 from looked_at
-order by applied_at desc, event_id desc
+order by looked_at.applied_at desc, event_id desc
 limit 1

@@ -1,23 +1,24 @@
-//! What a unit of work loaded, and therefore may write.
+//! The rows that a unit of work has locked or loaded, and therefore may write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use projection::{BatchId, EssayId, Needs};
 
-use super::{BATCHES_PER_UNIT_MAX, DbError};
+use crate::error::DbError;
+use crate::repository::BATCHES_PER_UNIT_MAX;
 
-/// The batches whose locks a unit holds, and the revisions of the essays it loaded.
+/// The batches whose locks a unit holds, and the revisions of the essays that it loaded.
 ///
-/// A row that was not loaded is not written: nobody would know what the write undoes.
+/// A row that was not loaded is not written: that could undo the update of another unit.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldLocks {
     batches: BTreeSet<BatchId>,
-    /// Revision as loaded; 0 if there was no row.
+    /// Revision when loaded; 0 if there was no row.
     essays: BTreeMap<EssayId, i64>,
 }
 
-impl Held {
-    /// What is held once the locks of `needs` are taken and no row was seen yet.
+impl HeldLocks {
+    /// The locks of `needs`; no essay row was found yet.
     pub(super) fn new(needs: &Needs) -> Result<Self, DbError> {
         let batches = needs.batches.len();
         if batches > BATCHES_PER_UNIT_MAX {
@@ -36,7 +37,7 @@ impl Held {
         &self.batches
     }
 
-    /// Remembers that an essay was found at `revision`.
+    /// Records the revision at which an essay was loaded.
     pub(super) fn found(&mut self, essay: &EssayId, revision: i64) {
         self.essays.insert(essay.clone(), revision);
     }
@@ -46,13 +47,13 @@ impl Held {
         if self.batches.contains(batch) {
             return Ok(());
         }
-        Err(DbError::rejected(format!("batch `{batch}` is written but was not asked for")))
+        Err(DbError::rejected(format!("batch `{batch}` is written but was not loaded")))
     }
 
     /// The revision to write an essay with. Refuses an essay that was not loaded.
     pub(super) fn next_revision(&self, essay: &EssayId) -> Result<i64, DbError> {
         let loaded = self.essays.get(essay).ok_or_else(|| {
-            DbError::rejected(format!("essay `{essay}` is written but was not asked for"))
+            DbError::rejected(format!("essay `{essay}` is written but was not loaded"))
         })?;
         Ok(loaded + 1)
     }

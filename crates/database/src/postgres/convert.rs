@@ -1,0 +1,21 @@
+//! Values as PostgreSQL takes them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// One column of some rows, as the array that `unnest` takes.
+pub(super) fn column<'a, Row, T>(rows: &'a [Row], value: impl FnMut(&'a Row) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// A time in the type that the driver takes.
+pub(super) fn moment(unix_micros: i64) -> DateTime<Utc> {
+    // Never the default: chrono knows far more years than events may name.
+    DateTime::from_timestamp_micros(unix_micros).unwrap_or_default()
+}
+
+/// A limit as the server takes it. Not 0, which would mean no limit.
+pub(super) fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().max(1)
+}
