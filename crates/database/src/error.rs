@@ -1,4 +1,4 @@
-//! Why the store did not do what was asked, sorted by what the caller should do next.
+//! Errors of the database, sorted by what the caller should do next.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -27,58 +27,57 @@ pub(super) const HINT_SESSIONS: &str = "a connection pooler in transaction or st
 const HINT_POOLER: &str = "the server, or a connection pooler before it, does not know a parameter \
                            of database_url; remove it there";
 
-/// How messages of 08P01 begin that come from a pooler in statement mode, and from a server whose session
-/// has a prepared statement of another client.
+/// Start of the messages of 08P01 from a pooler in statement mode, and from a server session with a
+/// prepared statement of another client.
 const SESSION_LOST: [&str; 2] = ["transaction blocks not allowed", "bind message supplies"];
 
-/// Why a store call did not do what was asked.
+/// Why a call to the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The database is away or overloaded. Retry later.
-    #[error("the database is not available")]
+    /// The database is unavailable or overloaded. Retry later.
+    #[error("database unavailable")]
     Unavailable {
         /// What failed.
         source: BoxError,
     },
 
-    /// The database took longer over a statement than it was given. Later, or with more time, it may
-    /// succeed.
-    #[error("the database took too long over a statement")]
+    /// A statement exceeded its time limit. It may succeed later, or with a longer limit.
+    #[error("statement timed out")]
     TimedOut {
-        /// How long it was given, where that is known.
+        /// The limit, where known.
         limit: Option<Duration>,
         /// What failed.
         source: BoxError,
     },
 
-    /// The database refuses this program as it is configured. An operator has to mend the settings,
-    /// the database, or what stands between; until then it is as if it were unavailable.
+    /// The database cannot be used as configured. An operator has to correct the settings, the
+    /// database or the pooler; until then it counts as unavailable.
     #[error("the database cannot be used as configured: {hint}")]
     Misconfigured {
-        /// What to mend.
+        /// What to correct.
         hint: Cow<'static, str>,
         /// What failed.
         source: BoxError,
     },
 
-    /// Another unit of work was faster. Retry at once, from the start: nothing was written.
-    #[error("another writer was faster")]
+    /// A concurrent unit of work wrote first. Retry at once, from the start: nothing was written.
+    #[error("conflict with a concurrent writer")]
     Conflict,
 
-    /// A stored document is of a format that a later build wrote. This build cannot read it, and must
-    /// not write it: what waits for it waits for a later build, or for the document to be rewritten.
-    #[error("the stored {what} is of format version {version}, which a newer build wrote")]
+    /// A stored document has the format of a newer build. This build cannot read it and must not
+    /// write it: its events wait for a newer build, or for the document to be rewritten.
+    #[error("stored {what} has format version {version} of a newer build")]
     NewerDocument {
         /// Which document.
         what: String,
         /// Its version.
         version: u64,
-        /// Why it was not read.
+        /// Why it could not be read.
         source: BoxError,
     },
 
-    /// A stored document cannot be read. Retrying cannot help; somebody has to look at the row.
-    #[error("cannot read the stored {what}")]
+    /// A stored document cannot be read. A retry cannot help; an operator has to look at the row.
+    #[error("stored {what} cannot be read")]
     Corrupt {
         /// Which document.
         what: String,
@@ -86,16 +85,16 @@ pub enum DbError {
         source: BoxError,
     },
 
-    /// The database does not take what it is told to write, and would not take it later. A bug, or a
-    /// value that nobody thought of; it is about what is written and nothing else.
-    #[error("the database does not take it")]
+    /// The database rejected the values of a write, and would reject them again: a bug, or an
+    /// unforeseen value. Only the written values are at fault.
+    #[error("the database rejected the values of a write")]
     Rejected {
-        /// What it said.
+        /// What the database reported.
         source: BoxError,
     },
 
-    /// A bug, or a schema that is not the one this program was built for. Says nothing about what was to be written.
-    #[error("the store failed")]
+    /// A bug, or an unexpected schema. The written values are not at fault.
+    #[error("database operation failed")]
     Internal {
         /// What failed.
         source: BoxError,
@@ -103,7 +102,7 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// Whether the same call can succeed later with nothing changed by the caller.
+    /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             // No `_` arm: a new variant has to take a side here.
@@ -116,22 +115,22 @@ impl DbError {
         }
     }
 
-    /// Whether it is about the events or the rows at hand, so that others may fare better. If not, it
-    /// is about the surroundings: then no event is to blame, and all wait for somebody to mend them.
+    /// Whether the events or rows at hand are at fault, so that other events may succeed. If not,
+    /// the environment is at fault, and all events wait.
     pub fn is_about_data(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::Rejected { .. } => true,
             Self::Unavailable { .. }
             | Self::TimedOut { .. }
             | Self::Misconfigured { .. }
-            // It is, but no event is to blame, and it must not become a dead letter.
+            // It is about a row, but no event is at fault, and none must become a dead letter.
             | Self::NewerDocument { .. }
             | Self::Conflict
             | Self::Internal { .. } => false,
         }
     }
 
-    /// The same, with the limit of the statement if it ran into that.
+    /// Adds the time limit of the statement to a timeout.
     pub(super) fn with_limit(self, limit: Duration) -> Self {
         match self {
             Self::TimedOut { source, .. } => Self::TimedOut { limit: Some(limit), source },
@@ -139,18 +138,18 @@ impl DbError {
         }
     }
 
-    /// Whether a start should end with it instead of waiting: nothing changes by itself.
+    /// Whether a start should fail with it instead of waiting: only an operator can correct it.
     pub fn is_misconfigured(&self) -> bool {
         matches!(self, Self::Misconfigured { .. })
     }
 
-    /// Whether sessions are not kept, so that connections that are open cannot be used either.
+    /// Whether a pooler does not keep sessions, so that open connections cannot be used either.
     pub(super) fn is_session_lost(&self) -> bool {
         matches!(self, Self::Misconfigured { hint, .. } if hint == HINT_SESSIONS)
     }
 
-    /// Whether no answer came, no connection was made, or the session is another one's: a reason to ask
-    /// whether the server is there, and keeps sessions.
+    /// Whether there was no answer, no connection, or a session of another client: a reason to
+    /// check that the server is available and keeps sessions.
     pub(super) fn is_connection_failure(&self) -> bool {
         let (Self::Unavailable { source } | Self::Misconfigured { source, .. }) = self else {
             return false;
@@ -166,7 +165,7 @@ impl DbError {
             })
     }
 
-    /// Whether the connection was lost before an answer came; another one may do better at once.
+    /// Whether the connection was lost before an answer; another connection may succeed at once.
     pub(super) fn is_dead_connection(&self) -> bool {
         let Self::Unavailable { source } = self else { return false };
         match source.downcast_ref::<sqlx::Error>() {
@@ -179,12 +178,12 @@ impl DbError {
         }
     }
 
-    /// Whether the server is there and has no place for another connection.
+    /// Whether the server is available but has reached its limit of connections.
     pub(super) fn is_crowded(&self) -> bool {
         self.has_code(TOO_MANY_CONNECTIONS)
     }
 
-    /// Whether a lock was not to be had in time.
+    /// Whether the wait for a lock timed out.
     pub(super) fn is_lock_timeout(&self) -> bool {
         self.has_code(LOCK_NOT_AVAILABLE)
     }
@@ -224,12 +223,12 @@ impl From<sqlx::Error> for DbError {
         };
         let class = match &error {
             Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => DbErrorClass::Unavailable,
-            // Something accepts connections for a server that is not there, or closed this one.
+            // A proxy without a server behind it, or a connection closed by the server.
             Protocol(_) => DbErrorClass::Unavailable,
             Configuration(_) => DbErrorClass::Misconfigured(HINT_URL),
             Database(reported) => class(reported.as_ref()),
             Encode(_) => DbErrorClass::Rejected,
-            // The others are mistakes in a query or in its types.
+            // The others are bugs in a query or its types.
             _ => DbErrorClass::Internal,
         };
         match class {
@@ -252,7 +251,7 @@ impl From<MigrateError> for DbError {
     }
 }
 
-/// What an error reported by a database asks the caller to do.
+/// Class of an error that a database reports: what the caller should do.
 #[derive(Debug, PartialEq, Eq)]
 enum DbErrorClass {
     Unavailable,
@@ -266,8 +265,8 @@ enum DbErrorClass {
 fn class(reported: &dyn DatabaseError) -> DbErrorClass {
     let code = reported.code().unwrap_or_default();
     if reported.is_unique_violation() {
-        // Every unique key here names an event, an essay, a batch or a record: somebody else
-        // inserted it between our look and our insert.
+        // Every unique key here is the id of an event, an essay, a batch or a record: a concurrent
+        // writer inserted it after we looked.
         DbErrorClass::Conflict
     } else if reported.try_downcast_ref::<SqliteError>().is_some() {
         sqlite_class(&code)
@@ -280,16 +279,16 @@ fn postgres_class(code: &str, message: &str) -> DbErrorClass {
     match code {
         // Serialization failure, deadlock detected.
         "40001" | "40P01" => DbErrorClass::Conflict,
-        // The time limit of a statement, or somebody who cancelled it.
+        // Statement timeout, or cancelled by an operator.
         "57014" => DbErrorClass::TimedOut,
-        // Another time limit of ours: idle in transaction, whole transaction, lock.
+        // Our other time limits: idle in transaction, whole transaction, lock.
         "25P03" | "25P04" | "55P03" => DbErrorClass::Unavailable,
-        // A standby, while the primary is being replaced.
+        // A standby during a failover.
         "25006" => DbErrorClass::Unavailable,
         "08P01" if message.starts_with("unsupported startup parameter") => {
             DbErrorClass::Misconfigured(HINT_POOLER)
         }
-        // A prepared statement that is there already, or is not, or is another one: another client had
+        // A prepared statement that exists already, or not, or is another one: a second client uses
         // this session.
         "42P05" | "26000" => DbErrorClass::Misconfigured(HINT_SESSIONS),
         "08P01" if SESSION_LOST.iter().any(|start| message.starts_with(start)) => {
@@ -303,17 +302,17 @@ fn postgres_class(code: &str, message: &str) -> DbErrorClass {
         _ if ["08", "53", "57P0"].iter().any(|class| code.starts_with(class)) => {
             DbErrorClass::Unavailable
         }
-        // A value out of range, a constraint broken, a limit of the server exceeded.
+        // Value out of range, constraint violated, limit of the server exceeded.
         _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
             DbErrorClass::Rejected
         }
-        // Among them a table that is not there yet: an operator will see to it, and events wait.
+        // Among them a missing table: events wait until an operator corrects it.
         _ => DbErrorClass::Internal,
     }
 }
 
-/// Whether an error says that the disk under an SQLite file does not take what is written: it is full,
-/// over a quota, failing, or mounted read-only.
+/// Whether the disk under an SQLite file cannot be written: full, over quota, failing, or mounted
+/// read-only.
 pub(super) fn is_disk_failure(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(reported) = error else { return false };
     reported.try_downcast_ref::<SqliteError>().is_some()
@@ -329,7 +328,7 @@ fn sqlite_class(code: &str) -> DbErrorClass {
     }
 }
 
-/// The result codes of SQLite that mean something here.
+/// The result codes of SQLite that are handled.
 mod sqlite {
     pub(super) const BUSY: u32 = 5;
     pub(super) const LOCKED: u32 = 6;

@@ -1,9 +1,9 @@
-//! What the inbox remembers of an event, and when it may forget it: once nobody can deliver it
-//! again.
+//! The inbox: which events are applied, and when an event may be purged.
 //!
-//! An event that is forgotten too early would have its effect, and be announced, a second time. How
-//! long a broker keeps a record follows from no clock: by size, by segment, by policy. Where its
-//! partitions begin, it says; before that there is nothing to deliver.
+//! An event is purged once no broker can deliver it again; purged too early, it would be applied
+//! and published a second time. How long a broker keeps a record does not follow from a clock: it
+//! depends on size, segments and policy. But the broker reports the log start offset of each
+//! partition, and delivers nothing before it.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use uuid::Uuid;
 
 use crate::error::{BoxError, DbError};
 
-/// Forgets events.
+/// Purges the inbox.
 ///
-/// - **R23** An event is forgotten only if it was applied before the given time, and each of its
-///   places lies before the beginning of that partition. One of unknown place is kept.
-/// - **R24** InboxChunk by chunk, the whole inbox is looked at once, each row in one chunk.
+/// - **R23** An event is purged only if it was applied before the given time and each of its
+///   offsets is before the log start of its partition. An event without recorded offsets is kept.
+/// - **R24** Chunk by chunk, the whole inbox is scanned, each row in one chunk.
 #[async_trait]
 pub trait InboxRepository: Send + Sync + 'static {
-    /// Looks at one chunk of the inbox, from the oldest on, and forgets what may be forgotten.
+    /// Scans one chunk of the inbox, oldest first, and deletes the events that may be purged.
     ///
     /// Cost: the rows of the chunk, whatever the size of the inbox.
     async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError>;
@@ -30,25 +30,25 @@ pub trait InboxRepository: Send + Sync + 'static {
     async fn inbox_is_empty(&self) -> Result<bool, DbError>;
 }
 
-/// Which part of the inbox to look at, and what may be forgotten.
+/// Which part of the inbox to scan, and what may be purged.
 #[derive(Debug, Clone, Copy)]
 pub struct InboxChunk<'a> {
-    /// Where the last chunk ended.
+    /// Where the previous chunk ended.
     pub after: InboxCursor,
-    /// How many rows to look at, at most.
+    /// Most rows to scan.
     pub rows_max: u32,
-    /// Only what was applied before this time.
+    /// Purge only events applied before this time.
     pub applied_before: Timestamp,
-    /// Where the partitions begin. Of those that are missing, nothing is forgotten.
+    /// Log start offsets. Nothing is purged for a partition that is missing here.
     pub log_starts: &'a [LogStart],
 }
 
-/// A row of the inbox, in order of age.
+/// Position in the inbox, in the order of time and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InboxCursor {
     /// When it was applied.
     pub applied_at: Timestamp,
-    /// Which event it is.
+    /// Its id.
     pub event: EventId,
 }
 
@@ -57,7 +57,7 @@ impl InboxCursor {
     pub const START: Self = Self { applied_at: Timestamp::MIN, event: EventId(Uuid::nil()) };
 }
 
-/// Where a partition begins: the offset of the oldest record that can still be delivered.
+/// Log start offset of a partition: the oldest record that can still be delivered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LogStart {
     /// Topic.
@@ -68,24 +68,24 @@ pub struct LogStart {
     pub start: i64,
 }
 
-/// Whoever knows where the logs begin that events come from.
+/// Source of the log start offsets of the consumed topics.
 #[async_trait]
 pub trait LogStarts: Send + Sync + 'static {
-    /// Of every partition of every topic, as far as known. What is missing is taken to be able to
-    /// deliver everything it ever had.
+    /// The log start of every partition, as far as known. A missing partition is assumed to still
+    /// have all its records.
     async fn log_starts(&self) -> Result<Vec<LogStart>, BoxError>;
 }
 
-/// What became of one chunk.
+/// Result of purging one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgedEvents {
-    /// How many events were forgotten.
+    /// Number of purged events.
     pub events: u64,
-    /// The last row that was looked at; none if there was none left.
+    /// The last scanned row; `None` at the end of the inbox.
     pub last: Option<InboxCursor>,
 }
 
-/// Where one delivery of an event was, in the topic of its kind.
+/// Partition and offset of one delivery of an event, in the topic of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KafkaOffset {
     /// Partition.
@@ -94,16 +94,16 @@ pub struct KafkaOffset {
     pub offset: i64,
 }
 
-/// Where an event was delivered from: the largest offset of each partition that had it.
+/// The Kafka offsets that an event was delivered from: the largest of each partition.
 ///
-/// Empty for an event that came another way. Senders repeat themselves, so one event may be in a log
-/// more than once, and after a change of its partitions in more than one of them.
+/// Empty for an event that did not come from Kafka. Producers send again, so a partition may have
+/// an event more than once; and after partitions were added, more than one partition may have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KafkaOffsets(BTreeMap<i32, i64>);
 
 impl KafkaOffsets {
-    /// Adds one more. Whether it says anything new.
+    /// Adds an offset. Returns whether it is new.
     pub fn add(&mut self, offset: KafkaOffset) -> bool {
         let KafkaOffset { partition, offset } = offset;
         let is_new = self.0.get(&partition).is_none_or(|known| *known < offset);

@@ -1,6 +1,7 @@
-//! The outbox: what units of work announced, found to be sent, marked as sent, read and removed.
+//! The outbox: records that units of work write with their changes, to be claimed, sent and marked
+//! as published.
 //!
-//! It does not know how a record is sent, when to try again, or for how long records are kept.
+//! It does not send, schedule retries, or know the retention period.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,30 +15,30 @@ use tokio::task::JoinSet;
 
 use crate::error::DbError;
 
-/// The outgoing events that units of work wrote. The stores of batches are stores of these too.
+/// The outgoing events that units of work wrote.
 ///
-/// The rules go on where those of [`BatchRepository`](super::BatchRepository) end.
+/// The numbering continues that of [`BatchRepository`](crate::BatchRepository).
 ///
 /// - **R15** An outgoing event is in the outbox if, and only if, its unit was committed; and once,
-///   whoever finds it due again.
-/// - **R16** Positions ascend in the order in which units commit: whoever has seen one has seen all
-///   before it.
-/// - **R17** There is at most one claim at a time, whatever the number of processes; who comes second
-///   is told so at once. A claim ends with its holder, however that ends, and marks nothing unless
-///   told to. Nobody who writes waits for it.
-/// - **R18** A claim has the oldest records that are not published, in order, without those of the
-///   keys and topics left out, within its limits, and one at least.
-/// - **R19** What was marked as published is in no later claim; everything else is, and the depth
-///   counts just that.
-/// - **R20** A reader who asks for what comes after the last position it saw misses nothing and sees
-///   nothing twice, whether or not it is published.
-/// - **R21** Removal takes what is old enough, the oldest first, and never more than it was allowed;
-///   no position is given out again.
-/// - **R22** A commit that announces something rings the bells. One that does not ring costs whoever
-///   waits some time, and nothing else.
+///   even if a later unit writes it again.
+/// - **R16** Positions ascend in commit order: a reader who has seen a position has seen all before
+///   it.
+/// - **R17** There is at most one claim at a time among all processes; a second attempt returns
+///   `None` at once. A claim ends with its holder, also when that crashes, and then marks nothing.
+///   Writers do not wait for it.
+/// - **R18** A claim has the oldest unpublished records, in order, without those of skipped keys
+///   and topics, within its limits, and at least one.
+/// - **R19** Records marked as published are in no later claim; all others are, and the depth
+///   counts exactly these.
+/// - **R20** A reader that continues after the last position it saw misses no record and sees none
+///   twice, published or not.
+/// - **R21** Removal takes records that are old enough, the oldest first, and never more than its
+///   limit; positions are never reused.
+/// - **R22** A commit that writes outgoing events wakes all notifiers. A missed notification delays
+///   a waiter, and nothing else.
 #[async_trait]
 pub trait OutboxRepository: Send + Sync + 'static {
-    /// Claims what is to be sent next; `None` while somebody else holds a claim.
+    /// Claims the records to send next; `None` while another claim is held.
     ///
     /// Safe to cancel.
     async fn claim(
@@ -52,32 +53,32 @@ pub trait OutboxRepository: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<OutboxRecord>, DbError>;
 
-    /// How much waits to be sent. Costs a look at all of it.
+    /// The unpublished records. Cost: an index scan of all of them.
     async fn outbox_depth(&self) -> Result<OutboxDepth, DbError>;
 
-    /// Removes records that were published before a moment, and says how many; 0: nothing to remove
-    /// now.
+    /// Removes records that were published before a time. Returns their number; 0: nothing left to
+    /// remove.
     ///
-    /// It takes those that were published first, and costs as many as it removes, whatever else there
-    /// is.
+    /// Takes those published first. Cost: the records that it removes, regardless of the size of
+    /// the outbox.
     async fn remove_published(&self, before: Timestamp, limit: u32) -> Result<u64, DbError>;
 
-    /// The same for records that were written before a moment, published or not: where nothing is
-    /// ever published.
+    /// The same for records written before a time, published or not: where nothing is ever
+    /// published.
     async fn remove_written(&self, before: Timestamp, limit: u32) -> Result<u64, DbError>;
 
-    /// A bell that rings when something may have been written. It costs a connection.
+    /// Notifies when records may have been written. Costs a connection.
     fn outbox_notifier(&self) -> OutboxNotifier;
 }
 
-/// Records that nobody else sends meanwhile. Dropped, none of them is marked.
+/// The exclusive right to send some records. Dropped, it marks none of them.
 #[async_trait]
 pub trait OutboxClaim: Send + Sync {
     /// The records, in order of their positions.
     fn records(&self) -> &[OutboxRecord];
 
-    /// Marks some of them as published, and ends the claim. After an error they may or may not be
-    /// marked: those that are not will be sent again.
+    /// Marks some of the records as published, and ends the claim. After an error they may or may
+    /// not be marked: unmarked records are sent again.
     async fn mark_published(
         self: Box<Self>,
         positions: &[OutboxPosition],
@@ -85,27 +86,27 @@ pub trait OutboxClaim: Send + Sync {
     ) -> Result<(), DbError>;
 }
 
-/// The most bytes of values that one read of the outbox gives, beside its last record. A record has a
-/// few kilobytes; one about ten thousand essays a few megabytes.
+/// Most bytes of values in one read of the outbox, not counting its last record. A record has a few
+/// kilobytes, one about ten thousand essays a few megabytes.
 pub const READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What to claim, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimRequest<'a> {
-    /// The most records.
+    /// Most records.
     pub records_max: u32,
-    /// The most bytes of their values, beside those of the last one.
+    /// Most bytes of their values, not counting the last one.
     pub bytes_max: u64,
-    /// For how long the holder may be busy with something else than the claim. Then it is taken away,
-    /// if the store cannot tell that from a holder that is gone.
+    /// How long the holder may leave the claim idle. After that it is released, if the database
+    /// cannot distinguish the holder from a crashed one.
     pub hold_max: Duration,
-    /// Keys of which no record is wanted.
+    /// Keys whose records are not claimed.
     pub skipped_keys: &'a BTreeSet<String>,
-    /// Topics of which no record is wanted.
+    /// Topics whose records are not claimed.
     pub skipped_topics: &'a BTreeSet<String>,
 }
 
-/// The place of a record in the outbox. The first is at least 1; there are gaps.
+/// Position of a record in the outbox: at least 1, ascending, with gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct OutboxPosition(pub i64);
@@ -121,27 +122,27 @@ impl fmt::Display for OutboxPosition {
     }
 }
 
-/// One record, as it was written down and as it is sent.
+/// A record of the outbox, as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRecord {
-    /// Its place.
+    /// Its position.
     pub position: OutboxPosition,
     /// Its own id.
     pub event_id: EventId,
-    /// Its topic. A text and no kind: a newer version of this program may announce what this one does
-    /// not know, and it is sent all the same.
+    /// Its topic. Text and not a kind: this build also sends the events of a newer build that it
+    /// does not know.
     pub topic: String,
     /// Its key.
     pub key: String,
     /// The batch that it is about.
     pub batch_id: BatchId,
-    /// Of the event that caused it.
+    /// Correlation id of the event that caused it.
     pub correlation_id: CorrelationId,
     /// An envelope as JSON.
     pub value: Vec<u8>,
     /// When it was written.
     pub written_at: Timestamp,
-    /// When it was known to be published; none until then.
+    /// When it was marked as published.
     pub published_at: Option<Timestamp>,
 }
 
@@ -152,36 +153,35 @@ impl OutboxRecord {
     }
 }
 
-/// How much waits to be sent.
+/// The unpublished records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutboxDepth {
-    /// How many records.
+    /// Their number.
     pub unpublished: u64,
-    /// When the first of them was written.
+    /// When the oldest of them was written.
     pub oldest_written_at: Option<Timestamp>,
 }
 
-/// Rings when something may have been written to the outbox.
+/// Notifies when records may have been written to the outbox.
 #[derive(Debug)]
 pub struct OutboxNotifier {
     written: watch::Receiver<()>,
-    /// What listens elsewhere, if anything has to. Ends with the bell.
+    /// The listening task, if one is needed. Ends with the notifier.
     _listening: JoinSet<()>,
 }
 
 impl OutboxNotifier {
-    /// A bell that rings whenever the other end of `written` is touched, for as long as the tasks of
-    /// `listening` do that, if any must run for it.
+    /// A notifier that wakes on each change of `written`, which the tasks in `listening` may cause.
     pub fn new(written: watch::Receiver<()>, listening: JoinSet<()>) -> Self {
         Self { written, _listening: listening }
     }
 
-    /// Waits until it rings; not at all if it did since it was last waited for.
+    /// Waits for the next notification; returns at once if there was one since the last wait.
     ///
     /// Safe to cancel.
     pub async fn notified(&mut self) {
         if self.written.changed().await.is_err() {
-            // Nobody is left who could write.
+            // No sender is left: no notification will come.
             std::future::pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! Between columns and types: the rows as both dialects select and write them.
+//! Conversion between columns and types, for the rows that both databases select and write.
 //!
 //! Statements differ, the columns do not. No SQL here.
 
@@ -62,14 +62,14 @@ pub(super) type LoadRow = (String, String, Option<i64>, Option<String>, Option<S
 /// A row of `batch.sql`: kind, state.
 pub(super) type BatchRow = (String, Document);
 
-/// A row of `user_page.sql`: number, batch id, state. What is null tells its kind.
+/// A row of `user_page.sql`: number, batch id, state. Its nulls determine its kind.
 pub(super) type PageRow = (i64, Option<String>, Option<Document>);
 
 /// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
 /// was written and published, in microseconds since the Unix epoch.
 pub(super) type OutboxRow = (i64, Uuid, String, String, String, Uuid, Vec<u8>, i64, Option<i64>);
 
-/// The row of `outbox_depth.sql`: count, and when the first was written, in the same unit.
+/// The row of `outbox_depth.sql`: number, and when the oldest was written, in the same unit.
 pub(super) type DepthRow = (i64, Option<i64>);
 
 /// A row of the inbox to be written.
@@ -84,14 +84,14 @@ pub(super) struct NewEvent<'a> {
     pub(super) places: &'a KafkaOffsets,
 }
 
-/// A row of the inbox of which more is known.
+/// A row of the inbox to which offsets are added.
 #[derive(Serialize)]
 pub(super) struct RedeliveredEvent<'a> {
     pub(super) id: Uuid,
     pub(super) places: &'a KafkaOffsets,
 }
 
-/// A batch to be written, beside it what is copied out of it to be looked up.
+/// A batch to be written: its document, and the columns copied out of it for look-ups.
 #[derive(Serialize)]
 pub(super) struct NewBatch<'a> {
     pub(super) id: &'a str,
@@ -100,12 +100,12 @@ pub(super) struct NewBatch<'a> {
     /// Microseconds since the Unix epoch.
     pub(super) created_at: Option<i64>,
     pub(super) state: &'a Batch,
-    /// None: those that are there.
+    /// `None`: keep the stored ones.
     pub(super) essay_ids: Option<&'a BTreeSet<EssayId>>,
     pub(super) has_tally: bool,
 }
 
-/// An essay to be written, beside it what is copied out of it to be looked up.
+/// An essay to be written: its document, and the columns copied out of it for look-ups.
 #[derive(Serialize)]
 pub(super) struct NewEssay<'a> {
     pub(super) id: &'a str,
@@ -120,12 +120,12 @@ pub(super) struct NewRows<'a> {
     pub(super) redelivered: Vec<RedeliveredEvent<'a>>,
     pub(super) batches: Vec<NewBatch<'a>>,
     pub(super) essays: Vec<NewEssay<'a>>,
-    /// In the order in which to send them.
+    /// In sending order.
     pub(super) outgoing_events: &'a [OutgoingEvent],
 }
 
 impl<'a> NewRows<'a> {
-    /// Lays out what is to be written, and refuses what `held` does not cover.
+    /// Makes the rows to be written; refuses rows that are not in `held`.
     pub(super) fn new(changes: &Changes<'a>, held: &HeldLocks) -> Result<Self, DbError> {
         let rows = changes.rows;
         let applied_at = changes.now.unix_micros();
@@ -190,7 +190,7 @@ fn new_essay<'a>(essay: &'a Essay, held: &HeldLocks) -> Result<NewEssay<'a>, DbE
     })
 }
 
-/// Puts together what `load.sql` found, and tells `held` the revisions.
+/// Converts the rows of `load.sql`, and records the revisions of essays in `held`.
 pub(super) fn load_result(rows: Vec<LoadRow>, held: &mut HeldLocks) -> Result<LoadResult, DbError> {
     let mut loaded = LoadResult::default();
     for (kind, id, revision, state, essay_ids) in rows {
@@ -220,13 +220,13 @@ pub(super) fn load_result(rows: Vec<LoadRow>, held: &mut HeldLocks) -> Result<Lo
     Ok(loaded)
 }
 
-/// What `batch_owner.sql` found.
+/// Converts the row of `batch_owner.sql`.
 pub(super) fn batch_owner(rows: Vec<(String,)>) -> Result<Option<UserId>, DbError> {
     let owner = rows.into_iter().next().map(|(id,)| UserId::parse(id));
     owner.transpose().map_err(DbError::internal)
 }
 
-/// Puts together what `batch.sql` found.
+/// Converts the rows of `batch.sql`.
 pub(super) fn batch(id: &BatchId, rows: Vec<BatchRow>) -> Result<Option<BatchWithEssays>, DbError> {
     let (mut batch, mut essays) = (None, Vec::with_capacity(rows.len()));
     for (kind, Document(state)) in rows {
@@ -239,7 +239,7 @@ pub(super) fn batch(id: &BatchId, rows: Vec<BatchRow>) -> Result<Option<BatchWit
     Ok(batch.map(|batch| with_essays(batch, essays)))
 }
 
-/// Puts together what `user_page.sql` found.
+/// Converts the rows of `user_page.sql`.
 pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, DbError> {
     let mut total = 0;
     let mut batches: BTreeMap<i64, (Option<Batch>, Vec<Essay>)> = BTreeMap::new();
@@ -265,7 +265,7 @@ pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, DbError> {
     Ok(Page { total, batches })
 }
 
-/// Reads rows of the outbox.
+/// Converts rows of the outbox.
 pub(super) fn outbox_records(rows: Vec<OutboxRow>) -> Result<Vec<OutboxRecord>, DbError> {
     rows.into_iter().map(outbox_record).collect()
 }
@@ -273,7 +273,7 @@ pub(super) fn outbox_records(rows: Vec<OutboxRow>) -> Result<Vec<OutboxRecord>, 
 fn outbox_record(row: OutboxRow) -> Result<OutboxRecord, DbError> {
     let (position, event_id, topic, key, batch_id, correlation_id, value, written, published) = row;
     let batch_id = BatchId::parse(batch_id).map_err(|error| DbError::Corrupt {
-        what: format!("announcement {position}"),
+        what: format!("outbox record {position}"),
         source: error.into(),
     })?;
     Ok(OutboxRecord {
@@ -289,13 +289,13 @@ fn outbox_record(row: OutboxRow) -> Result<OutboxRecord, DbError> {
     })
 }
 
-/// A limit of bytes in the type that databases have.
+/// A limit of bytes as databases take it.
 pub(super) fn bytes_limit(limit: u64) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Reads what a purge of the inbox gave: the number of events, and the last row of the chunk, its time
-/// in microseconds since the Unix epoch.
+/// Converts the row of a purge of the inbox: number of events, then time of applying, in
+/// microseconds since the Unix epoch, and id of the last scanned row.
 pub(super) fn purged_events(row: Option<(i64, i64, Uuid)>) -> PurgedEvents {
     let Some((events, applied_at, event)) = row else {
         return PurgedEvents { events: 0, last: None };
@@ -305,7 +305,7 @@ pub(super) fn purged_events(row: Option<(i64, i64, Uuid)>) -> PurgedEvents {
     PurgedEvents { events: events.unsigned_abs(), last }
 }
 
-/// Reads what `outbox_depth.sql` found.
+/// Converts the row of `outbox_depth.sql`.
 pub(super) fn outbox_depth((count, oldest): DepthRow) -> OutboxDepth {
     OutboxDepth {
         unpublished: count.unsigned_abs(),

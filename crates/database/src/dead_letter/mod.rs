@@ -1,7 +1,7 @@
-//! Refused records: what is kept of them, and what may be done with them.
+//! Dead letters: refused records, stored to be inspected, replayed or discarded.
 //!
-//! Keeping one never fails because of what is in it: that would hold up everything behind it. What
-//! a record says, and whether it would be refused again, is not known here.
+//! Storing a dead letter never fails because of its content: that would block all records behind
+//! it. This module does not decode records.
 
 pub(super) mod rows;
 
@@ -13,55 +13,57 @@ use serde::Serialize;
 
 use crate::error::DbError;
 
-/// Where refused records are kept. Ships twice, as [`BatchRepository`](super::BatchRepository) does.
+/// The stored dead letters. Implemented twice, as [`BatchRepository`](crate::BatchRepository) is.
 ///
-/// - **R10** A dead letter is kept with its bytes, and once.
-/// - **R25** An id names one dead letter, and is never given again.
-/// - **R26** A list has exactly the dead letters that its query selects, by id; pages that begin where the
-///   one before says show each once. A page looks at no more than [`DEAD_LETTERS_SCANNED_MAX`].
-/// - **R27** A dead letter is read back as it was kept. One that was kept before it was known when it
-///   came is taken to have come when it was refused.
-/// - **R28** Removing takes one dead letter, once; and none if it was refused again since it was seen.
-/// - **R29** A dead letter that is refused again keeps everything but its refusal. One that is gone stays
-///   gone.
-/// - **R30** Removing old dead letters takes the oldest first, at most as many as asked for, and none that
-///   was refused at the given time or later; chunk by chunk it takes each once, also of those that
-///   share one time.
-/// - **R31** What dead letters take is known after each is kept or removed.
-/// - **R33** Records that are kept already are known before any is kept, whatever is in their names.
+/// - **R10** A dead letter is stored with its bytes, and once.
+/// - **R25** An id names one dead letter and is never reused.
+/// - **R26** A list has exactly the selected dead letters, in the order of their ids; pages that
+///   each start where the previous one says show each once. A page scans at most
+///   [`DEAD_LETTERS_SCANNED_MAX`].
+/// - **R27** A dead letter is read back unchanged. If an older build stored it without its time of
+///   receipt, this is its time of refusal.
+/// - **R28** A delete removes one dead letter, once; and none if it was refused again since it was
+///   read.
+/// - **R29** A dead letter that is refused again keeps everything but its refusal. A deleted one
+///   stays deleted.
+/// - **R30** A purge takes the oldest first, at most as many as its limit, and none refused at the
+///   given time or later; chunk by chunk it takes each once, also those of the same time.
+/// - **R31** The usage is exact after each insert, delete and purge.
+/// - **R33** Records that are already stored are recognised before an insert, whatever their
+///   fingerprint.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {
-    /// Keeps refused records. One that is kept already, by its fingerprint, is left as it is.
+    /// Stores refused records. One that is already stored, by its fingerprint, is not changed.
     async fn insert_dead_letters(&self, dead_letters: &[DeadLetter]) -> Result<(), DbError>;
 
-    /// Those of `dead_letters` that [`insert_dead_letters`](Self::keep_dead_letters) would add: not kept yet,
-    /// by their fingerprints, and each once.
+    /// Those of `dead_letters` that [`insert_dead_letters`](Self::insert_dead_letters) would add:
+    /// not stored yet, by their fingerprints, and each once.
     async fn new_dead_letters<'a>(
         &self,
         dead_letters: &'a [DeadLetter],
     ) -> Result<Vec<&'a DeadLetter>, DbError>;
 
-    /// How many dead letters there are, and how many bytes they take. Costs the same however many.
+    /// Number and bytes of all dead letters. Constant cost.
     async fn dead_letter_usage(&self) -> Result<DeadLetterUsage, DbError>;
 
     /// The dead letters that `query` selects, without their bytes.
     ///
-    /// Costs a look at every dead letter behind `query.after` until there are enough, or until it has
-    /// looked at [`DEAD_LETTERS_SCANNED_MAX`].
+    /// Cost: a scan of the dead letters after `query.after` until the page is full, or of
+    /// [`DEAD_LETTERS_SCANNED_MAX`].
     async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, DbError>;
 
-    /// One dead letter, whole. `None`: there is none, or none any more.
+    /// One dead letter with its bytes. `None`: never existed, or deleted.
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError>;
 
-    /// Removes a dead letter, and says whether it did. With `refused_at`, only one that was not refused
-    /// again since then.
+    /// Deletes a dead letter; returns whether it existed. With `refused_at`, only if it was not
+    /// refused again since then.
     async fn delete_dead_letter(
         &self,
         id: DeadLetterId,
         refused_at: Option<Timestamp>,
     ) -> Result<bool, DbError>;
 
-    /// Notes that a dead letter was refused again, and says whether it was still there.
+    /// Records that a dead letter was refused again; returns whether it still exists.
     async fn dead_letter_refused_again(
         &self,
         id: DeadLetterId,
@@ -69,47 +71,48 @@ pub trait DeadLetterRepository: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<bool, DbError>;
 
-    /// Removes one chunk of the dead letters that were last refused before a time.
+    /// Purges one chunk of the dead letters last refused before a time.
     ///
-    /// Costs as many as it removes, whatever was removed before it.
+    /// Cost: the dead letters that it removes, regardless of earlier chunks.
     async fn purge_dead_letters(
         &self,
         chunk: ExpiredDeadLetters,
     ) -> Result<PurgedDeadLetters, DbError>;
 }
 
-/// A record that was refused, with all that is needed to look into it or to take it again.
+/// A refused record, with all that is needed to inspect or replay it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Names the record, so that a redelivered one is kept once. At most 1,024 bytes, what every
-    /// database can index.
+    /// Identifies the record, so that a redelivered one is stored once. At most 1,024 bytes, which
+    /// every database can index.
     pub fingerprint: String,
-    /// How it came in: `kafka` or `http`.
+    /// Source: `kafka` or `http`.
     pub source: String,
-    /// Kafka topic, if it came by one.
+    /// Kafka topic, if from Kafka.
     pub topic: Option<String>,
-    /// Kafka partition, if it came by one.
+    /// Kafka partition, if from Kafka.
     pub partition: Option<i32>,
-    /// Kafka offset, if it came by one.
+    /// Kafka offset, if from Kafka.
     pub offset: Option<i64>,
     /// Kafka key, as received.
     pub key: Option<Vec<u8>>,
-    /// Kafka headers, as received and in their order.
+    /// Kafka headers, as received, in order.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The record, as received.
     pub bytes: Vec<u8>,
-    /// When it came: stands in for a time that its sender left out, also when it is taken again.
+    /// When it was received. Used when the record has no time of its own, also in a replay.
     pub received_at: Timestamp,
-    /// Why it was refused, as a name.
+    /// Reason of the refusal: its code.
     pub code: RefusalCode,
-    /// Why it was refused, as a sentence.
+    /// Reason of the refusal, as text.
     pub detail: String,
     /// When it was refused.
     pub at: Timestamp,
 }
 
 impl DeadLetter {
-    /// The bytes that count for the limit of dead letters, roughly: headers are kept in hexadecimal.
+    /// The approximate bytes that count for the limit of dead letters; headers are stored in
+    /// hexadecimal.
     pub fn size_bytes(&self) -> u64 {
         let headers = self.headers.iter().map(|(name, value)| name.len() + 2 * value.len());
         let key = self.key.as_ref().map_or(0, Vec::len);
@@ -117,10 +120,10 @@ impl DeadLetter {
     }
 }
 
-/// What dead letters take.
+/// Number and size of all dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeadLetterUsage {
-    /// How many there are.
+    /// Their number.
     pub dead_letters: u64,
     /// Their records, keys and headers, in bytes.
     pub bytes: u64,
@@ -132,16 +135,14 @@ pub struct DeadLetterUsage {
 pub struct DeadLetterId(pub(super) i64);
 
 impl DeadLetterId {
-    /// Reads decimal digits and nothing else. `None`: no dead letter can have this id.
+    /// Parses decimal digits only. `None`: no dead letter can have this id.
     pub fn parse(text: &str) -> Option<Self> {
         // `parse` alone would also take a leading plus sign.
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|id| is_digits && *id > 0).map(Self)
     }
-}
 
-impl DeadLetterId {
-    /// The id before this one; none before the first.
+    /// The previous id; `None` for the first.
     pub fn previous(self) -> Option<Self> {
         (self.0 > 1).then(|| Self(self.0 - 1))
     }
@@ -160,31 +161,31 @@ impl fmt::Display for DeadLetterId {
     }
 }
 
-/// Dead letters that one list looks at, at most. A filter that nothing passes would look at all of them,
-/// and there may be any number; so many take some milliseconds.
+/// Most dead letters that one page scans, some milliseconds of work. Without a limit, a filter with
+/// no match would scan all of them.
 pub const DEAD_LETTERS_SCANNED_MAX: u32 = 10_000;
 
-/// Which dead letters to list. What is `None` selects all.
+/// Which dead letters to list. `None` selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterQuery {
-    /// How they came in.
+    /// Source: `kafka` or `http`.
     pub source: Option<String>,
-    /// The Kafka topic they came by.
+    /// Kafka topic.
     pub topic: Option<String>,
-    /// Why they were last refused.
+    /// Code of the last refusal.
     pub code: Option<RefusalCode>,
     /// Last refused at this time or later.
     pub from: Option<Timestamp>,
     /// Last refused before this time.
     pub until: Option<Timestamp>,
-    /// Only ids behind this one.
+    /// Only ids greater than this one.
     pub after: Option<DeadLetterId>,
-    /// How many at most.
+    /// Page size.
     pub limit: u32,
 }
 
 impl DeadLetterQuery {
-    /// Whether it passes over any dead letter.
+    /// Whether it filters, and so may scan more than it returns.
     pub(super) fn is_filtered(&self) -> bool {
         let Self { source, topic, code, from, until, after: _, limit: _ } = self;
         source.is_some() || topic.is_some() || code.is_some() || from.is_some() || until.is_some()
@@ -196,11 +197,11 @@ impl DeadLetterQuery {
 pub struct DeadLetterPage {
     /// The dead letters, in the order of their ids.
     pub dead_letters: Vec<DeadLetterSummary>,
-    /// The last id that was looked at, if there may be more dead letters behind it.
+    /// The last scanned id, if there may be more after it.
     pub next_after: Option<DeadLetterId>,
 }
 
-/// A dead letter in the order of their last refusals.
+/// Position in the order of last refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeadLetterCursor {
     /// When it was last refused.
@@ -214,55 +215,55 @@ impl DeadLetterCursor {
     pub const START: Self = Self { refused_at: Timestamp::MIN, id: DeadLetterId(0) };
 }
 
-/// Which dead letters to remove.
+/// Which dead letters to purge.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpiredDeadLetters {
-    /// Where the chunk before ended.
+    /// Where the previous chunk ended.
     pub after: DeadLetterCursor,
-    /// Only those that were last refused before this time.
+    /// Only those last refused before this time.
     pub refused_before: Timestamp,
-    /// How many at most.
+    /// Most dead letters to purge.
     pub limit: u32,
 }
 
-/// What became of one chunk.
+/// Result of purging one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgedDeadLetters {
-    /// How many dead letters were removed.
+    /// Number of purged dead letters.
     pub dead_letters: u64,
-    /// The youngest of them; none if none was left.
+    /// The newest of them; `None` if there was none.
     pub last: Option<DeadLetterCursor>,
 }
 
-/// A dead letter as a list shows it.
+/// A dead letter as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetterSummary {
     /// Its id.
     pub id: DeadLetterId,
-    /// How it came in: `kafka` or `http`.
+    /// Source: `kafka` or `http`.
     pub source: String,
-    /// Kafka topic, if it came by one.
+    /// Kafka topic, if from Kafka.
     pub topic: Option<String>,
-    /// Kafka partition, if it came by one.
+    /// Kafka partition, if from Kafka.
     pub partition: Option<i32>,
-    /// Kafka offset, if it came by one.
+    /// Kafka offset, if from Kafka.
     pub offset: Option<i64>,
     /// Length of the record.
     pub size_bytes: u64,
-    /// When it came.
+    /// When it was received.
     pub received_at: Timestamp,
-    /// Why it was last refused, as a name; a newer program may have names that this one has not.
+    /// Code of the last refusal, as text: a newer build may have codes that this one does not know.
     pub code: String,
-    /// Why it was last refused, as a sentence.
+    /// Reason of the last refusal, as text.
     pub detail: String,
     /// When it was last refused.
     pub refused_at: Timestamp,
 }
 
-/// A dead letter, whole.
+/// A stored dead letter with its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDeadLetter {
-    /// What a list shows of it.
+    /// What lists show of it.
     pub summary: DeadLetterSummary,
     /// Kafka key, as received.
     pub key: Option<Vec<u8>>,

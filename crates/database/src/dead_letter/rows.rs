@@ -1,4 +1,5 @@
-//! Between the columns of dead letters and their types, the same for both dialects. No SQL here.
+//! Conversion between the columns of dead letters and their types, the same for both databases. No
+//! SQL here.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,17 +13,16 @@ use super::{
 };
 use crate::error::{BoxError, DbError};
 
-/// The most bytes of records sent in one statement, unless one record alone is larger. Far below
-/// what the databases take, and written well within the time limit of a statement.
+/// Most bytes of records in one statement, unless a single record is larger. Far below what the
+/// databases accept, and written well within the time limit of a statement.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A row of `dead_letters.sql`: id, source, topic, partition, offset, length of the record, when it
-/// came, code, detail, when it was refused.
+/// A row of `dead_letters.sql`: id, source, topic, partition, offset, length of the record, time of
+/// receipt, code, detail, time of refusal.
 pub(crate) type SummaryRow =
     (i64, String, Option<String>, Option<i32>, Option<i64>, i64, i64, String, String, i64);
 
-/// A row of `purge_dead_letters.sql`: how many were removed, and of the youngest of them when
-/// it was refused, and its id.
+/// A row of a purge: number of purged dead letters, then time of refusal and id of the last one.
 pub(crate) type PurgedRow = (i64, i64, i64);
 
 /// A row of `dead_letter.sql`: the same, then key, headers, record.
@@ -41,12 +41,12 @@ impl DeadLetter {
     }
 }
 
-/// A text without U+0000, which PostgreSQL has in no text and no JSON.
+/// Replaces U+0000, which PostgreSQL does not accept in text or JSON.
 pub(crate) fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
-/// Cuts `dead_letters` into runs of at most [`STATEMENT_BYTES_MAX`], or of one dead letter.
+/// Splits `dead_letters` into chunks of at most [`STATEMENT_BYTES_MAX`], or of one dead letter.
 pub(crate) fn statement_chunks(dead_letters: &[DeadLetter]) -> impl Iterator<Item = &[DeadLetter]> {
     let mut bytes = 0_usize;
     dead_letters.chunk_by(move |dead_letter, next| {
@@ -59,7 +59,7 @@ pub(crate) fn statement_chunks(dead_letters: &[DeadLetter]) -> impl Iterator<Ite
     })
 }
 
-/// Those of `dead_letters` that `known_fingerprints.sql` did not find, each once.
+/// Those of `dead_letters` whose fingerprint is not known, each once.
 pub(crate) fn new_dead_letters(
     dead_letters: &[DeadLetter],
     kept: impl IntoIterator<Item = String>,
@@ -71,13 +71,13 @@ pub(crate) fn new_dead_letters(
         .collect()
 }
 
-/// Reads what `dead_letter_usage.sql` found: count and bytes.
+/// Converts the row of `dead_letter_usage.sql`: number and bytes.
 pub(crate) fn usage(row: Option<(i64, i64)>) -> DeadLetterUsage {
     let (dead_letters, bytes) = row.unwrap_or_default();
     DeadLetterUsage { dead_letters: dead_letters.unsigned_abs(), bytes: bytes.unsigned_abs() }
 }
 
-/// Puts together a row of `dead_letters.sql`.
+/// Converts a row of `dead_letters.sql`.
 pub(crate) fn summary(row: SummaryRow) -> DeadLetterSummary {
     let (id, source, topic, partition, offset, length, received_at, code, detail, at) = row;
     DeadLetterSummary {
@@ -94,8 +94,8 @@ pub(crate) fn summary(row: SummaryRow) -> DeadLetterSummary {
     }
 }
 
-/// Puts together a page of what `dead_letters.sql` found. `end` is the first dead letter that it did not
-/// look at, if any.
+/// Makes a page of the rows of `dead_letters.sql`. `end` is the first id that was not scanned, if
+/// any.
 pub(crate) fn page(found: Vec<SummaryRow>, limit: u32, end: Option<i64>) -> DeadLetterPage {
     let dead_letters: Vec<_> = found.into_iter().map(summary).collect();
     let is_full = u32::try_from(dead_letters.len()).is_ok_and(|len| len >= limit);
@@ -106,7 +106,7 @@ pub(crate) fn page(found: Vec<SummaryRow>, limit: u32, end: Option<i64>) -> Dead
     DeadLetterPage { dead_letters, next_after }
 }
 
-/// Reads what `purge_dead_letters.sql` gave.
+/// Converts the row of a purge.
 pub(crate) fn purged(row: Option<PurgedRow>) -> PurgedDeadLetters {
     let Some((dead_letters, refused_at, id)) = row else {
         return PurgedDeadLetters { dead_letters: 0, last: None };
@@ -116,7 +116,7 @@ pub(crate) fn purged(row: Option<PurgedRow>) -> PurgedDeadLetters {
     PurgedDeadLetters { dead_letters: dead_letters.unsigned_abs(), last }
 }
 
-/// Puts together a row of `dead_letter.sql`.
+/// Converts a row of `dead_letter.sql`.
 pub(crate) fn whole(row: WholeRow) -> Result<StoredDeadLetter, DbError> {
     let (id, source, topic, partition, offset, length, received_at, code, detail, at, ..) = row;
     let (.., key, headers, bytes) = row;
@@ -129,7 +129,7 @@ pub(crate) fn whole(row: WholeRow) -> Result<StoredDeadLetter, DbError> {
     Ok(StoredDeadLetter { summary, key, headers, bytes })
 }
 
-/// What [`DeadLetter::headers_json`] wrote.
+/// Parses what [`DeadLetter::headers_json`] wrote.
 fn read_headers(json: &str) -> Result<Vec<(String, Vec<u8>)>, BoxError> {
     let pairs: Vec<(String, String)> = serde_json::from_str(json)?;
     let pair = |(name, value): (String, String)| Ok((name, hex::decode(&value)?));

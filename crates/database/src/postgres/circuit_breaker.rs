@@ -1,9 +1,9 @@
-//! The circuit breaker of the server: while it does not answer, calls fail at once.
+//! Circuit breaker: while the server does not answer, calls fail at once.
 //!
-//! A failure alone opens nothing: a pool that is used up and a connection that one session lost look the
-//! same. It starts a probe, one new connection and, beside it, a second one, whose outcome decides. While
-//! the breaker is open, the probe is repeated, and it is the only one that connects: however many calls
-//! come, the server sees a few attempts a second.
+//! A failure alone does not open it: an exhausted pool and a single lost connection look the same.
+//! A failure starts a probe of two new connections, whose result decides. While the breaker is
+//! open, the probe is repeated, and nothing else connects: whatever the load, the server sees a few
+//! attempts a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +20,11 @@ use crate::outage::ReportedOutage;
 use crate::postgres::connect::within;
 use crate::postgres::connect::{ConnectionLimits, check_sessions, connect};
 
-/// The waits between probes.
+/// Waits between probes.
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(250);
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The breaker. Clones share it; the probe ends with the last of them.
+/// The circuit breaker. Clones share it; the probe ends with the last clone.
 #[derive(Debug, Clone)]
 pub(super) struct CircuitBreaker {
     shared: Arc<Shared>,
@@ -43,9 +43,9 @@ struct Shared {
 enum State {
     /// The server answers, as far as is known.
     Closed,
-    /// Something failed, and the first probe is under way.
+    /// A connection failed, and the first probe is in flight.
     Probing,
-    /// The server does not let anybody in; this is why.
+    /// The server is unavailable, for this reason.
     Open(Arc<DbError>),
 }
 
@@ -61,23 +61,23 @@ impl CircuitBreaker {
         Self { shared: Arc::new(shared), stop }
     }
 
-    /// Waits until it is open, and says why no connection is made.
+    /// Waits until it is open; returns the error of a call.
     pub(super) async fn wait_until_open(&self) -> DbError {
         let mut state = self.shared.state.subscribe();
         match state.wait_for(|state| matches!(state, State::Open(_))).await.as_deref() {
-            Ok(State::Open(source)) => outage(source),
+            Ok(State::Open(source)) => open_error(source),
             _ => DbError::unavailable(sqlx::Error::PoolClosed),
         }
     }
 
-    /// Waits while the first probe is under way.
+    /// Waits while the first probe is in flight.
     pub(super) async fn wait_for_first_probe(&self) {
         let mut state = self.shared.state.subscribe();
-        // An error would mean that nobody can change it any more.
+        // Fails only when the breaker is dropped.
         let _ = state.wait_for(|state| !matches!(state, State::Probing)).await;
     }
 
-    /// Has a probe decide, unless one is under way.
+    /// Starts a probe, unless one is in flight.
     pub(super) fn report_failure(&self) {
         if !self.shared.is_probing.swap(true, Ordering::AcqRel) {
             self.shared.state.send_replace(State::Probing);
@@ -91,14 +91,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// Ends a probe that is under way.
+    /// Cancels a probe in flight.
     pub(super) fn close(&self) {
         self.stop.token().cancel();
     }
 }
 
 impl Shared {
-    /// Connects until the server lets it in.
+    /// Connects until the server accepts the connection.
     async fn probe(&self) {
         let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
         while let Err(error) = self.check_server().await {
@@ -108,13 +108,13 @@ impl Shared {
         if matches!(self.state.send_replace(State::Closed), State::Open(_)) {
             tracing::info!("database available again");
         }
-        // A pool that is used up must not lead to one probe after another.
+        // An exhausted pool must not cause one probe after another.
         sleep(PROBE_WAIT_MIN).await;
         self.is_probing.store(false, Ordering::Release);
     }
 
-    /// Whether the server lets a new connection in, or has no place for one and is alive, and keeps its
-    /// session: a pooler may have been switched over since the start.
+    /// Checks that the server accepts a connection, or is only at its limit of connections, and
+    /// keeps sessions: the mode of a pooler may have changed since the start.
     async fn check_server(&self) -> Result<(), DbError> {
         let asking = async {
             let mut connection = connect(&self.server, self.limits).await?;
@@ -139,8 +139,8 @@ impl Shared {
     }
 }
 
-/// What a call is told while the breaker is open: as what failed, with that as its cause.
-fn outage(source: &Arc<DbError>) -> DbError {
+/// Error of a call while the breaker is open: of the same kind as its cause.
+fn open_error(source: &Arc<DbError>) -> DbError {
     let outage = ReportedOutage { source: source.clone() };
     match &**source {
         DbError::Misconfigured { hint, .. } => DbError::misconfigured(hint.clone(), outage),

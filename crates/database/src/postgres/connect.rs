@@ -1,4 +1,4 @@
-//! One connection: opened, prepared, and checked for what this service needs of its server.
+//! Opening, preparing and checking one connection.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const PREPARE_CONNECTION: &str = include_str!("../queries/postgres/prepare_conne
 const DESCRIBE_DATABASE: &str = include_str!("../queries/postgres/describe_database.sql");
 const BACKEND: &str = "select pg_backend_pid()";
 
-/// Waits for an answer, but not for ever.
+/// Waits for an answer, up to a limit.
 pub(super) async fn within<T, E: Into<DbError>>(
     limit: Duration,
     call: impl Future<Output = Result<T, E>>,
@@ -21,7 +21,7 @@ pub(super) async fn within<T, E: Into<DbError>>(
     timeout(limit, call).await.map_err(DbError::unavailable)?.map_err(Into::into)
 }
 
-/// What every connection is limited to.
+/// Time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionLimits {
     pub(super) connect_timeout: Duration,
@@ -35,7 +35,7 @@ pub(super) async fn connect(
     server: &PgConnectOptions,
     limits: ConnectionLimits,
 ) -> Result<PgConnection, DbError> {
-    // Boxed: what it takes to connect is large, and this is part of every call.
+    // Boxed: the future is large, and part of every call.
     let connecting = Box::pin(async {
         let mut connection = PgConnection::connect_with(server).await?;
         prepare(&mut connection, limits).await?;
@@ -44,18 +44,18 @@ pub(super) async fn connect(
     within(limits.connect_timeout, connecting).await
 }
 
-/// Sets the limits, has commits wait for the disk, and refuses a standby.
+/// Sets time limits and synchronous commits, and refuses a standby.
 ///
-/// Set by a statement and not by startup parameters, which connection poolers refuse.
+/// Uses a statement and not startup parameters, which connection poolers refuse.
 ///
-/// A standby answers reads with an older state, which would be cached as the present one. A server
-/// that is demoted restarts, so asking once for each connection is enough.
+/// A standby answers reads with an older state, which would be cached as current. A demoted server
+/// restarts, so one check per connection is enough.
 pub(super) async fn prepare(
     connection: &mut PgConnection,
     limits: ConnectionLimits,
 ) -> sqlx::Result<()> {
-    // Not kept as a prepared statement, of which a pooler in transaction mode makes a mess before
-    // `check_sessions` can tell.
+    // Not persistent: a pooler in transaction mode would confuse prepared statements before
+    // `check_sessions` can detect it.
     let prepared = sqlx::query(PREPARE_CONNECTION)
         .persistent(false)
         .bind(milliseconds(limits.statement_timeout).to_string())
@@ -64,13 +64,13 @@ pub(super) async fn prepare(
         .fetch_one(connection)
         .await?;
     if prepared.try_get("is_standby")? {
-        // As if it were away: the primary will be back under this address.
+        // Reported as unavailable: the primary will be back at this address.
         return Err(std::io::Error::other("the server is a standby, not the primary").into());
     }
     Ok(())
 }
 
-/// Refuses a database that cannot keep every text.
+/// Refuses a database that cannot store every text.
 pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), DbError> {
     let (database, encoding): (String, String) =
         sqlx::query_as(DESCRIBE_DATABASE).persistent(false).fetch_one(connection).await?;
@@ -82,12 +82,13 @@ pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), 
     Err(DbError::misconfigured(hint, format!("database `{database}` has {encoding}")))
 }
 
-/// Refuses a pooler that gives a server connection to another client after each transaction.
+/// Refuses a pooler that is not in session mode.
 ///
-/// Locks and limits belong to a session here, so its client must keep it. A second client must be on a
-/// server connection of its own: a pooler in transaction mode gives it the one that the first has just
-/// used, and, once the second is inside a transaction on it, the first another one. It is asked before
-/// its transaction too: a pooler with one server connection would keep the first waiting.
+/// Locks and limits belong to a session, so a client must keep its session. A second client must
+/// get another server connection: a pooler in transaction mode gives it the one that the first has
+/// just used and, once the second is inside a transaction, gives the first another one. The second
+/// is also checked before its transaction: a pooler with a single server connection would let the
+/// first wait.
 pub(super) async fn check_sessions(
     server: &PgConnectOptions,
     connection: &mut PgConnection,
@@ -95,14 +96,15 @@ pub(super) async fn check_sessions(
 ) -> Result<(), DbError> {
     let mut second = connect(server, limits).await?;
     let first_backend = backend(connection).await?;
-    let mut is_kept = first_backend != backend(&mut second).await?;
-    if is_kept {
+    let mut keeps_sessions = first_backend != backend(&mut second).await?;
+    if keeps_sessions {
         sqlx::query("begin").execute(&mut second).await?;
         let second_backend = backend(&mut second).await?;
-        is_kept = first_backend != second_backend && first_backend == backend(connection).await?;
+        keeps_sessions =
+            first_backend != second_backend && first_backend == backend(connection).await?;
     }
     second.close().await?;
-    if is_kept {
+    if keeps_sessions {
         return Ok(());
     }
     Err(DbError::misconfigured(

@@ -1,4 +1,4 @@
-//! Refused records on PostgreSQL.
+//! Dead letters on PostgreSQL.
 
 use async_trait::async_trait;
 use projection::{Refusal, Timestamp};
@@ -27,10 +27,10 @@ const PURGE: &str = include_str!("../queries/postgres/purge_dead_letters.sql");
 #[async_trait]
 impl DeadLetterRepository for PostgresRepository {
     async fn insert_dead_letters(&self, dead_letters: &[DeadLetter]) -> Result<(), DbError> {
-        // One statement each, not one transaction: what is kept already is not kept again when
-        // the caller tries once more.
-        for run in rows::statement_chunks(dead_letters) {
-            self.keep(run).await?;
+        // One statement each, not one transaction: a retry of the caller skips what is already
+        // stored.
+        for chunk in rows::statement_chunks(dead_letters) {
+            self.insert(chunk).await?;
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl DeadLetterRepository for PostgresRepository {
 }
 
 impl PostgresRepository {
-    /// The first dead letter that a list does not look at, if it passes over any at all.
+    /// The first id that a filtered list does not scan.
     async fn list_end(&self, query: &DeadLetterQuery) -> Result<Option<i64>, DbError> {
         if !query.is_filtered() {
             return Ok(None);
@@ -121,7 +121,7 @@ impl PostgresRepository {
         Ok(self.pool.read(query).await?.into_iter().next().map(|(id,)| id))
     }
 
-    async fn keep(&self, dead_letters: &[DeadLetter]) -> Result<(), DbError> {
+    async fn insert(&self, dead_letters: &[DeadLetter]) -> Result<(), DbError> {
         let query = sqlx::query(INSERT)
             .bind(column(dead_letters, |dead_letter| without_nul(&dead_letter.fingerprint)))
             .bind(column(dead_letters, |dead_letter| without_nul(&dead_letter.source)))

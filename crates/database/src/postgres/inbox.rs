@@ -1,4 +1,4 @@
-//! Forgetting events on PostgreSQL.
+//! The inbox on PostgreSQL.
 
 use async_trait::async_trait;
 

@@ -1,6 +1,6 @@
-//! Listening for what other processes write to the outbox, on a connection of its own.
+//! Listener for outbox writes of all processes, on its own connection.
 //!
-//! It wakes whoever waits; it reads nothing, and missing something costs time alone.
+//! It only wakes waiters; a missed notification costs time, nothing else.
 
 use std::time::Duration;
 
@@ -13,18 +13,17 @@ use crate::backoff::Backoff;
 use crate::error::DbError;
 use crate::outbox::OutboxNotifier;
 
-/// What the statement that writes the outbox notifies.
+/// Channel that `write.sql` notifies.
 const CHANNEL: &str = "outbox_written";
 
-/// A connection that said nothing for so long is replaced: the server may be gone without a word,
-/// and then it would never say anything again.
+/// A connection that is silent for so long is replaced: its server may be gone without closing it.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// The waits between attempts to connect.
+/// Waits between attempts to connect.
 const CONNECT_WAIT_MIN: Duration = Duration::from_millis(250);
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Listens until the bell is dropped.
+/// Listens until the notifier is dropped.
 pub(super) fn notifier(server: PgConnectOptions, connect_timeout: Duration) -> OutboxNotifier {
     let (written, notifier) = watch::channel(());
     let mut listening = JoinSet::new();
@@ -42,12 +41,12 @@ async fn listen_with_retry(
         match connect(&server, connect_timeout).await {
             Ok(listener) => {
                 backoff = Backoff::between(CONNECT_WAIT_MIN, CONNECT_WAIT_MAX);
-                pass_on(listener, &written).await;
+                forward(listener, &written).await;
             }
             Err(error) => {
-                // Whoever needs the database for more than a hint says so louder.
+                // The outage itself is logged by the calls that need the database.
                 let cause = &error as &dyn std::error::Error;
-                tracing::debug!(error = cause, "not listening for announcements, trying again");
+                tracing::debug!(error = cause, "not listening for outbox writes, connecting again");
             }
         }
         sleep(backoff.next_wait()).await;
@@ -58,7 +57,7 @@ async fn connect(
     server: &PgConnectOptions,
     connect_timeout: Duration,
 ) -> Result<PgListener, DbError> {
-    // The listener wants a pool. This one is of its own and ends with it.
+    // The listener needs a pool. This one belongs to it and ends with it.
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(connect_timeout)
@@ -74,9 +73,9 @@ async fn connect(
     Ok(timeout(connect_timeout, connecting).await.map_err(DbError::unavailable)??)
 }
 
-/// Passes notifications on until the connection is lost, or silent for long.
-async fn pass_on(mut listener: PgListener, written: &watch::Sender<()>) {
-    // Nobody listened until now.
+/// Forwards notifications until the connection is lost, or silent for long.
+async fn forward(mut listener: PgListener, written: &watch::Sender<()>) {
+    // Notifications may have been missed until now.
     written.send_replace(());
     while let Ok(Ok(Some(_))) = timeout(SILENCE_MAX, listener.try_recv()).await {
         written.send_replace(());

@@ -1,6 +1,7 @@
-//! The store on PostgreSQL, for any number of processes.
+//! The repository on PostgreSQL, for any number of processes.
 //!
-//! Batches are kept apart by advisory locks, essays by revisions; `unit.rs` has both.
+//! Advisory locks serialise writers of a batch, revisions detect concurrent writers of an essay;
+//! see `unit.rs`.
 
 mod circuit_breaker;
 mod connect;
@@ -37,29 +38,28 @@ const BATCH: &str = include_str!("../queries/postgres/batch.sql");
 const NOW: &str = include_str!("../queries/postgres/now.sql");
 const BATCH_OWNER: &str = include_str!("../queries/batch_owner.sql");
 const USER_PAGE: &str = include_str!("../queries/postgres/user_page.sql");
-/// How long a start waits for another process that is bringing the schema up to date.
+/// How long a start waits for another process that migrates the schema.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long one statement of a migration may take: an index of a large table takes long.
+/// Time limit of one statement of a migration: an index of a large table takes long.
 const MIGRATION_STATEMENT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Limits on connections to PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// The most connections of the pool; whoever publishes has one more, to listen. Default 16: with
-    /// five processes still below the 97 that a server leaves to its users by default.
+    /// Most connections of the pool; the publisher has one more, to listen. Default 16: five
+    /// processes stay below the 97 connections of a default server.
     pub connections_max: u32,
-    /// How long a call waits for a connection. Default 2 s: a reader has an answer, or an error,
-    /// while somebody still waits for it.
+    /// How long a call waits for a connection. Default 2 s: a reader gets an answer or an error
+    /// before its client gives up.
     pub acquire_timeout: Duration,
-    /// How long the server works on one statement. Default 2 s: ten times what registering 10,000
-    /// essays takes.
+    /// Time limit of one statement. Default 2 s: ten times what registering 10,000 essays takes.
     pub statement_timeout: Duration,
-    /// How long a unit of work waits for the locks of its batches. Default 1 s: units are short,
-    /// so whoever holds one for longer is in trouble.
+    /// How long a unit of work waits for the locks of its batches. Default 1 s: units are short, so
+    /// a longer wait means that the holder hangs.
     pub lock_timeout: Duration,
-    /// How long the server keeps a transaction whose client says nothing. Default 2 s: the locks
-    /// of a process that hangs are free again soon.
+    /// How long the server keeps an idle transaction. Default 2 s: the locks of a hanging process
+    /// are released soon.
     pub idle_in_transaction_timeout: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Default for PostgresOptions {
     }
 }
 
-/// The store on PostgreSQL 15 or later.
+/// The repository on PostgreSQL 15 or later.
 #[derive(Debug, Clone)]
 pub struct PostgresRepository {
     pool: ConnectionPool,
@@ -86,17 +86,16 @@ pub struct PostgresRepository {
 }
 
 impl PostgresRepository {
-    /// Checks the server, and brings the schema up to date.
+    /// Checks the server and migrates the schema.
     ///
-    /// Processes may start together: one migrates, the others wait for it.
+    /// Processes may start at the same time: one migrates, the others wait.
     ///
     /// # Errors
     ///
-    /// [`DbError::Unavailable`] if the server does not answer, or another process keeps the
-    /// lock of the migrations for a minute. [`DbError::Misconfigured`] for a url that cannot be
-    /// read, a login that is refused, a database that is not there or not in UTF-8, or a pooler that
-    /// does not keep sessions. [`DbError::Internal`] for an applied migration that is not the one
-    /// known here.
+    /// [`DbError::Unavailable`] if the server does not answer, or another process holds the
+    /// migration lock for a minute. [`DbError::Misconfigured`] for an invalid URL, a refused login,
+    /// a database that does not exist or is not in UTF-8, or a pooler that does not keep sessions.
+    /// [`DbError::Internal`] for an applied migration whose checksum differs.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, DbError> {
         let server = url::parse(url)?;
         let connect_timeout = options.acquire_timeout;
@@ -117,7 +116,7 @@ impl PostgresRepository {
         Ok(Self { pool, server, connect_timeout, statement_timeout, newer_schema })
     }
 
-    /// The schema of a newer build, if the database has one.
+    /// The newer schema, if a newer build migrated the database.
     pub fn newer_schema(&self) -> Option<NewerSchema> {
         self.newer_schema
     }
@@ -169,8 +168,8 @@ impl BatchRepository for PostgresRepository {
     }
 }
 
-/// Checks the database and brings its schema up to date, on a connection of its own: waiting for
-/// another process takes longer than any limit of the pool.
+/// Checks the database and migrates the schema, on its own connection: waiting for another process
+/// may take longer than the limits of the pool.
 async fn prepare_database(
     server: &PgConnectOptions,
     limits: ConnectionLimits,

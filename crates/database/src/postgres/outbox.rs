@@ -1,7 +1,7 @@
 //! The outbox on PostgreSQL.
 //!
-//! A claim is a transaction that holds an advisory lock. It ends with its connection, hence with its
-//! process, whatever becomes of that. While it sends it has no snapshot and no row locked.
+//! A claim is a transaction that holds an advisory lock. It ends with its connection, so also when
+//! its process crashes. While records are sent it has no snapshot and no row locks.
 
 use async_trait::async_trait;
 use projection::Timestamp;
@@ -25,12 +25,12 @@ const DEPTH: &str = include_str!("../queries/postgres/outbox_depth.sql");
 const REMOVE_PUBLISHED: &str = include_str!("../queries/postgres/remove_published.sql");
 const REMOVE_WRITTEN: &str = include_str!("../queries/postgres/remove_written.sql");
 
-/// Said in full, whatever the server's default: the second statement must see what was committed
-/// while the first one ran.
+/// Explicit, whatever the server's default: the second statement must see what was committed while
+/// the first ran.
 const BEGIN: &str = "begin isolation level read committed";
 
-/// HeldLocks by whoever sends. Set apart from the keys of batches by chance: theirs are hashes. Never
-/// changes: an older and a newer version running side by side must lock the same key.
+/// Lock of the sender. Lock keys of batches are hashes, so a collision is improbable. Never
+/// changes: older and newer builds running side by side must lock the same key.
 const CLAIM_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxcl");
 
 #[async_trait]

@@ -1,7 +1,7 @@
-//! The connections of the service, and how a statement is sent on one.
+//! Connection pool, and how a statement is sent.
 //!
-//! A connection returns to the pool only after an answer. One that gave none, or whose caller went
-//! away, is closed: nobody else gets it, and nobody waits for it.
+//! A connection returns to the pool only after an answer. Without an answer, or if the caller was
+//! cancelled, it is closed and not reused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,35 +18,34 @@ use crate::error::DbError;
 use crate::postgres::circuit_breaker::CircuitBreaker;
 use crate::postgres::connect::{ConnectionLimits, prepare, within};
 
-/// A connection that was used this recently is taken to be alive. Asking first would cost a round
-/// trip in every call.
+/// A connection idle for less is assumed to be alive. Testing it would cost each call a round trip.
 const IDLE_UNTIL_TESTED: Duration = Duration::from_secs(1);
 
-/// How much later than the server's own limit the client gives up on an answer. It comes to that
-/// only if the server, or the way to it, is gone without a word.
+/// How much later than the server's time limit the client stops waiting for an answer: only if the
+/// server or the network is silently lost.
 const ANSWER_SLACK: Duration = Duration::from_secs(1);
 
-/// Connections that are made at the same time. A server that is gone is found out by the first of
-/// them, whatever the load.
+/// Most concurrent connection attempts. A lost server is detected by the first ones, whatever the
+/// load.
 const CONNECTING_MAX: usize = 4;
 
-/// How long a connection that was idle may take to answer. Longer than any round trip, and short
-/// enough that the call still gets another one.
+/// Time limit of the test of an idle connection. Longer than any round trip, and short enough that
+/// the call still gets another connection.
 const TEST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// See the file.
+/// The connection pool. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionPool {
     pool: PgPool,
     breaker: CircuitBreaker,
-    /// The turns of those that may make a connection.
+    /// Limits concurrent connection attempts.
     connect_permits: Arc<Semaphore>,
     acquire_timeout: Duration,
     answer_timeout: Duration,
 }
 
-/// A connection of the pool that returns to it only if it is given back; else it is closed, and the
-/// server rolls back.
+/// A connection of the pool. Dropped without `return_to_pool`, it is closed, and the server rolls
+/// back.
 pub(super) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     pool: ConnectionPool,
@@ -58,7 +57,7 @@ impl PooledConnection {
         connection.ok_or_else(|| DbError::internal("the connection was given back"))
     }
 
-    /// Waits for the answer to one statement, on which the server works for so long at most.
+    /// Waits for the answer to one statement with the given time limit.
     pub(super) async fn answer<'a, T, F>(
         &'a mut self,
         statement_timeout: Duration,
@@ -72,12 +71,12 @@ impl PooledConnection {
         pool.report(answer.map_err(|error| error.with_limit(statement_timeout)))
     }
 
-    /// For the next one. Nothing may be under way on it.
+    /// Returns the connection. No statement may be in flight.
     pub(super) fn return_to_pool(&mut self) {
         drop(self.connection.take());
     }
 
-    /// The same after a statement that was its own transaction, unless its answer is missing.
+    /// Returns the connection after a single-statement transaction, unless it got no answer.
     fn return_after<T>(&mut self, outcome: &Result<T, DbError>) {
         if !outcome.as_ref().is_err_and(DbError::is_connection_failure) {
             self.return_to_pool();
@@ -92,7 +91,7 @@ impl Drop for PooledConnection {
 }
 
 impl ConnectionPool {
-    /// Makes no connection yet.
+    /// Does not connect yet.
     pub(super) fn new(
         server: &PgConnectOptions,
         connections_max: u32,
@@ -109,7 +108,7 @@ impl ConnectionPool {
                 Box::pin(async move {
                     let outcome = prepare(connection, limits).await;
                     if outcome.is_err() {
-                        // The pool tries again by itself; the breaker ends that.
+                        // The pool would retry by itself; the circuit breaker ends that.
                         breaker.report_failure();
                     }
                     outcome
@@ -136,13 +135,13 @@ impl ConnectionPool {
         }
     }
 
-    /// A connection of the pool, or an error at once while the server does not answer. While it
-    /// refuses new connections, a password was changed perhaps, those that are open do their work; but
-    /// not if a pooler does not keep their sessions.
+    /// A connection of the pool, or an error at once while the circuit breaker is open. If the
+    /// server only refuses new connections, after a change of the password perhaps, the open ones
+    /// are still used; but not if a pooler does not keep sessions.
     pub(super) async fn connection(&self) -> Result<PooledConnection, DbError> {
         let acquired = match self.unless_open(within(self.acquire_timeout, self.acquire())).await {
             Err(refusal) if refusal.is_session_lost() => {
-                // What they have prepared is in other sessions.
+                // Their prepared statements are in other sessions.
                 self.close_idle();
                 return Err(refusal);
             }
@@ -161,7 +160,7 @@ impl ConnectionPool {
         self.unless_open(within(limit, begin(&self.pool, statement))).await
     }
 
-    /// Waits for the answer to one statement, but not for ever.
+    /// Waits for the answer to one statement, up to a limit.
     pub(super) async fn answer<T>(
         &self,
         call: impl Future<Output = sqlx::Result<T>>,
@@ -169,7 +168,7 @@ impl ConnectionPool {
         self.report(within(self.answer_timeout, call).await)
     }
 
-    /// Sends a statement that changes something.
+    /// Sends a statement that writes.
     pub(super) async fn execute(
         &self,
         statement: Query<'_, Postgres, PgArguments>,
@@ -180,7 +179,7 @@ impl ConnectionPool {
         done
     }
 
-    /// Sends a statement that changes something, and gives the rows that it returns.
+    /// Sends a statement that writes, and returns its rows.
     pub(super) async fn fetch<Row: FetchedRow>(
         &self,
         statement: QueryAs<'_, Postgres, Row, PgArguments>,
@@ -191,8 +190,8 @@ impl ConnectionPool {
         found
     }
 
-    /// Sends a statement that only reads; once more if its connection turns out to be dead, as one
-    /// that waited in the pool may be.
+    /// Sends a statement that only reads. Sends it again if the connection turns out to be dead, as
+    /// a pooled one may be.
     pub(super) async fn read<Row: FetchedRow>(
         &self,
         mut statement: QueryAs<'_, Postgres, Row, PgArguments>,
@@ -203,7 +202,10 @@ impl ConnectionPool {
         let first = sqlx::query_as_with(text.clone(), arguments.clone());
         match self.fetch(first).await {
             Err(error) if error.is_dead_connection() => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "read sent once more");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "connection dead, sending the read again"
+                );
                 self.close_idle();
                 self.fetch(sqlx::query_as_with(text, arguments)).await
             }
@@ -224,31 +226,31 @@ impl ConnectionPool {
         self.pool.close().await;
     }
 
-    /// Takes an idle connection; waits for one, or for a new one, with few others at a time.
+    /// Takes an idle connection, or waits for a free or new one; few callers do so at a time.
     async fn acquire(&self) -> Result<PoolConnection<Postgres>, DbError> {
         let has_idle = self.pool.num_idle() > 0;
-        // Never closed. Without a turn it would still be right, only less considerate.
+        // The semaphore is never closed. Without a permit the call would only be less considerate.
         let _permit = if has_idle { None } else { self.connect_permits.acquire().await.ok() };
         self.breaker.wait_for_first_probe().await;
-        // Noted before the next one has its turn.
+        // Reported before the next caller gets the permit.
         self.report(Box::pin(self.pool.acquire()).await.map_err(DbError::from))
     }
 
-    /// Waits for a call that may make a connection, unless and until none should be made.
+    /// Runs a call that may connect, unless the circuit breaker is or becomes open.
     async fn unless_open<T>(
         &self,
         call: impl Future<Output = Result<T, DbError>>,
     ) -> Result<T, DbError> {
         let opened = self.breaker.wait_until_open();
         tokio::select! {
-            // Asked first: while it is open, the call does not begin.
+            // Polled first: while the breaker is open, the call does not start.
             biased;
             outage = opened => Err(outage),
             outcome = call => self.report(outcome),
         }
     }
 
-    /// Has the breaker look into a failure of the connection.
+    /// Reports a connection failure to the circuit breaker.
     fn report<T>(&self, outcome: Result<T, DbError>) -> Result<T, DbError> {
         if let Err(error) = &outcome
             && error.is_connection_failure()
@@ -258,7 +260,7 @@ impl ConnectionPool {
         outcome
     }
 
-    /// Closes the connections that nobody uses: if one is of no use, the others of its age are not either.
+    /// Closes the idle connections: if one is dead, others of its age are too.
     fn close_idle(&self) {
         while let Some(idle) = self.pool.try_acquire() {
             drop(idle.detach());
@@ -266,12 +268,12 @@ impl ConnectionPool {
     }
 }
 
-/// A row that a statement can be read as.
+/// A row type of a statement.
 pub(super) trait FetchedRow: for<'row> FromRow<'row, PgRow> + Send + Unpin {}
 
 impl<Row> FetchedRow for Row where Row: for<'row> FromRow<'row, PgRow> + Send + Unpin {}
 
-/// Whether a connection that was idle for a while still answers.
+/// Whether an idle connection still answers.
 async fn is_alive(connection: &mut PgConnection) -> bool {
     matches!(timeout(TEST_TIMEOUT, connection.ping()).await, Ok(Ok(())))
 }

@@ -1,7 +1,8 @@
-//! How many processes may work on one database: an advisory lock on a connection of its own.
+//! Process lock: which processes may use a database at the same time.
 //!
-//! A process whose cache is its own needs the lock alone, because nobody else could invalidate what it
-//! has cached. All others share the lock. It ends with its connection, hence with its process.
+//! A process with its own cache needs the lock exclusively, because no other process can invalidate
+//! that cache. Processes with a common cache share the lock. It is an advisory lock on its own
+//! connection and ends with it, so also when the process crashes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,34 +16,34 @@ use crate::backoff::Backoff;
 use crate::error::DbError;
 use crate::postgres::connect::{ConnectionLimits, connect, within};
 
-/// The server ends a session whose client is gone without a word after some 11 s, and not after two hours:
-/// its lock would keep every process from starting.
+/// The server ends a session whose client is silently gone after some 11 s, not after two hours:
+/// its lock would prevent every start.
 const KEEPALIVE: &str = "select set_config('tcp_keepalives_idle', '5', false),
     set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false)";
 const LOCK_EXCLUSIVE: &str = "select pg_advisory_lock($1)";
 const LOCK_SHARED: &str = "select pg_advisory_lock_shared($1)";
 
-/// Set apart from the keys of batches by chance: theirs are hashes. Never changes: an older and a
-/// newer version running side by side must lock the same key.
+/// Lock keys of batches are hashes, so a collision is improbable. Never changes: older and newer
+/// builds running side by side must lock the same key.
 const LOCK_KEY: i64 = i64::from_be_bytes(*b"process1");
 
-/// How long a start waits for a process that is just ending.
+/// How long a start waits for a process that is stopping.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much longer than the server the client waits for the lock.
 const ANSWER_SLACK: Duration = Duration::from_secs(2);
-/// How often the connection is asked whether it still is there.
+/// Interval between pings of the connection.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long its answer may take.
+/// Time limit of a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
-/// Within this time after a lock is lost, the process that had it knows.
+/// Longest time until a process notices that its lock is lost.
 const DETECTION_MAX: Duration = CHECK_INTERVAL.saturating_add(PING_TIMEOUT);
-/// How long a process that has the lock alone waits before it goes on. A previous holder may live on
-/// with a broken connection: by then it has noticed, and answers nothing from its cache any more.
+/// How long a new exclusive holder waits before it proceeds. A previous holder with a broken
+/// connection may still run: by then it has noticed, and does not use its cache any more.
 const TAKEOVER_WAIT: Duration = DETECTION_MAX.saturating_add(Duration::from_secs(1));
-/// How long an answer of the server says that the lock is held. It was true when the question was sent,
-/// and another process that took the lock then goes on no sooner than this has passed.
+/// How long a successful ping proves that the lock is held: another process that takes the lock
+/// right after the ping was sent does not proceed earlier.
 const HELD_FOR: Duration = TAKEOVER_WAIT.saturating_sub(PING_TIMEOUT);
-/// The waits between attempts to take a lost lock again.
+/// Waits between attempts to take a lost lock again.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -51,22 +52,22 @@ const HINT_EXCLUSIVE: &str = "another process uses it, and this one has a cache 
 const HINT_SHARED: &str = "a process with a cache of its own (cache.single_process = true) uses it, which this one cannot \
      invalidate; stop that one, or give all of them the same redis_url";
 
-/// With whom a process shares its database.
+/// Mode of the process lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// With nobody: its cache is its own.
+    /// The process has its own cache.
     Exclusive,
-    /// With others that have the same cache.
+    /// The process shares its cache with the others.
     Shared,
 }
 
-/// Hears whether the lock is held. Calls may repeat. `()` needs to know nothing: a cache that all
-/// processes share stays right without the lock.
+/// Observer of the lock. Calls may repeat. `()` ignores them: a shared cache stays correct without
+/// the lock.
 pub trait LockWatch: Send + Sync {
-    /// The server has just answered that the lock is held. Without another answer it counts as lost
-    /// after so long: this process may have stood still, and somebody else gone on.
+    /// The lock is held. Without a further call it counts as lost after `valid_for`: this process
+    /// may have been paused, and another one may have taken the lock.
     fn held(&self, valid_for: Duration);
-    /// The lock may be another process's from now on.
+    /// Another process may have the lock from now on.
     fn lost(&self);
 }
 
@@ -75,7 +76,7 @@ impl LockWatch for () {
     fn lost(&self) {}
 }
 
-/// The right to work on a database. It ends when this is dropped.
+/// The process lock of a database. Released when dropped.
 #[derive(Debug)]
 pub struct ProcessLock {
     connection: PgConnection,
@@ -85,11 +86,11 @@ pub struct ProcessLock {
 }
 
 impl PostgresRepository {
-    /// Takes the right to work on the database.
+    /// Takes the process lock.
     ///
     /// # Errors
     ///
-    /// [`DbError::Misconfigured`] if a process has it that cannot share it, or this one cannot.
+    /// [`DbError::Misconfigured`] if another process holds it in a mode that excludes this one.
     pub async fn lock_for_process(&self, lock_mode: LockMode) -> Result<ProcessLock, DbError> {
         let limits = ConnectionLimits {
             connect_timeout: self.connect_timeout,
@@ -104,25 +105,25 @@ impl PostgresRepository {
 
 impl ProcessLock {
     /// Waits until a previous holder has noticed that it lost the lock. Call it once after the lock
-    /// was taken, before anything is read or applied.
+    /// was taken, before any read or write.
     ///
     /// # Errors
     ///
-    /// If the lock was lost meanwhile: take it anew.
+    /// If the lock was lost meanwhile: take it again.
     pub async fn wait_for_previous_holder(&mut self) -> Result<(), DbError> {
         if self.lock_mode == LockMode::Shared {
             return Ok(());
         }
         tracing::info!(
             wait_ms = TAKEOVER_WAIT.as_millis(),
-            "lock of the process taken, waiting until a previous holder has stopped using its cache"
+            "process lock taken, waiting until a previous holder has stopped using its cache"
         );
         sleep(TAKEOVER_WAIT).await;
         within(PING_TIMEOUT, self.connection.ping()).await
     }
 
-    /// Holds the lock, and tells `watch`. A connection that is lost is replaced. Comes back only if
-    /// another process has taken the lock meanwhile, with the reason: then this one must not go on.
+    /// Holds the lock and reports to `watch`; replaces a lost connection. Returns only if another
+    /// process has taken the lock meanwhile: then this process must stop.
     pub async fn hold(mut self, watch: Arc<dyn LockWatch>) -> DbError {
         loop {
             let error = self.watch_connection(&*watch).await;
@@ -135,10 +136,10 @@ impl ProcessLock {
         }
     }
 
-    /// Comes back when the connection does not answer, with the reason.
+    /// Pings the connection; returns the error of the first failure.
     async fn watch_connection(&mut self, watch: &dyn LockWatch) -> DbError {
         loop {
-            // First of all: the lock may have been lost since it was taken.
+            // At once: the lock may have been lost since it was taken.
             if let Err(error) = within(PING_TIMEOUT, self.connection.ping()).await {
                 return error;
             }
@@ -149,14 +150,15 @@ impl ProcessLock {
 
     async fn lock_again(self) -> Result<Self, DbError> {
         let Self { connection, server, lock_mode, limits } = self;
-        // The server may still hold the lock for it: then this process would wait for itself.
+        // The server may still hold the lock for this session: then this process would wait for
+        // itself.
         drop(connection);
         let mut backoff = Backoff::between(RETRY_WAIT_MIN, RETRY_WAIT_MAX);
         loop {
             match Self::take(&server, lock_mode, limits).await {
                 Err(error) if is_taken(&error) => return Err(error),
                 Ok(lock) => {
-                    tracing::info!("lock of the process taken again after its connection was lost");
+                    tracing::info!("process lock taken again after its connection was lost");
                     return Ok(lock);
                 }
                 Err(error) => log_retry(&error),
@@ -199,19 +201,19 @@ async fn lock(
 
 fn log_lost(error: &DbError) {
     let error = error as &dyn std::error::Error;
-    tracing::warn!(error, "lock of the process lost, taking it again");
+    tracing::warn!(error, "process lock lost, taking it again");
 }
 
 fn log_retry(error: &DbError) {
     let error = error as &dyn std::error::Error;
-    tracing::debug!(error, "lock of the process not taken yet, retrying");
+    tracing::debug!(error, "process lock not taken yet, retrying");
 }
 
 fn is_taken(error: &DbError) -> bool {
     matches!(error, DbError::Misconfigured { source, .. } if source.is::<LockTaken>())
 }
 
-/// Another process has the lock.
+/// Another process holds the lock.
 #[derive(Debug, thiserror::Error)]
-#[error("another process has the lock of the database")]
+#[error("another process holds the process lock of the database")]
 struct LockTaken;

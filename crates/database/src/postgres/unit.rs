@@ -1,7 +1,8 @@
-//! A transaction on PostgreSQL, at READ COMMITTED, in three round trips: load, write, commit.
+//! Unit of work on PostgreSQL: a READ COMMITTED transaction in three round trips, load, write,
+//! commit.
 //!
-//! Of a batch, a second unit waits: an advisory lock per batch, held until the transaction ends.
-//! Of an essay, a second unit is refused: its revision is no longer the one that was loaded.
+//! Batches are locked by advisory locks, held until the transaction ends: a second unit waits.
+//! Essays have revisions: a second unit is refused if its loaded revision is outdated.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,22 +26,22 @@ use crate::rows::{self, LoadRow, NewRows};
 const LOAD: &str = include_str!("../queries/postgres/load.sql");
 const WRITE: &str = include_str!("../queries/postgres/write.sql");
 
-/// Sets our lock keys apart from those of anybody else who locks 64-bit numbers in this database.
-/// Never changes: an older and a newer version running side by side must lock the same key.
+/// Separates the lock keys of batches from advisory locks of other programs in this database. Never
+/// changes: older and newer builds running side by side must lock the same keys.
 const LOCK_KEY_SEED: u64 = u64::from_be_bytes(*b"batchrow");
 
-/// HeldLocks by whoever writes to the outbox. Set apart from the keys of batches by chance: theirs are
-/// hashes. Never changes, for the same reason.
+/// Lock of writers of the outbox. Lock keys of batches are hashes, so a collision is improbable.
+/// Never changes, for the same reason.
 const OUTBOX_LOCK_KEY: i64 = i64::from_be_bytes(*b"outboxrw");
 
-/// The longest that the server ever works on one statement. Meanwhile its batches are locked.
+/// Largest time limit of a statement. Its batches are locked meanwhile.
 const STATEMENT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// See [`UnitOfWork`]. The transaction begins with the load.
 pub(super) struct PostgresUnit {
     connection: PooledConnection,
     held: HeldLocks,
-    /// How long the server works on one statement.
+    /// Time limit of one statement.
     statement_timeout: Duration,
     is_extended: bool,
 }
@@ -90,7 +91,7 @@ impl UnitOfWork for PostgresUnit {
     }
 }
 
-/// `time_limit` is that of each statement of the transaction, if it is not the usual one.
+/// `time_limit`: of each statement of the transaction, if extended.
 fn load_statement(events: &[EventId], needs: &Needs, time_limit: Option<Duration>) -> String {
     // Ascending by key and not by id: two ids may share a key.
     let lock_keys: BTreeSet<_> = needs.batches.iter().map(lock_key).collect();
@@ -107,7 +108,7 @@ fn load_statement(events: &[EventId], needs: &Needs, time_limit: Option<Duration
         .replace("{listed}", &array(listed))
 }
 
-/// An array as the server reads it, of values that need no quotes.
+/// An array literal of values that need no quotes.
 fn array<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
     format!("{{{}}}", values.join(","))
@@ -117,7 +118,7 @@ fn load_row(row: &PgRow) -> sqlx::Result<LoadRow> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?))
 }
 
-/// Documents as they are kept.
+/// Documents as they are stored.
 fn documents(states: impl Iterator<Item = impl Serialize>) -> Result<Vec<String>, DbError> {
     let documents = states.map(|state| serde_json::to_string(&state));
     documents.collect::<Result<_, _>>().map_err(DbError::rejected)
@@ -129,7 +130,7 @@ fn write_statement<'a>(
     batches: Vec<String>,
     essays: Vec<String>,
 ) -> QueryAs<'a, Postgres, (i64, i64, i64, i64), PgArguments> {
-    let said = new.outgoing_events;
+    let outgoing = new.outgoing_events;
     sqlx::query_as(WRITE)
         .bind(column(&new.events, |event| event.id))
         .bind(column(&new.events, |event| event.kind))
@@ -150,12 +151,12 @@ fn write_statement<'a>(
         .bind(column(&new.essays, |essay| essay.revision))
         .bind(essays)
         .bind(OUTBOX_LOCK_KEY)
-        .bind(column(said, |said| said.id.0))
-        .bind(column(said, |said| said.topic()))
-        .bind(column(said, |said| said.key.as_str()))
-        .bind(column(said, |said| said.batch_id.as_str()))
-        .bind(column(said, |said| said.correlation_id.0))
-        .bind(column(said, |said| said.value.as_slice()))
+        .bind(column(outgoing, |event| event.id.0))
+        .bind(column(outgoing, |event| event.topic()))
+        .bind(column(outgoing, |event| event.key.as_str()))
+        .bind(column(outgoing, |event| event.batch_id.as_str()))
+        .bind(column(outgoing, |event| event.correlation_id.0))
+        .bind(column(outgoing, |event| event.value.as_slice()))
 }
 
 fn lock_key(batch: &BatchId) -> i64 {

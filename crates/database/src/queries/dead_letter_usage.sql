@@ -1,2 +1,2 @@
--- How many dead letters there are, and how many bytes they take; triggers keep both.
+-- Number and bytes of all dead letters, maintained by triggers.
 select letters, bytes from dead_letter_usage

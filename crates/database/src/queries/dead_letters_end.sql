@@ -1,4 +1,4 @@
--- The first letter behind those that one list looks at. Nothing if it looks at all of them.
+-- The first dead letter that a page does not scan. No row if it scans all of them.
 --
--- $1 after this id  $2 letters looked at
+-- $1 after this id  $2 dead letters to scan
 select id from dead_letters where id > $1 order by id limit 1 offset $2

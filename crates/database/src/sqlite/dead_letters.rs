@@ -1,4 +1,4 @@
-//! Refused records in an SQLite file.
+//! Dead letters on SQLite.
 
 use async_trait::async_trait;
 use projection::{Refusal, Timestamp};
@@ -30,8 +30,8 @@ impl DeadLetterRepository for SqliteRepository {
         if dead_letters.is_empty() {
             return Ok(());
         }
-        // One transaction, since each would wait for the disk on its own. One row per statement:
-        // bytes cannot travel in JSON.
+        // One transaction, because each commit waits for the disk. One row per statement, because
+        // JSON cannot carry bytes.
         let mut transaction = self.writer.begin().await?;
         for dead_letter in dead_letters {
             let query = sqlx::query(INSERT)
@@ -47,7 +47,7 @@ impl DeadLetterRepository for SqliteRepository {
                 .bind(dead_letter.code.as_str())
                 .bind(without_nul(&dead_letter.detail))
                 .bind(dead_letter.at.unix_micros());
-            self.writer.note(query.execute(&mut *transaction).await)?;
+            self.writer.record(query.execute(&mut *transaction).await)?;
         }
         self.writer.commit(transaction).await
     }
@@ -114,8 +114,8 @@ impl DeadLetterRepository for SqliteRepository {
         Ok(self.writer.execute(query).await?.rows_affected() > 0)
     }
 
-    /// Which they are is read before they are removed, because SQLite has no statement that does
-    /// both. What is refused again in between is not among them any more.
+    /// The end of the chunk is read before the delete, because SQLite has no statement that does
+    /// both. A dead letter refused again in between is not in the chunk any more.
     async fn purge_dead_letters(
         &self,
         chunk: ExpiredDeadLetters,
@@ -136,7 +136,7 @@ impl DeadLetterRepository for SqliteRepository {
 }
 
 impl SqliteRepository {
-    /// The first dead letter that a list does not look at, if it passes over any at all.
+    /// The first id that a filtered list does not scan.
     async fn list_end(&self, query: &DeadLetterQuery) -> Result<Option<i64>, DbError> {
         if !query.is_filtered() {
             return Ok(None);

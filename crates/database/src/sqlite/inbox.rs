@@ -1,4 +1,4 @@
-//! Forgetting events in an SQLite file.
+//! The inbox on SQLite.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -15,8 +15,8 @@ const PURGE_EVENTS: &str = include_str!("../queries/sqlite/purge_events.sql");
 
 #[async_trait]
 impl InboxRepository for SqliteRepository {
-    /// The end of the chunk is read before it is swept, because SQLite has no statement that does
-    /// both. What is added in between is younger.
+    /// The end of the chunk is read before its events are deleted, because SQLite has no statement
+    /// that does both. Events added in between are newer.
     async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
         let after = (chunk.after.applied_at.unix_micros(), chunk.after.event.0);
         let end: Option<(i64, Uuid)> = sqlx::query_as(INBOX_CHUNK_END)

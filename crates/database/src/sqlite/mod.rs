@@ -1,8 +1,8 @@
-//! The store in one SQLite file, for the embedded mode.
+//! The repository in one SQLite file, for the embedded mode.
 //!
-//! One connection writes, a few read. SQLite has one writer at a time in any case; asking for the
-//! only connection is a queue, asking the file's lock would be polling. Readers are never held up
-//! by the writer: the journal is a write-ahead log.
+//! One connection writes, a few read. SQLite has one writer at a time in any case; waiting for the
+//! only connection is a queue, waiting for the lock of the file would be polling. The writer never
+//! blocks readers: the journal is a write-ahead log.
 
 mod dead_letters;
 mod inbox;
@@ -36,16 +36,15 @@ const PING: &str = include_str!("../queries/sqlite/ping.sql");
 /// Limits on connections to an SQLite file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// The most connections that read. Default 4: each is a thread and a cache of pages, and more
-    /// readers than processor cores only take turns.
+    /// Most read connections. Default 4: each is a thread with a page cache, and more readers than
+    /// processor cores do not help.
     pub readers_max: u32,
-    /// How long a call waits for a connection, and with it for the units of work before it.
-    /// Default 5 s: a queue of many short units.
+    /// How long a call waits for a connection, and so for the units of work before it. Default 5 s:
+    /// a queue of many short units.
     pub acquire_timeout: Duration,
-    /// How long a statement waits for another process that is writing the file. Default 5 s.
+    /// How long a statement waits for another process that writes to the file. Default 5 s.
     pub busy_timeout: Duration,
-    /// The most pages of the file; writing more is as if the disk were full. Default: what the disk
-    /// holds.
+    /// Most pages of the file; a larger write fails as on a full disk. Default: no limit.
     pub pages_max: Option<u32>,
 }
 
@@ -60,7 +59,7 @@ impl Default for SqliteOptions {
     }
 }
 
-/// The store in one SQLite file.
+/// The repository in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteRepository {
     writer: Writer,
@@ -68,20 +67,20 @@ pub struct SqliteRepository {
     /// The file whose lock is the right to send from this database.
     claim_path: PathBuf,
     newer_schema: Option<NewerSchema>,
-    /// Touched after each commit that wrote to the outbox.
+    /// Notified after each commit that wrote to the outbox.
     outbox_written: watch::Sender<()>,
 }
 
 impl SqliteRepository {
-    /// Opens the file at `path`, makes it if it is missing, and brings its schema up to date.
+    /// Opens the file at `path`, creates it if it does not exist, and migrates the schema.
     ///
-    /// Processes may open it together: one migrates, the others wait for it.
+    /// Processes may open it at the same time: one migrates, the others wait.
     ///
     /// # Errors
     ///
-    /// [`DbError::Unavailable`] if others keep the file locked. [`DbError::Internal`] for a
-    /// file that cannot be opened or made, is not a database, or has an applied migration that is
-    /// not the one known here.
+    /// [`DbError::Unavailable`] if another process keeps the file locked. [`DbError::Internal`] for
+    /// a file that cannot be opened or created, is not a database, or has an applied migration
+    /// whose checksum differs.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, DbError> {
         let claim_path = path.as_ref().with_added_extension("claim");
         let file = SqliteConnectOptions::new()
@@ -95,9 +94,9 @@ impl SqliteRepository {
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(options.acquire_timeout)
-            // The driver would log each call that waits; who called says what that led to.
+            // The driver would log each call that waits; the callers log what matters.
             .acquire_slow_threshold(Duration::MAX)
-            // There is no network that could lose a connection.
+            // A connection to a file cannot be lost.
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
@@ -124,7 +123,7 @@ impl SqliteRepository {
         })
     }
 
-    /// The schema of a newer build, if the database has one.
+    /// The newer schema, if a newer build migrated the database.
     pub fn newer_schema(&self) -> Option<NewerSchema> {
         self.newer_schema
     }
@@ -166,13 +165,13 @@ impl BatchRepository for SqliteRepository {
     }
 
     async fn ping(&self) -> Result<(), DbError> {
-        // Not sqlx's ping, which asks the thread of the connection and not the file.
+        // Not sqlx's ping, which does not access the file.
         sqlx::query(PING).execute(&self.readers).await?;
         self.writer.ping().await
     }
 
     async fn close(&self) {
-        // The writer last: the last connection moves the log into the file.
+        // The writer last: closing the last connection checkpoints the log.
         self.readers.close().await;
         self.writer.close().await;
     }

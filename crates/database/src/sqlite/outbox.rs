@@ -1,7 +1,7 @@
-//! The outbox in an SQLite file.
+//! The outbox on SQLite.
 //!
-//! A claim is a lock on a file beside the database, which the system frees when its holder is gone.
-//! Not a transaction: that would keep everybody from writing for as long as it takes to send.
+//! A claim is a lock on a file beside the database, which the system releases when its holder ends.
+//! Not a transaction: that would block all writers while records are sent.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -85,7 +85,7 @@ impl SqliteRepository {
     ) -> Result<u64, DbError> {
         let mut transaction = self.writer.begin().await?;
         let query = sqlx::query(statement).bind(before.unix_micros()).bind(limit);
-        let removed = self.writer.note(query.execute(&mut *transaction).await)?.rows_affected();
+        let removed = self.writer.record(query.execute(&mut *transaction).await)?.rows_affected();
         self.writer.commit(transaction).await?;
         Ok(removed)
     }
@@ -111,12 +111,12 @@ impl OutboxClaim for SqliteClaim {
     ) -> Result<(), DbError> {
         let mut transaction = self.writer.begin().await?;
         let query = sqlx::query(MARK_PUBLISHED).bind(json(positions)?).bind(at.unix_micros());
-        self.writer.note(query.execute(&mut *transaction).await)?;
+        self.writer.record(query.execute(&mut *transaction).await)?;
         self.writer.commit(transaction).await
     }
 }
 
-/// Takes the lock, which is freed when the file is closed; `None` if another claim has it.
+/// Takes the lock, released when the file is closed; `None` if another claim holds it.
 fn try_lock(path: &Path) -> std::io::Result<Option<File>> {
     let file = open_private(path)?;
     match file.try_lock() {

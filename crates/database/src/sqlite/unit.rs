@@ -1,8 +1,7 @@
-//! A transaction on an SQLite file.
+//! Unit of work on SQLite: one transaction.
 //!
-//! It holds the file's one write lock from its beginning, so a second unit waits for all of it and
-//! there is nothing to lock here. Revisions are kept all the same: they cost nothing, and a change
-//! that would break the rule is refused.
+//! It holds the write lock of the file from its start, so a second unit waits for all of it, and no
+//! other locks are needed. Revisions are checked all the same: they cost nothing, and reveal a bug.
 
 use async_trait::async_trait;
 use projection::{EventId, Needs, OutgoingEvent, Timestamp};
@@ -48,8 +47,7 @@ impl SqliteUnit {
         }
     }
 
-    /// Runs a statement that is to write a row for each of `new`; if it writes fewer, they were
-    /// written before.
+    /// Runs a statement that must write a row for each of `new`; fewer written rows are a conflict.
     async fn write_all<T: Serialize>(
         &mut self,
         statement: &'static str,
@@ -59,26 +57,26 @@ impl SqliteUnit {
             return Ok(());
         }
         let query = sqlx::query(statement).bind(json(new)?);
-        let done = self.writer.note(query.execute(&mut *self.transaction).await)?;
+        let done = self.writer.record(query.execute(&mut *self.transaction).await)?;
         if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(DbError::Conflict) }
     }
 
-    /// A statement for each: bytes cannot travel in JSON.
+    /// One statement for each: JSON cannot carry bytes.
     async fn write_outbox(
         &mut self,
         outgoing_events: &[OutgoingEvent],
         now: Timestamp,
     ) -> Result<(), DbError> {
-        for said in outgoing_events {
+        for event in outgoing_events {
             let query = sqlx::query(WRITE_OUTBOX)
-                .bind(said.id.0)
-                .bind(said.topic())
-                .bind(said.key.as_str())
-                .bind(said.batch_id.as_str())
-                .bind(said.correlation_id.0)
-                .bind(said.value.as_slice())
+                .bind(event.id.0)
+                .bind(event.topic())
+                .bind(event.key.as_str())
+                .bind(event.batch_id.as_str())
+                .bind(event.correlation_id.0)
+                .bind(event.value.as_slice())
                 .bind(now.unix_micros());
-            self.writer.note(query.execute(&mut *self.transaction).await)?;
+            self.writer.record(query.execute(&mut *self.transaction).await)?;
         }
         Ok(())
     }
@@ -115,8 +113,7 @@ impl UnitOfWork for SqliteUnit {
     }
 }
 
-/// A list as SQLite takes it: one JSON array, however long. Bound one by one, 10,000 essays would
-/// be more parameters than a statement may have.
+/// A list as one JSON array. Bound one by one, 10,000 essays would exceed the limit of parameters.
 pub(super) fn json<T: Serialize + ?Sized>(list: &T) -> Result<String, DbError> {
     serde_json::to_string(list).map_err(DbError::internal)
 }

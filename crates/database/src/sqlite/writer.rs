@@ -1,11 +1,11 @@
-//! The one connection that writes, and whether it can.
+//! The write connection, and whether the file can be written.
 //!
-//! SQLite ends a transaction by itself after some errors, a full disk among them. The driver does not
-//! notice, and no transaction could begin on that connection again. So a connection is asked before
-//! it is used, and thrown away if its last rollback failed; the pool opens a new one.
+//! SQLite ends a transaction by itself after some errors, a full disk among them. The driver does
+//! not notice, and no transaction can begin on that connection again. So the connection is checked
+//! before use, and replaced if its last rollback failed.
 //!
-//! A connection that SQLite opened while the file or its log could not be opened for writing only reads,
-//! for as long as it lives. So one whose write the disk refused is thrown away too.
+//! A connection that SQLite opened while the file or its log was read-only stays read-only. So a
+//! connection whose write failed on the disk is replaced too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,19 +21,20 @@ use crate::backoff::Backoff;
 use crate::begin::begin;
 use crate::error::{DbError, is_disk_failure};
 
-/// How long an opening waits for another process that opens the same file, and how often it looks.
+/// How long an open waits for another process that opens the same file, and the waits between
+/// attempts.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const OPEN_RETRY_WAIT_MIN: Duration = Duration::from_millis(20);
 const OPEN_RETRY_WAIT_MAX: Duration = Duration::from_millis(200);
 
-/// Takes the file's write lock at once. A transaction that first reads and then wants to write is
-/// refused if anybody wrote in between, without waiting.
+/// Takes the write lock of the file at once. A transaction that reads first and then writes would
+/// fail without waiting if another one wrote in between.
 const BEGIN: &str = "begin immediate";
 
 const PROBE_WRITE: &str = include_str!("../queries/sqlite/probe_write.sql");
 const PROBE_REMOVE: &str = include_str!("../queries/sqlite/probe_remove.sql");
 
-/// The connection that writes. Clones share it.
+/// The write connection. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     pool: SqlitePool,
@@ -42,9 +43,9 @@ pub(super) struct Writer {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the last write found the file unwritable: a full disk, a failing one.
+    /// Whether the last write failed on the disk.
     is_failing: AtomicBool,
-    /// Whether the disk refused a write of the connection.
+    /// Whether a write of the current connection failed on the disk.
     must_reconnect: AtomicBool,
     /// Notified after each commit.
     committed: Notify,
@@ -53,8 +54,8 @@ struct State {
 impl Writer {
     /// Opens the connection, once no other process is opening the same new file.
     ///
-    /// Turning a new file's journal into a write-ahead log takes an exclusive lock, and SQLite's own
-    /// waiting for locks does not cover that one.
+    /// Switching a new file to a write-ahead log takes an exclusive lock, which `busy_timeout` does
+    /// not cover.
     pub(super) async fn open(
         pool: SqlitePoolOptions,
         file: SqliteConnectOptions,
@@ -80,51 +81,51 @@ impl Writer {
         });
         match opened.await {
             Ok(pool) => Ok(Self { pool: pool?, state }),
-            // The last refusal says more than that there was no time left.
+            // The last error says more than the timeout.
             Err(elapsed) => Err(refusal.unwrap_or_else(|| DbError::unavailable(elapsed))),
         }
     }
 
-    /// Begins a transaction that holds the file's write lock.
+    /// Begins a transaction that holds the write lock of the file.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, DbError> {
         let begun = begin(&self.pool, BEGIN).await;
         if let Err(DbError::Unavailable { source }) = &begun
             && let Some(error) = source.downcast_ref()
         {
-            self.note_failure(error);
+            self.record_failure(error);
         }
         begun
     }
 
-    /// Runs a statement that is a transaction of its own.
+    /// Runs a single-statement transaction.
     pub(super) async fn execute(
         &self,
         statement: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<SqliteQueryResult, DbError> {
-        let done = self.note(statement.execute(&self.pool).await)?;
+        let done = self.record(statement.execute(&self.pool).await)?;
         self.state.committed.notify_waiters();
         Ok(done)
     }
 
-    /// Commits, and notes whether that was possible.
+    /// Commits.
     pub(super) async fn commit(
         &self,
         transaction: Transaction<'static, Sqlite>,
     ) -> Result<(), DbError> {
-        self.note(transaction.commit().await)?;
+        self.record(transaction.commit().await)?;
         self.state.committed.notify_waiters();
         Ok(())
     }
 
-    /// Notes whether a statement could be written; [`ping`](Self::ping) goes by it.
-    pub(super) fn note<T>(&self, written: sqlx::Result<T>) -> Result<T, DbError> {
+    /// Records whether a write failed on the disk; [`ping`](Self::ping) uses that.
+    pub(super) fn record<T>(&self, written: sqlx::Result<T>) -> Result<T, DbError> {
         if let Err(error) = &written {
-            self.note_failure(error);
+            self.record_failure(error);
         }
         Ok(written?)
     }
 
-    fn note_failure(&self, error: &sqlx::Error) {
+    fn record_failure(&self, error: &sqlx::Error) {
         if !is_disk_failure(error) {
             return;
         }
@@ -137,8 +138,8 @@ impl Writer {
 
     /// Whether the file can be written.
     ///
-    /// While writes succeed, it is enough that one does, or that the write lock is free: a queue of
-    /// writers is no fault. After a write that failed, something is written.
+    /// While writes succeed, a commit or a free write lock is enough: a queue of writers is no
+    /// failure. After a failed write, a probe is written.
     pub(super) async fn ping(&self) -> Result<(), DbError> {
         if self.state.is_failing.load(Ordering::Relaxed) {
             return self.probe().await;
@@ -149,11 +150,11 @@ impl Writer {
         }
     }
 
-    /// Writes more than one event usually does, and removes it.
+    /// Writes more than an event usually does, and deletes it.
     async fn probe(&self) -> Result<(), DbError> {
         for statements in [PROBE_WRITE, PROBE_REMOVE] {
             let mut transaction = self.begin().await?;
-            self.note(sqlx::raw_sql(statements).execute(&mut *transaction).await)?;
+            self.record(sqlx::raw_sql(statements).execute(&mut *transaction).await)?;
             self.commit(transaction).await?;
         }
         if self.state.is_failing.swap(false, Ordering::Relaxed) {
@@ -167,9 +168,9 @@ impl Writer {
     }
 }
 
-/// Whether the connection may be used: no transaction is left open on it.
+/// Whether the connection is usable: no transaction is open on it.
 async fn is_outside_a_transaction(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    // A rollback that was only begun is answered before this is.
+    // A pending rollback is executed before the ping.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }

@@ -1,4 +1,4 @@
-//! Events for the repository to keep, and units of work that apply them.
+//! Events, and units of work that apply them.
 
 use std::collections::BTreeMap;
 
@@ -123,11 +123,11 @@ pub(crate) async fn write(
     rows: Rows,
     events: &[Event],
 ) -> Result<(), DbError> {
-    write_held(unit, rows, events, &needs_of(events)).await
+    write_with_needs(unit, rows, events, &needs_of(events)).await
 }
 
-/// The same, with all that was asked for.
-async fn write_held(
+/// The same, with all needs.
+async fn write_with_needs(
     unit: &mut dyn UnitOfWork,
     mut rows: Rows,
     events: &[Event],
@@ -139,7 +139,7 @@ async fn write_held(
     }
     let statuses = statuses(&rows);
     let outgoing_events = projection::outgoing_events(&before, &rows, events, NOW);
-    // What was only loaded to be read, the batch that an essay left, is not for us to write.
+    // A batch that was loaded for reading only is not written.
     rows.batches.retain(|id, _| needs.batches.contains(id));
     let applied = events.iter().map(|event| (event.id, applied(event))).collect();
     let changes = Changes {
@@ -173,8 +173,11 @@ pub(crate) async fn apply(
     unit.commit().await
 }
 
-/// Applies events in one unit of work that holds the batches of their essays too.
-pub(crate) async fn apply_with_homes(repository: &dyn BatchRepository, events: &[Event]) {
+/// Applies events in one unit of work that also locks the batches of their essays.
+pub(crate) async fn apply_with_affected_batches(
+    repository: &dyn BatchRepository,
+    events: &[Event],
+) {
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();
     let mut needs = needs_of(events);
     loop {
@@ -182,7 +185,7 @@ pub(crate) async fn apply_with_homes(repository: &dyn BatchRepository, events: &
         let rows = unit.load(&ids, &needs).await.unwrap().rows;
         let missing = rows.unlocked_batches(&needs);
         if missing.is_empty() {
-            write_held(unit.as_mut(), rows, events, &needs).await.unwrap();
+            write_with_needs(unit.as_mut(), rows, events, &needs).await.unwrap();
             return unit.commit().await.unwrap();
         }
         unit.commit().await.unwrap();
@@ -190,8 +193,8 @@ pub(crate) async fn apply_with_homes(repository: &dyn BatchRepository, events: &
     }
 }
 
-/// Applies events in one unit of work, again whenever another unit was faster.
-pub(crate) async fn apply_in_the_end(repository: &dyn BatchRepository, events: &[Event]) {
+/// Applies events in one unit of work; retries after a conflict.
+pub(crate) async fn apply_with_retry(repository: &dyn BatchRepository, events: &[Event]) {
     loop {
         match apply(repository, events).await {
             Err(DbError::Conflict) => {}
@@ -200,7 +203,7 @@ pub(crate) async fn apply_in_the_end(repository: &dyn BatchRepository, events: &
     }
 }
 
-/// All rows that these events are about, as the repository has them.
+/// The stored rows of these events.
 pub(crate) async fn stored(repository: &dyn BatchRepository, events: &[Event]) -> Rows {
     let mut unit = repository.begin().await.unwrap();
     load(unit.as_mut(), events).await.unwrap().rows
@@ -225,7 +228,7 @@ pub(crate) fn essay_counts(batch: &projection::Batch) -> [u64; 2] {
     [state["registration"]["listed_essay_count"].as_u64().unwrap(), counted]
 }
 
-/// An outgoing event, made up. Equal numbers are equal ids.
+/// A made-up outgoing event. Equal numbers have equal ids.
 pub(crate) fn outgoing_event(number: u128, key: &str) -> OutgoingEvent {
     OutgoingEvent {
         id: EventId(Uuid::from_u128(number)),
@@ -238,7 +241,7 @@ pub(crate) fn outgoing_event(number: u128, key: &str) -> OutgoingEvent {
 }
 
 /// Writes outgoing events, and nothing else, into a unit of work.
-pub(crate) async fn announce_in(
+pub(crate) async fn write_outgoing_in(
     unit: &mut dyn UnitOfWork,
     outgoing_events: &[OutgoingEvent],
 ) -> Result<(), DbError> {
@@ -256,13 +259,16 @@ pub(crate) async fn announce_in(
 }
 
 /// Writes outgoing events in a unit of work of their own.
-pub(crate) async fn announce(repository: &dyn BatchRepository, outgoing_events: &[OutgoingEvent]) {
+pub(crate) async fn write_outgoing(
+    repository: &dyn BatchRepository,
+    outgoing_events: &[OutgoingEvent],
+) {
     let mut unit = repository.begin().await.unwrap();
-    announce_in(unit.as_mut(), outgoing_events).await.unwrap();
+    write_outgoing_in(unit.as_mut(), outgoing_events).await.unwrap();
     unit.commit().await.unwrap();
 }
 
-/// The numbers that records were made up of.
+/// The numbers of the outgoing events of some records.
 pub(crate) fn numbers(records: &[OutboxRecord]) -> Vec<u128> {
     records.iter().map(|record| record.event_id.0.as_u128()).collect()
 }

@@ -19,7 +19,7 @@ use crate::events::{apply, load, registered, whole_list};
 const PAGES_MAX: u32 = 200;
 const FILL: &str = "create table filler as select zeroblob(2000000) as bytes";
 const FREE: &str = "drop table filler";
-/// How long a connection that was thrown away may take to be replaced.
+/// Time limit for the replacement of a connection.
 const BACK_LIMIT: Duration = Duration::from_secs(10);
 
 struct World {
@@ -145,7 +145,7 @@ async fn connection_opened_on_a_read_only_file_is_replaced() {
     assert_eq!(world.repository.user_page(&whole_list("u")).await.unwrap().total, 2);
 }
 
-/// A file that nobody can open for writing, root neither.
+/// A file that no user can open for writing, not even root.
 struct ReadOnlyFile {
     path: PathBuf,
 }

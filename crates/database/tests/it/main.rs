@@ -1,5 +1,5 @@
-//! The repository on real databases: the rules of the repositories, one test per rule and database,
-//! and what is special about each database.
+//! Tests on real databases: the rules of the repositories, one test per rule and database, and what
+//! is special about each database.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 

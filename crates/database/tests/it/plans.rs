@@ -1,8 +1,8 @@
-//! What PostgreSQL reads for each statement, however small the tables were when it planned them and
-//! however old its statistics are.
+//! What PostgreSQL reads for each statement, whatever the size of the tables when it was planned,
+//! and however old the statistics.
 //!
-//! The server counts: sequential scans, rows and blocks, of what was really executed, prepared plans
-//! among it. Time is never looked at.
+//! The server counts sequential scans, rows and blocks of what was executed, with prepared plans.
+//! Time is not measured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,16 +18,16 @@ use projection::{BatchStatus, Event, Refusal, RefusalCode, Timestamp};
 use sqlx::{Connection, PgConnection};
 
 use crate::events::{
-    NOW, announce, apply, batch_id, load, outgoing_event, registered, slot, spellchecked,
-    whole_list,
+    NOW, apply, batch_id, load, outgoing_event, registered, slot, spellchecked, whole_list,
+    write_outgoing,
 };
 
 /// More than the five executions after which the server may keep a plan for all values.
 const ROUNDS: usize = 8;
-/// How long a connection that was closed takes to hand in its counters.
+/// Time limit for a closed connection to report its counters.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 
-/// The statistics of this database are those of the moment at which a test analyses it.
+/// Statistics change only when a test analyses the database.
 const NO_AUTOVACUUM: &str = "
     alter table batches set (autovacuum_enabled = off);
     alter table essays set (autovacuum_enabled = off);
@@ -35,7 +35,7 @@ const NO_AUTOVACUUM: &str = "
     alter table outbox set (autovacuum_enabled = off);
     alter table dead_letters set (autovacuum_enabled = off)";
 
-/// 20 batches whose 2,000 essays each have all their results.
+/// 20 batches of 2,000 essays with all their results.
 const WHOLE_BATCHES: &str = r#"
     insert into batches (batch_id, user_id, status, created_at, state)
     select 'whole-' || n, 'u' || n % 4, 'completed_successfully', to_timestamp(n), '{}'
@@ -53,7 +53,7 @@ const WHOLE_BATCHES: &str = r#"
     select 'whole-' || n, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(n)
     from generate_series(1, 100) as n"#;
 
-/// Far more of everything, and of another kind: what was not published, is.
+/// Far more of everything, with other values: here the records are published.
 const FILLED: &str = r#"
     insert into batches (batch_id, user_id, status, created_at, state)
     select 'fill-' || n, 'f' || n % 400, 'awaiting_content_validation', to_timestamp(n), '{}'
@@ -73,12 +73,12 @@ const FILLED: &str = r#"
     select 'fill-' || n, 'kafka', '[]', 'x', 'not_json', 'x', to_timestamp(n)
     from generate_series(1, 40000) as n"#;
 
-/// A database, and its tables as the service makes them.
+/// A database with the tables of the service.
 struct Database {
     url: String,
 }
 
-/// What the server did in one table.
+/// Work of the server on one table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Work {
     sequential_scans: i64,
@@ -94,7 +94,7 @@ impl Database {
         database
     }
 
-    /// With one connection, whose prepared statements all rounds share.
+    /// One connection, so that all rounds share its prepared statements.
     async fn open(&self) -> PostgresRepository {
         let statement_timeout = Duration::from_secs(60);
         let options =
@@ -108,14 +108,14 @@ impl Database {
         connection.close().await.unwrap();
     }
 
-    /// How large the row of a batch is, without the ids of its essays.
+    /// Size of the document of a batch.
     async fn state_bytes(&self, batch: &str) -> i32 {
         const BYTES: &str = "select octet_length(state::text) from batches where batch_id = $1";
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
         sqlx::query_scalar(BYTES).bind(batch).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// What was done in each table, once all connections have handed in their counters.
+    /// Work on each table, once all connections have reported their counters.
     async fn work(&self) -> BTreeMap<String, Work> {
         const OTHERS: &str = "select count(*) from pg_stat_activity \
              where datname = current_database() and pid <> pg_backend_pid()";
@@ -141,7 +141,7 @@ impl Database {
         tables.into_iter().map(work).collect()
     }
 
-    /// What was done in each table by `working`, which closes what it opens.
+    /// Work of `working` on each table; it must close its connections.
     async fn work_of(&self, working: impl AsyncFnOnce()) -> BTreeMap<String, Work> {
         let before = self.work().await;
         working().await;
@@ -156,7 +156,7 @@ impl Database {
     }
 }
 
-/// Executes every statement there is, a few times.
+/// Executes every statement a few times.
 async fn use_everything(repository: &PostgresRepository, name: &str) {
     for round in 0..ROUNDS {
         let name = format!("{name}-{round}");
@@ -174,7 +174,7 @@ async fn apply_events(repository: &PostgresRepository, name: &str) {
     let registration = registered(name, &teacher(name), 1, &essays);
     apply(repository, std::slice::from_ref(&registration)).await.unwrap();
     apply(repository, &[slot(name, essays[0], 2), slot(name, essays[1], 3)]).await.unwrap();
-    see_again(repository, &registration).await;
+    redeliver(repository, &registration).await;
 }
 
 /// The teacher of one batch.
@@ -182,8 +182,8 @@ fn teacher(batch: &str) -> String {
     format!("teacher of {batch}")
 }
 
-/// Writes where an event is that came again.
-async fn see_again(repository: &PostgresRepository, event: &Event) {
+/// Adds an offset to an applied event.
+async fn redeliver(repository: &PostgresRepository, event: &Event) {
     let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(event)).await.unwrap();
     assert!(loaded.known.contains_key(&event.id));
@@ -245,7 +245,7 @@ async fn insert_dead_letters(repository: &PostgresRepository, name: &str) {
 }
 
 async fn publish(repository: &PostgresRepository) {
-    announce(repository, &[outgoing_event(next(), "key")]).await;
+    write_outgoing(repository, &[outgoing_event(next(), "key")]).await;
     let nothing = BTreeSet::<String>::new();
     let request = ClaimRequest {
         records_max: 3,
@@ -280,7 +280,7 @@ fn some_of_the_inbox() -> InboxChunk<'static> {
     }
 }
 
-/// Nothing was read but what was asked for: so many rows and blocks a round, in each table.
+/// Only a limited number of rows and blocks per round was read in each table.
 #[track_caller]
 fn assert_looked_up(name: &str, work: &BTreeMap<String, Work>, rounds: usize) {
     let rounds = i64::try_from(rounds).unwrap();
@@ -319,7 +319,7 @@ async fn statements_look_up_rows_with_stale_plans() {
             repository.close().await;
         })
         .await;
-    // The filling itself: what it publishes.
+    // Without the work of filling itself.
     let mut work = work;
     let outbox = work.get_mut("outbox").unwrap();
     (outbox.rows, outbox.blocks, outbox.sequential_scans) = (0, 0, outbox.sequential_scans - 1);
@@ -354,7 +354,7 @@ async fn statements_look_up_rows_in_a_large_database_with_fresh_statistics() {
     assert_looked_up("large", &work, ROUNDS);
 }
 
-/// 10,000 essays cost what they cost one by one, although the statistics speak of whole batches.
+/// 10,000 essays cost what they cost one by one, although statistics show large batches.
 #[tokio::test]
 async fn largest_registration_reads_only_its_own_essays() {
     let database = Database::new().await;
@@ -378,7 +378,7 @@ async fn largest_registration_reads_only_its_own_essays() {
     assert!(read.rows < 100, "there is none yet: {read:?}");
 }
 
-/// The last batches of 10,000 cost what the first ones cost, and nobody analyses in between.
+/// The last of 10,000 batches cost what the first ones cost, without an analyse in between.
 #[tokio::test]
 async fn applying_to_ten_thousand_batches_has_an_even_cost() {
     const FILL: [&str; 3] = [
@@ -440,7 +440,7 @@ async fn applying_to_ten_thousand_batches_has_an_even_cost() {
     assert!(at_last <= blocks * 3 / 2, "{blocks} blocks a batch at first, {at_last} in the end");
 }
 
-/// Each chunk costs what it removes, although all dead letters have the same place in time.
+/// Each chunk costs what it deletes, although all dead letters have the same time.
 #[tokio::test]
 async fn purging_dead_letters_of_one_time_has_an_even_cost() {
     const DEAD_LETTERS: &str = "
@@ -465,7 +465,7 @@ async fn purging_dead_letters_of_one_time_has_an_even_cost() {
     assert_eq!(removed, 20_000);
     let read = work["dead_letters"];
     assert_eq!(read.sequential_scans, 0, "{read:?}");
-    // To find it, to lock it, to remove it.
+    // To find, lock and delete it.
     assert!(read.rows <= 3 * 20_000, "{read:?}");
     assert!(read.blocks <= 20 * 20_000, "{read:?}");
 }
@@ -474,7 +474,7 @@ fn old_dead_letters() -> ExpiredDeadLetters {
     ExpiredDeadLetters { after: DeadLetterCursor::START, refused_before: NOW, limit: 50 }
 }
 
-/// The largest list costs a part of all dead letters, whatever it selects.
+/// The largest page scans a part of all dead letters, whatever it selects.
 #[tokio::test]
 async fn dead_letter_filter_without_matches_scans_a_limited_number() {
     const DEAD_LETTERS: &str = "
@@ -498,7 +498,7 @@ async fn dead_letter_filter_without_matches_scans_a_limited_number() {
     assert!(read.rows <= 2 * limit + 1, "{read:?}");
 }
 
-/// A spellcheck reads and writes its essay and the row of its batch, whatever the batch has beside.
+/// A spellcheck reads and writes its essay and the row of its batch, whatever else the batch has.
 #[tokio::test]
 async fn spellcheck_costs_the_same_in_large_and_small_batches() {
     const SPELLCHECKS: usize = 20;

@@ -13,15 +13,15 @@ use projection::{Rows, Timestamp};
 use sqlx::{Connection, PgConnection};
 
 use crate::conformance;
-use crate::conformance::{Backend, StoredDeadLetter, conformance_tests};
+use crate::conformance::{Backend, DeadLetterColumns, conformance_tests};
 use crate::events::{
-    NOW, announce, announce_in, apply, load, numbers, outgoing_event, registered, slot,
-    spellchecked, whole_list, write,
+    NOW, apply, load, numbers, outgoing_event, registered, slot, spellchecked, whole_list, write,
+    write_outgoing, write_outgoing_in,
 };
 
 conformance_tests!(Server);
 
-/// How long a server may take until it answers again.
+/// Time limit for a server to answer again.
 const BACK_LIMIT: Duration = Duration::from_secs(30);
 
 /// A database of its own on the server that all tests share.
@@ -65,7 +65,7 @@ impl Backend for Server {
         .await;
     }
 
-    async fn dead_letters(&self) -> Vec<StoredDeadLetter> {
+    async fn dead_letters(&self) -> Vec<DeadLetterColumns> {
         const ALL: &str =
             "select fingerprint, key, headers::text, bytes from dead_letters order by fingerprint";
         sqlx::query_as(ALL).fetch_all(&mut self.connection().await).await.unwrap()
@@ -85,7 +85,7 @@ async fn ids_are_ordered_by_their_bytes_whatever_the_locale() {
 async fn second_unit_to_write_a_loaded_essay_is_refused() {
     let server = Server::empty().await;
     let repository = server.open().await;
-    // The first time there is no row yet, the second time there is.
+    // First without a row, then with one.
     for at in [2, 1] {
         let (one, other) = ([slot("b1", "e", at)], [slot("b2", "e", at)]);
         let mut first = repository.begin().await.unwrap();
@@ -99,7 +99,7 @@ async fn second_unit_to_write_a_loaded_essay_is_refused() {
         assert!(matches!(outcome, Err(DbError::Conflict)), "{outcome:?}");
         drop(second);
 
-        // From the start, it goes through.
+        // A retry from the start succeeds.
         apply(repository.as_ref(), &other).await.unwrap();
     }
 }
@@ -175,7 +175,7 @@ async fn stopped_server_is_unavailable_until_it_is_back() {
     testkit::eventually(BACK_LIMIT, "the database answers", async || repository.ping().await).await;
     apply(repository.as_ref(), &events).await.unwrap();
 
-    // Nobody listens on port 1.
+    // Nothing listens on port 1.
     let nobody = "postgres://postgres@127.0.0.1:1/postgres";
     let outcome = PostgresRepository::connect(nobody, PostgresOptions::default()).await.map(drop);
     assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
@@ -284,7 +284,7 @@ async fn event_purged_while_redelivered_is_a_conflict() {
     assert!(matches!(outcome, Err(DbError::Conflict)), "{outcome:?}");
 }
 
-/// The sweep waits for the row, and then finds a place that it did not know of.
+/// The purge waits for the row, and then finds an offset that it did not know.
 #[tokio::test]
 async fn offset_added_during_a_purge_keeps_its_event() {
     let server = Server::empty().await;
@@ -294,19 +294,19 @@ async fn offset_added_during_a_purge_keeps_its_event() {
 
     let mut other = server.connection().await;
     let mut held = other.begin().await.unwrap();
-    let place = "update inbox set places = '{\"0\": 7}'";
-    sqlx::query(place).execute(&mut *held).await.unwrap();
+    let added = "update inbox set places = '{\"0\": 7}'";
+    sqlx::query(added).execute(&mut *held).await.unwrap();
     let everything = InboxChunk {
         after: InboxCursor::START,
         rows_max: 10,
         applied_before: Timestamp::MAX,
         log_starts: &[],
     };
-    let sweep = repository.purge_events(everything);
+    let purge = repository.purge_events(everything);
     let release = async {
         let waiting = "select count(*) from pg_stat_activity \
                        where datname = current_database() and wait_event_type = 'Lock'";
-        testkit::eventually(BACK_LIMIT, "the sweep waits for the row", async || {
+        testkit::eventually(BACK_LIMIT, "the purge waits for the row", async || {
             let mut connection = server.connection().await;
             let count: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.unwrap();
             count == 1
@@ -314,8 +314,8 @@ async fn offset_added_during_a_purge_keeps_its_event() {
         .await;
         held.commit().await.unwrap();
     };
-    let (forgotten, ()) = tokio::join!(sweep, release);
-    assert_eq!(forgotten.unwrap().events, 0);
+    let (purged, ()) = tokio::join!(purge, release);
+    assert_eq!(purged.unwrap().events, 0);
 }
 
 #[tokio::test]
@@ -335,7 +335,7 @@ async fn every_table_and_column_has_a_comment() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
-/// What a list reads, the server neither converts nor unpacks.
+/// The server neither converts nor decompresses what a list reads.
 #[tokio::test]
 async fn documents_are_stored_as_they_are_sent() {
     const CONVERTED: &str = "
@@ -363,7 +363,7 @@ async fn documents_are_stored_as_they_are_sent() {
     assert_eq!(converted, [""; 0]);
 }
 
-/// A build from before these documents were `json` sends `jsonb`, as long as it runs.
+/// A build from before these documents were `json` sends `jsonb`.
 #[tokio::test]
 async fn documents_written_as_jsonb_are_read() {
     let server = Server::empty().await;
@@ -437,9 +437,9 @@ async fn outbox_writers_commit_one_after_the_other() {
     let repository = server.open().await;
     let (mut first, mut second) =
         (repository.begin().await.unwrap(), repository.begin().await.unwrap());
-    announce_in(first.as_mut(), &[outgoing_event(1, "a")]).await.unwrap();
+    write_outgoing_in(first.as_mut(), &[outgoing_event(1, "a")]).await.unwrap();
     let waiting = tokio::spawn(async move {
-        announce_in(second.as_mut(), &[outgoing_event(2, "b")]).await.unwrap();
+        write_outgoing_in(second.as_mut(), &[outgoing_event(2, "b")]).await.unwrap();
         second.commit().await.unwrap();
     });
 
@@ -465,7 +465,7 @@ async fn outbox_writers_commit_one_after_the_other() {
 async fn claim_of_a_lost_connection_is_released_and_marks_nothing() {
     let server = Server::empty().await;
     let (one, other) = (server.open().await, server.open().await);
-    announce(one.as_ref(), &[outgoing_event(1, "key")]).await;
+    write_outgoing(one.as_ref(), &[outgoing_event(1, "key")]).await;
     let held = try_claim(one.as_ref()).await.unwrap();
     assert!(try_claim(other.as_ref()).await.is_none());
     server
@@ -490,10 +490,10 @@ async fn claim_is_held_for_the_requested_time() {
     let options =
         PostgresOptions { idle_in_transaction_timeout: short, ..PostgresOptions::default() };
     let repository = server.open_with(options).await;
-    announce(&repository, &[outgoing_event(1, "key")]).await;
+    write_outgoing(&repository, &[outgoing_event(1, "key")]).await;
     let held = try_claim(&repository).await.unwrap();
 
-    // A unit that begins later and says nothing loses its locks meanwhile.
+    // An idle unit that begins later loses its locks meanwhile.
     let events = [registered("b", "u", 1, &[])];
     let mut hanging = repository.begin().await.unwrap();
     load(hanging.as_mut(), &events).await.unwrap();
@@ -503,7 +503,7 @@ async fn claim_is_held_for_the_requested_time() {
     let position = held.records()[0].position;
     held.mark_published(&[position], NOW).await.unwrap();
 
-    announce(&repository, &[outgoing_event(2, "key")]).await;
+    write_outgoing(&repository, &[outgoing_event(2, "key")]).await;
     let hanging = repository.claim(everything(short)).await.unwrap().unwrap();
     let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(&repository)).await;
     let position = again.records()[0].position;
@@ -516,9 +516,9 @@ async fn notifier_hears_other_processes_and_outlives_its_connection() {
     let (one, other) = (server.open().await, server.open().await);
     let mut notifier = other.outbox_notifier();
     for round in 0..3 {
-        // Once for nothing, whenever it begins to listen.
+        // Also notified whenever it begins to listen.
         tokio::time::timeout(BACK_LIMIT, notifier.notified()).await.unwrap();
-        announce(one.as_ref(), &[outgoing_event(round, "key")]).await;
+        write_outgoing(one.as_ref(), &[outgoing_event(round, "key")]).await;
         tokio::time::timeout(BACK_LIMIT, notifier.notified()).await.unwrap();
         server
             .execute(
@@ -529,7 +529,7 @@ async fn notifier_hears_other_processes_and_outlives_its_connection() {
     }
 }
 
-/// However much waits for a topic that is missing, and however much is kept.
+/// Regardless of how many records wait for a missing topic, and how many are published.
 #[tokio::test]
 async fn outbox_is_read_from_its_indexes() {
     let server = Server::empty().await;
@@ -560,7 +560,7 @@ async fn outbox_is_read_from_its_indexes() {
     let claim: Vec<String> = claim.fetch_all(&mut connection).await.unwrap();
     let claim = claim.join("\n");
     assert!(claim.contains("Index Only Scan using outbox_unpublished"), "{claim}");
-    assert!(claim.contains("Heap Fetches: 0"), "no row that is left out is read: {claim}");
+    assert!(claim.contains("Heap Fetches: 0"), "no row of a skipped record is read: {claim}");
     assert!(!claim.contains("Seq Scan"), "{claim}");
 
     const REMOVAL: &str = concat!(

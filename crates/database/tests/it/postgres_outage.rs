@@ -1,4 +1,4 @@
-//! A PostgreSQL that does not answer, or refuses this program as it is configured.
+//! A PostgreSQL that does not answer, or cannot be used as configured.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use crate::events::{apply, batch_id, registered, whole_list};
 
 const BACK_LIMIT: Duration = Duration::from_secs(30);
-/// Calls that run at the same time, again and again, during an outage.
+/// Concurrent callers during an outage.
 const CALLERS: usize = 40;
-/// How long an outage is watched.
+/// Observed part of an outage.
 const WATCHED: Duration = Duration::from_secs(4);
-/// Connections in that time: the first ones, then a few a second.
+/// Most connections in that time: the first ones, then a few a second.
 const ACCEPTED_MAX: u64 = 24;
-/// How long a call may take that does not even try.
+/// Time limit of a call that fails without an attempt.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// A repository behind a proxy.
@@ -47,7 +47,7 @@ impl World {
         apply(&self.repository, &[registered("b2", "u", 2, &["e2"])]).await.unwrap();
     }
 
-    /// Reads all the time for a while, and gives the number of connections that this cost.
+    /// Reads for a while; returns the number of connections that this opened.
     async fn read_for(&self, time: Duration) -> u64 {
         let before = self.proxy.accepted();
         let callers = (0..CALLERS).map(|_| async {
@@ -96,7 +96,7 @@ async fn silent_server_is_unavailable_at_once_and_sees_few_connections() {
     let world = World::start().await;
     world.proxy.set(Mode::Stall).await;
     check_unavailable(&open(&world.url).await.map(drop));
-    // The first calls wait for an answer, and find out.
+    // The first calls wait for an answer and time out.
     join_all((0..CALLERS).map(|_| world.read())).await.iter().for_each(check_unavailable);
 
     let accepted = world.read_for(WATCHED).await;
@@ -248,7 +248,7 @@ async fn pooler_switched_from_session_mode_is_unusable_until_switched_back() {
             reads().await.into_iter().any(|outcome| outcome.is_err_and(|e| e.is_misconfigured()))
         })
         .await;
-        // Some connections happen to have what they ask for; none is used.
+        // Some connections would work by chance; none is used.
         let watched = timeout(WATCHED, async {
             loop {
                 for outcome in reads().await {

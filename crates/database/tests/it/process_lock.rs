@@ -1,4 +1,4 @@
-//! How many processes may work on one database.
+//! The process lock.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl World {
     }
 }
 
-/// Remembers what changed: true is held.
+/// Records the changes: true is held.
 #[derive(Default)]
 struct Seen(Mutex<Vec<bool>>);
 
@@ -102,7 +102,7 @@ async fn lock_taken_by_another_process_ends_the_first_holder() {
     let world = World::start().await;
     let first = world.lock(LockMode::Exclusive).await.unwrap();
     world.cut().await;
-    // The first has not looked yet.
+    // The first has not noticed yet.
     let _second = world.lock(LockMode::Exclusive).await.unwrap();
     let seen = Arc::new(Seen::default());
     let reason = tokio::time::timeout(LIMIT, first.hold(seen.clone())).await.unwrap();

@@ -11,8 +11,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::conformance::{Backend, StoredDeadLetter, conformance_tests};
-use crate::events::{announce, announce_in, apply, load, outgoing_event, registered};
+use crate::conformance::{Backend, DeadLetterColumns, conformance_tests};
+use crate::events::{apply, load, outgoing_event, registered, write_outgoing, write_outgoing_in};
 
 conformance_tests!(File);
 
@@ -58,7 +58,7 @@ impl Backend for File {
         .await;
     }
 
-    async fn dead_letters(&self) -> Vec<StoredDeadLetter> {
+    async fn dead_letters(&self) -> Vec<DeadLetterColumns> {
         const ALL: &str =
             "select fingerprint, key, headers, bytes from dead_letters order by fingerprint";
         sqlx::query_as(ALL).fetch_all(&mut self.connection().await).await.unwrap()
@@ -97,7 +97,7 @@ async fn unit_that_waits_too_long_is_unavailable() {
     let waited = repository.begin().await.map(drop);
     assert!(matches!(waited, Err(DbError::Unavailable { .. })), "{waited:?}");
 
-    // Readers do not wait for anybody who writes.
+    // Readers do not wait for writers.
     repository.user_page(&crate::events::whole_list("u")).await.unwrap();
 }
 
@@ -160,7 +160,7 @@ async fn outbox_is_read_from_its_indexes() {
     let claim = sqlx::query_as(CLAIM).bind("[]").bind("[]").bind(500).bind(1_000_000);
     let claim: Vec<(i64, i64, i64, String)> = claim.fetch_all(&mut connection).await.unwrap();
     let claim: String = claim.into_iter().map(|(.., step)| step + "\n").collect();
-    // No row that is left out is read.
+    // No row of a skipped record is read.
     assert!(claim.contains("SCAN outbox USING COVERING INDEX outbox_unpublished"), "{claim}");
 
     const REMOVAL: &str = concat!(
@@ -173,7 +173,7 @@ async fn outbox_is_read_from_its_indexes() {
     assert!(removal.contains("COVERING INDEX outbox_published (published_at<?)"), "{removal}");
 }
 
-/// The third migration writes this table anew.
+/// The third migration rewrites this table.
 #[tokio::test]
 async fn dead_letters_of_an_older_schema_keep_their_ids() {
     let file = File::empty().await;
@@ -209,12 +209,12 @@ async fn only_a_commit_with_outgoing_events_notifies() {
 
     apply(repository.as_ref(), &[registered("b", "u", 1, &[])]).await.unwrap();
     let mut dropped = repository.begin().await.unwrap();
-    announce_in(dropped.as_mut(), &[outgoing_event(1, "key")]).await.unwrap();
+    write_outgoing_in(dropped.as_mut(), &[outgoing_event(1, "key")]).await.unwrap();
     drop(dropped);
-    assert!(notifier.notified().now_or_never().is_none(), "nothing was announced");
+    assert!(notifier.notified().now_or_never().is_none(), "nothing was committed");
 
-    announce(repository.as_ref(), &[outgoing_event(1, "key")]).await;
-    announce(repository.as_ref(), &[outgoing_event(2, "key")]).await;
-    notifier.notified().now_or_never().expect("it rang while nobody waited");
+    write_outgoing(repository.as_ref(), &[outgoing_event(1, "key")]).await;
+    write_outgoing(repository.as_ref(), &[outgoing_event(2, "key")]).await;
+    notifier.notified().now_or_never().expect("notified while nothing waited");
     assert!(notifier.notified().now_or_never().is_none(), "once for both");
 }

@@ -1,4 +1,4 @@
--- One letter, whole. Times come back in microseconds since the Unix epoch.
+-- One dead letter with its bytes. Times come back in microseconds since the Unix epoch.
 --
 -- $1 id
 select

@@ -1,2 +1,2 @@
--- The name of the database, and how it encodes texts.
+-- Name and encoding of the database.
 select current_database()::text, current_setting('server_encoding')

@@ -1,7 +1,7 @@
--- Keeps refused records, each once, however often it is delivered.
+-- Stores refused records, each once, however often it is delivered.
 --
 -- $1 fingerprints  $2 sources  $3 topics  $4 partitions  $5 offsets  $6 keys  $7 headers
--- $8 bytes  $9 times of arrival  $10 codes  $11 details  $12 times of refusal
+-- $8 bytes  $9 times of receipt  $10 codes  $11 details  $12 times of refusal
 insert into dead_letters
     (fingerprint, source, topic, partition, "offset", key, headers, bytes, received_at, code,
      detail, at)

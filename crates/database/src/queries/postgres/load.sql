@@ -1,19 +1,19 @@
--- Opens a transaction, waits for the locks of some batches, and reads everything that a group of
--- events needs to know: three statements, one round trip.
+-- Opens a transaction, takes the locks of some batches, and reads everything that a group of events
+-- needs: three statements, one round trip.
 --
--- Lists take the place of the names in braces. Several statements at once cannot have parameters,
--- so what is in the lists is sent in forms that end no literal: numbers, uuids, and ids in
+-- Names in braces are replaced by lists. Several statements in one round trip cannot have
+-- parameters, so the lists contain only what cannot end a literal: numbers, uuids, and ids in
 -- hexadecimal.
 
--- Said in full, whatever the server's default: each statement must see what was committed before
--- it, above all the one that loads what a lock was waited for.
+-- Explicit, whatever the server's default: each statement must see what was committed before it,
+-- above all the load after the wait for a lock.
 begin isolation level read committed;
 
--- More time than usual, if an event needs it.
+-- A longer time limit, if an event needs it.
 {time_limit}
 
--- In ascending order of their keys, as everybody takes them, so that no two wait for each other.
--- Held until the transaction ends. Gives no rows: a lock that is taken is not null.
+-- In ascending order of keys in every unit, so that units never deadlock. Held until the
+-- transaction ends. Returns no rows: the result of taking a lock is not null.
 select from unnest('{lock_keys}'::bigint[]) as lock_key
 where pg_advisory_xact_lock(lock_key) is null;
 
@@ -22,8 +22,8 @@ where pg_advisory_xact_lock(lock_key) is null;
 --   batch   id, state, essay ids if they were asked for
 --   essay   id, state, revision
 --
--- Each essay is looked up by itself, in an index: `limit` and `offset` keep the planner from any
--- other way, whatever it guesses about the number of ids or the size of the table.
+-- Each essay is looked up by itself in an index: `limit` and `offset` prevent any other plan,
+-- whatever the planner estimates.
 with asked_batch as (
     select convert_from(decode(id, 'hex'), 'UTF8') as batch_id
     from unnest('{batches}'::text[]) as id
@@ -37,7 +37,7 @@ asked_list as (
     from unnest('{listed}'::text[]) as id
 ),
 uncounted as (
-    -- No row, or one whose essays are not counted in it.
+    -- No row, or a row that does not count its essays.
     select asked_batch.batch_id
     from asked_batch
     left join lateral (
@@ -66,7 +66,7 @@ essay as (
         where essays.essay_id = asked_essay.essay_id
         limit 1
     ) as found
-    -- The others are among the first ones.
+    -- The others are in the first part already.
     where found.batch_id not in (select batch_id from uncounted)
 )
 select

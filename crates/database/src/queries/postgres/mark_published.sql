@@ -1,4 +1,4 @@
--- Marks records as published. Whoever does holds the claim.
+-- Marks records as published. The caller holds the claim.
 --
 -- $1 positions   $2 time
 update outbox

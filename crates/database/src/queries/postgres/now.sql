@@ -1,2 +1,2 @@
--- The time on the machine of the database.
+-- The time on the database server.
 select clock_timestamp()

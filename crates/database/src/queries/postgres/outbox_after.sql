@@ -1,6 +1,6 @@
--- The records after a position, published or not, as far as limits allow.
+-- The records after a position, published or not, within limits.
 --
--- $1 position   $2 records at most   $3 bytes of values at most, beside those of the last one
+-- $1 position   $2 records at most   $3 bytes of values at most, not counting the last one
 with next as (
     select position, octet_length(value) as bytes
     from outbox
@@ -18,7 +18,7 @@ select
     (extract(epoch from published_at) * 1000000)::bigint
 from outbox
 where position = any (array (
-    -- The first one always, however large it is.
+    -- The first one always, even if too large.
     select position from measured where bytes_before < $3
 ))
 order by position

@@ -1,6 +1,6 @@
--- How many records are not published, and when the first of them was written.
+-- Number of unpublished records, and when the oldest of them was written.
 --
--- Cost: all of the index `outbox_unpublished`, which is as small as what is left to be sent.
+-- Cost: a scan of the index `outbox_unpublished`, which has the unpublished records only.
 select
     count(*),
     (

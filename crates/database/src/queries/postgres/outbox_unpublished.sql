@@ -1,10 +1,10 @@
--- The oldest records that are not published, as far as limits allow.
+-- The oldest unpublished records, within limits.
 --
--- $1 keys left out   $2 topics left out   $3 records at most
--- $4 bytes of values at most, beside those of the last one
+-- $1 skipped keys   $2 skipped topics   $3 records at most
+-- $4 bytes of values at most, not counting the last one
 --
--- Cost: a scan of the index of what is unpublished, up to the limit. What is left out is passed over
--- in the index alone: of no other row than those that are chosen anything is read.
+-- Cost: a scan of the index of unpublished records, up to the limit. Skipped records are skipped in
+-- the index: only rows of the claim are read.
 with oldest as (
     select position
     from outbox
@@ -27,7 +27,7 @@ select
     (extract(epoch from published_at) * 1000000)::bigint
 from outbox
 where position = any (array (
-    -- The first one always, however large it is.
+    -- The first one always, even if too large.
     select position from measured where bytes_before < $4
 ))
 order by position

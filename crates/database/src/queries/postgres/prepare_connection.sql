@@ -1,20 +1,18 @@
--- Prepares a connection, and says whether its server follows another one.
+-- Prepares a connection; returns whether its server is a standby.
 --
 -- $1 statement timeout   $2 lock timeout   $3 idle in transaction timeout, each in milliseconds
 --
--- A commit is to wait for the disk, whatever the server's default: an event is acknowledged after it.
--- Stronger settings, which wait for standbys too, are left as they are.
+-- A commit waits for the disk, whatever the server's default: an event is acknowledged after it.
+-- Stronger settings, which wait for standbys too, are not changed.
 --
--- Notices are not sent: the driver logs them, one with each start on a schema that exists already.
+-- The server sends no notices: the driver would log one with each start on an existing schema.
 --
--- Every statement has its index. A plan that was made for a small table, or from statistics of one,
--- is used long after the table has grown: a prepared statement keeps it until the table is analysed.
--- So the statements are written such that each row is looked up by itself, and a sequential scan,
--- the best plan for a few blocks and the worst ever after, is no choice. Nor is a bitmap scan, which
--- reads all that an index finds before it gives the first row, where a limit needs only a few; nor
--- compiling, which costs more than the longest of these statements, and which a wrong guess can set
--- off. One plan serves all values: to plan anew for each, as the server may choose to, finds no better
--- one and takes a good part of a short read.
+-- Every statement has its index. A prepared statement keeps a plan made for a small table until the
+-- table is analysed, long after it has grown. So statements look up each row by itself, and
+-- sequential scans, the best plan for a few blocks and the worst later, are off. So are bitmap
+-- scans, which read all matches of an index before the first row, where a limit needs only a few;
+-- and JIT compilation, which costs more than the longest of these statements. One generic plan
+-- serves all values: planning for each finds no better one and costs a good part of a short read.
 select
     pg_is_in_recovery() as is_standby,
     set_config('statement_timeout', $1, false),

@@ -1,4 +1,4 @@
--- Removes records that were written before a moment, published or not: of the oldest, some.
+-- Removes records that were written before a time, published or not, the oldest first.
 --
 -- $1 time   $2 records at most
 delete from outbox

@@ -1,8 +1,8 @@
--- One page of a user's batches, how many there are in all, and the essays of the page: one
--- statement, hence one snapshot.
+-- One page of a user's batches, their total, and the essays of the page: one statement, hence one
+-- snapshot.
 --
 -- $1 user id   $2 statuses, empty = any   $3 limit   $4 offset
--- $5 whether essays are shown; else only those are read that their batch does not count
+-- $5 whether essays are shown; if not, only those of batches that do not count them are read
 --
 -- Rows are of three kinds, told apart by what is null:
 --   total   number: of all batches; no id, no state
@@ -13,8 +13,8 @@
 -- scan for each batch of the page, and one for its essays. Essays are rows of their own, in no order:
 -- to sort them, or to put them together, would take the server longer than to read them.
 with mine as not materialized (
-    -- Everything asked here is in the index `batches_of_user`, so the count and a far offset
-    -- read no table row.
+    -- The index `batches_of_user` has all these columns, so the count and a large offset read no
+    -- table row.
     select batch_id, created_at
     from batches
     where user_id = $1
@@ -29,7 +29,7 @@ page as materialized (
 shown as materialized (
     select page.number, page.batch_id, found.state, found.has_tally
     from page
-    -- `limit`: each is looked up by itself, whatever the planner guesses about the table.
+    -- `limit`: each is looked up by itself, whatever the planner estimates.
     cross join lateral (
         select state, has_tally from batches where batches.batch_id = page.batch_id limit 1
     ) as found

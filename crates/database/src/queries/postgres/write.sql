@@ -1,13 +1,12 @@
--- Writes all that a group of events changes, in one round trip.
+-- Writes all changes of a unit of work in one round trip.
 --
--- Gives the number of rows written: events, events that came again, batches, essays. Fewer than sent means that another
--- writer was faster, and that this transaction must not be committed.
+-- Returns the number of rows written: events, redelivered events, batches, essays. Fewer than sent
+-- mean a concurrent writer: this transaction must not be committed.
 --
--- Each part but the first waits for the count of the one before it, so that everybody writes the
--- tables in one order, and the rows of each in ascending order of their ids: no two writers can
--- wait for each other.
+-- Each part but the first waits for the count of the part before it, so that all writers write the
+-- tables in one order, and the rows of each in ascending order of ids: writers never deadlock.
 with
--- $1 event ids, ascending   $2 kinds   $3 event times   $4 time of applying   $5 places
+-- $1 event ids, ascending   $2 kinds   $3 event times   $4 time of applying   $5 offsets
 new_event as (
     insert into inbox (event_id, kind, event_at, applied_at, places)
     select event_id, kind, event_at, $4, places
@@ -16,23 +15,23 @@ new_event as (
     on conflict (event_id) do nothing
     returning 1
 ),
--- $6 ids of events that came again, ascending   $7 where
-seen_again as (
-    update inbox set places = inbox.places || again.places
-    from unnest($6::uuid[], $7::jsonb[]) as again (event_id, places)
-    where inbox.event_id = again.event_id
-      -- Looked up in the index, whatever the planner thinks of the join.
+-- $6 ids of redelivered events, ascending   $7 their new offsets
+redelivered as (
+    update inbox set places = inbox.places || added.places
+    from unnest($6::uuid[], $7::jsonb[]) as added (event_id, places)
+    where inbox.event_id = added.event_id
+      -- Looked up in the index, whatever the planner estimates for the join.
       and inbox.event_id = any ($6::uuid[])
     returning 1
 ),
 -- $8 batch ids, their locks held   $9 user ids   $10 statuses   $11 creation times   $12 states
--- $13 ids of their essays, null: those that are there   $14 whether these are counted in the states
+-- $13 ids of their essays, null: keep the stored ones   $14 whether these are counted in the states
 batch as (
     insert into batches (batch_id, user_id, status, created_at, state, essay_ids, has_tally)
     select batch_id, user_id, status, created_at, state, essay_ids, has_tally
     from
         (select count(*) from new_event) as events_first,
-        (select count(*) from seen_again) as repetitions_first,
+        (select count(*) from redelivered) as repetitions_first,
         unnest(
             $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::json[], $13::jsonb[],
             $14::boolean[]
@@ -48,8 +47,8 @@ batch as (
 ),
 -- $15 essay ids, ascending   $16 batch ids   $17 revisions: the loaded one + 1, or 1   $18 states
 --
--- Essays are not locked beforehand: one event may name 10,000, more than the server's table of
--- locks has room for.
+-- Essays are not locked beforehand: one event may name 10,000, more than fit into the server's lock
+-- table.
 essay as (
     insert into essays (essay_id, batch_id, revision, state)
     select essay_id, batch_id, revision, state
@@ -61,35 +60,36 @@ essay as (
         batch_id = excluded.batch_id,
         revision = excluded.revision,
         state    = excluded.state
-    -- No row has revision 0, so this also refuses to insert an essay that exists by now.
+    -- No row has revision 0, so this also refuses to insert an essay that a concurrent writer
+    -- inserted.
     where essays.revision = excluded.revision - 1
     returning 1
 ),
 -- $19 lock key
 --
--- Positions in the outbox are given out when rows are inserted and seen when they are committed.
--- Whoever inserts therefore holds a lock until the commit, so that a reader who has seen one
--- position has seen all before it. Taken last: nobody waits for anything while holding it.
-turn as materialized (
+-- Positions in the outbox are assigned at the insert and visible after the commit. So a writer
+-- holds a lock from the insert to the commit: a reader who has seen a position has seen all before
+-- it. Taken last: its holder waits for no other lock.
+outbox_lock as materialized (
     select pg_advisory_xact_lock($19), pg_notify('outbox_written', '')
     from (select count(*) from essay) as essays_first
     where cardinality($20::uuid[]) > 0
 ),
 -- $20 ids   $21 topics   $22 keys   $23 batch ids   $24 correlation ids   $25 values
-announcement as (
+outgoing_event as (
     insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at)
     select event_id, topic, key, batch_id, correlation_id, value, $4
     from
-        turn,
+        outbox_lock,
         unnest($20::uuid[], $21::text[], $22::text[], $23::text[], $24::uuid[], $25::bytea[])
             with ordinality
-            as announced (event_id, topic, key, batch_id, correlation_id, value, nth)
+            as written (event_id, topic, key, batch_id, correlation_id, value, nth)
     order by nth
-    -- Each once, however often it is found due.
+    -- Each once, however often it is written.
     on conflict (event_id) do nothing
 )
 select
     (select count(*) from new_event),
-    (select count(*) from seen_again),
+    (select count(*) from redelivered),
     (select count(*) from batch),
     (select count(*) from essay)

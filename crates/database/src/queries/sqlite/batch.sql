@@ -7,7 +7,7 @@ with shown as materialized (
     select batch_id, state
     from batches
     where batch_id = ?1
-      -- Facts that came before the registration are kept, not shown.
+      -- Facts before the registration are stored, not shown.
       and user_id is not null
 )
 select 'batch' as kind, state from shown

@@ -1,4 +1,4 @@
--- One letter, whole.
+-- One dead letter with its bytes.
 --
 -- ?1 id
 select

@@ -1,7 +1,7 @@
--- The letters that a query selects, in the order of their ids, without their bytes.
+-- The dead letters that a query selects, in the order of their ids, without their bytes.
 --
 -- ?1 source  ?2 topic  ?3 code  ?4 refused from  ?5 refused until (null: any)  ?6 after this id
--- ?7 at most so many  ?8 only below this id (null: any)
+-- ?7 limit  ?8 only below this id (null: any)
 --
 -- Reads in the order of the primary key from ?6 on, until it has enough or is at ?8. An index for
 -- each filter would cost every refused record, to speed up what an operator does now and then.

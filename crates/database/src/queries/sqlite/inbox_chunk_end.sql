@@ -1,6 +1,7 @@
--- The last row of one stretch of the inbox. Nothing at the end.
+-- The last row of one chunk of the inbox. No row at the end.
 --
--- ?1, ?2 applied after this time, and beyond this id   ?3 applied before this time   ?4 rows
+-- ?1, ?2 applied after this time, or at this time with a greater id   ?3 applied before this time
+-- ?4 rows
 select applied_at, event_id
 from (
     select applied_at, event_id

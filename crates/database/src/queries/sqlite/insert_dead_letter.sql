@@ -1,7 +1,7 @@
--- Keeps a refused record once, however often it is delivered.
+-- Stores a refused record once, however often it is delivered.
 --
 -- ?1 fingerprint  ?2 source  ?3 topic  ?4 partition  ?5 offset  ?6 key  ?7 headers
--- ?8 bytes  ?9 time of arrival  ?10 code  ?11 detail  ?12 time of refusal
+-- ?8 bytes  ?9 time of receipt  ?10 code  ?11 detail  ?12 time of refusal
 insert into dead_letters
     (fingerprint, source, topic, partition, "offset", key, headers, bytes, received_at, code,
      detail, at)

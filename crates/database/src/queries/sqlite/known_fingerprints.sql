@@ -1,4 +1,4 @@
--- Which of some fingerprints belong to a dead letter that is kept.
+-- Those of some fingerprints that belong to a stored dead letter.
 --
 -- ?1 fingerprints: a JSON array
 select fingerprint

@@ -1,4 +1,4 @@
--- Everything that a group of events needs to know, from one snapshot.
+-- Everything that a group of events needs, from one snapshot.
 --
 -- ?1 event ids   ?2 batch ids   ?3 essay ids   ?4 ids of batches whose essay ids are read: JSON arrays
 --
@@ -7,7 +7,7 @@
 --   batch   id, state, essay ids if they were asked for
 --   essay   id, state, revision
 with uncounted as materialized (
-    -- No row, or one whose essays are not counted in it.
+    -- No row, or a row that does not count its essays.
     select asked.value as batch_id
     from json_each(?2) as asked
     left join batches on batches.batch_id = asked.value

@@ -1,6 +1,6 @@
--- The records after a position, published or not, as far as limits allow.
+-- The records after a position, published or not, within limits.
 --
--- ?1 position   ?2 records at most   ?3 bytes of values at most, beside those of the last one
+-- ?1 position   ?2 records at most   ?3 bytes of values at most, not counting the last one
 with next as (
     select position, length(value) as bytes
     from outbox
@@ -16,6 +16,6 @@ select
     position, event_id, topic, key, batch_id, correlation_id, value, written_at, published_at
 from outbox
 join measured using (position)
--- The first one always, however large it is.
+-- The first one always, even if too large.
 where bytes_before < ?3
 order by position

@@ -1,9 +1,9 @@
--- The oldest records that are not published, as far as limits allow.
+-- The oldest unpublished records, within limits.
 --
--- ?1 keys left out, as JSON   ?2 topics left out, as JSON   ?3 records at most
--- ?4 bytes of values at most, beside those of the last one
+-- ?1 skipped keys, as JSON   ?2 skipped topics, as JSON   ?3 records at most
+-- ?4 bytes of values at most, not counting the last one
 --
--- What is left out is passed over in the index alone.
+-- Skipped records are skipped in the index.
 with oldest as (
     select position
     from outbox
@@ -23,6 +23,6 @@ select
     position, event_id, topic, key, batch_id, correlation_id, value, written_at, published_at
 from outbox
 join measured using (position)
--- The first one always, however large it is.
+-- The first one always, even if too large.
 where bytes_before < ?4
 order by position

@@ -1,2 +1,2 @@
--- The cheapest question that makes SQLite look into the file.
+-- The cheapest statement that makes SQLite read the file.
 select count(*) from sqlite_schema

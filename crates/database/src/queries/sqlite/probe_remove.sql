@@ -1,2 +1,2 @@
--- Removes what probe_write.sql wrote, once or several times.
+-- Removes what probe_write.sql wrote.
 drop table if exists write_probe;

@@ -1,20 +1,20 @@
--- Forgets events of one stretch of the inbox, of those the ones that nobody can deliver again.
+-- Deletes those events of one chunk of the inbox that cannot be delivered again.
 --
--- ?1, ?2 applied after this time, and beyond this id   ?3, ?4 up to this time and id
--- ?5 where logs begin, a JSON array of {topic, partition, start}
+-- ?1, ?2 applied after this time, or at this time with a greater id   ?3, ?4 up to this time and id
+-- ?5 log start offsets, a JSON array of {topic, partition, start}
 delete from inbox
 where (applied_at, event_id) > (?1, ?2) and (applied_at, event_id) <= (?3, ?4)
-  -- Null: nobody noted where it is, so it may be anywhere.
+  -- Null: its offsets are not recorded, so it may be in any partition.
   and places is not null
-  -- Every place that had it is gone: a partition of which nothing is known is not.
+  -- All its offsets are before the log starts. Of an unknown partition, nothing is purged.
   and not exists (
       select 1
-      from json_each(inbox.places) as place
+      from json_each(inbox.places) as recorded
       where not exists (
           select 1
           from json_each(?5) as log
           where log.value ->> 'topic' = inbox.kind
-            and log.value ->> 'partition' = cast(place.key as integer)
-            and place.value < log.value ->> 'start'
+            and log.value ->> 'partition' = cast(recorded.key as integer)
+            and recorded.value < log.value ->> 'start'
       )
   )

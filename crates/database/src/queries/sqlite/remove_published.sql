@@ -1,8 +1,8 @@
--- Removes records that were published before a moment: of those, the oldest.
+-- Removes records that were published before a time, the oldest first.
 --
 -- ?1 time   ?2 records at most
 --
--- Cost: as many records as it removes.
+-- Cost: the records that it removes.
 delete from outbox
 where position in (
         select position

@@ -1,8 +1,8 @@
--- One page of a user's batches, how many there are in all, and the essays of the page: one
--- statement, hence one snapshot.
+-- One page of a user's batches, their total, and the essays of the page: one statement, hence one
+-- snapshot.
 --
 -- ?1 user id   ?2 statuses, a JSON array, empty = any   ?3 limit   ?4 offset
--- ?5 whether essays are shown; else only those are read that their batch does not count
+-- ?5 whether essays are shown; if not, only those of batches that do not count them are read
 --
 -- Rows are of three kinds, told apart by what is null:
 --   total   number: of all batches; no id, no state
@@ -11,8 +11,8 @@
 --
 -- Essays are rows of their own, in no order.
 with mine as not materialized (
-    -- Everything asked here is in the index `batches_of_user`, so the count and a far offset
-    -- read no table row.
+    -- The index `batches_of_user` has all these columns, so the count and a large offset read no
+    -- table row.
     select batch_id, created_at
     from batches
     where user_id = ?1

@@ -13,6 +13,6 @@ on conflict (batch_id) do update set
     status     = excluded.status,
     created_at = excluded.created_at,
     state      = excluded.state,
-    -- Null: those that are there.
+    -- Null: keep the stored ones.
     essay_ids  = coalesce(excluded.essay_ids, batches.essay_ids),
     has_tally  = excluded.has_tally

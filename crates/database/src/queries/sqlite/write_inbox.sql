@@ -1,4 +1,4 @@
--- Remembers events as applied. Fewer rows written than sent: one of them was there already.
+-- Adds applied events. Fewer rows written than sent: one of them was applied already.
 --
 -- ?1 events, a JSON array of {id, kind, at, applied_at, places}
 insert into inbox (event_id, kind, event_at, applied_at, places)

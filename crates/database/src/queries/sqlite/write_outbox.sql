@@ -1,4 +1,4 @@
--- Writes an announcement, once, however often it is found due.
+-- Writes an outgoing event once, however often it is written.
 --
 -- ?1 id   ?2 topic   ?3 key   ?4 batch id   ?5 correlation id   ?6 value   ?7 time
 insert into outbox (event_id, topic, key, batch_id, correlation_id, value, written_at)

@@ -1,4 +1,4 @@
-//! Rules about dead letters: R10, R25 to R31, R33.
+//! Rules of dead letters: R10, R25 to R31, R33.
 
 use database::{
     DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterQuery,
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Backend;
 
-/// Far more than any check here keeps.
+/// Far more than any check stores.
 const ALL: u32 = 1_000;
 
 /// Larger than the repository sends in one statement.
@@ -61,7 +61,7 @@ pub(crate) async fn r10_dead_letter_is_stored_whatever_its_content(backend: impl
         },
         DeadLetter { source: "http".into(), bytes: vec![], at: Timestamp::MAX, ..dead_letter("1") },
     ];
-    // Together they are more than one statement takes.
+    // Together they need more than one statement.
     let large =
         ["2", "3", "4"].map(|it| DeadLetter { bytes: vec![7; LARGE_BYTES], ..dead_letter(it) });
     dead_letters.extend(large);
@@ -107,7 +107,7 @@ async fn whole(repository: &dyn DeadLetterRepository, id: DeadLetterId) -> Store
 }
 
 /// Dead letters whose details are `names`, each in a statement of its own.
-async fn keep(repository: &dyn DeadLetterRepository, names: &[&str]) {
+async fn insert(repository: &dyn DeadLetterRepository, names: &[&str]) {
     for name in names {
         let dead_letter = DeadLetter { detail: (*name).into(), ..dead_letter(name) };
         repository.insert_dead_letters(&[dead_letter]).await.unwrap();
@@ -116,7 +116,7 @@ async fn keep(repository: &dyn DeadLetterRepository, names: &[&str]) {
 
 pub(crate) async fn r25_ids_are_never_reused(backend: impl Backend) {
     let repository = backend.open().await;
-    keep(repository.as_ref(), &["1", "2", "3"]).await;
+    insert(repository.as_ref(), &["1", "2", "3"]).await;
     let mut given = ids(repository.as_ref()).await;
     for turn in 0..3 {
         // The last one, which a database might think is free now; and then all of them.
@@ -124,9 +124,9 @@ pub(crate) async fn r25_ids_are_never_reused(backend: impl Backend) {
         for id in removed {
             repository.delete_dead_letter(*id, None).await.unwrap();
         }
-        // Also not after a restart, and not for the record that had it.
+        // Also not after a restart, and not for the same record.
         let repository = backend.open().await;
-        keep(repository.as_ref(), &["3"]).await;
+        insert(repository.as_ref(), &["3"]).await;
         let newest = *ids(repository.as_ref()).await.last().unwrap();
         assert!(given.iter().all(|id| *id < newest), "{newest} after {given:?}");
         given.push(newest);
@@ -183,7 +183,7 @@ pub(crate) async fn r26_list_has_exactly_the_selected_dead_letters(backend: impl
 pub(crate) async fn r26_pages_show_each_dead_letter_once(backend: impl Backend) {
     let repository = backend.open().await;
     let names: Vec<_> = (0..10).map(|n| n.to_string()).collect();
-    keep(repository.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    insert(repository.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for limit in 1..=11 {
         let mut query = DeadLetterQuery { limit, ..DeadLetterQuery::default() };
         let mut seen = Vec::new();
@@ -192,7 +192,7 @@ pub(crate) async fn r26_pages_show_each_dead_letter_once(backend: impl Backend) 
             assert!(page.len() <= limit as usize);
             let Some(last) = page.last() else { break };
             query.after = Some(last.id);
-            // What was shown may be gone before the next page is read.
+            // A shown dead letter may be deleted before the next page is read.
             seen.extend(page.into_iter().map(|dead_letter| dead_letter.detail));
         }
         assert_eq!(seen, names, "limit {limit}");
@@ -254,8 +254,8 @@ pub(crate) async fn r27_dead_letter_is_read_back_unchanged(backend: impl Backend
 
 pub(crate) async fn r27_missing_received_at_is_the_time_of_refusal(backend: impl Backend) {
     let repository = backend.open().await;
-    keep(repository.as_ref(), &["1"]).await;
-    // The column that an older program does not know, and a code that this one does not.
+    insert(repository.as_ref(), &["1"]).await;
+    // A column that an older build does not know, and a code that this one does not.
     backend.execute("update dead_letters set received_at = null, code = 'of_tomorrow'").await;
     let id = ids(repository.as_ref()).await[0];
     let dead_letter = whole(repository.as_ref(), id).await.summary;
@@ -265,7 +265,7 @@ pub(crate) async fn r27_missing_received_at_is_the_time_of_refusal(backend: impl
 
 pub(crate) async fn r28_dead_letter_is_deleted_once(backend: impl Backend) {
     let repository = backend.open().await;
-    keep(repository.as_ref(), &["1", "2", "3"]).await;
+    insert(repository.as_ref(), &["1", "2", "3"]).await;
     let before = ids(repository.as_ref()).await;
     assert!(repository.delete_dead_letter(before[1], None).await.unwrap());
     assert!(!repository.delete_dead_letter(before[1], None).await.unwrap(), "it is gone");
@@ -283,7 +283,7 @@ pub(crate) async fn r28_dead_letter_is_deleted_once(backend: impl Backend) {
 
 pub(crate) async fn r28_dead_letter_refused_again_is_not_deleted(backend: impl Backend) {
     let repository = backend.open().await;
-    keep(repository.as_ref(), &["1"]).await;
+    insert(repository.as_ref(), &["1"]).await;
     let id = ids(repository.as_ref()).await[0];
     let seen = whole(repository.as_ref(), id).await.summary.refused_at;
     let refusal = Refusal::new(RefusalCode::Unstorable, "again");
@@ -294,7 +294,7 @@ pub(crate) async fn r28_dead_letter_refused_again_is_not_deleted(backend: impl B
 
 pub(crate) async fn r29_refusing_again_changes_only_the_refusal(backend: impl Backend) {
     let repository = backend.open().await;
-    keep(repository.as_ref(), &["1", "2"]).await;
+    insert(repository.as_ref(), &["1", "2"]).await;
     let before = ids(repository.as_ref()).await;
     let (first, second) = (whole(repository.as_ref(), before[0]).await, before[1]);
     let untouched = whole(repository.as_ref(), second).await;
@@ -397,7 +397,7 @@ pub(crate) async fn r26_filtered_page_scans_a_limited_number(backend: impl Backe
         from dead_letters, numbers
         order by n";
     let repository = backend.open().await;
-    keep(repository.as_ref(), &["first"]).await;
+    insert(repository.as_ref(), &["first"]).await;
     backend.execute(MANY).await;
     let last = DeadLetter { source: "http".into(), detail: "last".into(), ..dead_letter("last") };
     repository.insert_dead_letters(&[last]).await.unwrap();
@@ -412,7 +412,7 @@ pub(crate) async fn r26_filtered_page_scans_a_limited_number(backend: impl Backe
         assert!(query.after < Some(next_after), "it goes on");
         query.after = Some(next_after);
     }
-    assert_eq!(pages, [0, 0, 1], "{DEAD_LETTERS_SCANNED_MAX} letters a page");
+    assert_eq!(pages, [0, 0, 1], "{DEAD_LETTERS_SCANNED_MAX} dead letters a page");
 
     let unfiltered = DeadLetterQuery { limit: ALL, ..DeadLetterQuery::default() };
     assert_eq!(
@@ -469,7 +469,7 @@ pub(crate) async fn r33_stored_records_are_recognised(backend: impl Backend) {
         new.into_iter().map(|dead_letter| dead_letter.fingerprint.clone()).collect()
     };
     assert_eq!(new(&[]).await, [""; 0]);
-    // Names that end a literal, and one that no database has as it is.
+    // Fingerprints that end a literal, and one with U+0000.
     let odd = ["1", "0 \0 \"'", "{a,b}", "é\\"].map(dead_letter);
     assert_eq!(new(&odd).await, odd.each_ref().map(|dead_letter| dead_letter.fingerprint.as_str()));
     assert_eq!(

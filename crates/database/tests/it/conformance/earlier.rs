@@ -1,12 +1,14 @@
-//! A rule about rows of earlier builds: R32.
+//! Rule of rows of earlier builds: R32.
 
 use database::{BatchRepository, PageQuery};
 use projection::{BatchView, Event};
 
 use super::Backend;
-use crate::events::{apply_with_homes, folded, registered, slot, spellchecked, stored, whole_list};
+use crate::events::{
+    apply_with_affected_batches, folded, registered, slot, spellchecked, stored, whole_list,
+};
 
-/// Some facts of every kind of essay: registered, named only, of a batch that nobody registered.
+/// Facts of every kind of essay: registered, only named, of an unregistered batch.
 fn early() -> Vec<Event> {
     vec![
         registered("b", "u", 1, &["e1", "e2"]),
@@ -18,7 +20,7 @@ fn early() -> Vec<Event> {
     ]
 }
 
-/// What comes after the upgrade: more essays, results, and a registration at last.
+/// Events after the upgrade: more essays, results, and a registration.
 fn later() -> Vec<Event> {
     vec![
         registered("b", "u", 11, &["e2", "e6"]),
@@ -44,7 +46,7 @@ async fn answers(repository: &dyn BatchRepository) -> Vec<String> {
 
 pub(crate) async fn r32_uncounted_rows_are_read(backend: impl Backend) {
     let repository = backend.open().await;
-    apply_with_homes(repository.as_ref(), &early()).await;
+    apply_with_affected_batches(repository.as_ref(), &early()).await;
     let want = answers(repository.as_ref()).await;
     backend.uncount_essays().await;
     assert_eq!(answers(repository.as_ref()).await, want);
@@ -52,10 +54,10 @@ pub(crate) async fn r32_uncounted_rows_are_read(backend: impl Backend) {
 
 pub(crate) async fn r32_next_event_counts_the_essays(backend: impl Backend) {
     let repository = backend.open().await;
-    apply_with_homes(repository.as_ref(), &early()).await;
+    apply_with_affected_batches(repository.as_ref(), &early()).await;
     backend.uncount_essays().await;
     for event in later() {
-        apply_with_homes(repository.as_ref(), &[event]).await;
+        apply_with_affected_batches(repository.as_ref(), &[event]).await;
     }
     let all = [early(), later()].concat();
     assert_eq!(stored(repository.as_ref(), &all).await, folded(&all));

@@ -1,4 +1,4 @@
-//! Rules about forgetting events: R23, R24.
+//! Rules of the inbox: R23, R24.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use crate::events::{apply, load, registered};
 const EARLIER: Timestamp = Timestamp::from_unix_micros(1_000_000);
 const LATER: Timestamp = Timestamp::from_unix_micros(2_000_000);
 
-/// Notes an event as applied at some time, delivered from these places.
-async fn note(
+/// Records an event as applied at a time, delivered from these offsets.
+async fn record(
     repository: &dyn Repository,
     event: &Event,
     applied_at: Timestamp,
@@ -22,14 +22,14 @@ async fn note(
 ) {
     let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(event)).await.unwrap();
-    let mut noted = loaded.known.get(&event.id).cloned().unwrap_or_default();
-    offsets.iter().for_each(|offset| _ = noted.add(*offset));
+    let mut recorded = loaded.known.get(&event.id).cloned().unwrap_or_default();
+    offsets.iter().for_each(|offset| _ = recorded.add(*offset));
     let (mut events, mut redelivered) = (BTreeMap::new(), BTreeMap::new());
     if loaded.known.contains_key(&event.id) {
-        redelivered.insert(event.id, noted);
+        redelivered.insert(event.id, recorded);
     } else {
         let Event { id, kind, at, .. } = *event;
-        events.insert(id, AppliedEvent { id, kind, at, offsets: noted });
+        events.insert(id, AppliedEvent { id, kind, at, offsets: recorded });
     }
     let changes = Changes {
         events: &events,
@@ -47,7 +47,7 @@ fn numbered(number: usize) -> Event {
     registered(&format!("b{number}"), "u", 1, &[])
 }
 
-/// Where the topic of [`numbered`] events begins.
+/// Log start offset of a partition of the topic of [`numbered`] events.
 fn log(partition: i32, start: i64) -> LogStart {
     let topic = EventKind::BatchEssaysRegistered.topic().to_owned();
     LogStart { topic, partition, start }
@@ -57,27 +57,27 @@ const fn at(partition: i32, offset: i64) -> KafkaOffset {
     KafkaOffset { partition, offset }
 }
 
-/// Looks at the whole inbox, some rows at a time; gives how many were forgotten in how many chunks.
-async fn sweep(
+/// Purges the whole inbox chunk by chunk; returns the number of purged events and of chunks.
+async fn purge(
     repository: &dyn Repository,
     applied_before: Timestamp,
     log_starts: &[LogStart],
     rows_max: u32,
 ) -> (u64, usize) {
     let mut after = InboxCursor::START;
-    let (mut forgotten, mut chunks) = (0, 0);
+    let (mut purged, mut chunks) = (0, 0);
     loop {
         let chunk = InboxChunk { after, rows_max, applied_before, log_starts };
         let outcome = repository.purge_events(chunk).await.unwrap();
-        forgotten += outcome.events;
-        let Some(last) = outcome.last else { return (forgotten, chunks) };
+        purged += outcome.events;
+        let Some(last) = outcome.last else { return (purged, chunks) };
         assert!(after < last, "{after:?}, then {last:?}");
         after = last;
         chunks += 1;
     }
 }
 
-/// Which of [`numbered`] events are known.
+/// The [`numbered`] events that are in the inbox.
 async fn known(repository: &dyn Repository, count: usize) -> BTreeSet<usize> {
     let events: Vec<_> = (0..count).map(numbered).collect();
     let mut unit = repository.begin().await.unwrap();
@@ -107,33 +107,33 @@ pub(crate) async fn r23_only_events_that_cannot_be_redelivered_are_purged(backen
         ("gone from both", EARLIER, &[at(0, 9), at(1, 19)], true),
     ];
     for (number, (_, applied_at, offsets, _)) in cases.iter().enumerate() {
-        note(repository.as_ref(), &numbered(number), *applied_at, offsets).await;
+        record(repository.as_ref(), &numbered(number), *applied_at, offsets).await;
     }
     assert!(!repository.inbox_is_empty().await.unwrap());
     let log_starts = [log(0, 10), log(1, 20)];
-    let (forgotten, _) = sweep(repository.as_ref(), LATER, &log_starts, 100).await;
+    let (purged, _) = purge(repository.as_ref(), LATER, &log_starts, 100).await;
 
     let known = known(repository.as_ref(), cases.len()).await;
-    for (number, (name, .., is_forgotten)) in cases.iter().enumerate() {
-        assert_eq!(known.contains(&number), !is_forgotten, "{name}");
+    for (number, (name, .., is_purged)) in cases.iter().enumerate() {
+        assert_eq!(known.contains(&number), !is_purged, "{name}");
     }
-    assert_eq!(forgotten, 3);
+    assert_eq!(purged, 3);
 }
 
 pub(crate) async fn r23_log_start_of_another_topic_purges_nothing(backend: impl Backend) {
     let repository = backend.open().await;
-    note(repository.as_ref(), &numbered(0), EARLIER, &[at(0, 5)]).await;
+    record(repository.as_ref(), &numbered(0), EARLIER, &[at(0, 5)]).await;
     let other = LogStart { topic: EventKind::EssaySlotAssigned.topic().into(), ..log(0, 100) };
-    assert_eq!(sweep(repository.as_ref(), LATER, &[other], 100).await.0, 0);
-    assert_eq!(sweep(repository.as_ref(), LATER, &[], 100).await.0, 0);
+    assert_eq!(purge(repository.as_ref(), LATER, &[other], 100).await.0, 0);
+    assert_eq!(purge(repository.as_ref(), LATER, &[], 100).await.0, 0);
 }
 
 pub(crate) async fn r23_offset_of_a_later_copy_is_recorded(backend: impl Backend) {
     let repository = backend.open().await;
     let event = numbered(0);
-    note(repository.as_ref(), &event, EARLIER, &[at(0, 5)]).await;
-    note(repository.as_ref(), &event, LATER, &[at(0, 50)]).await;
-    note(repository.as_ref(), &event, LATER, &[at(1, 7)]).await;
+    record(repository.as_ref(), &event, EARLIER, &[at(0, 5)]).await;
+    record(repository.as_ref(), &event, LATER, &[at(0, 50)]).await;
+    record(repository.as_ref(), &event, LATER, &[at(1, 7)]).await;
 
     let mut unit = repository.begin().await.unwrap();
     let loaded = load(unit.as_mut(), std::slice::from_ref(&event)).await.unwrap();
@@ -144,35 +144,35 @@ pub(crate) async fn r23_offset_of_a_later_copy_is_recorded(backend: impl Backend
 
     for log_starts in [[log(0, 6), log(1, 8)], [log(0, 51), log(1, 7)]] {
         assert_eq!(
-            sweep(repository.as_ref(), LATER, &log_starts, 100).await.0,
+            purge(repository.as_ref(), LATER, &log_starts, 100).await.0,
             0,
             "{log_starts:?}"
         );
     }
-    assert_eq!(sweep(repository.as_ref(), LATER, &[log(0, 51), log(1, 8)], 100).await.0, 1);
+    assert_eq!(purge(repository.as_ref(), LATER, &[log(0, 51), log(1, 8)], 100).await.0, 1);
 }
 
 pub(crate) async fn r23_event_without_recorded_offsets_is_kept(backend: impl Backend) {
     let repository = backend.open().await;
-    note(repository.as_ref(), &numbered(0), EARLIER, &[]).await;
+    record(repository.as_ref(), &numbered(0), EARLIER, &[]).await;
     backend.execute("update inbox set places = null").await;
-    assert_eq!(sweep(repository.as_ref(), LATER, &[log(0, 100)], 100).await.0, 0);
+    assert_eq!(purge(repository.as_ref(), LATER, &[log(0, 100)], 100).await.0, 0);
     assert_eq!(known(repository.as_ref(), 1).await.len(), 1);
 }
 
 pub(crate) async fn r24_each_row_is_in_one_chunk(backend: impl Backend) {
     const EVENTS: usize = 25;
     let repository = backend.open().await;
-    // Many of the same time, so that a chunk ends in the middle of them.
+    // Many of the same time, so that a chunk ends among them.
     for number in 0..EVENTS {
         let applied_at = if number % 5 == 0 { Timestamp::MIN } else { EARLIER };
         let offsets: &[KafkaOffset] = if number % 2 == 0 { &[] } else { &[at(0, 500)] };
-        note(repository.as_ref(), &numbered(number), applied_at, offsets).await;
+        record(repository.as_ref(), &numbered(number), applied_at, offsets).await;
     }
-    let (forgotten, chunks) = sweep(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
+    let (purged, chunks) = purge(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
     // The one with the first id of all at the first time of all would be where it starts.
     assert_ne!(numbered(0).id, EventId(uuid::Uuid::nil()));
-    assert_eq!((forgotten, chunks), (13, 7));
-    let (forgotten, chunks) = sweep(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
-    assert_eq!((forgotten, chunks), (0, 3), "what is kept is looked at again");
+    assert_eq!((purged, chunks), (13, 7));
+    let (purged, chunks) = purge(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
+    assert_eq!((purged, chunks), (0, 3), "what is kept is looked at again");
 }

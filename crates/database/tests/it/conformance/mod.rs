@@ -23,28 +23,28 @@ pub(crate) use self::{
 
 /// A database of its own for one check, empty at first.
 pub(crate) trait Backend: Send + Sync + 'static {
-    /// Makes the database. It has no schema yet.
+    /// Creates the database, without a schema.
     fn empty() -> impl Future<Output = Self>;
 
     /// Opens it, as another process would.
     fn try_open(&self) -> impl Future<Output = Result<Arc<dyn Repository>, DbError>> + Send;
 
-    /// Opens it where nothing stands in the way.
+    /// Opens it, and expects that to succeed.
     fn open(&self) -> impl Future<Output = Arc<dyn Repository>> + Send {
         async { self.try_open().await.unwrap() }
     }
 
-    /// Does behind the repository's back what no repository does.
+    /// Runs a statement on the database, bypassing the repository.
     fn execute(&self, statement: &'static str) -> impl Future<Output = ()>;
 
-    /// Makes of all batches what builds wrote that did not count their essays.
+    /// Rewrites all batches as a build wrote them that did not count essays.
     fn uncount_essays(&self) -> impl Future<Output = ()>;
 
     /// Fingerprint, key, headers and bytes of all dead letters, by fingerprint.
-    fn dead_letters(&self) -> impl Future<Output = Vec<StoredDeadLetter>>;
+    fn dead_letters(&self) -> impl Future<Output = Vec<DeadLetterColumns>>;
 }
 
-pub(crate) type StoredDeadLetter = (String, Option<Vec<u8>>, String, Vec<u8>);
+pub(crate) type DeadLetterColumns = (String, Option<Vec<u8>>, String, Vec<u8>);
 
 /// One test per check, for one backend.
 macro_rules! conformance_tests {
@@ -135,18 +135,18 @@ macro_rules! conformance_tests {
 }
 pub(crate) use conformance_tests;
 
-/// Drops `future` right after it was polled that often, if it has not ended by then.
+/// Drops `future` after so many polls, unless it is ready by then.
 async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut left = polls;
+    let mut polls_left = polls;
     poll_fn(|context| {
-        if left == 0 {
+        if polls_left == 0 {
             return Poll::Ready(None);
         }
-        left -= 1;
+        polls_left -= 1;
         match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending if polls_left == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })

@@ -1,4 +1,4 @@
-//! Rules about what is shown: R6 to R9.
+//! Rules of reads: R6 to R9.
 
 use database::{BatchRepository, Page, PageQuery};
 use projection::{BatchStatus, Event, ID_BYTES_MAX};
@@ -8,7 +8,7 @@ use crate::events::{
     apply, batch_id, essay_counts, essay_id, load, registered, slot, user_id, whole_list,
 };
 
-/// How many commits a reader looks at while they happen.
+/// Number of commits while a reader looks.
 const COMMITS: i64 = 60;
 
 /// The ids of `u`'s batches as [`fill`] registers them, in the order of the list.
@@ -38,7 +38,7 @@ pub(crate) async fn r6_pages_are_slices_of_one_order(backend: impl Backend) {
     let whole = repository.user_page(&query(100, 0)).await.unwrap();
     assert_eq!(ids(&whole), IN_ORDER);
     let essays: Vec<_> = whole.batches[0].essays.iter().map(|essay| essay.id.as_str()).collect();
-    assert_eq!(essays, ["e1", "e10", "e2"], "essays too are ordered by their bytes");
+    assert_eq!(essays, ["e1", "e10", "e2"], "essays are ordered by their bytes");
 
     for limit in 0..=8 {
         for offset in 0..=8 {
@@ -101,7 +101,7 @@ pub(crate) async fn r6_empty_page_has_its_total(backend: impl Backend) {
     check("unknown user", whole_list("nobody"), 0).await;
 }
 
-/// Runs `look` over and over while another process makes commits, and once more after the last.
+/// Runs `look` repeatedly while another process commits, and once more after the last commit.
 async fn look_while_writing(
     backend: &impl Backend,
     commits: Vec<Vec<Event>>,
@@ -177,10 +177,10 @@ pub(crate) async fn r8_only_registered_batches_are_shown(backend: impl Backend) 
 
     apply(repository.as_ref(), &[registered("b", "u", 2, &[])]).await.unwrap();
     let shown = repository.batch(&batch_id("b")).await.unwrap().unwrap();
-    assert_eq!(shown.essays[0].id, essay_id("e"), "what came before was kept");
+    assert_eq!(shown.essays[0].id, essay_id("e"), "facts before the registration were stored");
     assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().batches, [shown]);
 
-    // A row without a registration, which no event of today leaves behind.
+    // A row without a registration, which no current event writes.
     backend.execute("update batches set user_id = null, status = null, created_at = null").await;
     assert_eq!(repository.batch(&batch_id("b")).await.unwrap(), None);
     assert_eq!(repository.user_page(&whole_list("u")).await.unwrap().total, 0);

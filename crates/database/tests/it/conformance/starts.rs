@@ -1,4 +1,4 @@
-//! Rules about starts and documents: R13, R14.
+//! Rules of starts and documents: R13, R14.
 
 use database::DbError;
 use tokio::task::JoinSet;

@@ -1,4 +1,4 @@
-//! Rules about units of work: R1 to R5, R11, R12.
+//! Rules of units of work: R1 to R5, R11, R12.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::task::JoinSet;
 
 use super::{Backend, cancelled_after};
 use crate::events::{
-    NOW, apply, apply_in_the_end, batch_id, folded, load, registered, slot, statuses, stored,
+    NOW, apply, apply_with_retry, batch_id, folded, load, registered, slot, statuses, stored,
     whole_list, write,
 };
 
-/// How long a check may take that shows a deadlock by never ending.
-const NEVER: Duration = Duration::from_secs(60);
+/// Time limit of a check that a deadlock would block for ever.
+const DEADLOCK_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often something is cancelled, each time at another moment.
-const CANCELLED: usize = 200;
+/// Number of cancellations, each after another number of polls.
+const CANCELLATIONS: usize = 200;
 
 pub(crate) async fn r1_committed_rows_are_read_back(backend: impl Backend) {
     let repository = backend.open().await;
@@ -87,8 +87,7 @@ pub(crate) async fn r3_event_twice_in_one_unit_is_one_event(backend: impl Backen
 }
 
 pub(crate) async fn r4_units_of_one_batch_wait_for_each_other(backend: impl Backend) {
-    // Each adds an essay of its own to one batch. Nothing but the batch is shared, so nobody is
-    // ever refused.
+    // Each adds an essay of its own to one batch. Only the batch is shared, so no unit is refused.
     let mut tasks = JoinSet::new();
     for process in 0..2 {
         let repository = backend.open().await;
@@ -126,7 +125,7 @@ pub(crate) async fn r4_units_of_one_essay_lose_no_update(backend: impl Backend) 
             tasks.spawn(async move {
                 for round in 0..5 {
                     let event = slot(&format!("b{process}-{task}"), "e", round);
-                    apply_in_the_end(repository.as_ref(), &[event]).await;
+                    apply_with_retry(repository.as_ref(), &[event]).await;
                 }
             });
         }
@@ -184,8 +183,8 @@ pub(crate) async fn r5_units_locking_in_any_order_never_deadlock(backend: impl B
             });
         }
     }
-    // An error here means that they wait in a circle.
-    tokio::time::timeout(NEVER, tasks.join_all()).await.unwrap();
+    // An error here means a deadlock.
+    tokio::time::timeout(DEADLOCK_LIMIT, tasks.join_all()).await.unwrap();
 }
 
 pub(crate) async fn r5_unit_above_the_batch_limit_is_refused(backend: impl Backend) {
@@ -219,7 +218,7 @@ pub(crate) async fn r11_unit_writes_ten_thousand_essays(backend: impl Backend) {
 
 pub(crate) async fn r12_cancelled_begin_leaves_no_transaction(backend: impl Backend) {
     let repository = backend.open().await;
-    for turn in 0..CANCELLED {
+    for turn in 0..CANCELLATIONS {
         cancelled_after(turn % 8, repository.begin()).await;
         repository.insert_dead_letters(&[dead_letter(turn)]).await.unwrap();
     }
@@ -228,7 +227,7 @@ pub(crate) async fn r12_cancelled_begin_leaves_no_transaction(backend: impl Back
 
 pub(crate) async fn r12_cancelled_unit_is_atomic(backend: impl Backend) {
     let repository = backend.open().await;
-    let events: Vec<_> = (0..CANCELLED)
+    let events: Vec<_> = (0..CANCELLATIONS)
         .map(|turn| registered(&format!("b{turn}"), "u", 1, &[&format!("e{turn}")]))
         .collect();
     for (turn, event) in events.iter().enumerate() {
@@ -249,14 +248,14 @@ pub(crate) async fn r12_cancelled_unit_is_atomic(backend: impl Backend) {
             written += 1;
         }
     }
-    assert!(0 < written && written < CANCELLED, "{written}: too early or too late");
+    assert!(0 < written && written < CANCELLATIONS, "{written}: too early or too late");
 }
 
-/// Looks for the dead letter of every turn from another process. One that was written on a connection
-/// still inside a transaction is seen by nobody, and gone with that transaction.
+/// Looks for the dead letter of every turn from another process. One written on a connection that
+/// is still inside a transaction would be invisible, and rolled back.
 async fn check_all_dead_letters_were_committed(backend: &impl Backend) {
     let other = backend.open().await;
-    assert_eq!(other.dead_letter_usage().await.unwrap().dead_letters, CANCELLED as u64);
+    assert_eq!(other.dead_letter_usage().await.unwrap().dead_letters, CANCELLATIONS as u64);
 }
 
 fn dead_letter(number: usize) -> DeadLetter {
