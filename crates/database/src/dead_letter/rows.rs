@@ -62,9 +62,9 @@ pub(crate) fn statement_chunks(dead_letters: &[DeadLetter]) -> impl Iterator<Ite
 /// Those of `dead_letters` whose fingerprint is not known, each once.
 pub(crate) fn new_dead_letters(
     dead_letters: &[DeadLetter],
-    kept: impl IntoIterator<Item = String>,
+    known: impl IntoIterator<Item = String>,
 ) -> Vec<&DeadLetter> {
-    let mut known: BTreeSet<Cow<'_, str>> = kept.into_iter().map(Cow::Owned).collect();
+    let mut known: BTreeSet<Cow<'_, str>> = known.into_iter().map(Cow::Owned).collect();
     dead_letters
         .iter()
         .filter(|dead_letter| known.insert(without_nul(&dead_letter.fingerprint)))

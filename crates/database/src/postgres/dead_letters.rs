@@ -40,9 +40,12 @@ impl DeadLetterRepository for PostgresRepository {
         dead_letters: &'a [DeadLetter],
     ) -> Result<Vec<&'a DeadLetter>, DbError> {
         let asked = column(dead_letters, |dead_letter| without_nul(&dead_letter.fingerprint));
-        let kept: Vec<(String,)> =
+        let known: Vec<(String,)> =
             self.pool.read(sqlx::query_as(KNOWN_FINGERPRINTS).bind(asked)).await?;
-        Ok(rows::new_dead_letters(dead_letters, kept.into_iter().map(|(fingerprint,)| fingerprint)))
+        Ok(rows::new_dead_letters(
+            dead_letters,
+            known.into_iter().map(|(fingerprint,)| fingerprint),
+        ))
     }
 
     async fn dead_letter_usage(&self) -> Result<DeadLetterUsage, DbError> {

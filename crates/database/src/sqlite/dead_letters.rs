@@ -61,8 +61,8 @@ impl DeadLetterRepository for SqliteRepository {
             .map(|dead_letter| without_nul(&dead_letter.fingerprint).into_owned())
             .collect();
         let query = sqlx::query_scalar(KNOWN_FINGERPRINTS).bind(asked.to_string());
-        let kept: Vec<String> = query.fetch_all(&self.readers).await?;
-        Ok(rows::new_dead_letters(dead_letters, kept))
+        let known: Vec<String> = query.fetch_all(&self.readers).await?;
+        Ok(rows::new_dead_letters(dead_letters, known))
     }
 
     async fn dead_letter_usage(&self) -> Result<DeadLetterUsage, DbError> {

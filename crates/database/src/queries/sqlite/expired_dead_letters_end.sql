@@ -1,7 +1,7 @@
 -- The last dead letter of one chunk of those last refused before a time. No row at the end.
 --
--- ?1, ?2 refused after this time, or at this time with a greater id  ?3 before this time  ?4
--- letters
+-- ?1, ?2 refused after this time, or at this time with a greater id
+-- ?3 before this time  ?4 limit
 select at, id
 from (
     select at, id

@@ -4,9 +4,9 @@
 -- ?1 user id   ?2 statuses, a JSON array, empty = any   ?3 limit   ?4 offset
 -- ?5 whether essays are shown; if not, only those of batches that do not count them are read
 --
--- Rows are of three kinds, told apart by what is null:
+-- Rows are of three kinds, distinguished by their nulls:
 --   total   number: of all batches; no id, no state
---   batch   number: its place on the page; id, state
+--   batch   number: its position on the page; id, state
 --   essay   number: that of its batch; no id, state
 --
 -- Essays are rows of their own, in no order.

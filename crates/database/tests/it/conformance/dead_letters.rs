@@ -67,16 +67,16 @@ pub(crate) async fn r10_dead_letter_is_stored_whatever_its_content(backend: impl
     dead_letters.extend(large);
     repository.insert_dead_letters(&dead_letters).await.unwrap();
 
-    let kept = backend.dead_letters().await;
-    assert_eq!(kept.len(), dead_letters.len());
-    let (fingerprint, key, headers, bytes) = &kept[0];
+    let stored = backend.dead_letters().await;
+    assert_eq!(stored.len(), dead_letters.len());
+    let (fingerprint, key, headers, bytes) = &stored[0];
     assert_eq!(fingerprint, "0 \u{fffd} \"'");
     assert_eq!(key.as_ref(), Some(&every_byte));
     assert_eq!(bytes, &every_byte);
     let headers: serde_json::Value = serde_json::from_str(headers).unwrap();
     assert_eq!(headers, serde_json::json!([["na\u{fffd}me \"é\"", "00ff"], ["name", ""]]));
-    for (kept, dead_letter) in kept.iter().zip(&dead_letters).skip(1) {
-        assert!(kept.3 == dead_letter.bytes, "the bytes of {} are others", kept.0);
+    for (stored, dead_letter) in stored.iter().zip(&dead_letters).skip(1) {
+        assert!(stored.3 == dead_letter.bytes, "the bytes of {} differ", stored.0);
     }
 }
 
@@ -224,27 +224,27 @@ pub(crate) async fn r27_dead_letter_is_read_back_unchanged(backend: impl Backend
     };
     repository.insert_dead_letters(&[odd.clone(), plain.clone()]).await.unwrap();
     let ids = ids(repository.as_ref()).await;
-    for (id, kept) in ids.into_iter().zip([odd, plain]) {
+    for (id, stored) in ids.into_iter().zip([odd, plain]) {
         let want = StoredDeadLetter {
             summary: DeadLetterSummary {
                 id,
-                source: kept.source,
-                topic: kept.topic.map(|topic| topic.replace('\0', "\u{fffd}")),
-                partition: kept.partition,
-                offset: kept.offset,
-                size_bytes: kept.bytes.len() as u64,
-                received_at: kept.received_at,
-                code: kept.code.as_str().into(),
-                detail: kept.detail.replace('\0', "\u{fffd}"),
-                refused_at: kept.at,
+                source: stored.source,
+                topic: stored.topic.map(|topic| topic.replace('\0', "\u{fffd}")),
+                partition: stored.partition,
+                offset: stored.offset,
+                size_bytes: stored.bytes.len() as u64,
+                received_at: stored.received_at,
+                code: stored.code.as_str().into(),
+                detail: stored.detail.replace('\0', "\u{fffd}"),
+                refused_at: stored.at,
             },
-            key: kept.key,
-            headers: kept
+            key: stored.key,
+            headers: stored
                 .headers
                 .into_iter()
                 .map(|(name, value)| (name.replace('\0', "\u{fffd}"), value))
                 .collect(),
-            bytes: kept.bytes,
+            bytes: stored.bytes,
         };
         assert_eq!(whole(repository.as_ref(), id).await, want);
         let listed = list(repository.as_ref(), &all()).await;
@@ -439,7 +439,7 @@ pub(crate) async fn r31_usage_follows_each_change(backend: impl Backend) {
     repository.insert_dead_letters(&[of("1", 100, 1), of("2", 1_000_000, 2)]).await.unwrap();
     assert_eq!(usage().await, (2, 1_000_104));
     repository.insert_dead_letters(&[of("2", 1_000_000, 2), of("3", 10, 3)]).await.unwrap();
-    assert_eq!(usage().await, (3, 1_000_116), "what was kept before does not count again");
+    assert_eq!(usage().await, (3, 1_000_116), "a stored dead letter does not count again");
 
     let with_more = DeadLetter {
         key: Some(vec![1, 2, 3]),

@@ -174,5 +174,5 @@ pub(crate) async fn r24_each_row_is_in_one_chunk(backend: impl Backend) {
     assert_ne!(numbered(0).id, EventId(uuid::Uuid::nil()));
     assert_eq!((purged, chunks), (13, 7));
     let (purged, chunks) = purge(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
-    assert_eq!((purged, chunks), (0, 3), "what is kept is looked at again");
+    assert_eq!((purged, chunks), (0, 3), "kept events are scanned again");
 }

@@ -67,7 +67,7 @@ const fn after_seconds(seconds: i64) -> Timestamp {
 pub(crate) async fn r15_outgoing_event_is_stored_unchanged(backend: impl Backend) {
     let repository = backend.open().await;
     let mut events = outgoing_event(7, "teacher \"é\" \\ {}%");
-    // Bytes are kept, whatever they are.
+    // Any bytes are stored.
     events.value = vec![b'{', 0x00, 0xff, b'\n'];
     write_outgoing(repository.as_ref(), std::slice::from_ref(&events)).await;
 
