@@ -86,9 +86,8 @@ impl DataDir {
         });
         let commands: Vec<String> =
             loose.map(|(path, mode)| format!("chmod {mode:o} '{}'", path.display())).collect();
-        (!commands.is_empty()).then(|| {
-            format!("others than its user can get at the data directory: {}", commands.join("; "))
-        })
+        (!commands.is_empty())
+            .then(|| format!("other users can access the data directory: {}", commands.join("; ")))
     }
 }
 

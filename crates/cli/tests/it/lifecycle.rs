@@ -57,7 +57,7 @@ async fn data_directory_readable_by_others_is_reported_with_chmod_command() {
     fs::create_dir(&path).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     let service = ServiceBuilder::embedded(&path).start().await;
-    let line = service.process.wait_for_line("others than its user", TIMEOUT).await;
+    let line = service.process.wait_for_line("other users can access", TIMEOUT).await;
     assert!(line.contains(&format!("chmod 700 '{}'", path.display())), "{line}");
 }
 
