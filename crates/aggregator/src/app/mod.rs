@@ -32,13 +32,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::health::Health;
 use crate::http::auth::Auth;
-use crate::http::dead_letters::{self, DeadLettersState};
-use crate::http::events::{self, EventsState};
-use crate::http::memory::BodyMemory;
-use crate::http::outbox::{self, OutboxState};
+use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use crate::http::server::{self, ServerLimits};
-use crate::http::write_limits::WriteLimits;
-use crate::http::{self, ApiLimits, ApiState};
+use crate::http::{self, ApiState};
 use crate::ingest::IngestPipeline;
 use crate::ingest::kafka::{
     GroupAheadCheck, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
@@ -187,11 +183,11 @@ impl App {
         }
         let dead_letter_bytes_max =
             config.retention.dead_letters_megabytes.saturating_mul(1024 * 1024);
-        let intake =
+        let pipeline =
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
                 .with_dead_letter_bytes_max(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
-        let consumer = consumer(config, &intake, &clock, &errors, &health)?
+        let consumer = consumer(config, &pipeline, &clock, &errors, &health)?
             .map(|consumer| consumer.with_group_ahead_check(group_ahead));
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
@@ -199,18 +195,23 @@ impl App {
         }
         let brokers = kafka_options(config).map(|options| client_config(&options));
         let retention = retention(config, &repository, &clock, &health, &metrics);
-        let state = ApiState {
-            repository: repository.clone(),
+        let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);
+        let router = http::router(ApiState {
+            batches: repository.clone(),
+            dead_letters: repository.clone(),
+            outbox: repository.clone(),
+            pipeline,
             cache: cache.clone(),
             auth: Auth::new(&key.secret, config.allowed_services.iter().cloned())?,
             metrics: metrics.clone(),
             health: health.clone(),
             newer: newer.clone(),
-            limits: ApiLimits { read: config.http.read_timeout, ..ApiLimits::default() },
+            reads: ReadLimits::new(config.http.read_timeout),
+            writes: WriteLimits::new(config.http.events_wait, body_memory_bytes),
+            dead_letter_memory: BodyMemory::new(body_memory_bytes),
             clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
-        };
-        let router = http::router(state, routes(config, intake, &repository, &clock));
+        });
         Ok(Self {
             starting: JoinSet::new(),
             listener: TcpListener::from_std(listener).context("listen")?,
@@ -345,7 +346,7 @@ fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
 
 fn consumer(
     config: &Config,
-    intake: &IngestPipeline,
+    pipeline: &IngestPipeline,
     clock: &Arc<dyn Clock>,
     errors: &BrokerErrors,
     health: &Health,
@@ -353,7 +354,7 @@ fn consumer(
     let Some(options) = kafka_options(config) else { return Ok(None) };
     let consumer = KafkaConsumer::new(
         &options,
-        intake.clone(),
+        pipeline.clone(),
         Arc::clone(clock),
         errors.clone(),
         health.clone(),
@@ -440,30 +441,6 @@ fn retention(
         metrics: metrics.clone(),
         inbox_sweep: InboxSweep::default(),
     }
-}
-
-/// The routes of the modules beside the one that answers reads of batches.
-fn routes(
-    config: &Config,
-    intake: IngestPipeline,
-    repository: &Arc<dyn Repository>,
-    clock: &Arc<dyn Clock>,
-) -> axum::Router {
-    let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);
-    let writes = WriteLimits::new(config.http.events_wait, body_memory_bytes);
-    let dead_letters = dead_letters::router(DeadLettersState {
-        intake: intake.clone(),
-        dead_letters: repository.clone(),
-        writes: writes.clone(),
-        memory: BodyMemory::new(body_memory_bytes),
-        read_timeout: config.http.read_timeout,
-    });
-    let outbox = outbox::router(OutboxState {
-        repository: repository.clone(),
-        read_timeout: config.http.read_timeout,
-    });
-    let events = events::router(EventsState { intake, clock: Arc::clone(clock), writes });
-    events.merge(dead_letters).merge(outbox)
 }
 
 fn server_limits(config: &Config) -> ServerLimits {

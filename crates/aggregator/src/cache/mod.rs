@@ -78,16 +78,11 @@ pub enum InvalidationError {
 
 impl ReadError {
     /// The error of the database, if that is the reason.
-    fn database_error(&self) -> Option<&DbError> {
+    pub fn database_error(&self) -> Option<&DbError> {
         match self {
             Self::Load(error) => error.downcast_ref(),
             Self::Name(_) | Self::NoDigest => None,
         }
-    }
-
-    /// Whether the same read can succeed later with nothing changed by the caller.
-    pub fn is_transient(&self) -> bool {
-        self.database_error().is_some_and(DbError::is_transient)
     }
 }
 

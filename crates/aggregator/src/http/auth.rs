@@ -1,7 +1,7 @@
-//! Who may ask: every route below `/internal/v1` needs the shared key and a known service name.
+//! Authentication: every route below `/internal/v1` needs the shared key and a known service name.
 //!
-//! It knows one key and one list; it issues nothing, and what a caller may see is not decided here:
-//! the callers are services that have authorised their own users.
+//! There is one key and one list of services. What a caller may see is not decided here: the callers
+//! are services that have authorised their own users.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,29 +16,29 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::ApiState;
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 
 /// The header with the shared key.
 const KEY_HEADER: &str = "x-internal-api-key";
 /// The header with the name of the calling service.
 const SERVICE_HEADER: &str = "x-service-id";
 
-/// The key and the names that are let in.
+/// The key and the services that are let in.
 #[derive(Clone)]
 pub struct Auth {
-    // Only the digest is kept: it is enough to compare, and a memory dump does not give the key.
+    // The digest is enough to compare, and a memory dump does not show the key.
     key_digest: [u8; 32],
     services: BTreeSet<String>,
 }
 
-/// An empty key, which would let everybody in who sends an empty header.
+/// The key is empty, and would let in every caller with an empty header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the internal api key is empty")]
 pub struct EmptyKey;
 
 impl Auth {
-    /// Lets in who sends `key` and one of `services`.
+    /// Lets in a caller that sends `key` and one of `services`.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Auth {
     fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let key = one_value(headers, KEY_HEADER)?;
         let service = one_value(headers, SERVICE_HEADER)?;
-        // Digests have one length, so neither time nor an early exit tells the length of the key.
+        // Digests have one length, so the time of the comparison does not tell the length of the key.
         let key_is_right: bool = digest(key).ct_eq(&self.key_digest).into();
         // The name is no secret.
         let service_is_known =
@@ -85,7 +85,7 @@ pub(super) async fn require(
     }
 }
 
-/// RFC 9110, section 11.6.1: a 401 names the scheme that it waits for.
+/// RFC 9110, section 11.6.1: a 401 names the scheme that it expects.
 fn challenge(problem: Problem) -> Response {
     let mut response = problem.into_response();
     let scheme = HeaderValue::from_static("InternalApiKey");

@@ -1,4 +1,4 @@
-//! The body of a request that writes: decoded, whole, and within its limits.
+//! Body of a request that writes: decoded, complete, and within its limits.
 //!
 //! Memory for it is reserved before its first byte is read.
 
@@ -15,22 +15,21 @@ use tokio::io::AsyncBufRead;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::write_limits::WriteLimits;
-use crate::http::deadline::Deadline;
+use crate::http::limits::{Deadline, WriteLimits};
 use crate::http::problem::{Problem, ProblemCode};
 
 /// Largest body, in bytes, as sent and as decoded: a few of the largest records, thousands of common
 /// ones.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How much of a body that is too large is read and thrown away, in bytes, so that the sender gets to
-/// see the answer instead of a closed connection.
-const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+/// How much of a body that is too large is read and ignored, in bytes, so that the sender gets the
+/// answer instead of a closed connection.
+const IGNORED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 /// Largest window of a zstd frame, as a power of two: the 8 MiB that RFC 9659 allows on the web.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// What is told in `Accept-Encoding`.
+/// The value of `Accept-Encoding`.
 const CODINGS: &str = "gzip, zstd, identity";
 
-/// A body in memory, and its share of the memory for bodies, which is given back with it.
+/// A body in memory, with its share of the memory for bodies.
 #[derive(Debug)]
 pub(super) struct HeldBody {
     pub(super) bytes: Vec<u8>,
@@ -53,7 +52,7 @@ pub(super) async fn read(
 ) -> Result<HeldBody, Problem> {
     const SLOW: &str = "the body did not arrive within the time limit of the request";
     let coding = Coding::of(headers)?;
-    // What is decoded may be of any length up to the limit, whatever length was announced.
+    // A decoded body may have any length up to the limit, whatever its Content-Length.
     let announced = body.size_hint().exact().filter(|_| coding == Coding::Identity);
     let announced = announced.and_then(|bytes| usize::try_from(bytes).ok());
     let bytes_max = announced.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
@@ -61,17 +60,17 @@ pub(super) async fn read(
     let reading = read_decoded(coding, body, bytes_max);
     let bytes = deadline.limit(reading, SLOW).await;
     let bytes = bytes.map_err(|_| Problem::new(ProblemCode::SlowBody, SLOW))??;
-    // What was reserved and not needed is free for others.
+    // Others may use what was reserved and not needed.
     drop(memory.split(memory.num_permits().saturating_sub(bytes.len())));
     Ok(HeldBody { bytes, memory })
 }
 
 impl Coding {
-    /// At most one coding. What is not known is refused: read as plain text it would be taken apart
-    /// into lines, each of which would be kept as a dead letter.
+    /// At most one coding. An unknown one is refused: read as plain text, the body would be split into
+    /// lines, each of which would become a dead letter.
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut codings = headers.get_all(CONTENT_ENCODING).iter().flat_map(|line| {
-            // What is no text is no coding that is known.
+            // A value that is no text is no known coding.
             line.to_str().unwrap_or("?").split(',').map(str::trim).filter(|name| !name.is_empty())
         });
         let coding = match codings.next().map(str::to_ascii_lowercase).as_deref() {
@@ -122,7 +121,7 @@ fn gzip<R: AsyncBufRead>(encoded: R) -> GzipDecoder<R> {
     decoder
 }
 
-/// All parts together, if they have at most [`BODY_BYTES_MAX`]; `bytes_max` is what is expected.
+/// All parts together, if they have at most [`BODY_BYTES_MAX`]; `bytes_max` is the expected length.
 async fn collect(
     parts: impl Stream<Item = io::Result<Bytes>>,
     bytes_max: usize,
@@ -133,11 +132,11 @@ async fn collect(
     while let Some(part) = parts.next().await {
         let part = part.map_err(|error| unreadable(&error))?;
         bytes_read += part.len();
-        if bytes_read > DISCARDED_BYTES_MAX {
+        if bytes_read > IGNORED_BYTES_MAX {
             break;
         }
         if bytes_read <= BODY_BYTES_MAX {
-            // Grown by doubling, it could come to hold more than was reserved for it.
+            // Grown by doubling, it could take more memory than was reserved for it.
             let missing = (bytes_read * 2).min(bytes_max).saturating_sub(bytes.len());
             if bytes.capacity() < bytes_read {
                 bytes.reserve_exact(missing.max(part.len()));

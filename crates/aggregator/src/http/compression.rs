@@ -1,4 +1,4 @@
-//! gzip and zstd, as the client's `Accept-Encoding` asks.
+//! Compression of answers: gzip and zstd, as `Accept-Encoding` asks.
 //!
 //! It never answers 406. RFC 9110, section 12.5.3, leaves it to the server what to do when a client
 //! forbids even the plain form; a readable answer is of more use than none.
@@ -13,8 +13,8 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate as _, SizeA
 /// Smaller bodies are sent as they are: they fit one packet, and compressing saves nothing.
 pub const COMPRESSED_BODY_BYTES_MIN: u64 = 1_024;
 
-/// Compresses what is worth it, at the fastest level: a page is compressed for every answer, and
-/// JSON that repeats its field names shrinks to a tenth even so.
+/// Compresses at the fastest level: each answer is compressed anew, and JSON that repeats its field
+/// names shrinks to a tenth even so.
 pub(super) fn layer()
 -> CompressionLayer<impl tower_http::compression::predicate::Predicate + Send + Sync> {
     CompressionLayer::new()
@@ -22,8 +22,8 @@ pub(super) fn layer()
         .compress_when(SizeAbove::new(COMPRESSED_BODY_BYTES_MIN).and(DefaultPredicate::new()))
 }
 
-/// Takes out of `Accept-Encoding` what only forbids the plain form, which the compression layer
-/// would answer with 406. What remains chooses among the codings as before.
+/// Removes from `Accept-Encoding` the members that only forbid the plain form, which the compression
+/// layer would answer with 406. The others choose among the codings as before.
 pub(super) fn allow_plain(mut request: Request) -> Request {
     let headers = request.headers_mut();
     let forbids = |value: &HeaderValue| members(value).any(forbids_plain);

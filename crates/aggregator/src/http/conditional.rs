@@ -11,11 +11,14 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use freshset::{BypassReason, Source, Stored};
 
-use super::cache_status;
 use crate::cache::{CachedAnswer, Digest};
+
+/// How the cache took part in an answer (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The `If-None-Match` lines of a request.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
 }
 
 impl IfNoneMatch {
-    /// Whether the client already holds what is tagged `current`.
+    /// Whether the client already has the answer with this tag.
     fn matches(&self, current: &EntityTag) -> bool {
         self.0.iter().any(|line| line_matches(line.as_bytes(), current.opaque()))
     }
@@ -53,9 +56,30 @@ impl IfNoneMatch {
         // The client may keep it, shared caches may not, and it asks before every use.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        headers.insert(cache_status::NAME, cache_status::value(answer.source));
+        headers.insert(CACHE_STATUS, cache_status(answer.source));
         response
     }
+}
+
+/// The value of `Cache-Status` for an answer from `source`. There are few, so each is written out.
+fn cache_status(source: Source) -> HeaderValue {
+    HeaderValue::from_static(match source {
+        Source::Hit => "freshset; hit",
+        Source::Loaded { shared: true, .. } => "freshset; fwd=miss; collapsed",
+        Source::Loaded { stored, shared: false } => match stored {
+            Stored::Yes => "freshset; fwd=miss; stored",
+            Stored::ByAnother => "freshset; fwd=miss",
+            Stored::Refused => "freshset; fwd=miss; detail=refused",
+            Stored::Full => "freshset; fwd=miss; detail=full",
+            Stored::TooLarge => "freshset; fwd=miss; detail=too_large",
+            Stored::Failed => "freshset; fwd=miss; detail=failed",
+        },
+        Source::Bypass(reason) => match reason {
+            BypassReason::UnconfirmedInvalidation => "freshset; fwd=bypass; detail=pending_drop",
+            BypassReason::BackendUnavailable => "freshset; fwd=bypass; detail=store_away",
+            BypassReason::BackendFailed => "freshset; fwd=bypass; detail=store_failed",
+        },
+    })
 }
 
 /// A weak entity tag: `W/"` + 32 hex digits + `"`.
@@ -76,7 +100,7 @@ impl EntityTag {
         Self(text)
     }
 
-    /// What stands between the quotes: all that a weak comparison looks at.
+    /// The text between the quotes: all that a weak comparison looks at.
     fn opaque(&self) -> &[u8] {
         &self.0[TAG_PREFIX.len()..TAG_BYTES - 1]
     }
@@ -87,8 +111,8 @@ impl EntityTag {
     }
 }
 
-/// One line of RFC 9110, section 13.1.2: `*`, or a list of tags. A line that is broken matches
-/// nothing from there on: at worst the client gets a body that it had.
+/// Whether one line of `If-None-Match` (RFC 9110, section 13.1.2) matches: `*`, or a list of tags. A
+/// malformed line matches nothing from there on: at worst the client gets a body that it has.
 fn line_matches(line: &[u8], opaque: &[u8]) -> bool {
     let mut rest = line.trim_ascii();
     // There is an answer, so anything matches.
@@ -109,7 +133,7 @@ fn next_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
     let start = list.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
     let tag = &list[start..];
     let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
-    // Between the quotes anything may stand, commas too.
+    // Any character may stand between the quotes, commas too.
     let tag = tag.strip_prefix(b"\"")?;
     let end = tag.iter().position(|byte| *byte == b'"')?;
     Some((&tag[..end], &tag[end + 1..]))
@@ -142,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_weak_and_shows_every_digit_of_the_digest() {
+    fn tag_is_weak_and_shows_every_digit_of_the_digest() {
         let mut digest = [0; 16];
         digest[0] = 0x0f;
         digest[15] = 0xa0;

@@ -1,7 +1,7 @@
-//! What surrounds every request: its correlation id, its log span, its place in the metrics.
+//! The outermost layer of every request: its correlation id, its log span, its metrics.
 //!
 //! It sees the request first and the answer last, so that refusals, timeouts and panics are counted
-//! too. It logs no path: paths hold ids of people; the route's template says enough.
+//! too. It logs no path, because paths hold ids of people; the template of the route says enough.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
-use super::ApiState;
+use crate::http::state::ApiState;
 use crate::metrics::NO_ROUTE;
 
 const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 
-/// Longest correlation id that is taken over, in characters: a uuid three times over. Anything
-/// longer would be written into every log line.
+/// Longest correlation id that is accepted, in characters: three uuids. A longer one would be written
+/// into every log line.
 pub const CORRELATION_ID_CHARS_MAX: usize = 128;
 
 /// Runs the request inside its span, then counts it and echoes its correlation id.
@@ -49,22 +49,22 @@ pub(super) async fn surround(
     response
 }
 
-/// The id that came with the request if it is sane, else a fresh one.
-fn correlation_id(request: &Request, fresh: fn() -> uuid::Uuid) -> HeaderValue {
-    let sent = request.headers().get(CORRELATION_HEADER).filter(|value| is_sane(value.as_bytes()));
+/// The id that came with the request if it is valid, else a new one.
+fn correlation_id(request: &Request, new_id: fn() -> uuid::Uuid) -> HeaderValue {
+    let sent = request.headers().get(CORRELATION_HEADER).filter(|value| is_valid(value.as_bytes()));
     sent.cloned().unwrap_or_else(|| {
         let mut text = uuid::Uuid::encode_buffer();
-        let text = fresh().hyphenated().encode_lower(&mut text);
+        let text = new_id().hyphenated().encode_lower(&mut text);
         // Hex digits and hyphens are always a valid value.
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
     })
 }
 
-fn is_sane(id: &[u8]) -> bool {
+fn is_valid(id: &[u8]) -> bool {
     (1..=CORRELATION_ID_CHARS_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// The methods that some route has; all others share one label, for a client can invent any number.
+/// The methods that routes have; all others share one label, because a client can invent any number.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,30 +1,34 @@
-//! Whether the service lives and can answer: `/healthz` and `/readyz`, without authentication.
+//! `/healthz` and `/readyz`, without authentication: whether the process runs, and whether it can answer.
 //!
-//! The database decides readiness, and so do findings that block it (`health.rs`). Without the cache
-//! every answer is right, only slower; and a consumer that waits does not make a read wrong. Both
-//! are reported, neither takes the service out.
+//! The database decides readiness, and so do findings that block it (`crate::health`). Without the cache
+//! every answer is right, only slower; and a consumer that waits does not make a read wrong. Both are
+//! reported, and neither makes the process unready.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use database::outage;
 use serde::Serialize;
+use serde_json::json;
 use tokio::time::timeout;
 
-use super::ApiState;
-use crate::health::{CacheState, ConsumerState, Finding, PublisherState};
-use crate::http::problem;
-use database::outage;
+use crate::health::{CacheState, ConsumerState, Finding, Health, PublisherState};
+use crate::http::error::chain;
+use crate::http::state::ApiState;
+use crate::metrics::Metrics;
 
-/// How long the database may take to answer `/readyz`. Under the second after which probes commonly
-/// give up by themselves, so that the body still tells why.
-pub const READY_PING_TIMEOUT: Duration = Duration::from_millis(800);
+/// What the handlers need until the database is connected.
+#[derive(Clone)]
+pub(super) struct Starting {
+    pub(super) health: Health,
+    pub(super) metrics: Metrics,
+}
 
-/// The process runs and its loop turns; nothing else is asked.
+/// Answers that the process runs, and checks nothing else.
 pub(super) async fn live() -> Response {
     #[derive(Serialize)]
     struct Live {
@@ -42,7 +46,7 @@ pub(super) async fn live() -> Response {
 }
 
 /// 200 if the database answers and no finding blocks readiness, else 503; the body has the state of
-/// every dependency and all findings.
+/// every component and all findings.
 pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
     #[derive(Serialize)]
     struct Ready {
@@ -67,23 +71,30 @@ pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
     uncached((status, Json(body)))
 }
 
+/// 503: the service waits for its database.
+pub(super) async fn starting(State(Starting { health, .. }): State<Starting>) -> Response {
+    let body = json!({
+        "status": "starting", "database": "connecting", "cache": health.cache(false),
+        "consumer": health.consumer(), "publisher": health.publisher(),
+        "findings": health.findings(),
+    });
+    uncached((StatusCode::SERVICE_UNAVAILABLE, Json(body)))
+}
+
 async fn database_answers(state: &ApiState) -> bool {
-    let limit = state.limits.ready_ping;
-    let refusal = match timeout(limit, state.repository.ping()).await {
+    let limit = state.reads.ready_ping;
+    let failure = match timeout(limit, state.batches.ping()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) if outage::is_reported(&error) => {
-            tracing::debug!(
-                error = problem::chain(&error),
-                "not ready: database still unavailable"
-            );
+            tracing::debug!(error = chain(&error), "not ready, database still unavailable");
             return false;
         }
-        Ok(Err(error)) => Some(problem::chain(&error)),
+        Ok(Err(error)) => Some(chain(&error)),
         Err(_) => Some(format!("no answer within {} ms", limit.as_millis())),
     };
     // A line for each probe would be most of the log of an outage.
-    let is_news = state.health.set_database_answers(refusal.is_none());
-    match &refusal {
+    let is_news = state.health.set_database_answers(failure.is_none());
+    match &failure {
         None if is_news => tracing::info!("ready again, the database answers the probe"),
         None => {}
         Some(error) if is_news => {
@@ -91,11 +102,11 @@ async fn database_answers(state: &ApiState) -> bool {
         }
         Some(error) => tracing::debug!(error, "the database still does not answer the probe"),
     }
-    refusal.is_none()
+    failure.is_none()
 }
 
-/// Yesterday's health is of no use to anybody.
-pub(super) fn uncached(answer: impl IntoResponse) -> Response {
+/// No cache may keep the health of a moment.
+fn uncached(answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -1,5 +1,4 @@
-//! `GET /metrics`: what the service has counted, in the format that `Accept` prefers, without
-//! authentication.
+//! `GET /metrics`, without authentication: every metric, in the format that `Accept` prefers.
 
 use std::sync::Arc;
 
@@ -8,8 +7,9 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
-use super::ApiState;
+use crate::http::health::Starting;
 use crate::http::problem::Problem;
+use crate::http::state::ApiState;
 use crate::metrics::{Exposition, Metrics};
 
 /// Answers with every metric.
@@ -17,17 +17,24 @@ pub(super) async fn read(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // The cache repeats unconfirmed drops by itself, so only it knows the number of now.
+    // The cache repeats unconfirmed invalidations by itself, so only it knows their present number.
     state.metrics.set_unconfirmed_invalidations(state.cache.unconfirmed_invalidations());
     encode(&state.metrics, &headers)
 }
 
-/// All metrics, in the format that the headers prefer.
-pub(super) fn encode(metrics: &Metrics, headers: &HeaderMap) -> Result<Response, Problem> {
+/// Answers with every metric until the database is connected.
+pub(super) async fn read_while_starting(
+    State(Starting { metrics, .. }): State<Starting>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    encode(&metrics, &headers)
+}
+
+fn encode(metrics: &Metrics, headers: &HeaderMap) -> Result<Response, Problem> {
     let accept = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let format = Exposition::negotiate(accept);
     let page = metrics.encode(format).map_err(|error| {
-        tracing::error!(%error, "encode the metrics");
+        tracing::error!(%error, "metrics cannot be encoded");
         Problem::internal()
     })?;
     let mut response = page.into_response();

@@ -1,7 +1,7 @@
-//! The parameters of a query: each at most once, decoded; numbers within their range.
+//! Parameters of a query: each at most once, decoded; numbers within their range.
 //!
-//! A client that asks for what does not exist is told so, with what does, instead of getting a
-//! default that looks like an answer. What a parameter means is not known here.
+//! A value that is not allowed is refused with those that are, instead of becoming a default that
+//! looks like an answer. The meaning of a parameter is not known here.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -15,24 +15,24 @@ use crate::http::problem::Problem;
 /// Longest query, in bytes as sent. The longest sensible one is under 200.
 const QUERY_BYTES_MAX: usize = 4_096;
 
-/// What becomes of a parameter that nobody knows.
+/// Handling of an unknown parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unknown {
-    /// Nothing: existing clients may send some.
+pub(super) enum Unknown {
+    /// Existing clients may send some.
     Ignored,
-    /// The request is refused: a slip in a name would get another answer than was asked for.
+    /// The request is refused: a misspelt name would get another answer than was asked for.
     Refused,
 }
 
 /// The parameters as sent.
 #[derive(Debug)]
-pub(crate) struct Parameters<'a> {
+pub(super) struct Parameters<'a> {
     sent: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 impl<'a> Parameters<'a> {
     /// Finds the `known` parameters in a query.
-    pub(crate) fn read(
+    pub(super) fn read(
         query: &'a str,
         known: &[&'static str],
         unknown: Unknown,
@@ -44,7 +44,7 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self { sent: Vec::new() };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // A name that is not UTF-8 is none of ours.
+            // A name that is not UTF-8 is unknown.
             let name = decode(name).and_then(|name| known.iter().find(|known| **known == name));
             match name {
                 Some(name) => parameters.add(name, value)?,
@@ -71,13 +71,13 @@ impl<'a> Parameters<'a> {
     }
 
     /// The value of a parameter, if it was sent.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.sent.iter().find(|(sent, _)| *sent == name)?;
         Some(&found.1)
     }
 
     /// The value of a parameter that is a whole number without a sign.
-    pub(crate) fn number<N: Copy + Display + FromStr + PartialOrd>(
+    pub(super) fn number<N: Copy + Display + FromStr + PartialOrd>(
         &self,
         name: &str,
         allowed: RangeInclusive<N>,
@@ -95,13 +95,13 @@ impl<'a> Parameters<'a> {
 }
 
 /// Whether every `%` is followed by two hexadecimal digits.
-pub(crate) fn is_percent_encoded(text: &str) -> bool {
+pub(super) fn is_percent_encoded(text: &str) -> bool {
     text.split('%')
         .skip(1)
         .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit()))
 }
 
-/// Undoes the encoding of a form: `+` is a space, `%` starts a byte.
+/// Decodes the encoding of a form: `+` is a space, `%` starts a byte.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !is_percent_encoded(text) {
         return None;

@@ -1,7 +1,7 @@
-//! Requests that HTTP does not allow, although they could be read: without exactly one `Host`, or with
-//! a `%` in the path that encodes nothing.
+//! Refuses requests that HTTP does not allow although they can be parsed: without exactly one `Host`,
+//! or with a `%` in the path that encodes nothing.
 //!
-//! A proxy in front may have understood them otherwise, so none is guessed at.
+//! A proxy in front may have read them otherwise, so their meaning is not guessed.
 
 use axum::extract::Request;
 use axum::http::header::HOST;
@@ -13,20 +13,20 @@ use axum::response::{IntoResponse as _, Response};
 use crate::http::parameters::is_percent_encoded;
 use crate::http::problem::{Problem, ProblemCode};
 
-/// The request came over a connection without the `Host` that it must have.
+/// The request came over a connection, without exactly one valid `Host`.
 #[derive(Clone, Copy, Debug)]
 struct WrongHost;
 
-/// Notes on a request from a connection whether its `Host` is wrong; requests without a connection, as
-/// tests make them, need none. The router answers, so that the refusal is counted as any other.
+/// Marks a request from a connection if its `Host` is wrong; requests without a connection, as in
+/// tests, need none. The router answers, so that the refusal is counted like any other.
 pub(super) fn note_host<B>(request: &mut axum::http::Request<B>) {
-    if !is_host_right(request.version(), request.headers()) {
+    if !is_host_valid(request.version(), request.headers()) {
         request.extensions_mut().insert(WrongHost);
     }
 }
 
 /// RFC 9112, section 3.2.
-fn is_host_right(version: Version, headers: &HeaderMap) -> bool {
+fn is_host_valid(version: Version, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else { return version < Version::HTTP_11 };
     // Empty where the target has no authority.

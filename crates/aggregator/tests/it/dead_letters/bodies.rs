@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aggregator::http::events::BODY_BYTES_MAX;
-use aggregator::http::write_limits::WriteLimits;
+use aggregator::http::limits::WriteLimits;
 use async_compression::Level;
 use async_compression::tokio::write::{GzipEncoder, ZstdEncoder};
 use async_compression::zstd::CParameter;

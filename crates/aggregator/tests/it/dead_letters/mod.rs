@@ -7,4 +7,4 @@ mod limit;
 mod records;
 mod replaying;
 mod waiting;
-mod world;
+pub(crate) mod world;

@@ -8,11 +8,8 @@ use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
 use aggregator::health::Health;
 use aggregator::http::auth::Auth;
-use aggregator::http::dead_letters::{self, DeadLettersState};
-use aggregator::http::events::{self, EventsState};
-use aggregator::http::memory::BodyMemory;
-use aggregator::http::write_limits::WriteLimits;
-use aggregator::http::{ApiLimits, ApiState, router};
+use aggregator::http::limits::{BodyMemory, ReadLimits, WriteLimits};
+use aggregator::http::{ApiState, router};
 use aggregator::ingest::{IngestPipeline, KafkaAddress, Origin, Record, RecordOutcome};
 use aggregator::metrics::Metrics;
 use aggregator::newer_documents::NewerDocuments;
@@ -44,7 +41,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) router: Router,
     pub(crate) health: Health,
-    intake: IngestPipeline,
+    pipeline: IngestPipeline,
     directory: tempfile::TempDir,
 }
 
@@ -76,31 +73,26 @@ impl World {
         let processor =
             EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone())
                 .with_health(health.clone());
-        let intake =
+        let pipeline =
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), clock.clone())
                 .with_dead_letter_bytes_max(dead_letter_bytes_max);
-        let dead_letters = dead_letters::router(DeadLettersState {
-            intake: intake.clone(),
+        let router = router(ApiState {
+            batches: repository.clone(),
             dead_letters: repository.clone(),
-            writes: writes.clone(),
-            memory: BodyMemory::new(BODY_MEMORY_BYTES),
-            read_timeout: WAIT_MAX,
-        });
-        let events =
-            events::router(EventsState { intake: intake.clone(), clock: clock.clone(), writes });
-        let state = ApiState {
-            repository: repository.clone(),
+            outbox: repository.clone(),
+            pipeline: pipeline.clone(),
             cache,
             auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
             metrics,
             newer: NewerDocuments::new(clock.clone(), Health::default()),
             health: health.clone(),
-            limits: ApiLimits::default(),
+            reads: ReadLimits::new(WAIT_MAX),
+            writes,
+            dead_letter_memory: BodyMemory::new(BODY_MEMORY_BYTES),
             clock: clock.clone(),
             correlation_ids: Uuid::nil,
-        };
-        let router = router(state, dead_letters.merge(events));
-        Self { repository, clock, router, health, intake, directory }
+        });
+        Self { repository, clock, router, health, pipeline, directory }
     }
 
     /// Takes a record as if a client had sent it.
@@ -129,7 +121,7 @@ impl World {
     ) -> Vec<RecordOutcome> {
         let received_at = Timestamp::parse("2026-11-22T11:59:59.5Z").unwrap();
         let records = records.map(|(origin, bytes)| Record { bytes, origin, received_at });
-        self.intake.ingest(records.collect(), &CancellationToken::new()).await.unwrap()
+        self.pipeline.ingest(records.collect(), &CancellationToken::new()).await.unwrap()
     }
 
     /// An answer to an authenticated request below `/internal/v1`.

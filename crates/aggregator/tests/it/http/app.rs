@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use aggregator::apply::EventProcessor;
 use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
 use aggregator::health::Health;
 use aggregator::http::auth::Auth;
-use aggregator::http::{ApiLimits, ApiState, router};
+use aggregator::http::limits::{BodyMemory, ReadLimits, WriteLimits};
+use aggregator::http::{ApiState, router};
+use aggregator::ingest::IngestPipeline;
 use aggregator::metrics::Metrics;
 use aggregator::newer_documents::NewerDocuments;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Request, StatusCode, request};
-use axum::routing::post;
 use freshset::Cache;
 use projection::{StatusValues, Timestamp};
 use secrecy::SecretString;
@@ -23,19 +24,23 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::http::fakes::{FakeBackend, FakeRepository};
+use crate::http::fakes::{EmptyOutbox, FakeBackend, FakeRepository, SlowDeadLetters};
 use crate::log;
 
 pub(crate) const KEY: &str = "the key of the tests";
 /// The services that are let in.
 pub(crate) const SERVICES: [&str; 2] = ["one-service", "another-service"];
 pub(crate) const SERVICE: &str = SERVICES[0];
-/// The body limit that the extra route of the tests has.
-pub(crate) const EXTRA_BODY_BYTES_MAX: usize = 16;
+/// The time limit of a read.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time limit of a write: longer than any takes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The memory for bodies: four of the largest.
+const BODY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 pub(crate) struct App {
     pub(crate) repository: Arc<FakeRepository>,
-    pub(crate) store: Arc<FakeBackend>,
+    pub(crate) backend: Arc<FakeBackend>,
     pub(crate) cache: CacheManager,
     pub(crate) health: Health,
     pub(crate) newer: NewerDocuments,
@@ -49,28 +54,37 @@ impl App {
     }
 
     /// On a cache backend that others may use too, with these status values.
-    pub(crate) fn with(store: Arc<FakeBackend>, status_values: StatusValues) -> Self {
+    pub(crate) fn with(backend: Arc<FakeBackend>, status_values: StatusValues) -> Self {
         log::record();
         let repository = Arc::new(FakeRepository::new());
         let metrics = Metrics::new();
-        let cache = CacheManager::new(Cache::builder(store.clone()), metrics.clone())
+        let cache = CacheManager::new(Cache::builder(backend.clone()), metrics.clone())
             .with_status_values(status_values);
         let health = Health::default();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_micros(0)));
         let newer = NewerDocuments::new(clock.clone(), health.clone());
-        let state = ApiState {
-            repository: repository.clone(),
+        let processor =
+            EventProcessor::new(repository.clone(), cache.clone(), metrics.clone(), clock.clone());
+        let dead_letters = Arc::new(SlowDeadLetters);
+        let pipeline =
+            IngestPipeline::new(processor, dead_letters.clone(), metrics.clone(), clock.clone());
+        let router = router(ApiState {
+            batches: repository.clone(),
+            dead_letters,
+            outbox: Arc::new(EmptyOutbox),
+            pipeline,
             cache: cache.clone(),
             auth: Auth::new(&SecretString::from(KEY), SERVICES).unwrap(),
             metrics,
             health: health.clone(),
             newer: newer.clone(),
-            limits: ApiLimits::default(),
+            reads: ReadLimits::new(READ_TIMEOUT),
+            writes: WriteLimits::new(WRITE_TIMEOUT, BODY_MEMORY_BYTES),
+            dead_letter_memory: BodyMemory::new(BODY_MEMORY_BYTES),
             clock: clock.clone(),
             correlation_ids: next_id,
-        };
-        let router = router(state, extra());
-        Self { repository, store, cache, health, newer, clock, router }
+        });
+        Self { repository, backend, cache, health, newer, clock, router }
     }
 
     /// An authenticated GET.
@@ -151,18 +165,6 @@ pub(crate) fn get(path: &str) -> Request<Body> {
 
 pub(crate) fn with_method(method: Method, path: &str) -> Request<Body> {
     authenticated(path).method(method).body(Body::empty()).unwrap()
-}
-
-/// A route that stands for the one that takes events: slow, with a body, under its own limits.
-fn extra() -> Router {
-    /// Longer than any read may take.
-    const WORK: Duration = Duration::from_secs(60);
-
-    let handler = async |body: Bytes| {
-        tokio::time::sleep(WORK).await;
-        body
-    };
-    Router::new().route("/events", post(handler)).layer(DefaultBodyLimit::max(EXTRA_BODY_BYTES_MAX))
 }
 
 /// Ids that differ within a test process.

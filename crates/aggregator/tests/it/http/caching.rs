@@ -190,7 +190,7 @@ async fn readers_at_once_share_one_load() {
 async fn a_cache_that_is_away_is_read_past() {
     let app = app();
     app.get(LIST).await;
-    app.store.set_away(true);
+    app.backend.set_unavailable(true);
     let mut told = Vec::new();
     for _ in 0..4 {
         let answer = app.get(LIST).await;
@@ -206,7 +206,7 @@ async fn a_cache_that_is_away_is_read_past() {
 async fn an_owner_whose_drop_is_not_confirmed_is_read_past() {
     let app = app();
     app.get(LIST).await;
-    app.store.set_away(true);
+    app.backend.set_unavailable(true);
     let user = UserId::parse("teacher").unwrap();
     app.cache.invalidate_user_batches(&user).await.unwrap_err();
     assert_eq!(app.metric("ras_cache_pending_drops").await, Some(1.0));
@@ -214,7 +214,7 @@ async fn an_owner_whose_drop_is_not_confirmed_is_read_past() {
     let answer = app.get(LIST).await;
     assert_eq!(answer.cache_status(), "freshset; fwd=bypass; detail=pending_drop");
 
-    app.store.set_away(false);
+    app.backend.set_unavailable(false);
     app.cache.invalidate_user_batches(&user).await.unwrap();
     assert_eq!(app.metric("ras_cache_pending_drops").await, Some(0.0));
     assert_eq!(app.get(LIST).await.cache_status(), STORED);
@@ -229,7 +229,7 @@ async fn hits_misses_bypasses_and_drops_are_counted() {
     app.get(STATUS).await;
     app.get("/internal/v1/batches/nobody/status").await;
     app.cache.invalidate_user_batches(&UserId::parse("teacher").unwrap()).await.unwrap();
-    app.store.set_away(true);
+    app.backend.set_unavailable(true);
     app.get(STATUS).await;
     for (metric, want) in [
         (r#"ras_cache_hits_total{cache_type="user_batches"}"#, Some(2.0)),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 
 use crate::http::app::{App, get, with_method};
-use crate::http::fakes::{Mood, corrupt, unavailable};
+use crate::http::fakes::{Mood, corrupt, newer, unavailable};
 use crate::log;
 
 const LIST: &str = "/internal/v1/batches/user/teacher";
@@ -110,6 +110,7 @@ async fn every_log_line_has_the_correlation_id_and_the_cause_but_no_id_of_a_pers
     for (mood, cause) in [
         (Mood::Fails(unavailable), "planted secret of the database"),
         (Mood::Fails(corrupt), "planted secret of the document"),
+        (Mood::Fails(newer), "a newer build wrote this row"),
         (Mood::Panics, "a handler panicked"),
     ] {
         app.repository.set_mood(mood);

@@ -1,27 +1,34 @@
-//! A repository and a cache store that count, fail, hang or panic on demand.
+//! Repositories and a cache backend that count, fail, wait or panic on demand.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use database::{BatchRepository, BatchWithEssays, DbError, Page, PageQuery, UnitOfWork};
+use database::{
+    BatchRepository, BatchWithEssays, ClaimRequest, DbError, DeadLetter, DeadLetterId,
+    DeadLetterPage, DeadLetterQuery, DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters,
+    OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord, OutboxRepository, Page,
+    PageQuery, PurgedDeadLetters, StoredDeadLetter, UnitOfWork,
+};
 use freshset::backend::memory::MemoryBackend;
 use freshset::backend::{Collected, Filled, Invalidated, Lookup, Trimmed};
 use freshset::{CacheBackend, EntryKey, Generation, Lifetimes, Owner, RandomHex};
 use projection::{
     BatchEssaysRegistered, BatchId, CorrelationId, CourseCode, EssayId, Event, EventId, EventKind,
-    Fact, FactId, Rows, Timestamp, UserId,
+    Fact, FactId, Refusal, Rows, Timestamp, UserId,
 };
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::sleep;
 use uuid::Uuid;
 
-/// What the repository does when it is asked.
+/// How the repository answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mood {
     Answers,
     Fails(fn() -> DbError),
-    /// Says so by `entered`, then waits for `release`.
+    /// Notifies `entered`, then waits for `release`.
     Waits,
     Panics,
 }
@@ -30,7 +37,7 @@ pub(crate) enum Mood {
 pub(crate) struct FakeRepository {
     rows: Mutex<Rows>,
     mood: Mutex<Mood>,
-    /// What was asked for, in order.
+    /// The ids that were read, in order.
     asked: Mutex<Vec<String>>,
     queries: Mutex<Vec<PageQuery>>,
     pub(crate) entered: Notify,
@@ -81,7 +88,7 @@ impl FakeRepository {
         *self.mood.lock().unwrap() = mood;
     }
 
-    /// The ids that were asked for, in order; each is one snapshot.
+    /// The ids that were read, in order; each is one snapshot.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
@@ -115,7 +122,7 @@ impl FakeRepository {
 #[async_trait]
 impl BatchRepository for FakeRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, DbError> {
-        unreachable!("the api reads")
+        unreachable!("no test of the routes applies an event")
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
@@ -151,20 +158,107 @@ impl BatchRepository for FakeRepository {
     async fn close(&self) {}
 }
 
-/// A cache in memory that can go away.
+/// How long [`SlowDeadLetters`] takes: longer than any read may take.
+pub(crate) const INSERT_DURATION: Duration = Duration::from_secs(60);
+
+/// Dead letters that are slow to insert, and none of which is stored.
+pub(crate) struct SlowDeadLetters;
+
+#[async_trait]
+impl DeadLetterRepository for SlowDeadLetters {
+    async fn insert_dead_letters(&self, _: &[DeadLetter]) -> Result<(), DbError> {
+        sleep(INSERT_DURATION).await;
+        Ok(())
+    }
+
+    async fn new_dead_letters<'a>(
+        &self,
+        dead_letters: &'a [DeadLetter],
+    ) -> Result<Vec<&'a DeadLetter>, DbError> {
+        Ok(dead_letters.iter().collect())
+    }
+
+    async fn dead_letter_usage(&self) -> Result<DeadLetterUsage, DbError> {
+        Ok(DeadLetterUsage::default())
+    }
+
+    async fn dead_letters(&self, _: &DeadLetterQuery) -> Result<DeadLetterPage, DbError> {
+        Ok(DeadLetterPage::default())
+    }
+
+    async fn dead_letter(&self, _: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError> {
+        Ok(None)
+    }
+
+    async fn delete_dead_letter(
+        &self,
+        _: DeadLetterId,
+        _: Option<Timestamp>,
+    ) -> Result<bool, DbError> {
+        Ok(false)
+    }
+
+    async fn dead_letter_refused_again(
+        &self,
+        _: DeadLetterId,
+        _: &Refusal,
+        _: Timestamp,
+    ) -> Result<bool, DbError> {
+        Ok(false)
+    }
+
+    async fn purge_dead_letters(
+        &self,
+        _: ExpiredDeadLetters,
+    ) -> Result<PurgedDeadLetters, DbError> {
+        unreachable!("the api purges nothing")
+    }
+}
+
+/// An outbox without a record.
+pub(crate) struct EmptyOutbox;
+
+#[async_trait]
+impl OutboxRepository for EmptyOutbox {
+    async fn claim(&self, _: ClaimRequest<'_>) -> Result<Option<Box<dyn OutboxClaim>>, DbError> {
+        unreachable!("the api claims nothing")
+    }
+
+    async fn outbox_after(&self, _: OutboxPosition, _: u32) -> Result<Vec<OutboxRecord>, DbError> {
+        Ok(Vec::new())
+    }
+
+    async fn outbox_depth(&self) -> Result<OutboxDepth, DbError> {
+        Ok(OutboxDepth::default())
+    }
+
+    async fn remove_published(&self, _: Timestamp, _: u32) -> Result<u64, DbError> {
+        unreachable!("the api removes nothing")
+    }
+
+    async fn remove_written(&self, _: Timestamp, _: u32) -> Result<u64, DbError> {
+        unreachable!("the api removes nothing")
+    }
+
+    fn outbox_notifier(&self) -> OutboxNotifier {
+        unreachable!("the api waits for no record")
+    }
+}
+
+/// A cache in memory that can be unavailable.
 #[derive(Debug, Default)]
 pub(crate) struct FakeBackend {
     memory: MemoryBackend,
-    is_away: AtomicBool,
+    is_unavailable: AtomicBool,
 }
 
 impl FakeBackend {
-    pub(crate) fn set_away(&self, is_away: bool) {
-        self.is_away.store(is_away, Ordering::SeqCst);
+    pub(crate) fn set_unavailable(&self, is_unavailable: bool) {
+        self.is_unavailable.store(is_unavailable, Ordering::SeqCst);
     }
 
     fn answer(&self) -> Result<&MemoryBackend, freshset::BackendError> {
-        if self.is_away.load(Ordering::SeqCst) {
+        if self.is_unavailable.load(Ordering::SeqCst) {
             let source = "planted".into();
             return Err(freshset::BackendError::Unreachable { backend: "the fake", source });
         }
@@ -212,12 +306,12 @@ impl CacheBackend for FakeBackend {
     }
 }
 
-/// The database is away.
+/// The database is unavailable.
 pub(crate) fn unavailable() -> DbError {
     DbError::Unavailable { source: "planted secret of the database".into() }
 }
 
-/// A stored document is one of a newer build.
+/// A newer build wrote the stored document.
 pub(crate) fn newer() -> DbError {
     let what = "planted secret of the document".into();
     DbError::NewerDocument { what, version: 2, source: "planted".into() }

@@ -1,7 +1,7 @@
 //! Liveness and readiness.
 
 use aggregator::health::{Component, ConsumerState, Finding};
-use aggregator::http::READY_PING_TIMEOUT;
+use aggregator::http::limits::READY_PING_TIMEOUT;
 use axum::body::Body;
 use axum::http::Request;
 use projection::Timestamp;
@@ -19,7 +19,7 @@ async fn anonymous(app: &App, path: &str) -> Answer {
 async fn alive_means_no_more_than_that() {
     let app = App::new();
     app.repository.set_mood(Mood::Panics);
-    app.store.set_away(true);
+    app.backend.set_unavailable(true);
     let answer = anonymous(&app, "/healthz").await;
     assert_eq!(answer.status, 200);
     let health = answer.json();
@@ -82,7 +82,7 @@ async fn finding_is_shown_and_only_a_blocking_one_makes_it_unready() {
 async fn without_the_cache_it_is_ready() {
     let app = App::new();
     assert_eq!(anonymous(&app, "/readyz").await.json()["cache"], "connected");
-    app.store.set_away(true);
+    app.backend.set_unavailable(true);
     for _ in 0..3 {
         app.get("/internal/v1/batches/user/teacher").await;
     }

@@ -289,7 +289,7 @@ async fn after_a_refusal_the_next_request_is_answered_or_the_end_announced() {
         ("POST /nothing", "", 404),
         ("POST /healthz", "", 405),
         ("PUT /internal/v1/events", &*auth, 405),
-        ("POST /internal/v1/events", &*auth, 413),
+        ("POST /internal/v1/events", &*auth, 415),
     ] {
         for length in [SMALL, LARGE] {
             let mut client = server.connect().await;

@@ -1,45 +1,33 @@
 //! `GET outbox`, on a real outbox in a file.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use aggregator::http::outbox::{OutboxState, router};
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
-use database::{BatchRepository as _, Changes, SqliteOptions, SqliteRepository};
+use axum::body::to_bytes;
+use axum::http::{Method, StatusCode};
+use database::Changes;
 use projection::{
     BatchId, CorrelationId, EventId, Needs, OutgoingEvent, OutgoingEventKind, Rows, Timestamp,
 };
 use serde_json::Value;
-use tempfile::TempDir;
-use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// The route, and the outbox behind it.
-struct World {
-    router: Router,
-    repository: Arc<SqliteRepository>,
-    _directory: TempDir,
+use crate::dead_letters::world::World;
+
+/// The service, and its outbox.
+struct Outbox {
+    world: World,
 }
 
-impl World {
+impl Outbox {
     async fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("results.sqlite");
-        let opened = SqliteRepository::open(path, SqliteOptions::default()).await;
-        let repository = Arc::new(opened.unwrap());
-        let read_timeout = Duration::from_secs(60);
-        let router = router(OutboxState { repository: repository.clone(), read_timeout });
-        Self { router, repository, _directory: directory }
+        Self { world: World::new().await }
     }
 
     /// Writes outgoing events with this value.
     async fn write(&self, count: u128, value: &str) {
         let outgoing_events: Vec<_> =
             (1..=count).map(|number| outgoing_event(number, value)).collect();
-        let mut unit = self.repository.begin().await.unwrap();
+        let mut unit = self.world.repository.begin().await.unwrap();
         unit.load(&[], &Needs::default()).await.unwrap();
         let changes = Changes {
             events: &BTreeMap::new(),
@@ -54,8 +42,7 @@ impl World {
     }
 
     async fn get(&self, query: &str) -> (StatusCode, String) {
-        let request = Request::get(format!("/outbox{query}")).body(Body::empty()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.world.response(Method::GET, &format!("/outbox{query}")).await;
         assert_eq!(response.headers()["cache-control"], "no-store", "{query}");
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -87,7 +74,7 @@ fn outgoing_event(number: u128, value: &str) -> OutgoingEvent {
 
 #[tokio::test]
 async fn answer_has_the_record_byte_for_byte_with_its_metadata() {
-    let world = World::new().await;
+    let world = Outbox::new().await;
     assert_eq!(world.get("").await.1, r#"{"records":[],"next_after":0}"#);
     world.write(1, r#"{"b": 1.50, "a":"é"}"#).await;
     let expected = concat!(
@@ -105,7 +92,7 @@ async fn answer_has_the_record_byte_for_byte_with_its_metadata() {
 
 #[tokio::test]
 async fn reader_continues_after_its_last_position() {
-    let world = World::new().await;
+    let world = Outbox::new().await;
     world.write(120, "{}").await;
     let (first, next_after) = world.numbers("").await;
     assert_eq!(first, (1..=100).collect::<Vec<_>>());
@@ -120,7 +107,7 @@ async fn reader_continues_after_its_last_position() {
 
 #[tokio::test]
 async fn invalid_parameter_is_refused_with_the_allowed_values() {
-    let world = World::new().await;
+    let world = Outbox::new().await;
     let check = async |query: &str, expected: &str| {
         let (status, body) = world.get(query).await;
         assert_eq!(status, 400, "{query}: {body}");

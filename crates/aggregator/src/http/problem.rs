@@ -1,13 +1,10 @@
-//! Answers that say what went wrong: `application/problem+json` as in RFC 9457.
+//! Problems: answers that say what went wrong, `application/problem+json` as in RFC 9457.
 //!
 //! A body holds a stable `code` for programs, the sentence that existing clients read in `error`,
 //! and a `detail` about this request. It never holds the text of an internal error; a refused
 //! event's detail may quote a short piece of what was sent.
 
-mod codes;
-
 use std::borrow::Cow;
-use std::error::Error;
 use std::time::Duration;
 
 use api_types::ProblemBody;
@@ -16,18 +13,81 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use projection::Refusal;
 
-pub use self::codes::ProblemCode;
-use database::outage;
-
 /// The media type of every problem.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// How long a client is asked to wait after a 503. Long enough for a dropped connection to be
-/// replaced, short enough that a teacher who waits for a page does not notice twice.
+/// How long a client is asked to wait after a 503. Long enough for a lost connection to be replaced,
+/// short enough that a teacher who waits for a page does not notice twice.
 pub const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(2);
 
-const DATABASE_UNAVAILABLE: &str =
-    "the database does not answer; the same request can succeed later";
+macro_rules! problem_codes {
+    ($($(#[$doc:meta])+ $Variant:ident = $code:literal, $status:ident, $sentence:literal;)+) => {
+        /// What went wrong, for programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ProblemCode {
+            $($(#[$doc])+ $Variant,)+
+        }
+
+        impl ProblemCode {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$Variant,)+];
+
+            /// The stable name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$Variant => $code,)+ }
+            }
+
+            /// The status that it is sent with.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$Variant => StatusCode::$status,)+ }
+            }
+
+            /// The sentence that existing clients show.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$Variant => $sentence,)+ }
+            }
+        }
+    };
+}
+
+// One condition has one code, on every route. `docs/operations.md` lists them for clients, and a test
+// compares the two.
+problem_codes! {
+    /// A value of the request is not allowed.
+    InvalidParameter = "invalid_parameter", BAD_REQUEST, "Invalid parameter";
+    /// HTTP does not allow such a request.
+    MalformedRequest = "malformed_request", BAD_REQUEST, "Malformed request";
+    /// The body ended early, or is not in the encoding that it claims.
+    UnreadableBody = "unreadable_body", BAD_REQUEST, "Unreadable body";
+    /// Key or service are missing.
+    MissingAuthentication = "missing_authentication", UNAUTHORIZED, "Missing authentication";
+    /// Key or service are wrong.
+    InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Invalid credentials";
+    /// There is no such path.
+    RouteNotFound = "route_not_found", NOT_FOUND, "Not found";
+    /// No batch is registered under this id.
+    BatchNotFound = "batch_not_found", NOT_FOUND, "Batch not found";
+    /// There is no dead letter with this id.
+    DeadLetterNotFound = "dead_letter_not_found", NOT_FOUND, "Dead letter not found";
+    /// The path has no such method.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// The client did not send the body within the time limit of the request.
+    SlowBody = "slow_body", REQUEST_TIMEOUT, "Request timed out";
+    /// More bytes or lines than one request may have.
+    TooLarge = "too_large", PAYLOAD_TOO_LARGE, "Request too large";
+    /// A media type that is not read.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
+    /// A content coding that is not read.
+    UnsupportedEncoding = "unsupported_encoding", UNSUPPORTED_MEDIA_TYPE, "Unsupported content encoding";
+    /// A fault of this service.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal server error";
+    /// The database does not answer, or answers with an error that passes.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Service temporarily unavailable";
+    /// The request reached its time limit, whatever it waited for.
+    TimedOut = "timed_out", SERVICE_UNAVAILABLE, "Service temporarily unavailable";
+    /// A record was refused, and dead letters are at their limit.
+    DeadLettersFull = "dead_letters_full", INSUFFICIENT_STORAGE, "Dead letters at their limit";
+}
 
 /// One refusal or failure, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +125,14 @@ impl Problem {
         }
     }
 
-    /// Asks the client to come back after `wait`, rounded up to whole seconds.
+    /// Asks the client to repeat the request after `wait`, rounded up to whole seconds.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// Tells the client which content codings are read.
+    /// Lists the content codings that are read.
     #[must_use]
     pub fn with_accept_encoding(mut self, codings: &'static str) -> Self {
         self.accept_encoding = Some(HeaderValue::from_static(codings));
@@ -84,7 +144,7 @@ impl Problem {
         Self::new(ProblemCode::InvalidParameter, format!("{name}: {detail}"))
     }
 
-    /// 503: what the request needs does not answer; the same request can succeed in a moment.
+    /// 503: the database does not answer; the same request can succeed in a moment.
     pub fn unavailable(detail: &'static str) -> Self {
         Self::new(ProblemCode::Unavailable, detail).with_retry_after(RETRY_AFTER_UNAVAILABLE)
     }
@@ -92,27 +152,6 @@ impl Problem {
     /// 503: the request reached its time limit; the same request can succeed in a moment.
     pub fn timed_out(detail: &'static str) -> Self {
         Self::new(ProblemCode::TimedOut, detail).with_retry_after(RETRY_AFTER_UNAVAILABLE)
-    }
-
-    /// What a client is told when the database failed, and the one place where that is logged: 503 if
-    /// the same request can succeed later, else 500. `what` names the thing that was asked for.
-    pub fn of_failure(
-        error: &(dyn Error + 'static),
-        is_transient: bool,
-        what: &'static str,
-    ) -> Self {
-        let is_reported = outage::is_reported(error);
-        let error = chain(error);
-        if is_transient && is_reported {
-            tracing::debug!(error, what, "database still unavailable, client told to repeat");
-            Self::unavailable(DATABASE_UNAVAILABLE)
-        } else if is_transient {
-            tracing::warn!(error, what, "database unavailable, client told to repeat the request");
-            Self::unavailable(DATABASE_UNAVAILABLE)
-        } else {
-            tracing::error!(error, what, "request failed");
-            Self::internal()
-        }
     }
 
     /// 500: a fault of this service. What it was is in the log, under the correlation id.
@@ -128,29 +167,29 @@ impl Problem {
         self.status
     }
 
-    pub(crate) fn missing_authentication() -> Self {
+    pub(super) fn missing_authentication() -> Self {
         Self::new(ProblemCode::MissingAuthentication, "send X-Internal-API-Key and X-Service-ID")
     }
 
-    pub(crate) fn invalid_credentials() -> Self {
+    pub(super) fn invalid_credentials() -> Self {
         Self::new(
             ProblemCode::InvalidCredentials,
             "the key is wrong, or the service is not on the allow list",
         )
     }
 
-    pub(crate) fn batch_not_found() -> Self {
+    pub(super) fn batch_not_found() -> Self {
         Self::new(ProblemCode::BatchNotFound, "no batch is registered under this id")
     }
 
-    pub(crate) fn route_not_found() -> Self {
+    pub(super) fn route_not_found() -> Self {
         Self::new(
             ProblemCode::RouteNotFound,
             "there is nothing at this path; ids in a path must be percent-encoded",
         )
     }
 
-    pub(crate) fn method_not_allowed() -> Self {
+    pub(super) fn method_not_allowed() -> Self {
         Self::new(ProblemCode::MethodNotAllowed, "the header Allow lists the methods of this path")
     }
 }
@@ -165,7 +204,7 @@ impl IntoResponse for Problem {
             code: self.code.into(),
             error: self.sentence.into(),
         };
-        // A struct of strings and a number always serialises; an empty body is the harmless rest.
+        // A struct of texts and a number always serialises.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (self.status, bytes).into_response();
         let headers = response.headers_mut();
@@ -180,12 +219,6 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// An error and its causes on one line, outermost first.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn whole_seconds(wait: Duration) -> u64 {
