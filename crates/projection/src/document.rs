@@ -1,23 +1,22 @@
-//! The format of the state documents: the JSON in which the stores keep a batch or an essay.
+//! The format of the state documents: the JSON form of a batch or an essay in the database.
 //!
-//! The documents' fields stand where their rows are declared, in `batch` and `essay`.
+//! The fields of the documents are declared in `batch` and `essay`.
 //!
-//! While processes are exchanged one by one, a build reads and writes the rows of the next one. The
-//! rule for a change:
+//! During a rolling upgrade a build reads and writes rows of the next build. The rule for a change:
 //!
 //! - **A new field of an object that is joined field by field** (a batch, its registration, an essay,
-//!   its spellcheck, its assessment, a phase of it) has a default and stays at this version. A build
-//!   that does not know it keeps it as it is ([`UnknownFields`]), so it must not be one that other
-//!   fields depend on: that build changes them without it.
-//! - **Anything else**, above all a field inside a value that is replaced as a whole (`Latest`,
-//!   `Earliest`, `Home`) or a new name of a phase or a status, needs the next version number. A build
-//!   that cannot read it says so ([`newer_format`]) and waits for its own replacement.
+//!   its spellcheck, its assessment, one of its phases) has a default and stays at this version. A
+//!   build that does not know the field keeps its value ([`UnknownFields`]). No other field may depend
+//!   on it, because that build changes other fields without it.
+//! - **Any other change**, above all a field inside a value that is replaced as a whole (`Latest`,
+//!   `Earliest`, `Membership`) or a new name of a phase or a status, needs the next version number. A
+//!   build that cannot read the document reports it ([`newer_format`]) and waits to be replaced.
 
 use serde::de::{Error, IgnoredAny, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// The version of a document. Any other one is an error, never a guess.
+/// The version of a document. Reading any other version is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FormatVersion;
 
@@ -43,15 +42,15 @@ impl<'de> Deserialize<'de> for FormatVersion {
     }
 }
 
-/// The fields of an object that this build does not know: a later build wrote them. They are written
-/// back as they were read.
+/// Fields of an object that a later build wrote and this build does not know. They are written back
+/// unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct UnknownFields(Map<String, Value>);
 
 impl UnknownFields {
-    /// Takes in those of another view of the same object. Of two values of one field the one whose
-    /// text is larger counts, so that it does not matter which came first.
+    /// Joins the unknown fields of another version of the same object. Of two values of one field the
+    /// one with the larger JSON text is kept, so that the order does not matter.
     pub(crate) fn join(&mut self, other: Self) {
         for (name, value) in other.0 {
             match self.0.get_mut(&name) {
@@ -67,8 +66,8 @@ impl UnknownFields {
     }
 }
 
-/// The largest version in a document, or in a list of them, that is newer than this build's. None if
-/// there is none: then a document that cannot be read is damaged.
+/// The largest version in a document, or in a list of documents, if it is newer than this build's.
+/// None otherwise: then a document that cannot be read is corrupt.
 pub fn newer_format(json: &str) -> Option<u64> {
     let version = |document: &Value| document.get("v").and_then(Value::as_u64);
     let newest = match serde_json::from_str(json).ok()? {
@@ -78,7 +77,7 @@ pub fn newer_format(json: &str) -> Option<u64> {
     newest.filter(|version| *version > FormatVersion::NUMBER)
 }
 
-/// A field that earlier builds wrote and that nothing needs any more. It is read and not written.
+/// A field that earlier builds wrote and no build needs. It is read and not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unused;
 

@@ -1,6 +1,6 @@
 //! The states of an essay, as the platform names them in results.
 //!
-//! They are read and sorted into three ends, and not kept.
+//! They are only read, to determine whether a spellcheck is in progress, has succeeded or has failed.
 
 use crate::names::named_values;
 use crate::status::BatchStatus;
@@ -8,13 +8,13 @@ use crate::status::BatchStatus;
 named_values! {
     /// State of an essay inside the platform.
     pub enum EssayStatus {
-        /// A file is there.
+        /// The file was uploaded.
         Uploaded = "uploaded",
-        /// Its text is known.
+        /// The text was extracted.
         TextExtracted = "text_extracted",
-        /// The content is being taken in.
+        /// The content is being ingested.
         ContentIngesting = "content_ingesting",
-        /// The content could not be taken in.
+        /// The content could not be ingested.
         ContentIngestionFailed = "content_ingestion_failed",
         /// A phase can be started.
         ReadyForProcessing = "ready_for_processing",
@@ -22,7 +22,7 @@ named_values! {
         AwaitingSpellcheck = "awaiting_spellcheck",
         /// In the spellcheck.
         SpellcheckingInProgress = "spellchecking_in_progress",
-        /// The spellcheck ended well.
+        /// The spellcheck succeeded.
         SpellcheckedSuccess = "spellchecked_success",
         /// The spellcheck failed.
         SpellcheckFailed = "spellcheck_failed",
@@ -30,7 +30,7 @@ named_values! {
         AwaitingNlp = "awaiting_nlp",
         /// In the language analysis.
         NlpProcessingInProgress = "nlp_processing_in_progress",
-        /// The language analysis ended well.
+        /// The language analysis succeeded.
         NlpSuccess = "nlp_success",
         /// The language analysis failed.
         NlpFailed = "nlp_failed",
@@ -38,15 +38,15 @@ named_values! {
         AwaitingAiFeedback = "awaiting_ai_feedback",
         /// Feedback is being written.
         AiFeedbackProcessingInProgress = "ai_feedback_processing_in_progress",
-        /// Feedback is there.
+        /// The feedback was written.
         AiFeedbackSuccess = "ai_feedback_success",
-        /// Feedback failed.
+        /// The feedback failed.
         AiFeedbackFailed = "ai_feedback_failed",
         /// Waits for the revision.
         AwaitingEditorRevision = "awaiting_editor_revision",
         /// In revision.
         EditorRevisionProcessingInProgress = "editor_revision_processing_in_progress",
-        /// The revision ended well.
+        /// The revision succeeded.
         EditorRevisionSuccess = "editor_revision_success",
         /// The revision failed.
         EditorRevisionFailed = "editor_revision_failed",
@@ -54,7 +54,7 @@ named_values! {
         AwaitingGrammarCheck = "awaiting_grammar_check",
         /// In the grammar check.
         GrammarCheckProcessingInProgress = "grammar_check_processing_in_progress",
-        /// The grammar check ended well.
+        /// The grammar check succeeded.
         GrammarCheckSuccess = "grammar_check_success",
         /// The grammar check failed.
         GrammarCheckFailed = "grammar_check_failed",
@@ -62,20 +62,20 @@ named_values! {
         AwaitingCjAssessment = "awaiting_cj_assessment",
         /// In the assessment.
         CjAssessmentProcessingInProgress = "cj_assessment_processing_in_progress",
-        /// The assessment ended well.
+        /// The assessment succeeded.
         CjAssessmentSuccess = "cj_assessment_success",
         /// The assessment failed.
         CjAssessmentFailed = "cj_assessment_failed",
-        /// Nothing is left to do.
+        /// All processing is completed.
         AllProcessingCompleted = "all_processing_completed",
-        /// Nothing can be done any more.
+        /// The essay failed critically.
         EssayCriticalFailure = "essay_critical_failure",
     }
 }
 
 impl EssayStatus {
-    /// Whether it says that a step has ended, well or badly. What waits, is under way, or is ready
-    /// for a step has not.
+    /// Whether a step has succeeded or failed. An essay that waits, is in progress, or is ready for a
+    /// step is in none of these states.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::ContentIngestionFailed
@@ -113,7 +113,7 @@ impl EssayStatus {
     }
 }
 
-/// The state that a result carries: senders use the words of essays and of batches.
+/// The status of a result: senders use the states of essays and of batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResultStatus {
     Essay(EssayStatus),
@@ -121,7 +121,8 @@ pub(crate) enum ResultStatus {
 }
 
 impl ResultStatus {
-    /// The state of exactly this name. A name that is both means an essay's; both end alike.
+    /// The status with exactly this name. The one name that is both is read as a state of an essay; both
+    /// are terminal.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let batch = || BatchStatus::parse(name).map(Self::Batch);
         EssayStatus::parse(name).map(Self::Essay).or_else(batch)
@@ -147,24 +148,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_has_ended_if_its_word_says_so() {
+    fn status_is_terminal_if_its_name_says_so() {
         for status in EssayStatus::ALL {
-            let word = status.as_str();
+            let name = status.as_str();
             let names_an_end = ["_success", "_failed", "_completed", "_failure"]
                 .iter()
-                .any(|ending| word.ends_with(ending));
-            assert_eq!(status.is_terminal(), names_an_end, "{word}");
+                .any(|ending| name.ends_with(ending));
+            assert_eq!(status.is_terminal(), names_an_end, "{name}");
         }
     }
 
     #[test]
-    fn words_of_essays_and_batches_are_told_apart() {
+    fn result_status_distinguishes_essays_and_batches() {
         let names: Vec<_> = ResultStatus::names().collect();
         assert_eq!(names.len(), 31 + 12 - 1, "one name is both");
         for name in names {
             assert!(ResultStatus::parse(name).is_some(), "{name}");
         }
-        assert_eq!(ResultStatus::parse("pending_content"), None, "what a client sees is no state");
+        assert_eq!(ResultStatus::parse("pending_content"), None, "a client status is not accepted");
         let both = "content_ingestion_failed";
         let essay = ResultStatus::Essay(EssayStatus::parse(both).unwrap());
         let batch = ResultStatus::Batch(BatchStatus::parse(both).unwrap());

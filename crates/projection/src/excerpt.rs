@@ -1,10 +1,10 @@
-//! Short pieces of long texts, for messages.
+//! Truncation of long texts for messages.
 
-/// Longest piece of a refused value that a detail repeats, in characters. Enough to recognise it,
-/// too little to carry a payload into logs.
+/// Longest part of a refused value that a detail repeats, in characters: enough to recognise it, too
+/// little to copy a payload into logs.
 const EXCERPT_CHARS_MAX: usize = 40;
 
-/// The start of a value, to recognise it by.
+/// The start of a value, for messages.
 pub(crate) fn excerpt(value: &str) -> String {
     shorten(value, EXCERPT_CHARS_MAX)
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_by_characters() {
+    fn shorten_counts_characters() {
         assert_eq!(shorten("", 0), "");
         assert_eq!(shorten("äöü", 3), "äöü");
         assert_eq!(shorten("äöüß", 3), "äö…");

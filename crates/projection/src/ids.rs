@@ -1,19 +1,19 @@
-//! Ids are types: a batch cannot be taken for an essay, and every id that exists obeys the limits.
+//! Id types: a batch id cannot be passed for an essay id, and every id is within the limits.
 //!
-//! The text ids are opaque. Nothing here trims, folds case or looks inside.
+//! Text ids are opaque: they are not trimmed, case-folded or parsed.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Longest text id in bytes: what the other services of the platform keep in their columns.
+/// Longest text id in bytes: the column width of the other services of the platform.
 pub const ID_BYTES_MAX: usize = 255;
 
-/// Why a text is not an id.
+/// Error for a text that is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// No id is empty.
+    /// Empty.
     #[error("an id is not empty, it has 1 to {ID_BYTES_MAX} bytes")]
     Empty,
     /// Longer than [`ID_BYTES_MAX`].
@@ -22,10 +22,10 @@ pub enum IdError {
         /// Length of the refused text in bytes.
         bytes: usize,
     },
-    /// Control characters do harm in logs and terminals, and databases cannot hold U+0000.
+    /// Has a control character: these are harmful in logs and terminals, and databases cannot hold U+0000.
     #[error("an id has no control characters, this one has one at byte {at_byte}")]
     ControlCharacter {
-        /// Where the first one starts.
+        /// Position of the first one.
         at_byte: usize,
     },
 }
@@ -54,11 +54,11 @@ macro_rules! text_id {
         pub struct $Id(String);
 
         impl $Id {
-            /// Takes a text that obeys the limits.
+            /// Checks a text against the limits.
             ///
             /// # Errors
             ///
-            /// [`IdError`] says which limit it breaks.
+            /// [`IdError`] with the limit that is broken.
             pub fn parse(text: impl Into<String>) -> Result<Self, IdError> {
                 let text = text.into();
                 check_id(&text)?;
@@ -100,7 +100,7 @@ text_id!(
     BatchId
 );
 text_id!(
-    /// The teacher whom a batch belongs to.
+    /// The teacher who owns a batch.
     UserId
 );
 text_id!(
@@ -126,11 +126,11 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
-    /// One event. A record sent twice carries the same one.
+    /// One event. A record that is delivered twice has the same id.
     EventId
 );
 uuid_id!(
-    /// What an event was caused by, through all services.
+    /// Correlation id: links the events with a common cause across services.
     CorrelationId
 );
 
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_any_text_within_the_limits() {
+    fn id_accepts_any_text_within_the_limits() {
         #[track_caller]
         fn check(text: &str, want: Result<(), IdError>) {
             assert_eq!(BatchId::parse(text).map(|id| assert_eq!(id.as_str(), text)), want);

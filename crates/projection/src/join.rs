@@ -1,71 +1,71 @@
-//! The building blocks of the fold: values that take in facts in any order, any number of times.
+//! Join semilattices, the building blocks of the fold: values that accept facts in any order, any
+//! number of times.
 //!
-//! Every `join` is the maximum or minimum of a total order, or a union. That alone makes it
-//! commutative, associative and idempotent; there is no rule here that looks at what came first.
+//! Every `join` is the maximum or minimum of a total order, or a union. So it is commutative,
+//! associative and idempotent; no rule here depends on the order of arrival.
 //!
-//! A fact may come again in a new envelope, with another event id and a later time. It counts with
-//! its earliest envelope, so the later one changes nothing, whichever comes first.
+//! A fact may be sent again in a new envelope, with another event id and a later time. It has the
+//! revision of its earliest envelope, so the later envelope changes nothing, whichever arrives first.
 
 use std::mem;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::event::FactId;
+use crate::fact_id::FactId;
 use crate::ids::EventId;
 use crate::time::Timestamp;
 
-/// Most facts beside the winner that a value remembers. They are needed only while the earliest
-/// envelope of a fact may still be on its way. Beyond the limit those with the smallest stamps are
-/// forgotten: if such a fact is sent once more, in a new envelope with a later time, it counts with
-/// that time.
+/// Most facts besides the winner that a value keeps. They are needed only while the earliest envelope
+/// of a fact may still arrive. Beyond the limit those with the smallest revisions are discarded: if such a
+/// fact is sent again in a new envelope with a later time, it gets that time.
 pub const OLDER_FACTS_MAX: usize = 8;
 
-/// Which event says something, and when that happened. Ordered by time, then by event id.
+/// Revision of a value: time and id of the event that set it. Ordered by time, then by event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Stamp {
+pub(crate) struct Revision {
     pub(crate) at: Timestamp,
     pub(crate) by: EventId,
 }
 
-/// Where a value comes from: the fact that says it, and the stamp of its envelope.
+/// Origin of a value: the fact, and the revision of its envelope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
-    pub(crate) stamp: Stamp,
+    pub(crate) revision: Revision,
     pub(crate) fact: FactId,
 }
 
-/// A value of which the latest one counts: the one of the fact with the largest stamp, where a fact
-/// has the stamp of its earliest envelope.
+/// A last-writer-wins register: the value of the fact with the largest revision, where a fact has the
+/// revision of its earliest envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Document<T>")]
 pub(crate) struct Latest<T> {
     winner: Candidate<T>,
-    /// What the other facts say, the largest stamp first.
+    /// The values of other facts, the largest revision first.
     older: Vec<Candidate<T>>,
 }
 
-/// What one fact says.
+/// The value of one fact.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Candidate<T> {
     at: Timestamp,
     by: EventId,
-    /// The value comes behind the stamp in the order: it decides only between two events that claim
-    /// the same id, and then still the same way everywhere.
-    #[serde(skip_serializing_if = "says_nothing")]
+    /// Compared after the revision: it decides only between two events with the same id, and then the
+    /// same way in every process.
+    #[serde(skip_serializing_if = "is_zero_sized")]
     value: T,
-    /// None in documents of builds that did not know facts.
+    /// None in documents of builds without fact ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fact: Option<FactId>,
 }
 
-/// The value of a [`Latest`] of which only the stamp matters. Not written into documents.
+/// The value of a [`Latest`] whose revision alone matters. Not written into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Said;
+pub(crate) struct Marker;
 
 impl<T: Ord> Latest<T> {
     pub(crate) fn new(value: T, source: Source) -> Self {
-        let Source { stamp: Stamp { at, by }, fact } = source;
+        let Source { revision: Revision { at, by }, fact } = source;
         Self { winner: Candidate { at, by, value, fact: Some(fact) }, older: Vec::new() }
     }
 
@@ -73,15 +73,15 @@ impl<T: Ord> Latest<T> {
         &self.winner.value
     }
 
-    pub(crate) fn stamp(&self) -> Stamp {
-        self.winner.stamp()
+    pub(crate) fn revision(&self) -> Revision {
+        self.winner.revision()
     }
 
-    /// The values that a build wrote which did not know facts, with their stamps.
-    pub(crate) fn without_fact(&self) -> impl Iterator<Item = (&T, Stamp)> {
+    /// The values, with their revisions, that a build without fact ids wrote.
+    pub(crate) fn without_fact(&self) -> impl Iterator<Item = (&T, Revision)> {
         let all = std::iter::once(&self.winner).chain(&self.older);
         let earlier = all.filter(|candidate| candidate.fact.is_none());
-        earlier.map(|candidate| (&candidate.value, candidate.stamp()))
+        earlier.map(|candidate| (&candidate.value, candidate.revision()))
     }
 
     pub(crate) fn join(&mut self, other: Self) {
@@ -91,7 +91,7 @@ impl<T: Ord> Latest<T> {
         self.older.truncate(OLDER_FACTS_MAX);
     }
 
-    /// Joins what may be missing on either side. A missing value never erases one.
+    /// Joins two optional values. A missing value never erases an existing one.
     pub(crate) fn join_option(this: &mut Option<Self>, other: Option<Self>) {
         match (this.as_mut(), other) {
             (Some(this), Some(other)) => this.join(other),
@@ -100,16 +100,13 @@ impl<T: Ord> Latest<T> {
         }
     }
 
-    fn add(&mut self, said: Candidate<T>) {
-        if self.winner.is_of_same_fact(&said) {
-            self.winner.join(said);
-        } else if let Some(known) = self.older.iter_mut().find(|known| known.is_of_same_fact(&said))
-        {
-            known.join(said);
-        } else {
-            self.older.push(said);
+    fn add(&mut self, candidate: Candidate<T>) {
+        let mut known = std::iter::once(&mut self.winner).chain(&mut self.older);
+        match known.find(|known| known.is_of_same_fact(&candidate)) {
+            Some(known) => known.join(candidate),
+            None => self.older.push(candidate),
         }
-        // Its earliest envelope may make the winner older than another fact.
+        // An earlier envelope of the winner may make it older than another fact.
         if let Some(largest) = self.older.iter_mut().max().filter(|largest| **largest > self.winner)
         {
             mem::swap(largest, &mut self.winner);
@@ -118,20 +115,21 @@ impl<T: Ord> Latest<T> {
 }
 
 impl<T: Ord> Candidate<T> {
-    fn stamp(&self) -> Stamp {
-        Stamp { at: self.at, by: self.by }
+    fn revision(&self) -> Revision {
+        Revision { at: self.at, by: self.by }
     }
 
-    /// An earlier build did not write down which fact it was: then equal values are taken for the
-    /// same fact. Where there is no value only the same event is.
+    /// Whether both are values of the same fact. An earlier build did not write fact ids: then equal
+    /// values count as the same fact, and markers only if they are of the same event.
     fn is_of_same_fact(&self, other: &Self) -> bool {
         if let (Some(fact), Some(other)) = (self.fact, other.fact) {
             return fact == other;
         }
-        self.value == other.value && (!says_nothing(&self.value) || self.stamp() == other.stamp())
+        self.value == other.value
+            && (!is_zero_sized(&self.value) || self.revision() == other.revision())
     }
 
-    /// Takes in another envelope of the same fact: the earliest counts.
+    /// Joins another envelope of the same fact: the earliest is kept.
     fn join(&mut self, other: Self) {
         let fact = self.fact.or(other.fact);
         if other < *self {
@@ -141,7 +139,7 @@ impl<T: Ord> Candidate<T> {
     }
 }
 
-/// A [`Latest`] as a document has it: the winner's fields, then the others.
+/// A [`Latest`] in a document: the winner's fields, then the other facts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document<T> {
@@ -158,7 +156,7 @@ struct Document<T> {
 struct DocumentRef<'a, T> {
     at: Timestamp,
     by: EventId,
-    #[serde(skip_serializing_if = "refers_to_nothing")]
+    #[serde(skip_serializing_if = "refers_to_zero_sized")]
     value: &'a T,
     #[serde(skip_serializing_if = "Option::is_none")]
     fact: Option<FactId>,
@@ -181,29 +179,29 @@ impl<T: Serialize> Serialize for Latest<T> {
     }
 }
 
-/// Whether a value is one of its type and no other, so that there is nothing to write down.
-fn says_nothing<T>(_: &T) -> bool {
+/// Whether the type has a single value, which need not be written.
+fn is_zero_sized<T>(_: &T) -> bool {
     size_of::<T>() == 0
 }
 
-fn refers_to_nothing<T>(_: &&T) -> bool {
+fn refers_to_zero_sized<T>(_: &&T) -> bool {
     size_of::<T>() == 0
 }
 
-impl Serialize for Said {
+impl Serialize for Marker {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit()
     }
 }
 
-impl<'de> Deserialize<'de> for Said {
+impl<'de> Deserialize<'de> for Marker {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A field of an optional type may be missing, and this one always is.
+        // The field is never written; an optional type accepts its absence.
         Option::<()>::deserialize(deserializer).map(|_| Self)
     }
 }
 
-/// What an event says that is announced once, whoever says it: the earliest event counts.
+/// A first-writer-wins register: the value of the earliest event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Earliest<T> {
@@ -213,26 +211,26 @@ pub(crate) struct Earliest<T> {
 }
 
 impl<T: Ord> Earliest<T> {
-    pub(crate) fn new(value: T, Stamp { at, by }: Stamp) -> Self {
+    pub(crate) fn new(value: T, Revision { at, by }: Revision) -> Self {
         Self { at, by, value }
     }
 
-    /// Takes it into a list with one item for each subject, the earliest first.
+    /// Joins a value into a list with one item for each subject, the earliest first.
     pub(crate) fn join_list<S: Eq + ?Sized>(
         list: &mut Vec<Self>,
-        said: Self,
+        new: Self,
         subject: impl Fn(&T) -> &S,
     ) {
-        match list.iter_mut().find(|known| subject(&known.value) == subject(&said.value)) {
-            Some(known) if said < *known => *known = said,
+        match list.iter_mut().find(|known| subject(&known.value) == subject(&new.value)) {
+            Some(known) if new < *known => *known = new,
             Some(_) => {}
-            None => list.push(said),
+            None => list.push(new),
         }
         list.sort_unstable();
     }
 }
 
-/// The earlier of two moments that may be missing on either side.
+/// The earlier of two optional times.
 pub(crate) fn earliest(this: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     this.into_iter().chain(other).min()
 }

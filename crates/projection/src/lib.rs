@@ -1,17 +1,17 @@
-//! What happened to batches of essays: events as received, the fold over them, and the JSON that a
-//! client sees of it.
+//! Projection of events into read models: decodes events about batches of essays, folds them into
+//! rows, and writes the JSON for clients and the outgoing events.
 //!
-//! A record goes through three steps, and each is a pure function. There is no clock, no randomness
-//! and no input or output in this crate; what time it is and which rows there are, the caller says.
+//! The crate is pure: no I/O, no clock, no randomness. The caller loads the rows and passes the time. A
+//! record goes through three steps:
 //!
-//! 1. [`decode`] makes an [`Event`] of a record's bytes, or says in a [`Refusal`] why not.
-//! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and says
-//!    which batches' answers may have changed. The rows depend on the *set* of events alone: order
-//!    and repetition do not matter.
-//! 3. [`status_json`] and [`page_json`] write what a client sees, and [`due`] says what is to be
-//!    published.
+//! 1. [`decode`] turns the bytes of a record into an [`Event`], or returns a [`Refusal`].
+//! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and returns the
+//!    batches whose answers may have changed. The rows depend on the *set* of events alone: order and
+//!    repetition do not matter.
+//! 3. [`status_json`] and [`page_json`] write the answers for clients, and [`outgoing_events`] derives
+//!    the events to publish.
 //!
-//! [`Batch`] and [`Essay`] are serde types; their JSON is the document that a store keeps.
+//! [`Batch`] and [`Essay`] are serde types; their JSON is the state document in the database.
 //!
 //! ```
 //! use projection::{BatchId, Rows, Timestamp, decode, status_json};
@@ -34,9 +34,9 @@
 //! let event = decode(record, None, received_at)?;
 //!
 //! let mut rows = Rows::default();
-//! let changed = rows.apply(&event)?;
+//! let affected = rows.apply(&event)?;
 //! let batch_id = BatchId::parse("batch-1")?;
-//! assert!(changed.contains(&batch_id));
+//! assert!(affected.contains(&batch_id));
 //!
 //! let essays: Vec<_> = rows.essays.into_values().collect();
 //! let body = String::from_utf8(status_json(&rows.batches[&batch_id], &essays))?;
@@ -45,30 +45,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod excerpt;
-mod names;
-mod stack_trace;
-
-mod error_detail;
-mod essay_status;
-mod ids;
-mod number;
-mod phase;
-mod refusal;
-mod status;
-mod time;
-
-mod event;
-
 mod batch;
 mod document;
+mod error_detail;
 mod essay;
+mod essay_status;
+mod event;
+mod event_kind;
+mod excerpt;
+mod fact_id;
+mod finite;
+mod ids;
 mod join;
+mod names;
+mod outgoing;
+mod phase;
+mod refusal;
 mod registered_batch;
 mod rows;
+mod status;
 mod tally;
-
-mod outgoing;
+mod time;
 mod view;
 
 pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX, RUNS_PER_BATCH_MAX};
@@ -79,15 +76,17 @@ pub use self::essay_status::EssayStatus;
 pub use self::event::{
     ASSIGNMENT_ID_CHARS_MAX, AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome,
     BatchPipelineCompleted, ConfidenceLabel, ContentType, CourseCode, ESSAYS_PER_EVENT_MAX,
-    EssaySlotAssigned, Event, EventKind, Fact, FactId, Needs, PHASES_PER_EVENT_MAX,
-    PipelineOutcome, RECORD_BYTES_MAX, Ranking, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd,
-    SpellcheckMetrics, SpellcheckResult, StorageReferences, TEXT_BYTES_MAX, decode, locate,
+    EssaySlotAssigned, Event, Fact, Needs, PHASES_PER_EVENT_MAX, PipelineOutcome, RECORD_BYTES_MAX,
+    Ranking, STORAGE_REFERENCE_FIELDS_MAX, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult,
+    StorageReferences, TEXT_BYTES_MAX, decode, locate,
 };
+pub use self::event_kind::EventKind;
+pub use self::fact_id::FactId;
+pub use self::finite::Finite;
 pub use self::ids::{BatchId, CorrelationId, EssayId, EventId, ID_BYTES_MAX, IdError, UserId};
 pub use self::join::OLDER_FACTS_MAX;
-pub use self::number::Finite;
 pub use self::outgoing::{
-    Due, OutgoingEvent, OutgoingEventKind, SOURCE_SERVICE, due, outgoing_event_headers,
+    OutgoingEvent, OutgoingEventKind, OutgoingEvents, SOURCE_SERVICE, outgoing_event_headers,
     outgoing_events,
 };
 pub use self::phase::PhaseName;

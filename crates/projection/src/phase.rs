@@ -1,11 +1,11 @@
-//! The phases of processing, and how each one ended for one essay.
+//! The phases of processing, and the end of each phase for one essay.
 //!
-//! What a phase found out about an essay is not here, but in `essay/findings`.
+//! The results of a phase are in `essay/findings`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::UnknownFields;
-use crate::join::{Latest, Said, Source, Stamp, earliest};
+use crate::join::{Latest, Marker, Revision, Source, earliest};
 use crate::names::named_values;
 use crate::status::ProcessingStage;
 use crate::time::Timestamp;
@@ -26,15 +26,15 @@ named_values! {
     }
 }
 
-/// How a phase ended for an essay.
+/// End of a phase for an essay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum PhaseEnd {
     Completed,
     Failed,
 }
 
-impl End {
-    /// The word that a client sees.
+impl PhaseEnd {
+    /// The name that a client sees.
     pub(crate) const fn stage(self) -> ProcessingStage {
         match self {
             Self::Completed => ProcessingStage::Completed,
@@ -43,17 +43,17 @@ impl End {
     }
 }
 
-/// What was said about one phase of one essay, by results and by outcomes alike.
+/// The facts about one phase of one essay, from results and from phase outcomes.
 ///
-/// The latest of either end is kept, and not only the later of the two: whether a success came
-/// after an error is to be known even after the next failure. With neither, the phase has begun.
+/// The latest success and the latest failure are both kept: whether a success came after an error
+/// matters even after the next failure. With neither, the phase has begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PhaseRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    completed: Option<Latest<Said>>,
+    completed: Option<Latest<Marker>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    failed: Option<Latest<Said>>,
-    /// When the first fact said that the phase is under way.
+    failed: Option<Latest<Marker>>,
+    /// Time of the first fact that shows the phase in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun_at: Option<Timestamp>,
     #[serde(flatten)]
@@ -61,13 +61,13 @@ pub(crate) struct PhaseRecord {
 }
 
 impl PhaseRecord {
-    /// What one event says. None: that the phase has begun.
-    pub(crate) fn said(end: Option<End>, source: Source) -> Self {
-        let when = |wanted| (end == Some(wanted)).then(|| Latest::new(Said, source));
+    /// The record of one fact. None: the phase has begun.
+    pub(crate) fn from_fact(end: Option<PhaseEnd>, source: Source) -> Self {
+        let marker = |wanted| (end == Some(wanted)).then(|| Latest::new(Marker, source));
         Self {
-            completed: when(End::Completed),
-            failed: when(End::Failed),
-            begun_at: end.is_none().then_some(source.stamp.at),
+            completed: marker(PhaseEnd::Completed),
+            failed: marker(PhaseEnd::Failed),
+            begun_at: end.is_none().then_some(source.revision.at),
             unknown: UnknownFields::default(),
         }
     }
@@ -79,33 +79,33 @@ impl PhaseRecord {
         self.unknown.join(other.unknown);
     }
 
-    /// How the phase ended, if it has. The later fact counts; of one event that says both, the
-    /// failure, because somebody should look at it.
-    pub(crate) fn end(&self) -> Option<End> {
+    /// End of the phase, if it has ended. The later fact wins; if one event lists an essay as both,
+    /// the failure, so that it is not hidden.
+    pub(crate) fn end(&self) -> Option<PhaseEnd> {
         match (self.completed_at(), self.failed_at()) {
             (None, None) => None,
-            // No stamp is less than any stamp.
-            (completed, failed) if completed > failed => Some(End::Completed),
-            _ => Some(End::Failed),
+            // None is less than every revision.
+            (completed, failed) if completed > failed => Some(PhaseEnd::Completed),
+            _ => Some(PhaseEnd::Failed),
         }
     }
 
-    /// Whether what was said then still holds as a failure: no success came later.
-    pub(crate) fn is_failed_since(&self, stamp: Stamp) -> bool {
-        self.end() == Some(End::Failed) && self.completed_at() < Some(stamp)
+    /// Whether the phase is failed and no success came after this revision.
+    pub(crate) fn is_failed_since(&self, revision: Revision) -> bool {
+        self.end() == Some(PhaseEnd::Failed) && self.completed_at() < Some(revision)
     }
 
-    /// The latest time of any of these facts.
+    /// Time of the latest of these facts.
     pub(crate) fn last_updated(&self) -> Option<Timestamp> {
         let ends = [self.completed_at(), self.failed_at()].into_iter().flatten();
-        ends.map(|stamp| stamp.at).chain(self.begun_at).max()
+        ends.map(|revision| revision.at).chain(self.begun_at).max()
     }
 
-    fn completed_at(&self) -> Option<Stamp> {
-        self.completed.as_ref().map(Latest::stamp)
+    fn completed_at(&self) -> Option<Revision> {
+        self.completed.as_ref().map(Latest::revision)
     }
 
-    fn failed_at(&self) -> Option<Stamp> {
-        self.failed.as_ref().map(Latest::stamp)
+    fn failed_at(&self) -> Option<Revision> {
+        self.failed.as_ref().map(Latest::revision)
     }
 }

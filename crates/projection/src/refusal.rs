@@ -1,6 +1,6 @@
-//! Why a record is not applied. A refusal is final: the same record is refused again.
+//! Refusal of a record. It is final: the same record is refused again.
 //!
-//! What can succeed later (a database that is away) is never a refusal and has no place here.
+//! A failure that may pass, such as an unavailable database, is never a refusal.
 
 use crate::excerpt::shorten;
 use crate::names::named_values;
@@ -8,18 +8,18 @@ use crate::names::named_values;
 /// Longest [`Refusal::detail`] in characters: a line that an operator can read.
 pub const DETAIL_CHARS_MAX: usize = 300;
 
-/// A record that is not applied, and why.
+/// Cause for which a record is not applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Refusal {
-    /// What kind of fault it is; stable, for counting and sorting.
+    /// Kind of the refusal; stable, for metrics and filters.
     pub code: RefusalCode,
-    /// What was wrong and what is allowed, with the JSON path. For people; may change.
+    /// The JSON path, the error and the allowed values. For people; may change.
     pub detail: String,
 }
 
 impl Refusal {
-    /// A refusal whose detail is cut to [`DETAIL_CHARS_MAX`] and free of control characters:
+    /// A refusal with the detail cut to [`DETAIL_CHARS_MAX`] and control characters replaced, because
     /// details go to logs, and to databases that cannot hold U+0000.
     pub fn new(code: RefusalCode, detail: impl AsRef<str>) -> Self {
         let detail =
@@ -34,25 +34,24 @@ named_values! {
     pub enum RefusalCode {
         /// More bytes than one record may have.
         TooLarge = "too_large",
-        /// Not a text.
+        /// Not UTF-8.
         NotUtf8 = "not_utf8",
-        /// A text, but not JSON; or nested too deep, or with a number or a character that does not
-        /// exist.
+        /// UTF-8, but not JSON; or nested too deep, or with an invalid number or character.
         NotJson = "not_json",
-        /// A field is missing, has the wrong type, or a value that is not allowed.
+        /// A field is missing, or has the wrong type or a value that is not allowed.
         InvalidField = "invalid_field",
-        /// No kind of event that this service knows.
+        /// The kind of event is unknown.
         UnknownEventType = "unknown_event_type",
-        /// A known kind of event, on the topic of another one. Earlier builds refused these; no
-        /// record is refused for it any more, but dead letters may still carry it.
+        /// A known kind of event on the topic of another kind. Written by earlier builds only; dead
+        /// letters may still have it.
         UnexpectedEventType = "unexpected_event_type",
-        /// A version of the envelope that this service does not read.
+        /// The version of the envelope is not supported.
         UnsupportedSchemaVersion = "unsupported_schema_version",
         /// The batch is registered for another user.
         ConflictingOwner = "conflicting_owner",
-        /// Well-formed, and still the store cannot take it, however often it is tried.
+        /// Well-formed, but the database refuses it with a non-transient error.
         Unstorable = "unstorable",
-        /// Well-formed, and the database takes longer over it than it is given.
+        /// Well-formed, but the database takes longer than the timeout.
         TooSlow = "too_slow",
     }
 }
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_detail_is_short_and_printable() {
+    fn detail_is_short_and_printable() {
         let refusal = Refusal::new(RefusalCode::InvalidField, "é\0\n".repeat(1_000));
         assert_eq!(refusal.detail.chars().count(), DETAIL_CHARS_MAX);
         assert!(refusal.detail.starts_with("é\u{fffd}\u{fffd}é"));
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_alone() {
+    fn short_detail_is_unchanged() {
         let refusal = Refusal::new(RefusalCode::NotJson, "expected value");
         assert_eq!(refusal.to_string(), "not_json: expected value");
     }

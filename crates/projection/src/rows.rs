@@ -1,7 +1,7 @@
-//! Rows in memory, and how one event changes them.
+//! Rows in memory, and the fold that applies an event to them.
 //!
-//! Loading and writing them is the store's work. Nothing here knows whether a row was loaded or
-//! made: an event whose [`Needs`] were loaded finds all it looks at.
+//! Loading and writing rows is the job of `database`. The fold makes no difference between a loaded
+//! and a new row: if the [`Needs`] of an event were loaded, no row is missing.
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -15,56 +15,57 @@ use crate::event::{
 };
 use crate::excerpt::excerpt;
 use crate::ids::{BatchId, CorrelationId, EssayId};
-use crate::join::{Source, Stamp};
-use crate::phase::End;
+use crate::join::{Revision, Source};
+use crate::phase::PhaseEnd;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::registered_batch::RegisteredBatch;
 use crate::status::BatchStatus;
 use crate::tally::Tally;
 
-/// Most essays that all registrations of one batch may list together. The largest class is a
-/// thousandth of it; without a limit a row could grow until no database takes it.
+/// Most essays that all registrations of one batch may list together. A large class has a few dozen;
+/// without a limit a row could grow until the database refuses it.
 pub const ESSAYS_PER_BATCH_MAX: usize = 10_000;
 
-/// Rows in memory: what was loaded, plus what the fold made of it.
+/// Rows in memory: the loaded rows with the applied events.
 ///
 /// The fold is a join: any order and any repetition of the same events gives the same rows, and so
-/// does a fact that is sent again in a new envelope with a later time. The exceptions are a batch
-/// that two owners claim, which the first one to be folded in keeps, and what is beyond the limits.
+/// does a fact that is sent again in a new envelope with a later time. There are two exceptions: of
+/// registrations for different owners the first one applied wins, and facts beyond the limits are
+/// discarded or refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Batches, registered or not.
     pub batches: BTreeMap<BatchId, Batch>,
-    /// Essays, wherever they belong.
+    /// Essays, whatever batch they belong to.
     pub essays: BTreeMap<EssayId, Essay>,
-    /// The essays that the registrations of a batch list. Apart from its row, which is written far
-    /// more often than a batch is registered.
+    /// The essays that the registrations of a batch list. Kept apart from the row of the batch, which
+    /// is written far more often than a batch is registered.
     pub listed: BTreeMap<BatchId, BTreeSet<EssayId>>,
-    /// Batches of which an essay moved that their row did not count where it stood. What was folded in
-    /// is of no use then: write them [without their tally](Batch::without_tally), load all their
-    /// essays, and begin again. Empty, unless a row was altered or another build counts otherwise.
+    /// Batches whose tally did not contain the former progress of a changed essay. Then discard the
+    /// result: write these batches [without their tally](Batch::without_tally), load all their essays,
+    /// and fold again. Empty, unless a row was edited by hand or another build counts differently.
     pub miscounted: BTreeSet<BatchId>,
 }
 
 impl Rows {
-    /// The batches that loaded essays belong to and that `needs` leaves out. Their answers change
-    /// with these essays: add them to the needs and load again.
+    /// The batches that loaded essays belong to and that are missing in `needs`, so that they are not
+    /// locked. Their answers change with these essays: add them to the needs and load again.
     pub fn unlocked_batches(&self, needs: &Needs) -> BTreeSet<BatchId> {
-        let homes = self.essays.values().map(Essay::batch_id);
-        homes.filter(|home| !needs.batches.contains(*home)).cloned().collect()
+        let batches = self.essays.values().map(Essay::batch_id);
+        batches.filter(|id| !needs.batches.contains(*id)).cloned().collect()
     }
 
-    /// Counts the essays of each of these batches whose row does not tell, all of which must be here.
-    /// Their ids come out of the row if an earlier build kept them there.
+    /// Adds the tally to each of these batches whose row has none; all essays of those batches must be
+    /// loaded. Moves the ids of listed essays out of rows of earlier builds, which kept them there.
     pub fn add_missing_tallies(&mut self, batches: &BTreeSet<BatchId>) {
         let mut tallies: BTreeMap<&BatchId, Tally> = BTreeMap::new();
         for essay in self.essays.values() {
-            tallies.entry(essay.batch_id()).or_default().add(essay.standing());
+            tallies.entry(essay.batch_id()).or_default().add(essay.progress());
         }
         for id in batches {
             let tally = tallies.remove(id);
             if tally.is_some() && !self.batches.contains_key(id) {
-                self.batches.insert(id.clone(), Batch::named(id.clone()));
+                self.batches.insert(id.clone(), Batch::new(id.clone()));
             }
             let Some(batch) = self.batches.get_mut(id) else { continue };
             batch.tally_mut().get_or_insert_with(|| tally.unwrap_or_default());
@@ -74,22 +75,23 @@ impl Rows {
         }
     }
 
-    /// The states of the registered batches. Right for each batch whose row counts its essays, or of
-    /// which all essays are here.
+    /// The states of the registered batches. Correct for each batch whose row has a tally, or whose
+    /// essays are all loaded.
     pub fn statuses(&self) -> BTreeMap<&BatchId, BatchStatus> {
-        self.registered_batches().into_iter().map(|(id, folder)| (id, folder.status())).collect()
+        self.registered_batches().into_iter().map(|(id, batch)| (id, batch.status())).collect()
     }
 
-    /// The state of one batch; None unless it is registered.
+    /// State of one batch; None unless it is registered.
     pub fn status_of(&self, id: &BatchId) -> Option<BatchStatus> {
         let batch = self.batches.get(id)?;
         Some(RegisteredBatch::new(batch, self.tally_of(batch))?.status())
     }
 
-    /// The registered batches, each with what is counted of its essays.
+    /// The registered batches, each with its tally.
     pub(crate) fn registered_batches(&self) -> BTreeMap<&BatchId, RegisteredBatch<'_>> {
-        let folder = |(id, batch)| Some((id, RegisteredBatch::new(batch, self.tally_of(batch))?));
-        self.batches.iter().filter_map(folder).collect()
+        let registered =
+            |(id, batch)| Some((id, RegisteredBatch::new(batch, self.tally_of(batch))?));
+        self.batches.iter().filter_map(registered).collect()
     }
 
     fn tally_of<'a>(&self, batch: &'a Batch) -> Cow<'a, Tally> {
@@ -100,62 +102,63 @@ impl Rows {
     }
 
     fn count_essays(&self, batch: &BatchId) -> Tally {
-        Tally::of(self.essays.values().filter(|essay| essay.batch_id() == batch))
+        let essays = self.essays.values().filter(|essay| essay.batch_id() == batch);
+        Tally::of(essays.map(Essay::progress))
     }
 
-    /// Folds one event in. Returns the batches whose answers changed or may have: the one that the
-    /// event names, and every one that shows or has shown one of the event's essays.
+    /// Applies one event. Returns the affected batches, whose answers may have changed: the one that
+    /// the event names, and every one that shows or has shown an essay of the event.
     ///
     /// # Errors
     ///
     /// `ConflictingOwner` for a registration of a batch that is registered for another user, and
     /// `TooLarge` for an event that would leave the batch with more than [`ESSAYS_PER_BATCH_MAX`]
-    /// essays, [`RUNS_PER_BATCH_MAX`] pipeline runs or [`JOBS_PER_BATCH_MAX`] assessment jobs. Then
-    /// nothing changed.
+    /// essays, [`RUNS_PER_BATCH_MAX`] pipeline runs or [`JOBS_PER_BATCH_MAX`] assessment jobs. In both
+    /// cases nothing is changed.
     pub fn apply(&mut self, event: &Event) -> Result<BTreeSet<BatchId>, Refusal> {
-        let stamp = Stamp { at: event.at, by: event.id };
-        let source = Source { stamp, fact: event.fact_id };
+        let revision = Revision { at: event.at, by: event.id };
+        let source = Source { revision, fact: event.fact_id };
         let correlation_id = event.correlation_id;
-        let mut touched = BTreeSet::from([event.fact.batch_id().clone()]);
+        let mut affected = BTreeSet::from([event.fact.batch_id().clone()]);
         match &event.fact {
-            Fact::BatchEssaysRegistered(fact) => self.register(fact, source, &mut touched)?,
-            Fact::EssaySlotAssigned(fact) => self.assign_slot(fact, source, &mut touched),
-            Fact::BatchPhaseOutcome(fact) => self.end_phase(fact, source, &mut touched),
-            Fact::SpellcheckResult(fact) => self.check_spelling(fact, source, &mut touched),
+            Fact::BatchEssaysRegistered(fact) => self.register(fact, source, &mut affected)?,
+            Fact::EssaySlotAssigned(fact) => self.assign_slot(fact, source, &mut affected),
+            Fact::BatchPhaseOutcome(fact) => self.end_phase(fact, source, &mut affected),
+            Fact::SpellcheckResult(fact) => self.check_spelling(fact, source, &mut affected),
             Fact::AssessmentResult(fact) => {
-                self.assess(fact, correlation_id, source, &mut touched)?;
+                self.assess(fact, correlation_id, source, &mut affected)?;
             }
             Fact::BatchPipelineCompleted(fact) => self.complete(fact, correlation_id, source)?,
         }
-        Ok(touched)
+        Ok(affected)
     }
 
-    /// The batches whose answers an event changed that was folded in before. Changes nothing, so
-    /// that a repetition has no effect even if its time is told differently.
+    /// The affected batches of an event that was applied before. Changes nothing, so that a repetition
+    /// has no effect even if it carries another time.
     pub fn affected_by(&self, event: &Event) -> BTreeSet<BatchId> {
-        let Needs { batches: mut touched, essays, .. } = event.needs();
+        let Needs { batches: mut affected, essays, .. } = event.needs();
         for essay in essays.iter().filter_map(|id| self.essays.get(id)) {
-            touched.extend(essay.claimants());
+            affected.extend(essay.claiming_batches());
         }
-        touched
+        affected
     }
 
     fn register(
         &mut self,
         fact: &BatchEssaysRegistered,
         source: Source,
-        touched: &mut BTreeSet<BatchId>,
+        affected: &mut BTreeSet<BatchId>,
     ) -> Result<(), Refusal> {
         let known = self.batches.get(&fact.batch_id);
         if known.and_then(Batch::user_id).is_some_and(|owner| *owner != fact.user_id) {
-            // Only the batch is named: whose it is, is not the sender's to learn.
+            // The owner is not named: the sender must not learn it.
             let detail = format!(
                 "data.user_id: the batch `{}` is registered for another user",
                 excerpt(fact.batch_id.as_str())
             );
             return Err(Refusal::new(RefusalCode::ConflictingOwner, detail));
         }
-        // One event alone is within the limit.
+        // The decoder limits the essays of one event.
         let mut listed = self.listed.get(&fact.batch_id).cloned().unwrap_or_default();
         listed.extend(known.and_then(Batch::listed_essays).into_iter().flatten().cloned());
         listed.extend(fact.essay_ids.iter().cloned());
@@ -173,8 +176,8 @@ impl Rows {
         self.listed.insert(fact.batch_id.clone(), listed);
         for id in &fact.essay_ids {
             let batch_id = fact.batch_id.clone();
-            let said = Essay::claimed(id.clone(), Claim::Registered, batch_id, source);
-            self.join_essay(said, touched);
+            let essay = Essay::new(id.clone(), Claim::Registered, batch_id, source);
+            self.join_essay(essay, affected);
         }
         Ok(())
     }
@@ -183,24 +186,24 @@ impl Rows {
         &mut self,
         fact: &EssaySlotAssigned,
         source: Source,
-        touched: &mut BTreeSet<BatchId>,
+        affected: &mut BTreeSet<BatchId>,
     ) {
-        let said = named(&fact.essay_id, &fact.batch_id, source).with_slot(fact, source);
-        self.join_essay(said, touched);
+        let essay = named(&fact.essay_id, &fact.batch_id, source).with_slot(fact, source);
+        self.join_essay(essay, affected);
     }
 
     fn end_phase(
         &mut self,
         fact: &BatchPhaseOutcome,
         source: Source,
-        touched: &mut BTreeSet<BatchId>,
+        affected: &mut BTreeSet<BatchId>,
     ) {
         self.batch(&fact.batch_id).end_phase(fact, source);
-        let processed = fact.processed_essay_ids.iter().map(|id| (id, End::Completed));
-        let failed = fact.failed_essay_ids.iter().map(|id| (id, End::Failed));
+        let processed = fact.processed_essay_ids.iter().map(|id| (id, PhaseEnd::Completed));
+        let failed = fact.failed_essay_ids.iter().map(|id| (id, PhaseEnd::Failed));
         for (id, end) in processed.chain(failed) {
-            let said = named(id, &fact.batch_id, source);
-            self.join_essay(said.with_phase(fact.phase, Some(end), source), touched);
+            let essay = named(id, &fact.batch_id, source);
+            self.join_essay(essay.with_phase(fact.phase, Some(end), source), affected);
         }
     }
 
@@ -208,10 +211,10 @@ impl Rows {
         &mut self,
         fact: &SpellcheckResult,
         source: Source,
-        touched: &mut BTreeSet<BatchId>,
+        affected: &mut BTreeSet<BatchId>,
     ) {
-        let said = named(&fact.essay_id, &fact.batch_id, source).with_spellcheck(fact, source);
-        self.join_essay(said, touched);
+        let essay = named(&fact.essay_id, &fact.batch_id, source).with_spellcheck(fact, source);
+        self.join_essay(essay, affected);
     }
 
     fn assess(
@@ -219,7 +222,7 @@ impl Rows {
         fact: &AssessmentResult,
         correlation_id: CorrelationId,
         source: Source,
-        touched: &mut BTreeSet<BatchId>,
+        affected: &mut BTreeSet<BatchId>,
     ) -> Result<(), Refusal> {
         let jobs =
             self.batches.get(&fact.batch_id).map_or(1, |batch| batch.jobs_with(&fact.job_id));
@@ -232,8 +235,8 @@ impl Rows {
         }
         self.batch(&fact.batch_id).assess(fact, correlation_id, source);
         for ranking in &fact.rankings {
-            let said = named(&ranking.essay_id, &fact.batch_id, source);
-            self.join_essay(said.with_ranking(ranking, fact.comparison_count, source), touched);
+            let essay = named(&ranking.essay_id, &fact.batch_id, source);
+            self.join_essay(essay.with_ranking(ranking, fact.comparison_count, source), affected);
         }
         Ok(())
     }
@@ -256,57 +259,57 @@ impl Rows {
         Ok(())
     }
 
-    /// The row of a batch that an event names, with its essays counted.
+    /// The row of a batch that an event names, with its tally.
     fn batch(&mut self, id: &BatchId) -> &mut Batch {
         if self.batches.get(id).is_none_or(|batch| !batch.has_tally()) {
             let tally = self.count_essays(id);
             let batch = self.batches.entry(id.clone());
-            let batch = batch.or_insert_with_key(|id| Batch::named(id.clone()));
+            let batch = batch.or_insert_with_key(|id| Batch::new(id.clone()));
             *batch.tally_mut() = Some(tally);
         }
-        self.batches.entry(id.clone()).or_insert_with_key(|id| Batch::named(id.clone()))
+        self.batches.entry(id.clone()).or_insert_with_key(|id| Batch::new(id.clone()))
     }
 
-    /// Takes in what an event says about an essay, counts it where it stands now, and notes the batch
-    /// that showed it before.
-    fn join_essay(&mut self, said: Essay, touched: &mut BTreeSet<BatchId>) {
-        // Before the essay is one of theirs.
-        self.batch(said.batch_id());
-        let id = said.id.clone();
-        let before = self.essays.get(&id).map(|essay| (essay.batch_id().clone(), essay.standing()));
-        if let Some((home, _)) = &before {
-            self.batch(home);
+    /// Joins what an event says about an essay, moves the essay in the tallies, and adds the batches
+    /// that show or have shown it to `affected`.
+    fn join_essay(&mut self, new: Essay, affected: &mut BTreeSet<BatchId>) {
+        // The tallies are made before the essay is one of those that they count.
+        self.batch(new.batch_id());
+        let id = new.id.clone();
+        let before = self.essays.get(&id).map(|essay| (essay.batch_id().clone(), essay.progress()));
+        if let Some((batch_id, _)) = &before {
+            self.batch(batch_id);
         }
         let essay = match self.essays.entry(id) {
-            Entry::Vacant(vacant) => vacant.insert(said),
+            Entry::Vacant(vacant) => vacant.insert(new),
             Entry::Occupied(occupied) => {
                 let essay = occupied.into_mut();
-                touched.extend(essay.claimants());
-                essay.join(said);
-                touched.extend(essay.claimants());
+                affected.extend(essay.claiming_batches());
+                essay.join(new);
+                affected.extend(essay.claiming_batches());
                 essay
             }
         };
-        let after = (essay.batch_id().clone(), essay.standing());
+        let after = (essay.batch_id().clone(), essay.progress());
         if before.as_ref() == Some(&after) {
             return;
         }
-        if let Some((home, standing)) = before
-            && !self.tally(&home).remove(&standing)
+        if let Some((batch_id, progress)) = before
+            && !self.tally(&batch_id).remove(&progress)
         {
-            self.miscounted.insert(home);
+            self.miscounted.insert(batch_id);
         }
-        let (home, standing) = after;
-        self.tally(&home).add(standing);
+        let (batch_id, progress) = after;
+        self.tally(&batch_id).add(progress);
     }
 
-    /// The tally of a batch whose essays are counted.
+    /// The tally of a batch, made if its row has none.
     fn tally(&mut self, id: &BatchId) -> &mut Tally {
         self.batch(id).tally_mut().get_or_insert_default()
     }
 }
 
-/// An essay of which an event says something, for a batch that did not register it by that.
+/// An essay that a fact other than a registration names, for the batch that it names.
 fn named(id: &EssayId, batch_id: &BatchId, source: Source) -> Essay {
-    Essay::claimed(id.clone(), Claim::Named, batch_id.clone(), source)
+    Essay::new(id.clone(), Claim::Named, batch_id.clone(), source)
 }

@@ -1,29 +1,29 @@
-//! The states of a batch: as the platform names them, and as a client sees them.
+//! The states of a batch: as the platform names them, and as clients see them.
 //!
-//! What makes a batch reach a state is `folder`'s business, not this file's.
+//! The state of a batch is computed in `registered_batch`.
 
 use crate::names::named_values;
 
 named_values! {
     /// State of a batch inside the platform.
     pub enum BatchStatus {
-        /// Registered, its essays' contents not confirmed.
+        /// Registered; the contents of the essays are not confirmed.
         AwaitingContentValidation = "awaiting_content_validation",
-        /// The contents could not be taken in.
+        /// The contents could not be ingested.
         ContentIngestionFailed = "content_ingestion_failed",
-        /// Contents confirmed, no pipeline chosen.
+        /// Contents confirmed; no pipeline is configured.
         AwaitingPipelineConfiguration = "awaiting_pipeline_configuration",
         /// A pipeline can be started.
         ReadyForPipelineExecution = "ready_for_pipeline_execution",
         /// At least one phase has begun.
         ProcessingPipelines = "processing_pipelines",
-        /// Students are to be matched to essays by the teacher.
+        /// Waits for the teacher to match students to essays.
         AwaitingStudentValidation = "awaiting_student_validation",
         /// The teacher has matched students to essays.
         StudentValidationCompleted = "student_validation_completed",
-        /// The teacher did not match in time; processing went on without.
+        /// The teacher did not match students in time; processing went on without.
         ValidationTimeoutProcessed = "validation_timeout_processed",
-        /// Every essay went through every phase.
+        /// Every essay completed every phase.
         CompletedSuccessfully = "completed_successfully",
         /// Processing ended; some essays failed.
         CompletedWithFailures = "completed_with_failures",
@@ -39,11 +39,11 @@ named_values! {
     pub enum ClientStatus {
         /// Waiting for contents or configuration.
         PendingContent = "pending_content",
-        /// Can be started.
+        /// Ready to start.
         Ready = "ready",
-        /// Under way.
+        /// In progress.
         Processing = "processing",
-        /// Ended well.
+        /// Succeeded.
         CompletedSuccessfully = "completed_successfully",
         /// Ended; some essays failed.
         CompletedWithFailures = "completed_with_failures",
@@ -55,17 +55,17 @@ named_values! {
 }
 
 named_values! {
-    /// Where the sender of an event was in its work. Checked in records, not kept.
+    /// Stage of the processing in an event. Checked in records, not kept.
     pub enum ProcessingStage {
-        /// Not begun.
+        /// Not started.
         Pending = "pending",
-        /// Set up.
+        /// Initialized.
         Initialized = "initialized",
-        /// Under way.
+        /// In progress.
         Processing = "processing",
-        /// Ended well.
+        /// Succeeded.
         Completed = "completed",
-        /// Ended badly.
+        /// Failed.
         Failed = "failed",
         /// Stopped on request.
         Cancelled = "cancelled",
@@ -73,7 +73,7 @@ named_values! {
 }
 
 impl BatchStatus {
-    /// What a client sees of this state.
+    /// The state as clients see it.
     pub const fn client(self) -> ClientStatus {
         match self {
             Self::AwaitingContentValidation | Self::AwaitingPipelineConfiguration => {
@@ -91,7 +91,7 @@ impl BatchStatus {
         }
     }
 
-    /// Whether processing has ended, well or badly.
+    /// Whether processing has ended.
     pub const fn is_terminal(self) -> bool {
         match self.client() {
             ClientStatus::CompletedSuccessfully
@@ -103,18 +103,18 @@ impl BatchStatus {
     }
 }
 
-/// In which words the answers name the state of a batch.
+/// Vocabulary for the state of a batch in answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum StatusValues {
-    /// As a client sees it: [`BatchStatus::client`].
+    /// The states for clients: [`BatchStatus::client`].
     #[default]
     Client,
-    /// As the platform names it, for clients that translate by themselves.
+    /// The states of the platform, for clients that map them themselves.
     Internal,
 }
 
 impl StatusValues {
-    /// The word for a state.
+    /// The name of a state.
     pub const fn name(self, status: BatchStatus) -> &'static str {
         match self {
             Self::Client => status.client().as_str(),
@@ -123,26 +123,25 @@ impl StatusValues {
     }
 }
 
-/// What the word in a list's `status` filter stands for.
+/// Meaning of the `status` filter of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusFilter {
-    /// One state inside the platform.
+    /// One state of the platform.
     Internal(BatchStatus),
-    /// Every state that a client sees as this one.
+    /// Every state that clients see as this one.
     Client(ClientStatus),
 }
 
-/// A word that is no state.
+/// The error for a name that is not a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown status, allowed: {}", allowed.join(", "))]
 pub struct UnknownStatus {
-    /// Every word that is one.
+    /// Every allowed name.
     pub allowed: Vec<&'static str>,
 }
 
 impl StatusFilter {
-    /// The states that a filter's word selects. The empty word selects nothing in particular: an
-    /// empty list, which stands for no filter.
+    /// The states that a filter selects. The empty string means no filter: an empty list.
     ///
     /// ```
     /// use projection::{BatchStatus, StatusFilter};
@@ -155,20 +154,20 @@ impl StatusFilter {
     ///
     /// # Errors
     ///
-    /// [`UnknownStatus`] with all allowed words.
-    pub fn parse(word: &str) -> Result<Vec<BatchStatus>, UnknownStatus> {
-        if word.is_empty() {
+    /// [`UnknownStatus`] with all allowed names.
+    pub fn parse(name: &str) -> Result<Vec<BatchStatus>, UnknownStatus> {
+        if name.is_empty() {
             return Ok(Vec::new());
         }
-        // A word that is both means the state inside the platform.
-        let filter = BatchStatus::parse(word)
+        // A name that is both means the state of the platform.
+        let filter = BatchStatus::parse(name)
             .map(Self::Internal)
-            .or_else(|| ClientStatus::parse(word).map(Self::Client))
-            .ok_or_else(|| UnknownStatus { allowed: Self::words() })?;
+            .or_else(|| ClientStatus::parse(name).map(Self::Client))
+            .ok_or_else(|| UnknownStatus { allowed: Self::names() })?;
         Ok(filter.statuses())
     }
 
-    /// The states it selects, in the order of declaration.
+    /// The selected states, in the order of declaration.
     pub fn statuses(self) -> Vec<BatchStatus> {
         match self {
             Self::Internal(status) => vec![status],
@@ -180,11 +179,11 @@ impl StatusFilter {
         }
     }
 
-    /// Every allowed word once, the platform's own first.
-    fn words() -> Vec<&'static str> {
+    /// Every allowed name once, those of the platform first.
+    fn names() -> Vec<&'static str> {
         let internal = BatchStatus::ALL.iter().map(|status| status.as_str());
         let client = ClientStatus::ALL.iter().map(|status| status.as_str());
-        internal.chain(client.filter(|word| BatchStatus::parse(word).is_none())).collect()
+        internal.chain(client.filter(|name| BatchStatus::parse(name).is_none())).collect()
     }
 }
 
@@ -193,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_selects_by_either_name() {
+    fn filter_accepts_client_and_platform_names() {
         #[track_caller]
         fn check(word: &str, want: &[&str]) {
             let got: Vec<_> =
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn internal_values_are_the_platforms_own() {
+    fn internal_values_are_platform_names() {
         for status in BatchStatus::ALL.iter().copied() {
             assert_eq!(StatusValues::Client.name(status), status.client().as_str());
             assert_eq!(StatusValues::Internal.name(status), status.as_str());
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn another_word_is_answered_with_the_allowed_ones() {
+    fn unknown_filter_error_lists_the_allowed_names() {
         for word in ["nope", "Failed", " failed", "failed,ready", "\0"] {
             let allowed = StatusFilter::parse(word).unwrap_err().allowed;
             assert_eq!(allowed.len(), 16, "12 and 7, of which 3 are both: {word:?}");
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_seen_as_something_and_every_sight_has_a_state() {
+    fn every_client_status_has_a_batch_status() {
         let seen: std::collections::BTreeSet<_> =
             BatchStatus::ALL.iter().map(|status| status.client()).collect();
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), ClientStatus::ALL);

@@ -1,110 +1,109 @@
-//! How many essays of a batch stand where: what the state and the counts of the batch rest on.
+//! Tally of a batch: the number of its essays with each progress. The state and the counts of the
+//! batch are computed from it.
 //!
-//! Kept in the row of the batch, so that an event needs the essays that it names and no others.
+//! It is part of the row of the batch, so that an event needs only the essays that it names.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::essay::Essay;
-use crate::phase::{End, PhaseName};
+use crate::phase::{PhaseEnd, PhaseName};
 
-/// Where an essay stands, as far as its batch is concerned.
+/// Progress of an essay, as far as its batch needs it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Standing {
-    /// Whether its batch was registered with it. Only these essays are counted for clients.
+pub(crate) struct EssayProgress {
+    /// Whether the batch was registered with the essay. Only such essays are counted for clients.
     #[serde(rename = "registered")]
     pub(crate) is_registered: bool,
-    /// The phases that it has begun.
-    pub(crate) phases: BTreeMap<PhaseName, Step>,
+    /// The phases that the essay has begun.
+    pub(crate) phases: BTreeMap<PhaseName, PhaseState>,
 }
 
-/// How far an essay has come in a phase.
+/// State of an essay in a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Step {
+pub(crate) enum PhaseState {
     Begun,
     Completed,
     Failed,
 }
 
-/// The essays that belong to a batch, counted by where they stand.
+/// The essays that belong to a batch, counted by their progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Entry>", into = "Vec<Entry>")]
-pub(crate) struct Tally(BTreeMap<Standing, u32>);
+pub(crate) struct Tally(BTreeMap<EssayProgress, u32>);
 
-/// An entry of a tally as a document has it.
+/// An entry of a tally in a document.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     #[serde(flatten)]
-    standing: Standing,
+    progress: EssayProgress,
     essays: u32,
 }
 
-impl From<Option<End>> for Step {
-    fn from(end: Option<End>) -> Self {
+impl From<Option<PhaseEnd>> for PhaseState {
+    fn from(end: Option<PhaseEnd>) -> Self {
         match end {
             None => Self::Begun,
-            Some(End::Completed) => Self::Completed,
-            Some(End::Failed) => Self::Failed,
+            Some(PhaseEnd::Completed) => Self::Completed,
+            Some(PhaseEnd::Failed) => Self::Failed,
         }
     }
 }
 
-impl Standing {
-    /// How a phase ended, if it has.
-    pub(crate) fn end_of(&self, phase: PhaseName) -> Option<End> {
+impl EssayProgress {
+    /// End of a phase, if it has ended.
+    pub(crate) fn end_of(&self, phase: PhaseName) -> Option<PhaseEnd> {
         match self.phases.get(&phase)? {
-            Step::Begun => None,
-            Step::Completed => Some(End::Completed),
-            Step::Failed => Some(End::Failed),
+            PhaseState::Begun => None,
+            PhaseState::Completed => Some(PhaseEnd::Completed),
+            PhaseState::Failed => Some(PhaseEnd::Failed),
         }
     }
 
-    /// Whether any phase ended badly.
+    /// Whether any phase failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.phases.values().any(|step| *step == Step::Failed)
+        self.phases.values().any(|state| *state == PhaseState::Failed)
     }
 }
 
 impl Tally {
-    /// The tally of all essays of a batch.
-    pub(crate) fn of<'a>(essays: impl IntoIterator<Item = &'a Essay>) -> Self {
+    /// The tally of all essays of a batch, given the progress of each.
+    pub(crate) fn of(essays: impl IntoIterator<Item = EssayProgress>) -> Self {
         let mut tally = Self::default();
-        for essay in essays {
-            tally.add(essay.standing());
-        }
+        essays.into_iter().for_each(|progress| tally.add(progress));
         tally
     }
 
-    pub(crate) fn add(&mut self, standing: Standing) {
-        *self.0.entry(standing).or_default() += 1;
+    /// Counts an essay.
+    pub(crate) fn add(&mut self, progress: EssayProgress) {
+        *self.0.entry(progress).or_default() += 1;
     }
 
-    /// Takes out an essay that stood there. False: none was counted there, so the tally is wrong, and
-    /// all essays of the batch have to be counted again.
+    /// Removes an essay with this progress. False: no such essay is counted, so the tally is wrong, and
+    /// all essays of the batch must be counted again.
     ///
-    /// The fold never leaves such a tally; a document that somebody altered may have one, or one of
-    /// another build for which the same facts are another standing.
+    /// The fold never produces a wrong tally; a document that was edited by hand may have one, or one
+    /// of another build that computes another progress from the same facts.
     #[must_use]
-    pub(crate) fn remove(&mut self, standing: &Standing) -> bool {
-        let Some(essays) = self.0.get_mut(standing) else { return false };
+    pub(crate) fn remove(&mut self, progress: &EssayProgress) -> bool {
+        let Some(essays) = self.0.get_mut(progress) else { return false };
         *essays -= 1;
         if *essays == 0 {
-            self.0.remove(standing);
+            self.0.remove(progress);
         }
         true
     }
 
-    /// Every standing of any essay.
-    pub(crate) fn standings(&self) -> impl Iterator<Item = &Standing> {
+    /// Every progress that some essay has.
+    pub(crate) fn progress_values(&self) -> impl Iterator<Item = &EssayProgress> {
         self.0.keys()
     }
 
-    /// How many essays that the batch was registered with stand somewhere.
-    pub(crate) fn count(&self, is_counted: impl Fn(&Standing) -> bool) -> u32 {
-        let counted = self.0.iter().filter(|(standing, _)| standing.is_registered);
-        let counted = counted.filter(|(standing, _)| is_counted(standing));
+    /// Number of essays, of those the batch was registered with, whose progress satisfies a condition.
+    pub(crate) fn count(&self, is_counted: impl Fn(&EssayProgress) -> bool) -> u32 {
+        let counted = self.0.iter().filter(|(progress, _)| progress.is_registered);
+        let counted = counted.filter(|(progress, _)| is_counted(progress));
         counted.map(|(_, essays)| essays).sum()
     }
 }
@@ -112,13 +111,13 @@ impl Tally {
 impl From<Vec<Entry>> for Tally {
     fn from(entries: Vec<Entry>) -> Self {
         let entries = entries.into_iter().filter(|entry| entry.essays > 0);
-        Self(entries.map(|Entry { standing, essays }| (standing, essays)).collect())
+        Self(entries.map(|Entry { progress, essays }| (progress, essays)).collect())
     }
 }
 
 impl From<Tally> for Vec<Entry> {
     fn from(tally: Tally) -> Self {
-        let entry = |(standing, essays)| Entry { standing, essays };
+        let entry = |(progress, essays)| Entry { progress, essays };
         tally.0.into_iter().map(entry).collect()
     }
 }

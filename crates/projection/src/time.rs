@@ -1,6 +1,6 @@
-//! Moments as events carry them: microseconds in UTC.
+//! Points in time as events carry them: microseconds in UTC.
 //!
-//! There is no clock here. Whoever knows what time it is says so in an argument.
+//! There is no clock here; the caller passes the current time.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::excerpt::excerpt;
 
-/// Longest text that is read as a moment: a full one takes 35 bytes, more is no moment.
+/// Longest text that is parsed: a complete timestamp takes 35 bytes.
 const TIMESTAMP_BYTES_MAX: usize = 64;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// A moment in UTC, in whole microseconds, in the years 0001 to 9999.
+/// A point in time in UTC, in whole microseconds, in the years 0001 to 9999.
 ///
 /// Written as RFC 3339 with `Z`: with six digits of a second, or none if the microseconds are 0.
 ///
@@ -28,7 +28,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A text that is not a moment.
+/// Error for a text that is not a timestamp.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 date and time in the years 0001 to 9999: `{excerpt}`")]
 pub struct TimestampError {
@@ -44,7 +44,7 @@ impl Timestamp {
     /// Microseconds since the Unix epoch, UTC; negative before it.
     ///
     /// Clamped into [`Timestamp::MIN`] to [`Timestamp::MAX`], so that no clock and no broker can
-    /// make a moment that cannot be written.
+    /// produce a time that cannot be written.
     pub const fn from_unix_micros(micros: i64) -> Self {
         if micros < Self::MIN.0 {
             Self::MIN
@@ -60,8 +60,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads RFC 3339. Offsets are converted, a missing one means UTC, and what is finer than a
-    /// microsecond is cut off. A leap second is the first second of the next minute.
+    /// Parses RFC 3339. Offsets are converted, a missing offset means UTC, and fractions below a
+    /// microsecond are cut off. A leap second is read as the first second of the next minute.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Timestamp {
             return Err(error());
         }
         let moment = DateTime::parse_from_rfc3339(text)
-            // Some producers leave the offset out and mean UTC.
+            // Some producers omit the offset and mean UTC.
             .or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}Z")))
             .map_err(|_| error())?;
         let micros = moment.timestamp_micros();
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_read_and_written() {
+    fn timestamp_round_trips_through_text() {
         #[track_caller]
         fn check(text: &str, want: &str) {
             let moment = Timestamp::parse(text).unwrap();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_moments() {
+    fn timestamp_rejects_other_texts() {
         for text in [
             "",
             "now",
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_string_is_a_moment_in_json() {
+    fn timestamp_is_read_from_a_string_only() {
         let moment = Timestamp::parse("2026-11-22T11:38:55Z").unwrap();
         assert_eq!(serde_json::to_string(&moment).unwrap(), r#""2026-11-22T11:38:55Z""#);
         for json in ["1763811535", "1763811535.5", "null", "true", "[]", r#"["2026"]"#] {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn microseconds_outside_the_years_are_clamped() {
+    fn timestamp_from_micros_is_clamped_to_the_years() {
         assert_eq!(Timestamp::from_unix_micros(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_unix_micros(-1).to_string(), "1969-12-31T23:59:59.999999Z");
         assert_eq!(Timestamp::from_unix_micros(i64::MIN), Timestamp::MIN);

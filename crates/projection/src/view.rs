@@ -1,7 +1,6 @@
-//! The JSON that a client sees.
+//! The JSON that clients read.
 //!
-//! The order of fields is part of it, and every nullable field is always there. HTTP, caching and
-//! compression are not here.
+//! The order of the fields is part of the format, and every nullable field is always present.
 
 use std::borrow::Cow;
 
@@ -11,23 +10,23 @@ use crate::batch::Batch;
 use crate::error_detail::ErrorDetail;
 use crate::essay::Essay;
 use crate::event::StorageReferences;
+use crate::finite::Finite;
 use crate::ids::{BatchId, EssayId, UserId};
 use crate::join::Latest;
-use crate::number::Finite;
 use crate::phase::PhaseName;
 use crate::registered_batch::RegisteredBatch;
 use crate::status::{BatchStatus, ProcessingStage, StatusValues};
 use crate::tally::Tally;
 use crate::time::Timestamp;
 
-/// Which part of a list a page is.
+/// Position of a page in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Pagination {
-    /// Most batches on a page.
+    /// Maximum number of batches on the page.
     pub limit: u32,
-    /// Batches before the page.
+    /// Number of batches before the page.
     pub offset: u32,
-    /// Batches in the whole list.
+    /// Number of batches in the whole list.
     pub total: u64,
 }
 
@@ -41,7 +40,7 @@ pub struct BatchView<'a> {
     essay_count: u32,
     completed_essay_count: u32,
     failed_essay_count: u32,
-    /// No event says which one was requested.
+    /// Always null: no event has it.
     requested_pipeline: Option<&'a str>,
     current_phase: Option<PhaseName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +52,7 @@ pub struct BatchView<'a> {
     student_prompt_ref: Option<&'a StorageReferences>,
 }
 
-/// The state of a batch in one vocabulary or the other.
+/// State of a batch, with the vocabulary in which it is written.
 #[derive(Clone, Copy, Debug)]
 struct ShownStatus {
     status: BatchStatus,
@@ -79,7 +78,7 @@ struct EssayView<'a> {
     cj_assessment_status: Option<ProcessingStage>,
     cj_rank: Option<u32>,
     cj_score: Option<Finite>,
-    /// No event says why an essay could not be assessed.
+    /// Always null: no event has it.
     cj_assessment_error_detail: Option<&'a ErrorDetail>,
     last_updated: Timestamp,
 }
@@ -92,48 +91,52 @@ struct PageView<'a> {
 }
 
 impl<'a> BatchView<'a> {
-    /// The view of a batch with all its essays, in whatever order they come. None: the batch is not
-    /// registered, so there is nothing to see.
+    /// The view of a batch with all its essays, given in any order. None if the batch is not
+    /// registered.
     pub fn new(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
-        let summary = Self::of(RegisteredBatch::new(batch, Cow::Owned(Tally::of(essays)))?);
+        let summary = Self::of(RegisteredBatch::new(batch, Cow::Owned(tally_of(essays)))?);
         let mut essays: Vec<_> = essays.iter().map(EssayView::new).collect();
         essays.sort_unstable_by_key(|essay| essay.essay_id);
         Some(Self { essays: Some(essays), ..summary })
     }
 
-    /// The view of a batch without the key `essays`. None: the batch is not registered.
+    /// The view of a batch without the key `essays`. None if the batch is not registered.
     ///
-    /// The essays are counted in the row of the batch. If an earlier build wrote it, they are not
-    /// ([`Batch::has_tally`]), and all of them are needed.
+    /// All essays are needed only if the row of the batch has no tally ([`Batch::has_tally`]), because
+    /// an earlier build wrote it.
     pub fn summary(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
-        let tally = batch.tally().map_or_else(|| Cow::Owned(Tally::of(essays)), Cow::Borrowed);
+        let tally = batch.tally().map_or_else(|| Cow::Owned(tally_of(essays)), Cow::Borrowed);
         Some(Self::of(RegisteredBatch::new(batch, tally)?))
     }
 
-    fn of(folder: RegisteredBatch<'a>) -> Self {
-        let (batch, registration, counts) = (folder.batch, folder.registration, folder.counts());
+    fn of(registered: RegisteredBatch<'a>) -> Self {
+        let RegisteredBatch { batch, registration, .. } = registered;
+        let counts = registered.counts();
         Self {
             batch_id: &batch.id,
             user_id: &registration.user_id,
             assignment_id: batch.assignment_id(),
-            overall_status: ShownStatus { status: folder.status(), values: StatusValues::Client },
+            overall_status: ShownStatus {
+                status: registered.status(),
+                values: StatusValues::Client,
+            },
             essay_count: *registration.essay_count.value(),
             completed_essay_count: counts.completed,
             failed_essay_count: counts.failed,
             requested_pipeline: None,
-            current_phase: folder.current_phase(),
+            current_phase: registered.current_phase(),
             essays: None,
             created_at: registration.created_at,
             last_updated: batch.last_updated(),
             processing_started_at: batch.processing_started_at(),
-            processing_completed_at: batch.pipeline().map(|outcome| outcome.stamp().at),
+            processing_completed_at: batch.pipeline().map(|outcome| outcome.revision().at),
             student_prompt_ref: registration.student_prompt_ref.as_ref().map(Latest::value),
         }
     }
 }
 
 impl BatchView<'_> {
-    /// This view with its state in these words.
+    /// This view with its state in this vocabulary.
     #[must_use]
     fn with(mut self, values: StatusValues) -> Self {
         self.overall_status.values = values;
@@ -147,7 +150,7 @@ impl<'a> EssayView<'a> {
         let stage = |phase| essay.end_of(phase).map(|end| end.stage());
         let spellcheck = essay.spellcheck();
         let corrected = spellcheck.and_then(|found| found.corrected_text_storage_id.as_ref());
-        let place = essay.cj_assessment().map(|found| found.place.value());
+        let ranking = essay.cj_assessment().map(|found| found.ranking.value());
         Self {
             essay_id: &essay.id,
             filename: slot.map(|slot| slot.original_file_name.as_str()),
@@ -157,26 +160,26 @@ impl<'a> EssayView<'a> {
             spellcheck_corrected_text_storage_id: corrected.map(|text| text.value().as_str()),
             spellcheck_error_detail: essay.spellcheck_error(),
             cj_assessment_status: stage(PhaseName::CjAssessment),
-            cj_rank: place.map(|place| place.rank),
-            cj_score: place.map(|place| place.score),
+            cj_rank: ranking.map(|ranking| ranking.rank),
+            cj_score: ranking.map(|ranking| ranking.score),
             cj_assessment_error_detail: None,
             last_updated: essay.last_updated(),
         }
     }
 }
 
-/// The body that answers for the status of one batch with all its essays: compact JSON.
+/// Body of the status endpoint for one batch with all its essays: compact JSON.
 ///
-/// A batch that is not registered has no view; its body is `null`. Answer 404 instead of asking.
+/// The body of a batch that is not registered is `null`; answer 404 instead.
 pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
     StatusValues::Client.status_json(batch, essays)
 }
 
-/// The body that answers for one page of a user's batches: compact JSON, batches in the given
-/// order, each with all its essays. Without `include_essays` they have no key `essays`, and need none,
-/// as long as [`Batch::has_tally`].
+/// Body of the list endpoint for one page of a user's batches: compact JSON, batches in the given
+/// order, each with all its essays. Without `include_essays` they have no key `essays`, and no essays
+/// are needed for a batch that [has a tally](Batch::has_tally).
 ///
-/// Batches that are not registered are in no list; they are left out.
+/// Batches that are not registered are left out.
 pub fn page_json(
     batches: &[(Batch, Vec<Essay>)],
     page: Pagination,
@@ -186,12 +189,12 @@ pub fn page_json(
 }
 
 impl StatusValues {
-    /// The body of [`status_json`] with the state in these words.
+    /// The body of [`status_json`] with the state in this vocabulary.
     pub fn status_json(self, batch: &Batch, essays: &[Essay]) -> Vec<u8> {
         to_json(&BatchView::new(batch, essays).map(|view| view.with(self)))
     }
 
-    /// The body of [`page_json`] with the states in these words.
+    /// The body of [`page_json`] with the states in this vocabulary.
     pub fn page_json(
         self,
         batches: &[(Batch, Vec<Essay>)],
@@ -210,7 +213,11 @@ impl StatusValues {
     }
 }
 
-#[expect(clippy::expect_used, reason = "writing views to memory has no way to fail")]
+fn tally_of(essays: &[Essay]) -> Tally {
+    Tally::of(essays.iter().map(Essay::progress))
+}
+
+#[expect(clippy::expect_used, reason = "serialization of a view into memory cannot fail")]
 fn to_json(view: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(view).expect("views have only keys that are strings")
+    serde_json::to_vec(view).expect("views have string keys only")
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use database::{AppliedEvent, KafkaOffset, KafkaOffsets, LoadResult};
 use projection::{
-    BatchId, BatchStatus, Due, Event, EventId, Needs, OutgoingEvent, Rows, Timestamp, due,
+    BatchId, BatchStatus, Event, EventId, Needs, OutgoingEvent, Rows, Timestamp, outgoing_events,
 };
 
 use super::outcome::ApplyOutcome;
@@ -91,10 +91,9 @@ pub(super) fn fold(
         .zip(&folded.outcomes)
         .filter(|(_, outcome)| **outcome == ApplyOutcome::Applied)
         .map(|(delivery, _)| &delivery.event);
-    let Due { outgoing_events, skipped, discarded } =
-        due(&before, &rows, applied, now, skip_before);
-    (folded.outgoing_events, folded.skipped, folded.discarded) =
-        (outgoing_events, skipped, discarded);
+    let outgoing = outgoing_events(&before, &rows, applied, now, skip_before);
+    folded.outgoing_events = outgoing.events;
+    (folded.skipped, folded.discarded) = (outgoing.skipped, outgoing.discarded);
     let statuses = rows.statuses();
     folded.statuses = statuses.into_iter().map(|(id, status)| (id.clone(), status)).collect();
     folded.changed = difference(&before, rows, &folded.statuses);

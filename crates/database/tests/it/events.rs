@@ -138,7 +138,7 @@ async fn write_with_needs(
         rows.apply(event).unwrap();
     }
     let statuses = statuses(&rows);
-    let outgoing_events = projection::outgoing_events(&before, &rows, events, NOW);
+    let outgoing_events = projection::outgoing_events(&before, &rows, events, NOW, None).events;
     // A batch that was loaded for reading only is not written.
     rows.batches.retain(|id, _| needs.batches.contains(id));
     let applied = events.iter().map(|event| (event.id, applied(event))).collect();

@@ -1,7 +1,7 @@
-//! What is known of one batch by itself: a fold over the events that name it.
+//! Row of one batch: a fold over the events that name it.
 //!
-//! It knows no other batch and no essay but by id. What follows from a batch and its essays
-//! together, such as its state, is in `folder`.
+//! It holds no essays and no other batch. What depends on a batch and its essays together, such as
+//! the state of the batch, is in `registered_batch`.
 
 mod registration;
 
@@ -15,48 +15,48 @@ use crate::event::{
     AssessmentResult, BatchEssaysRegistered, BatchPhaseOutcome, BatchPipelineCompleted,
     PipelineOutcome, Ranking,
 };
+use crate::finite::Finite;
 use crate::ids::{BatchId, CorrelationId, EssayId, UserId};
-use crate::join::{Earliest, Latest, Source, Stamp, earliest};
-use crate::number::Finite;
+use crate::join::{Earliest, Latest, Revision, Source, earliest};
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
 use crate::tally::Tally;
 use crate::time::Timestamp;
 
-/// Most assessments that a batch holds for its registration; the latest ones are kept. One is
-/// usual, and each may be as large as a record.
+/// Most assessments that a batch holds until its registration; the latest ones are kept. Usually there
+/// is one, and each may be as large as a record.
 pub const HELD_ASSESSMENTS_MAX: usize = 16;
 
-/// Most pipeline runs of one batch. A batch goes through a few; without a limit its row could grow
-/// until no database takes it.
+/// Most pipeline runs of one batch. A batch has a few; without a limit its row could grow until the
+/// database refuses it.
 pub const RUNS_PER_BATCH_MAX: usize = 256;
 
 /// Most assessment jobs of one batch, for the same reason.
 pub const JOBS_PER_BATCH_MAX: usize = 256;
 
-/// One batch. Its serde form is the state document that the stores keep.
+/// One batch. Its serde form is the state document in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     v: FormatVersion,
     /// The batch.
     pub id: BatchId,
-    /// Written by builds that did not know facts; no later build raises it.
+    /// Written by builds without fact ids; later builds keep it unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_updated: Option<Timestamp>,
-    /// None: other events named the batch, but nobody registered it yet.
+    /// None: other events named the batch, but it is not registered yet.
     registration: Option<Registration>,
-    /// Its essays, counted. None in documents of builds that did not count them: then all essays have
-    /// to be looked at, once.
+    /// Tally of the essays. None in documents of builds that did not count them: then all essays must
+    /// be loaded once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tally: Option<Tally>,
-    /// Written by earlier builds, of no use any more.
+    /// Written by earlier builds, no longer used.
     #[serde(default, skip_serializing, rename = "cause")]
     _cause: Unused,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     assignment_id: Option<Latest<String>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     phases: BTreeMap<PhaseName, Latest<PhaseReport>>,
-    /// The earliest outcome of any phase.
+    /// Time of the earliest outcome of any phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     processing_started_at: Option<Timestamp>,
     /// The job of the latest assessment.
@@ -64,24 +64,24 @@ pub struct Batch {
     assessment_job_id: Option<Latest<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pipeline: Option<Latest<PipelineOutcome>>,
-    /// Every assessment job, and when the first event told of it. Each is announced once.
+    /// Every assessment job, with the time of its earliest event. Each is published once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     jobs: BTreeMap<String, Timestamp>,
-    /// Every pipeline run that ended, and when the first event told of it. Each is announced once.
+    /// Every completed pipeline run, with the time of its earliest event. Each is published once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     runs: BTreeMap<CorrelationId, Timestamp>,
-    /// Assessments that wait for the registration to be announced, one for each job, the earliest
-    /// first. A registered batch holds none.
+    /// Assessments that are published with the registration, one for each job, the earliest first. A
+    /// registered batch holds none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    held_assessments: Vec<Earliest<Assessed>>,
-    /// Runs that wait for the registration, likewise.
+    held_assessments: Vec<Earliest<AssessmentSummary>>,
+    /// Pipeline runs that are published with the registration, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    held_runs: Vec<Earliest<RunEnd>>,
+    held_runs: Vec<Earliest<RunSummary>>,
     #[serde(flatten)]
     unknown: UnknownFields,
 }
 
-/// How a phase left the batch.
+/// Outcome of a phase for the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PhaseReport {
@@ -90,22 +90,22 @@ struct PhaseReport {
     failed_essay_count: u32,
 }
 
-/// What is to be announced of an assessment.
+/// The part of an assessment that is published.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Assessed {
+pub(crate) struct AssessmentSummary {
     pub(crate) job_id: String,
-    /// The envelope's.
+    /// From the envelope.
     pub(crate) correlation_id: CorrelationId,
     pub(crate) rankings: Vec<Ranking>,
 }
 
-/// What is to be announced of a pipeline run.
+/// The part of a pipeline run that is published.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RunEnd {
+pub(crate) struct RunSummary {
     pub(crate) run_id: CorrelationId,
-    /// The envelope's.
+    /// From the envelope.
     pub(crate) correlation_id: CorrelationId,
     pub(crate) successful_essay_count: u32,
     pub(crate) failed_essay_count: u32,
@@ -113,25 +113,25 @@ pub(crate) struct RunEnd {
 }
 
 impl Batch {
-    /// The owner; None until the batch is registered.
+    /// Owner of the batch; None until it is registered.
     pub fn user_id(&self) -> Option<&UserId> {
         self.registration.as_ref().map(|registration| &registration.user_id)
     }
 
-    /// When the earliest registration happened; None until the batch is registered.
+    /// Time of the earliest registration; None until the batch is registered.
     pub fn created_at(&self) -> Option<Timestamp> {
         self.registration.as_ref().map(|registration| registration.created_at)
     }
 
-    /// The time of the latest fact that this row shows. A fact that is sent again does not move it.
+    /// Time of the latest fact in this row. Sending a fact again does not change it.
     pub fn last_updated(&self) -> Timestamp {
-        let registration = self.registration.as_ref().map(Registration::stamp);
-        let phases = self.phases.values().map(Latest::stamp);
-        let assessment = self.assessment_job_id.as_ref().map(Latest::stamp);
-        let pipeline = self.pipeline.as_ref().map(Latest::stamp);
+        let registration = self.registration.as_ref().map(Registration::revision);
+        let phases = self.phases.values().map(Latest::revision);
+        let assessment = self.assessment_job_id.as_ref().map(Latest::revision);
+        let pipeline = self.pipeline.as_ref().map(Latest::revision);
         let facts = registration.into_iter().chain(phases).chain(assessment).chain(pipeline);
-        let latest = facts.map(|stamp| stamp.at).chain(self.last_updated).max();
-        // There is no row without a fact.
+        let latest = facts.map(|revision| revision.at).chain(self.last_updated).max();
+        // Every row has a fact.
         latest.unwrap_or(Timestamp::MIN)
     }
 
@@ -147,51 +147,53 @@ impl Batch {
         self.processing_started_at
     }
 
-    /// How the pipeline ended, and when; None until it has.
+    /// Outcome of the latest pipeline run; None until one has ended.
     pub(crate) fn pipeline(&self) -> Option<&Latest<PipelineOutcome>> {
         self.pipeline.as_ref()
     }
 
-    /// Whether the latest word on any phase is that it failed as a whole.
+    /// Whether the latest outcome of any phase is a critical failure.
     pub(crate) fn has_failed_critically(&self) -> bool {
         let failed = |report: &PhaseReport| report.status == BatchStatus::FailedCritically;
         self.phases.values().any(|report| failed(report.value()))
     }
 
-    /// The phases that have reported for the batch as a whole.
+    /// The phases with an outcome or a result for the batch as a whole.
     pub(crate) fn reported_phases(&self) -> impl Iterator<Item = PhaseName> {
         let assessed = self.assessment_job_id.as_ref().map(|_| PhaseName::CjAssessment);
         self.phases.keys().copied().chain(assessed)
     }
 
-    pub(crate) fn held_assessments(&self) -> &[Earliest<Assessed>] {
+    pub(crate) fn held_assessments(&self) -> &[Earliest<AssessmentSummary>] {
         &self.held_assessments
     }
 
-    pub(crate) fn held_runs(&self) -> &[Earliest<RunEnd>] {
+    pub(crate) fn held_runs(&self) -> &[Earliest<RunSummary>] {
         &self.held_runs
     }
 
-    /// The outcomes of pipelines of which an earlier build kept no run.
-    pub(crate) fn outcomes_without_run(&self) -> impl Iterator<Item = (&PipelineOutcome, Stamp)> {
+    /// The pipeline outcomes whose runs an earlier build did not keep.
+    pub(crate) fn outcomes_without_run(
+        &self,
+    ) -> impl Iterator<Item = (&PipelineOutcome, Revision)> {
         self.pipeline.iter().flat_map(Latest::without_fact)
     }
 
-    /// Whether an event told of this run before.
+    /// Whether this run is known from an earlier event.
     pub(crate) fn knows_run(&self, run_id: CorrelationId, outcome: &PipelineOutcome) -> bool {
         self.runs.contains_key(&run_id)
             || self.outcomes_without_run().any(|(known, _)| known == outcome)
     }
 
-    /// Whether an event told of this assessment job before.
+    /// Whether this assessment job is known from an earlier event.
     pub(crate) fn knows_job(&self, job_id: &str) -> bool {
         // Earlier builds kept the last one only.
         let mut last = self.assessment_job_id.iter().flat_map(Latest::without_fact);
         self.jobs.contains_key(job_id) || last.any(|(known, _)| known == job_id)
     }
 
-    /// A batch that an event is the first to name.
-    pub(crate) fn named(id: BatchId) -> Self {
+    /// A batch without any facts.
+    pub(crate) fn new(id: BatchId) -> Self {
         Self {
             v: FormatVersion,
             id,
@@ -212,27 +214,27 @@ impl Batch {
         }
     }
 
-    /// How many assessment jobs there are, with this one.
+    /// Number of assessment jobs, including this one.
     pub(crate) fn jobs_with(&self, job_id: &str) -> usize {
         self.jobs.len() + usize::from(!self.jobs.contains_key(job_id))
     }
 
-    /// How many pipeline runs there are, with this one.
+    /// Number of pipeline runs, including this one.
     pub(crate) fn runs_with(&self, run_id: CorrelationId) -> usize {
         self.runs.len() + usize::from(!self.runs.contains_key(&run_id))
     }
 
-    /// Its essays, counted; None if an earlier build wrote it, which did not count them.
+    /// Tally of the essays; None in a row of an earlier build, which did not count them.
     pub(crate) fn tally(&self) -> Option<&Tally> {
         self.tally.as_ref()
     }
 
-    /// Whether its essays are counted in its document.
+    /// Whether the row has a tally of its essays.
     pub fn has_tally(&self) -> bool {
         self.tally.is_some()
     }
 
-    /// The same, to be counted again by the next event about it.
+    /// The batch without its tally, so that the next event about it counts the essays again.
     #[must_use]
     pub fn without_tally(self) -> Self {
         Self { tally: None, ..self }
@@ -242,25 +244,25 @@ impl Batch {
         &mut self.tally
     }
 
-    /// The essay ids that earlier builds kept in the document, if it is one of theirs.
+    /// The essay ids, in a document of an earlier build that kept them there.
     pub(crate) fn listed_essays(&self) -> Option<&BTreeSet<EssayId>> {
         self.registration.as_ref()?.listed_essays()
     }
 
-    /// Takes out the essay ids that earlier builds kept in the document, if it is one of theirs.
+    /// Removes the essay ids from a document of an earlier build that kept them there.
     pub fn take_listed_essays(&mut self) -> Option<BTreeSet<EssayId>> {
         self.registration.as_mut()?.take_listed_essays()
     }
 
-    /// Takes in a registration of this batch, and how many essays all of them list. The owner is the
-    /// caller's to check.
+    /// Joins a registration of this batch. `listed` is the number of essays that all registrations
+    /// list. The caller has checked the owner.
     pub(crate) fn register(&mut self, fact: &BatchEssaysRegistered, listed: u32, source: Source) {
-        let said = Registration::said_by(fact, listed, source);
+        let new = Registration::from_fact(fact, listed, source);
         match &mut self.registration {
-            Some(registration) => registration.join(said),
-            None => self.registration = Some(said),
+            Some(registration) => registration.join(new),
+            None => self.registration = Some(new),
         }
-        // From now on each is announced when its event is applied, those held with this one.
+        // They are published with this registration, later ones when their event is applied.
         self.held_assessments.clear();
         self.held_runs.clear();
     }
@@ -276,7 +278,7 @@ impl Batch {
             Some(known) => known.join(report),
             None => drop(self.phases.insert(fact.phase, report)),
         }
-        self.processing_started_at = earliest(self.processing_started_at, Some(source.stamp.at));
+        self.processing_started_at = earliest(self.processing_started_at, Some(source.revision.at));
     }
 
     pub(crate) fn assess(
@@ -289,10 +291,10 @@ impl Batch {
         let assignment_id = fact.assignment_id.as_ref().and_then(latest);
         Latest::join_option(&mut self.assignment_id, assignment_id);
         Latest::join_option(&mut self.assessment_job_id, latest(&fact.job_id));
-        note_earliest(&mut self.jobs, fact.job_id.clone(), source.stamp.at);
+        note_earliest(&mut self.jobs, fact.job_id.clone(), source.revision.at);
         if self.registration.is_none() {
-            let said = Assessed::said_by(fact, correlation_id, source.stamp);
-            Earliest::join_list(&mut self.held_assessments, said, |assessed| &assessed.job_id);
+            let new = AssessmentSummary::from_fact(fact, correlation_id, source.revision);
+            Earliest::join_list(&mut self.held_assessments, new, |assessment| &assessment.job_id);
             if self.held_assessments.len() > HELD_ASSESSMENTS_MAX {
                 self.held_assessments.remove(0);
             }
@@ -305,51 +307,51 @@ impl Batch {
         correlation_id: CorrelationId,
         source: Source,
     ) {
-        let said = Latest::new(fact.outcome.clone(), source);
-        Latest::join_option(&mut self.pipeline, Some(said));
-        note_earliest(&mut self.runs, fact.run_id, source.stamp.at);
+        let outcome = Latest::new(fact.outcome.clone(), source);
+        Latest::join_option(&mut self.pipeline, Some(outcome));
+        note_earliest(&mut self.runs, fact.run_id, source.revision.at);
         if self.registration.is_none() {
-            // There are no more of them than of runs.
-            let said = RunEnd::said_by(fact, correlation_id, source.stamp);
-            Earliest::join_list(&mut self.held_runs, said, |run| &run.run_id);
+            // Limited by the number of runs.
+            let new = RunSummary::from_fact(fact, correlation_id, source.revision);
+            Earliest::join_list(&mut self.held_runs, new, |run| &run.run_id);
         }
     }
 }
 
-impl Assessed {
-    pub(crate) fn said_by(
+impl AssessmentSummary {
+    pub(crate) fn from_fact(
         fact: &AssessmentResult,
         correlation_id: CorrelationId,
-        stamp: Stamp,
+        revision: Revision,
     ) -> Earliest<Self> {
         let rankings = fact.rankings.clone();
-        Earliest::new(Self { job_id: fact.job_id.clone(), correlation_id, rankings }, stamp)
+        Earliest::new(Self { job_id: fact.job_id.clone(), correlation_id, rankings }, revision)
     }
 }
 
-impl RunEnd {
-    pub(crate) fn said_by(
+impl RunSummary {
+    pub(crate) fn from_fact(
         fact: &BatchPipelineCompleted,
         correlation_id: CorrelationId,
-        stamp: Stamp,
+        revision: Revision,
     ) -> Earliest<Self> {
-        Self::of(fact.run_id, &fact.outcome, correlation_id, stamp)
+        Self::from_outcome(fact.run_id, &fact.outcome, correlation_id, revision)
     }
 
-    pub(crate) fn of(
+    pub(crate) fn from_outcome(
         run_id: CorrelationId,
         outcome: &PipelineOutcome,
         correlation_id: CorrelationId,
-        stamp: Stamp,
+        revision: Revision,
     ) -> Earliest<Self> {
-        let end = Self {
+        let run = Self {
             run_id,
             correlation_id,
             successful_essay_count: outcome.successful_essay_count,
             failed_essay_count: outcome.failed_essay_count,
             duration_seconds: outcome.processing_duration_seconds,
         };
-        Earliest::new(end, stamp)
+        Earliest::new(run, revision)
     }
 }
 
@@ -358,7 +360,7 @@ fn note_earliest<K: Ord>(times: &mut BTreeMap<K, Timestamp>, key: K, at: Timesta
     *known = at.min(*known);
 }
 
-/// The number of something that an event lists, which is limited.
+/// Length of a list in an event, which is limited.
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,6 @@
-//! What the registrations of one batch say together.
+//! Registration of a batch: the join of all its registration events.
 //!
-//! Several are the same fact again; where they differ, each field is joined by its own rule.
+//! Each field is joined by its own rule.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 use crate::document::UnknownFields;
 use crate::event::{BatchEssaysRegistered, CourseCode, StorageReferences};
 use crate::ids::{EssayId, UserId};
-use crate::join::{Latest, Source, Stamp};
+use crate::join::{Latest, Revision, Source};
 use crate::time::Timestamp;
 
-/// What the registrations of a batch say together.
+/// The join of all registrations of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Registration {
     pub(crate) user_id: UserId,
-    /// The earliest registration.
+    /// Time of the earliest registration.
     pub(crate) created_at: Timestamp,
     pub(crate) essay_count: Latest<u32>,
     pub(crate) course_code: Latest<CourseCode>,
     pub(crate) org_id: Option<Latest<String>>,
     pub(crate) class_id: Option<Latest<String>>,
     pub(crate) student_prompt_ref: Option<Latest<StorageReferences>>,
-    /// How many different essays the registrations of this batch list.
+    /// Number of different essays that the registrations list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     listed_essay_count: Option<u32>,
-    /// Which ones, in documents of builds that kept them here.
+    /// The listed essays, in documents of earlier builds that kept them here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     essay_ids: Option<BTreeSet<EssayId>>,
     #[serde(flatten)]
@@ -34,11 +34,11 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn said_by(fact: &BatchEssaysRegistered, listed: u32, source: Source) -> Self {
+    pub(super) fn from_fact(fact: &BatchEssaysRegistered, listed: u32, source: Source) -> Self {
         let text = |text: &String| Latest::new(text.clone(), source);
         Self {
             user_id: fact.user_id.clone(),
-            created_at: source.stamp.at,
+            created_at: source.revision.at,
             essay_count: Latest::new(fact.expected_essay_count, source),
             course_code: Latest::new(fact.course_code, source),
             org_id: fact.org_id.as_ref().map(text),
@@ -53,13 +53,13 @@ impl Registration {
         }
     }
 
-    /// The largest stamp of a registration.
-    pub(super) fn stamp(&self) -> Stamp {
-        // Every registration says this.
-        self.essay_count.stamp()
+    /// Revision of the latest registration.
+    pub(super) fn revision(&self) -> Revision {
+        // Every registration has this field.
+        self.essay_count.revision()
     }
 
-    /// How many different essays all registrations list.
+    /// Number of different essays that the registrations list.
     pub(crate) fn listed_essay_count(&self) -> u32 {
         let listed = self.essay_ids.as_ref().map(BTreeSet::len).and_then(|len| len.try_into().ok());
         self.listed_essay_count.or(listed).unwrap_or(0)
@@ -74,14 +74,14 @@ impl Registration {
         self.essay_ids.take()
     }
 
-    pub(super) fn join(&mut self, said: Self) {
-        self.created_at = self.created_at.min(said.created_at);
-        self.essay_count.join(said.essay_count);
-        self.course_code.join(said.course_code);
-        Latest::join_option(&mut self.org_id, said.org_id);
-        Latest::join_option(&mut self.class_id, said.class_id);
-        Latest::join_option(&mut self.student_prompt_ref, said.student_prompt_ref);
-        self.listed_essay_count = self.listed_essay_count.max(said.listed_essay_count);
-        self.unknown.join(said.unknown);
+    pub(super) fn join(&mut self, other: Self) {
+        self.created_at = self.created_at.min(other.created_at);
+        self.essay_count.join(other.essay_count);
+        self.course_code.join(other.course_code);
+        Latest::join_option(&mut self.org_id, other.org_id);
+        Latest::join_option(&mut self.class_id, other.class_id);
+        Latest::join_option(&mut self.student_prompt_ref, other.student_prompt_ref);
+        self.listed_essay_count = self.listed_essay_count.max(other.listed_essay_count);
+        self.unknown.join(other.unknown);
     }
 }

@@ -1,17 +1,16 @@
-//! What the results of the phases found out about one essay.
+//! Results of the phases for one essay.
 //!
-//! How a phase ended is not here: other facts than results speak about that too (`phase`).
+//! The end of a phase is not here, because phase outcomes have it too (`phase`).
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::{UnknownFields, Unused};
 use crate::error_detail::ErrorDetail;
 use crate::event::{Ranking, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult};
-use crate::join::{Latest, Source, Stamp};
-use crate::number::Finite;
+use crate::finite::Finite;
+use crate::join::{Latest, Revision, Source};
 
-/// What the ended spellchecks of an essay say together. A field that one of them leaves out is not
-/// erased by it.
+/// The join of the completed and failed spellchecks of an essay. A missing field never erases a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spellcheck {
     pub(crate) corrections: Latest<Corrections>,
@@ -23,19 +22,19 @@ pub(crate) struct Spellcheck {
     unknown: UnknownFields,
 }
 
-/// What every ended spellcheck says.
+/// Counts of a spellcheck, which every result has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Corrections {
     pub(crate) made: u32,
     pub(crate) metrics: SpellcheckMetrics,
-    /// Written by earlier builds, of no use any more.
+    /// Written by earlier builds, no longer used.
     #[serde(default, skip_serializing, rename = "correlation_id")]
     _correlation_id: Unused,
 }
 
 impl Spellcheck {
-    pub(super) fn said_by(fact: &SpellcheckResult, source: Source) -> Self {
+    pub(super) fn from_fact(fact: &SpellcheckResult, source: Source) -> Self {
         let corrections = Corrections {
             made: fact.corrections_made,
             metrics: fact.metrics,
@@ -70,53 +69,54 @@ impl Spellcheck {
         }
     }
 
-    /// The largest stamp of an ended spellcheck.
-    pub(super) fn stamp(&self) -> Stamp {
-        self.corrections.stamp()
+    /// Revision of the latest spellcheck.
+    pub(super) fn revision(&self) -> Revision {
+        self.corrections.revision()
     }
 }
 
-/// What the assessments of an essay say together.
+/// The join of the assessments of an essay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Assessment {
-    pub(crate) place: Latest<Place>,
+    #[serde(rename = "place")]
+    pub(crate) ranking: Latest<RankAndScore>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comparison_count: Option<Latest<u32>>,
     #[serde(flatten)]
     unknown: UnknownFields,
 }
 
-/// What every assessment says.
+/// Rank and score, which every assessment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Place {
+pub(crate) struct RankAndScore {
     pub(crate) rank: u32,
     pub(crate) score: Finite,
 }
 
 impl Assessment {
-    pub(super) fn said_by(
+    pub(super) fn from_fact(
         ranking: &Ranking,
         comparison_count: Option<u32>,
         source: Source,
     ) -> Self {
-        let place = Place { rank: ranking.rank, score: ranking.score };
+        let rank_and_score = RankAndScore { rank: ranking.rank, score: ranking.score };
         Self {
-            place: Latest::new(place, source),
+            ranking: Latest::new(rank_and_score, source),
             comparison_count: comparison_count.map(|count| Latest::new(count, source)),
             unknown: UnknownFields::default(),
         }
     }
 
-    /// The largest stamp of an assessment.
-    pub(super) fn stamp(&self) -> Stamp {
-        self.place.stamp()
+    /// Revision of the latest assessment.
+    pub(super) fn revision(&self) -> Revision {
+        self.ranking.revision()
     }
 
     pub(super) fn join_option(this: &mut Option<Self>, other: Option<Self>) {
         match (this.as_mut(), other) {
             (Some(this), Some(other)) => {
-                this.place.join(other.place);
+                this.ranking.join(other.ranking);
                 Latest::join_option(&mut this.comparison_count, other.comparison_count);
                 this.unknown.join(other.unknown);
             }

@@ -1,10 +1,10 @@
-//! What is known of one essay: a fold over the events that name it.
+//! Row of one essay: a fold over the events that name it.
 //!
-//! An essay belongs to one batch at a time, its home. Which one does not depend on what came first.
+//! An essay belongs to one batch at a time. Which batch does not depend on the order of arrival.
 //!
-//! Two kinds of facts speak about an essay in a phase: a result, from who did the work, and an
-//! outcome, from who led the phase. Both say how the phase ended, and the later one counts. Only
-//! the result knows more (`findings`), and what it knows stays whatever an outcome says later.
+//! Two kinds of facts are about an essay in a phase: a result, from the service that did the work,
+//! and a phase outcome, from the service that runs the phases. Both have the end of the phase, and the
+//! later one wins. Only the result has more fields (`findings`); no later outcome changes them.
 
 mod findings;
 
@@ -18,25 +18,26 @@ use crate::error_detail::ErrorDetail;
 use crate::event::{EssaySlotAssigned, Ranking, SpellcheckEnd, SpellcheckResult};
 use crate::ids::{BatchId, EssayId, EventId};
 use crate::join::{Latest, Source};
-use crate::phase::{End, PhaseName, PhaseRecord};
-use crate::tally::Standing;
+use crate::phase::{PhaseEnd, PhaseName, PhaseRecord};
+use crate::tally::EssayProgress;
 use crate::time::Timestamp;
 
-/// One essay. Its serde form is the state document that the stores keep.
+/// One essay. Its serde form is the state document in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Essay {
     v: FormatVersion,
     /// The essay.
     pub id: EssayId,
-    /// Written by builds that did not know facts; no later build raises it.
+    /// Written by builds without fact ids; later builds keep it unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_updated: Option<Timestamp>,
-    home: Home,
-    /// Every batch that an event named for this essay, if there were several; else empty, and the
-    /// home is the only one. A repeated event must reach the answers of a batch that the essay left,
-    /// because the first attempt may have ended before it did.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    claimants: BTreeSet<BatchId>,
+    #[serde(rename = "home")]
+    membership: Membership,
+    /// Every batch that claimed this essay in an event, if there are several; empty if there is only
+    /// the one that the essay belongs to. A repeated event must invalidate the answers of a batch that
+    /// the essay left, because the first attempt may have ended before it did.
+    #[serde(default, rename = "claimants", skip_serializing_if = "BTreeSet::is_empty")]
+    claiming_batches: BTreeSet<BatchId>,
     slot: Option<Latest<Slot>>,
     /// The phases that the essay has begun.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,34 +50,34 @@ pub struct Essay {
     unknown: UnknownFields,
 }
 
-/// Batches remembered for one essay. It belongs to one; a second comes from a mistake that was
-/// corrected. Beyond the limit those with the smallest ids are kept, so that it does not matter what
-/// came first.
+/// Most claiming batches kept for one essay. It belongs to one; a second one comes from a corrected
+/// mistake. Beyond the limit those with the smallest ids are kept, so that the order of arrival does
+/// not matter.
 pub const CLAIMING_BATCHES_MAX: usize = 32;
 
-/// A batch's claim to an essay. The smallest claim wins: a registration beats a mere mention, then
-/// the earliest event counts. The batch comes last: it decides only between two events that claim
-/// the same id.
+/// The batch that an essay belongs to, with the event that claimed the essay for it. The smallest
+/// value wins: a registration before any other fact, then the earliest event. The batch id is compared
+/// last: it decides only between two events with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Home {
+struct Membership {
     claim: Claim,
     at: Timestamp,
     by: EventId,
     batch_id: BatchId,
 }
 
-/// How an event names an essay together with a batch.
+/// The way in which an event claims an essay for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Claim {
-    /// The batch was registered with this essay.
+    /// A registration of the batch lists the essay.
     Registered,
-    /// A fact about the essay names the batch.
+    /// Another fact names the essay and the batch.
     Named,
 }
 
-/// The file that an essay came from.
+/// The file of an essay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Slot {
@@ -89,46 +90,50 @@ impl Essay {
     /// The batch that the essay belongs to: the one that registered it (the earliest, if several
     /// did), else the one that its earliest fact names.
     pub fn batch_id(&self) -> &BatchId {
-        &self.home.batch_id
+        &self.membership.batch_id
     }
 
-    /// The batch that shows this essay, and those that may have shown it, as far as remembered.
-    pub(crate) fn claimants(&self) -> BTreeSet<BatchId> {
-        let mut claimants = self.claimants.clone();
-        claimants.insert(self.home.batch_id.clone());
-        claimants
+    /// The batch that the essay belongs to, and the other claiming batches that are kept.
+    pub(crate) fn claiming_batches(&self) -> BTreeSet<BatchId> {
+        let mut batches = self.claiming_batches.clone();
+        batches.insert(self.membership.batch_id.clone());
+        batches
     }
 
-    /// The remembered claimants alone; the home may have been cut off.
-    fn remembered(&self) -> BTreeSet<BatchId> {
-        if self.claimants.is_empty() { self.claimants() } else { self.claimants.clone() }
+    /// The claiming batches within the limit, which may exclude the batch that the essay belongs to.
+    fn limited_claiming_batches(&self) -> BTreeSet<BatchId> {
+        if self.claiming_batches.is_empty() {
+            self.claiming_batches()
+        } else {
+            self.claiming_batches.clone()
+        }
     }
 
-    /// The time of the latest fact that this row shows. A fact that is sent again does not move it.
+    /// Time of the latest fact in this row. Sending a fact again does not change it.
     pub fn last_updated(&self) -> Timestamp {
-        let slot = self.slot.as_ref().map(|slot| slot.stamp().at);
+        let slot = self.slot.as_ref().map(|slot| slot.revision().at);
         let phases = self.phases.values().filter_map(PhaseRecord::last_updated);
-        let spellcheck = self.spellcheck.as_ref().map(|found| found.stamp().at);
-        let assessment = self.cj_assessment.as_ref().map(|found| found.stamp().at);
+        let spellcheck = self.spellcheck.as_ref().map(|found| found.revision().at);
+        let assessment = self.cj_assessment.as_ref().map(|found| found.revision().at);
         let facts = slot.into_iter().chain(phases).chain(spellcheck).chain(assessment);
-        facts.chain(self.last_updated).fold(self.home.at, Timestamp::max)
+        facts.chain(self.last_updated).fold(self.membership.at, Timestamp::max)
     }
 
     pub(crate) fn slot(&self) -> Option<&Slot> {
         self.slot.as_ref().map(Latest::value)
     }
 
-    /// How a phase ended for this essay, if it has.
-    pub(crate) fn end_of(&self, phase: PhaseName) -> Option<End> {
+    /// End of a phase for this essay, if it has ended.
+    pub(crate) fn end_of(&self, phase: PhaseName) -> Option<PhaseEnd> {
         self.phases.get(&phase)?.end()
     }
 
-    /// Where it stands, as far as its batch is concerned.
-    pub(crate) fn standing(&self) -> Standing {
-        let step = |(phase, record): (&PhaseName, &PhaseRecord)| (*phase, record.end().into());
-        Standing {
-            is_registered: self.home.claim == Claim::Registered,
-            phases: self.phases.iter().map(step).collect(),
+    /// Progress of the essay, as far as its batch needs it.
+    pub(crate) fn progress(&self) -> EssayProgress {
+        let state = |(phase, record): (&PhaseName, &PhaseRecord)| (*phase, record.end().into());
+        EssayProgress {
+            is_registered: self.membership.claim == Claim::Registered,
+            phases: self.phases.iter().map(state).collect(),
         }
     }
 
@@ -136,27 +141,27 @@ impl Essay {
         self.spellcheck.as_ref()
     }
 
-    /// Why the spellcheck failed, unless it succeeded since.
+    /// Error of the spellcheck, unless it succeeded since.
     pub(crate) fn spellcheck_error(&self) -> Option<&ErrorDetail> {
         let record = self.phases.get(&PhaseName::Spellcheck)?;
         let error = self.spellcheck.as_ref()?.error.as_ref()?;
-        record.is_failed_since(error.stamp()).then(|| error.value())
+        record.is_failed_since(error.revision()).then(|| error.value())
     }
 
     pub(crate) fn cj_assessment(&self) -> Option<&Assessment> {
         self.cj_assessment.as_ref()
     }
 
-    /// An essay that this claim is the first to name.
-    pub(crate) fn claimed(id: EssayId, claim: Claim, batch_id: BatchId, source: Source) -> Self {
-        let stamp = source.stamp;
-        let home = Home { claim, at: stamp.at, by: stamp.by, batch_id };
+    /// An essay with this claim and no other facts.
+    pub(crate) fn new(id: EssayId, claim: Claim, batch_id: BatchId, source: Source) -> Self {
+        let revision = source.revision;
+        let membership = Membership { claim, at: revision.at, by: revision.by, batch_id };
         Self {
             v: FormatVersion,
             id,
             last_updated: None,
-            home,
-            claimants: BTreeSet::new(),
+            membership,
+            claiming_batches: BTreeSet::new(),
             slot: None,
             phases: BTreeMap::new(),
             spellcheck: None,
@@ -165,17 +170,17 @@ impl Essay {
         }
     }
 
-    /// Takes in another view of the same essay.
+    /// Joins another version of the same essay.
     pub(crate) fn join(&mut self, other: Self) {
         self.last_updated = self.last_updated.max(other.last_updated);
-        let mut claimants = self.remembered();
-        claimants.extend(other.remembered());
-        self.claimants = match claimants.len() {
+        let mut claiming = self.limited_claiming_batches();
+        claiming.extend(other.limited_claiming_batches());
+        self.claiming_batches = match claiming.len() {
             1 => BTreeSet::new(),
-            _ => claimants.into_iter().take(CLAIMING_BATCHES_MAX).collect(),
+            _ => claiming.into_iter().take(CLAIMING_BATCHES_MAX).collect(),
         };
-        if other.home < self.home {
-            self.home = other.home;
+        if other.membership < self.membership {
+            self.membership = other.membership;
         }
         Latest::join_option(&mut self.slot, other.slot);
         for (phase, record) in other.phases {
@@ -186,7 +191,7 @@ impl Essay {
         self.unknown.join(other.unknown);
     }
 
-    /// This essay with the file that an event took for it.
+    /// This essay with the file from a slot assignment.
     pub(crate) fn with_slot(mut self, fact: &EssaySlotAssigned, source: Source) -> Self {
         let slot = Slot {
             file_upload_id: fact.file_upload_id.clone(),
@@ -197,9 +202,14 @@ impl Essay {
         self
     }
 
-    /// This essay in a phase, which has ended like this or, with None, has begun.
-    pub(crate) fn with_phase(mut self, phase: PhaseName, end: Option<End>, source: Source) -> Self {
-        self.phases.entry(phase).or_default().join(PhaseRecord::said(end, source));
+    /// This essay in a phase that has this end or, with None, has begun.
+    pub(crate) fn with_phase(
+        mut self,
+        phase: PhaseName,
+        end: Option<PhaseEnd>,
+        source: Source,
+    ) -> Self {
+        self.phases.entry(phase).or_default().join(PhaseRecord::from_fact(end, source));
         self
     }
 
@@ -207,22 +217,22 @@ impl Essay {
     pub(crate) fn with_spellcheck(mut self, fact: &SpellcheckResult, source: Source) -> Self {
         let end = match fact.end {
             SpellcheckEnd::Open => None,
-            SpellcheckEnd::Completed => Some(End::Completed),
-            SpellcheckEnd::Failed { .. } => Some(End::Failed),
+            SpellcheckEnd::Completed => Some(PhaseEnd::Completed),
+            SpellcheckEnd::Failed { .. } => Some(PhaseEnd::Failed),
         };
-        // What is not at its end has found nothing yet.
-        self.spellcheck = end.map(|_| Spellcheck::said_by(fact, source));
+        // A spellcheck that has not ended has no result.
+        self.spellcheck = end.map(|_| Spellcheck::from_fact(fact, source));
         self.with_phase(PhaseName::Spellcheck, end, source)
     }
 
-    /// This essay with its place in an assessment.
+    /// This essay with its ranking from an assessment.
     pub(crate) fn with_ranking(
         mut self,
         ranking: &Ranking,
         comparison_count: Option<u32>,
         source: Source,
     ) -> Self {
-        self.cj_assessment = Some(Assessment::said_by(ranking, comparison_count, source));
-        self.with_phase(PhaseName::CjAssessment, Some(End::Completed), source)
+        self.cj_assessment = Some(Assessment::from_fact(ranking, comparison_count, source));
+        self.with_phase(PhaseName::CjAssessment, Some(PhaseEnd::Completed), source)
     }
 }

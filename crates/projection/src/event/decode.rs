@@ -1,20 +1,22 @@
-//! From the bytes of a record to an event, or to the most telling refusal.
+//! Decoder: from the bytes of a record to an event, or to a refusal.
 //!
-//! The record is read four times: whether it is JSON at all, what kind of event it says it is, then
-//! as that kind, and for the id of its fact. So a record of a future version is refused for its version, and not for a
-//! field that this version does not have. Nothing here decides what an event does.
+//! The record is read four times: to check that it is JSON, for its kind and version, as that kind,
+//! and for the id of its fact. So a record of a future version is refused for its version, and not
+//! for a field that this version does not have. What an event changes is not decided here.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::locate::{Fault, Place, Stop};
+use super::fact::{Event, Fact};
+use super::fault::{Fault, Location, ParserPosition};
 use super::numbers::Version;
 use super::strict::{AnyJson, Object};
 use super::wire::{self, Envelope, TopicHead, TypedHead};
-use super::{Event, EventKind, Fact, FactId};
+use crate::event_kind::EventKind;
 use crate::excerpt::shorten;
+use crate::fact_id::FactId;
 use crate::ids::{CorrelationId, EventId};
 use crate::names::unknown_value;
 use crate::refusal::{Refusal, RefusalCode};
@@ -23,40 +25,41 @@ use crate::time::Timestamp;
 /// Largest record in bytes: 10,000 essays with the longest ids take a third of it.
 pub const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The one version of the envelope that there is.
+/// The only version of the envelope that is read.
 const SCHEMA_VERSION: Version = Version(1);
 
-/// Longest JSON path in a detail, in characters. Paths hold keys that the sender chose.
+/// Longest JSON path in a detail, in characters. A path may hold keys that the sender chose.
 const PATH_CHARS_MAX: usize = 80;
 
-/// Longest "invalid type: …" in a detail, in characters: any number fits, of a string the start.
+/// Longest "invalid type: …" in a detail, in characters: enough for any number and for the start of a
+/// string.
 const FOUND_CHARS_MAX: usize = 64;
 
-/// Under which the ids of events without one are derived. Changing it would apply them twice.
+/// UUID namespace of derived event ids. Changing it would apply events without an id twice.
 const EVENT_ID_NAMESPACE: Uuid = Uuid::from_u128(0x74f3_99ee_a417_4f9a_a55d_c998_ce30_05c1);
 
-/// Under which the correlation ids of events without one are derived.
+/// UUID namespace of derived correlation ids.
 const CORRELATION_ID_NAMESPACE: Uuid = Uuid::from_u128(0xe227_0fd7_b404_4602_a8f7_52ff_e8de_3323);
 
 /// Decodes one record: a UTF-8 JSON envelope with its data.
 ///
-/// `expected` is the kind that the record's topic promises, if it came on one; then `event_type`
-/// decides nothing, because not every producer writes the topic there. Without it `event_type`
-/// decides, by the topic or by the short name of the kind. `received_at` stands
-/// in for a missing `event_timestamp`; it must be the same when the record is delivered again (on
-/// Kafka: the record's own timestamp). A missing `event_id` or `correlation_id` is derived from the
-/// record's bytes. For these three, null counts as missing.
+/// `expected` is the kind of the record's topic, if the record came from one. Then `event_type` is
+/// ignored, because not every producer writes the topic there. Without `expected` the kind is read
+/// from `event_type`, which holds the topic or the short name of the kind. `received_at` replaces a
+/// missing `event_timestamp`; it must be the same when the record is delivered again (on Kafka: the
+/// record's own timestamp). A missing `event_id` or `correlation_id` is derived from the record's
+/// bytes. For these three, null counts as missing.
 ///
-/// Types and names are strict (`"2"` and `2.0` are no counts); unknown fields are ignored. Moments
-/// may be RFC 3339 or Unix time, and the version of the envelope may be a text.
+/// Types and names are strict (`"2"` and `2.0` are not counts); unknown fields are ignored. Times may
+/// be RFC 3339 or Unix time, and the version of the envelope may be a string.
 ///
 /// # Errors
 ///
-/// A [`Refusal`] with every [`RefusalCode`] but `ConflictingOwner`. It is final.
+/// A [`Refusal`] with the code of the first check that fails. It is final.
 ///
 /// # Cost
 ///
-/// Linear in the record's length, at most [`RECORD_BYTES_MAX`]; longer records are not looked at.
+/// Linear in the record's length, at most [`RECORD_BYTES_MAX`]; longer records are not read.
 pub fn decode(
     record: &[u8],
     expected: Option<EventKind>,
@@ -65,7 +68,7 @@ pub fn decode(
     decode_or_fault(record, expected, received_at).map_err(|fault| fault.refusal)
 }
 
-/// The same, and what of the record a refusal is about.
+/// The same, with the location of a refusal in the record.
 pub(super) fn decode_or_fault(
     record: &[u8],
     expected: Option<EventKind>,
@@ -85,28 +88,29 @@ pub(super) fn decode_or_fault(
     Ok(Event { contradicting_type: named.filter(|named| *named != kind), ..event })
 }
 
-/// The record as a JSON text, every value of it checked for being JSON.
+/// The record as text, every value of it checked to be JSON.
 fn text_of(record: &[u8]) -> Result<&str, Fault> {
     if record.len() > RECORD_BYTES_MAX {
         let detail = format!("{} bytes, allowed: {RECORD_BYTES_MAX}", record.len());
-        let place = Place::Bytes(RECORD_BYTES_MAX..record.len());
-        return Err(fault(RefusalCode::TooLarge, detail, place));
+        let location = Location::Bytes(RECORD_BYTES_MAX..record.len());
+        return Err(fault(RefusalCode::TooLarge, detail, location));
     }
     let text = std::str::from_utf8(record).map_err(|error| {
         let start = error.valid_up_to();
         let detail = format!("not UTF-8 from byte {start}");
-        // Without a length, the record ends within a character.
+        // Without a length the record ends inside a character.
         let end = error.error_len().map_or(record.len(), |bytes| start + bytes);
-        fault(RefusalCode::NotUtf8, detail, Place::Bytes(start..end))
+        fault(RefusalCode::NotUtf8, detail, Location::Bytes(start..end))
     })?;
-    // Fields that are unknown are ignored later, so this is the only look at their values.
+    // Unknown fields are ignored later, so this is the only check of their values.
     serde_json::from_str::<AnyJson>(text).map_err(|error| {
-        fault(RefusalCode::NotJson, error.to_string(), Place::Character(Stop::of(&error)))
+        let location = Location::Character(ParserPosition::of(&error));
+        fault(RefusalCode::NotJson, error.to_string(), location)
     })?;
     Ok(text)
 }
 
-/// The kind of the record, and the one that its `event_type` names if it names any.
+/// The kind of the record, and the kind that its `event_type` names, if any.
 fn kind_of(
     text: &str,
     expected: Option<EventKind>,
@@ -128,8 +132,8 @@ fn kind_of(
         None | Some(SCHEMA_VERSION) => Ok((kind, named)),
         Some(other) => {
             let detail = format!("schema_version: {}, allowed: {}", other.0, SCHEMA_VERSION.0);
-            let place = Place::field("schema_version");
-            Err(fault(RefusalCode::UnsupportedSchemaVersion, detail, place))
+            let location = Location::field("schema_version");
+            Err(fault(RefusalCode::UnsupportedSchemaVersion, detail, location))
         }
     }
 }
@@ -138,10 +142,10 @@ fn unknown_event_type(name: &str) -> Fault {
     // The topics are allowed too, but both lists do not fit into a detail.
     let allowed = EventKind::ALL.iter().map(|kind| kind.short_name());
     let detail = format!("event_type: {}, and their topics", unknown_value(name, allowed));
-    fault(RefusalCode::UnknownEventType, detail, Place::field("event_type"))
+    fault(RefusalCode::UnknownEventType, detail, Location::field("event_type"))
 }
 
-/// The whole record, now that its kind is known.
+/// Reads the whole record as the given kind.
 fn event<D>(text: &str, kind: EventKind, received_at: Timestamp) -> Result<Event, Fault>
 where
     D: DeserializeOwned + Into<Fact>,
@@ -162,7 +166,7 @@ where
     })
 }
 
-/// Reads an object as `T`. The refusal names the JSON path of the field at fault.
+/// Reads an object as `T`. The refusal names the JSON path of the invalid field.
 fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map(|Object(value)| value).map_err(
@@ -173,19 +177,19 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
             } else {
                 format!("{}: {reason}", shorten(&error.path().to_string(), PATH_CHARS_MAX))
             };
-            let place = Place::value(error.path(), error.inner());
-            fault(RefusalCode::InvalidField, detail, place)
+            let location = Location::value(error.path(), error.inner());
+            fault(RefusalCode::InvalidField, detail, location)
         },
     )
 }
 
-fn fault(code: RefusalCode, detail: impl AsRef<str>, place: Place) -> Fault {
-    Fault { refusal: Refusal::new(code, detail), place }
+fn fault(code: RefusalCode, detail: impl AsRef<str>, location: Location) -> Fault {
+    Fault { refusal: Refusal::new(code, detail), location }
 }
 
 /// Cuts a long value out of serde's `invalid type: string "…", expected u32`.
 fn without_value(reason: &str) -> String {
-    // The last one: the value itself may contain these words, what is expected never does.
+    // The last match: the value itself may contain these words, the expectation never does.
     match reason.rfind(", expected ") {
         Some(end) => {
             let (found, expected) = reason.split_at(end);

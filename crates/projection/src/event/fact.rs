@@ -1,44 +1,101 @@
-//! What events say, one type for each kind.
+//! Decoded events: the fields of the envelope, and one type of fact for each kind.
 //!
-//! Only what is kept of a record is here; the whole record is declared in `wire`.
+//! They hold what the service keeps of a record; the whole record is declared in `wire`.
+
+use std::collections::BTreeSet;
 
 use super::values::{CourseCode, PipelineOutcome, Ranking, SpellcheckMetrics, StorageReferences};
 use crate::error_detail::ErrorDetail;
-use crate::ids::{BatchId, CorrelationId, EssayId, UserId};
+use crate::event_kind::EventKind;
+use crate::fact_id::FactId;
+use crate::ids::{BatchId, CorrelationId, EssayId, EventId, UserId};
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
+use crate::time::Timestamp;
 
-/// What an event says.
+/// One event, decoded and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The event's id; derived from the record's bytes if the record has none.
+    pub id: EventId,
+    /// The kind, the same as that of `fact`.
+    pub kind: EventKind,
+    /// The other known kind that `event_type` names, if it contradicts the topic. The topic counts.
+    pub contradicting_type: Option<EventKind>,
+    /// Time of the event, from its envelope. The same fact in a new envelope may have another time.
+    pub at: Timestamp,
+    /// Correlation id; derived from the record's bytes if the record has none.
+    pub correlation_id: CorrelationId,
+    /// The service that sent the event.
+    pub source_service: String,
+    /// Content of the event.
+    pub fact: Fact,
+    /// Id of the fact: the same in every envelope.
+    pub fact_id: FactId,
+}
+
+/// The rows that events read and may write.
+///
+/// Load the row of each of `batches`, and each of `essays`, whatever batch it belongs to. An essay may
+/// belong to a batch that is not among `batches`, and then that batch changes too:
+/// [`Rows::unlocked_batches`](crate::Rows::unlocked_batches) returns those. Add them to `batches` and
+/// load again. Of a batch that has no row, or whose row was written by a build that did not count the
+/// essays in it ([`Batch::has_tally`](crate::Batch::has_tally)), **every** essay is needed;
+/// [`Rows::add_missing_tallies`](crate::Rows::add_missing_tallies) then counts them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Batches whose rows are needed.
+    pub batches: BTreeSet<BatchId>,
+    /// Essays whose rows are needed.
+    pub essays: BTreeSet<EssayId>,
+    /// The batches whose lists of registered essays are needed.
+    pub listed: BTreeSet<BatchId>,
+}
+
+impl Event {
+    /// The rows that this event reads and may write.
+    pub fn needs(&self) -> Needs {
+        let batches = BTreeSet::from([self.fact.batch_id().clone()]);
+        let is_registration = matches!(self.fact, Fact::BatchEssaysRegistered(_));
+        Needs {
+            listed: if is_registration { batches.clone() } else { BTreeSet::new() },
+            batches,
+            essays: self.fact.essay_ids().into_iter().cloned().collect(),
+        }
+    }
+}
+
+/// Content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A batch and its essays exist.
+    /// A batch and its essays were registered.
     BatchEssaysRegistered(BatchEssaysRegistered),
-    /// A file was taken for an essay.
+    /// A file was assigned to an essay.
     EssaySlotAssigned(EssaySlotAssigned),
     /// A phase ended for a batch.
     BatchPhaseOutcome(BatchPhaseOutcome),
-    /// An essay's spelling was checked, or could not be.
+    /// The spellcheck of an essay ended or changed its state.
     SpellcheckResult(SpellcheckResult),
-    /// A batch's essays were compared and ranked.
+    /// The essays of a batch were compared and ranked.
     AssessmentResult(AssessmentResult),
-    /// The processing of a batch ended.
+    /// A pipeline run of a batch ended.
     BatchPipelineCompleted(BatchPipelineCompleted),
 }
 
-/// A batch and its essays exist.
+/// A batch and its essays were registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchEssaysRegistered {
     /// The batch.
     pub batch_id: BatchId,
-    /// The teacher whom it belongs to.
+    /// The teacher who owns the batch.
     pub user_id: UserId,
-    /// Its essays, each once, in the order of the record.
+    /// The essays of the batch, each once, in the order of the record.
     pub essay_ids: Vec<EssayId>,
     /// How many essays the batch is to have, 0 to [`ESSAYS_PER_EVENT_MAX`](crate::ESSAYS_PER_EVENT_MAX).
     pub expected_essay_count: u32,
-    /// The course that it was written for.
+    /// The course of the assignment.
     pub course_code: CourseCode,
-    /// Where the text of the assignment is kept.
+    /// Storage of the text of the assignment.
     pub student_prompt_ref: Option<StorageReferences>,
     /// The teacher's organisation.
     pub org_id: Option<String>,
@@ -46,18 +103,18 @@ pub struct BatchEssaysRegistered {
     pub class_id: Option<String>,
 }
 
-/// A file was taken for an essay.
+/// A file was assigned to an essay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EssaySlotAssigned {
     /// The batch that the file was uploaded for.
     pub batch_id: BatchId,
-    /// The essay that it became.
+    /// The essay that the file became.
     pub essay_id: EssayId,
     /// The upload.
     pub file_upload_id: String,
-    /// Where the text is kept.
+    /// Storage id of the text.
     pub text_storage_id: String,
-    /// The file's name at the teacher's.
+    /// Name of the uploaded file.
     pub original_file_name: String,
 }
 
@@ -68,74 +125,74 @@ pub struct BatchPhaseOutcome {
     pub batch_id: BatchId,
     /// The phase.
     pub phase: PhaseName,
-    /// The state in which the phase left the batch.
+    /// State of the batch after the phase.
     pub status: BatchStatus,
-    /// Essays that went through, each once.
+    /// Essays that passed the phase, each once.
     pub processed_essay_ids: Vec<EssayId>,
-    /// Essays that did not, each once.
+    /// Essays that failed in it, each once.
     pub failed_essay_ids: Vec<EssayId>,
 }
 
-/// An essay's spelling was checked, or could not be.
+/// The spellcheck of an essay ended or changed its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpellcheckResult {
-    /// The batch that the essay was checked for.
+    /// The batch of the essay.
     pub batch_id: BatchId,
     /// The essay.
     pub essay_id: EssayId,
     /// How the check ended.
     pub end: SpellcheckEnd,
-    /// Corrections made.
+    /// Number of corrections.
     pub corrections_made: u32,
-    /// What was counted.
+    /// Counts of the spellcheck.
     pub metrics: SpellcheckMetrics,
-    /// Where the corrected text is kept.
+    /// Storage id of the corrected text.
     pub corrected_text_storage_id: Option<String>,
 }
 
 /// How a spellcheck ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpellcheckEnd {
-    /// Not yet: the status waits or is under way. All it says is that the phase has begun.
+    /// Not ended: the status is waiting or in progress. It shows only that the phase has begun.
     Open,
-    /// Well: the status is `spellchecked_success`.
+    /// Succeeded: the status is `spellchecked_success`.
     Completed,
-    /// Badly: the status is any other one that ends a step.
+    /// Failed: the status is any other terminal one.
     Failed {
-        /// Why, if the sender told.
+        /// The cause, if the record has one.
         error: Option<ErrorDetail>,
     },
 }
 
-/// A batch's essays were compared and ranked.
+/// The essays of a batch were compared and ranked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssessmentResult {
     /// The batch.
     pub batch_id: BatchId,
-    /// The run that ranked them.
+    /// The assessment job that ranked the essays.
     pub job_id: String,
-    /// The assignment that the essays were written for.
+    /// The assignment of the essays.
     pub assignment_id: Option<String>,
     /// The ranked essays in the order of the record, without the anchors: those are essays with
     /// known grades, which belong to no batch.
     pub rankings: Vec<Ranking>,
-    /// Comparisons made.
+    /// Number of comparisons.
     pub comparison_count: Option<u32>,
 }
 
-/// The processing of a batch ended.
+/// A pipeline run of a batch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPipelineCompleted {
     /// The batch.
     pub batch_id: BatchId,
     /// The run that ended. A batch has several, one after another.
     pub run_id: CorrelationId,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: PipelineOutcome,
 }
 
 impl Fact {
-    /// The batch that it names.
+    /// The batch that the fact names.
     pub fn batch_id(&self) -> &BatchId {
         match self {
             Self::BatchEssaysRegistered(fact) => &fact.batch_id,
@@ -147,7 +204,7 @@ impl Fact {
         }
     }
 
-    /// The essays that it names; one may come twice.
+    /// The essays that the fact names; one may be listed twice.
     pub fn essay_ids(&self) -> Vec<&EssayId> {
         match self {
             Self::BatchEssaysRegistered(fact) => fact.essay_ids.iter().collect(),

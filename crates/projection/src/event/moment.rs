@@ -1,7 +1,7 @@
-//! Moments as producers write them: RFC 3339, or Unix time in seconds or milliseconds.
+//! Points in time as producers write them: RFC 3339, or Unix time in seconds or milliseconds.
 //!
-//! The reference takes numbers too, and no producer is to be refused for what it takes. What is kept
-//! is the same moment, whichever way it was written.
+//! The reference implementation accepts numbers too, and what it accepts is not refused here. The
+//! value kept is the same for every notation.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Deserializer};
 
 use crate::time::Timestamp;
 
-/// A number up to this one, in either direction, is seconds; any other is milliseconds. Seconds reach
-/// to the year 2603 with it, and milliseconds begin with August 1970.
+/// A number whose absolute value is at most this is in seconds, any other in milliseconds. So seconds
+/// cover the time to the year 2603, and milliseconds the time from August 1970.
 const SECONDS_MAX: f64 = 2e10;
 
 const MICROS_PER_SECOND: f64 = 1e6;
 const MICROS_PER_MILLISECOND: f64 = 1e3;
 
-/// A moment in a record.
+/// A point in time in a record.
 #[derive(Clone, Copy)]
 pub(super) struct Moment(Timestamp);
 
@@ -28,17 +28,17 @@ impl From<Moment> for Timestamp {
 }
 
 impl Moment {
-    /// A number as the reference reads it. None outside the years 0001 to 9999.
+    /// A number as the reference implementation reads it. None outside the years 0001 to 9999.
     fn of_unix_time(number: f64) -> Option<Self> {
         let micros_each =
             if number.abs() <= SECONDS_MAX { MICROS_PER_SECOND } else { MICROS_PER_MILLISECOND };
-        // The cast keeps what is too large too large.
+        // The cast saturates, so that a number out of range stays out of range.
         let micros = (number * micros_each).round() as i64;
         let moment = Timestamp::from_unix_micros(micros);
         (moment.unix_micros() == micros).then_some(Self(moment))
     }
 
-    /// Digits with a sign or a point, and nothing else.
+    /// A number in a string: digits, signs and points only.
     fn of_number_text(text: &str) -> Option<Self> {
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
         text.parse().ok().filter(|_| is_number).and_then(Self::of_unix_time)
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_unix_seconds_or_milliseconds() {
+    fn moment_from_number_is_unix_seconds_or_milliseconds() {
         #[track_caller]
         fn check(json: &str, want: &str) {
             let moment: Moment = serde_json::from_str(json).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_no_moments() {
+    fn moment_rejects_other_values() {
         for json in [
             "253402300800000",
             "-62135596800001",

@@ -1,22 +1,22 @@
-//! Numbers as records carry them, each within its range.
+//! Numbers in records, each with its range.
 //!
-//! A whole number is written without a point: `2.0` counts nothing.
+//! A whole number is written without a point: `2.0` is refused as a count.
 
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::number::Finite;
+use crate::finite::Finite;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy)]
 pub(super) struct Whole<const MIN: u32, const MAX: u32>(pub(super) u32);
 
-/// How many of something there are.
+/// A count.
 pub(super) type Count = Whole<0, { u32::MAX }>;
 
-/// A place in an order; the first is 1.
+/// A rank; the first is 1.
 pub(super) type Rank = Whole<1, { u32::MAX }>;
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
@@ -43,7 +43,7 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
     }
 }
 
-/// The version of an envelope. It may be written as a text or with a point: the version is the same.
+/// The version of an envelope. It may also be written as a string or with a point.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version(pub(super) i64);
 
@@ -63,12 +63,12 @@ impl<'de> Deserialize<'de> for Version {
             }
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
-                // No version is so large, and none of these is the one that is read.
+                // No version is so large, and none of these is a supported one.
                 Ok(Version(i64::try_from(number).unwrap_or(i64::MAX)))
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Version, E> {
-                /// Up to here every whole number is a float of its own.
+                /// Up to this number every whole number is exactly one float.
                 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
                 if number.fract() != 0.0 || number.abs() > WHOLE_MAX {
                     return Err(E::invalid_value(Unexpected::Float(number), &self));
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// A share of a whole.
+/// A fraction from 0 to 1.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "Finite")]
 pub(super) struct Fraction(pub(super) Finite);
@@ -100,7 +100,7 @@ impl TryFrom<Finite> for Fraction {
     }
 }
 
-/// How long something took, in seconds.
+/// A duration in seconds.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "Finite")]
 pub(super) struct Seconds(pub(super) Finite);

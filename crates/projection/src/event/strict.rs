@@ -1,7 +1,7 @@
-//! Readings that are stricter than serde's own.
+//! Deserializers that are stricter than serde's own.
 //!
-//! serde's derive takes an array for a struct, null for an optional field that is there, and the
-//! last one of two equal keys. From a stranger's record each of these is a mistake to be told.
+//! serde's derive accepts an array for a struct, null for an optional field, and the last of two equal
+//! keys of a map. In a record each of these is a mistake of its sender and is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +13,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::ids::{IdError, check_id};
 
-/// Longest free text in bytes: a long file name or path, not a document.
+/// Longest free text in bytes: enough for a long file name or path, not for a document.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// A `T` that was an object, and not its fields in an array.
+/// A `T` that was written as an object, not as an array of its fields.
 pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -39,14 +39,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// An object with any fields, none of them kept.
+/// An object with any fields; none of them is kept.
 pub(super) type AnyObject = Object<AnyFields>;
 
 /// The fields of [`AnyObject`].
 #[derive(Deserialize)]
 pub(super) struct AnyFields {}
 
-/// For a field that may be missing but not null: with `default`, `Some` of what is there.
+/// For a field that may be missing but not null, together with `default`.
 pub(super) fn not_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -89,7 +89,7 @@ impl From<Text> for String {
     }
 }
 
-/// The id of something that has no type of its own here: a file, a storage place, a class.
+/// An id that has no type of its own here: of a file, a stored text, a class.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct ForeignId(String);
@@ -109,7 +109,7 @@ impl From<ForeignId> for String {
     }
 }
 
-/// A map that names no key twice and has at most `ENTRIES_MAX` entries.
+/// A map without duplicate keys and with at most `ENTRIES_MAX` entries.
 pub(super) struct StrictMap<K, V, const ENTRIES_MAX: usize>(pub(super) BTreeMap<K, V>);
 
 impl<K, V, const ENTRIES_MAX: usize> Default for StrictMap<K, V, ENTRIES_MAX> {
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// A list of at most `ITEMS_MAX` items. Reading stops at the limit: no longer list is ever held.
+/// A list of at most `ITEMS_MAX` items. Reading stops at the limit, so memory is bounded.
 pub(super) struct StrictList<T, const ITEMS_MAX: usize>(pub(super) Vec<T>);
 
 impl<'de, T: Deserialize<'de>, const ITEMS_MAX: usize> Deserialize<'de>
@@ -189,10 +189,10 @@ impl<'de, T: Deserialize<'de>, const ITEMS_MAX: usize> Deserialize<'de>
     }
 }
 
-/// Any JSON value, looked at to the last character and not kept.
+/// Any JSON value, checked in full and not kept.
 ///
-/// `serde::de::IgnoredAny` would not do: what it skips may be nested without limit, and may hold
-/// characters and numbers that do not exist.
+/// `serde::de::IgnoredAny` is not strict enough: a value that it skips may be nested without limit and
+/// may hold invalid characters and numbers.
 pub(super) struct AnyJson;
 
 impl<'de> Deserialize<'de> for AnyJson {

@@ -1,18 +1,16 @@
-//! Values that facts carry.
-//!
-//! They are read and kept; what follows from them is not decided here.
+//! Values inside facts.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finite::Finite;
 use crate::ids::EssayId;
 use crate::names::named_values;
-use crate::number::Finite;
 use crate::status::BatchStatus;
 
 named_values! {
-    /// The courses.
+    /// Courses.
     pub enum CourseCode {
         /// English 5.
         Eng5 = "ENG5",
@@ -30,15 +28,15 @@ named_values! {
 }
 
 named_values! {
-    /// What a stored content is.
+    /// Types of stored content.
     pub enum ContentType {
         /// An essay as written.
         OriginalEssay = "original_essay",
         /// An essay after correction.
         CorrectedText = "corrected_text",
-        /// What a processor logged.
+        /// Log of a processor.
         ProcessingLog = "processing_log",
-        /// Figures of the language analysis.
+        /// Metrics of the language analysis.
         NlpMetricsJson = "nlp_metrics_json",
         /// Feedback for the student.
         StudentFacingAiFeedbackText = "student_facing_ai_feedback_text",
@@ -59,9 +57,9 @@ named_values! {
     }
 }
 
-/// Where contents are kept: per type of content, the storage's own fields.
+/// References to stored content: for each type of content, the fields of the storage.
 ///
-/// The order of keys is not kept: equal references have equal bytes, whoever sent them.
+/// Keys are sorted, so that equal references have equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageReferences {
@@ -70,26 +68,26 @@ pub struct StorageReferences {
 }
 
 named_values! {
-    /// How sure an assessment is of a grade.
+    /// Confidence of an assessment in a grade.
     pub enum ConfidenceLabel {
-        /// Sure.
+        /// High confidence.
         High = "HIGH",
-        /// Fairly sure.
+        /// Medium confidence.
         Mid = "MID",
-        /// A guess.
+        /// Low confidence.
         Low = "LOW",
     }
 }
 
-/// What a spellcheck counted.
+/// Counts of a spellcheck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpellcheckMetrics {
     /// All corrections.
     pub total_corrections: u32,
-    /// Of those, by the dictionary of second language learners' mistakes.
+    /// Corrections from the dictionary of second language learners' mistakes.
     pub l2_dictionary_corrections: u32,
-    /// Of those, by the general spellchecker.
+    /// Corrections of the general spellchecker.
     pub spellchecker_corrections: u32,
     /// Words in the essay.
     pub word_count: u32,
@@ -97,7 +95,7 @@ pub struct SpellcheckMetrics {
     pub correction_density: Finite,
 }
 
-/// The place of one essay in an assessment. Its JSON is also what is published of it.
+/// Rank, score and grade of one essay in an assessment. Its JSON is also part of outgoing events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ranking {
@@ -105,28 +103,28 @@ pub struct Ranking {
     pub essay_id: EssayId,
     /// 1 for the best.
     pub rank: u32,
-    /// The score that the comparisons gave it.
+    /// Score from the comparisons.
     pub score: Finite,
-    /// The grade that the score stands for: `A` to `F` with `+` or `-`, or `U`.
+    /// Grade for the score: `A` to `F`, alone or with `+` or `-`, or `U`.
     pub letter_grade: String,
-    /// How sure the grade is, 0 to 1.
+    /// Confidence in the grade, 0 to 1.
     pub confidence_score: Finite,
-    /// The same as a word.
+    /// The confidence as a label.
     pub confidence_label: ConfidenceLabel,
 }
 
-/// How the processing of a whole batch ended.
+/// Outcome of a pipeline run of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineOutcome {
-    /// The state in which it left the batch.
+    /// State of the batch after the run.
     pub final_status: BatchStatus,
-    /// Essays that went through.
+    /// Essays that passed.
     pub successful_essay_count: u32,
-    /// Essays that did not.
+    /// Essays that failed.
     pub failed_essay_count: u32,
-    /// How long it took, 0 or more.
+    /// Duration in seconds, 0 or more.
     pub processing_duration_seconds: Finite,
-    /// The phases it consisted of, as its sender names them.
+    /// The completed phases, as the sender names them.
     pub completed_phases: Vec<String>,
 }

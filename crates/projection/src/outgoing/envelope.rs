@@ -1,11 +1,11 @@
-//! The JSON that all outgoing events share, field by field in the order in which the platform sends
-//! it.
+//! Envelopes of outgoing events: the JSON that all of them share, with the fields in the order of the
+//! platform.
 //!
-//! What one says beyond that is its [`Message`]'s; when it is due is not decided here.
+//! The other fields come from the [`Content`] of the event.
 
 use serde::Serialize;
 
-use super::{OutgoingEventKind, SOURCE_SERVICE};
+use super::event::{OutgoingEvent, OutgoingEventKind, SOURCE_SERVICE, outgoing_event_id};
 use crate::ids::{BatchId, CorrelationId, EventId, UserId};
 use crate::registered_batch::RegisteredBatch;
 use crate::status::BatchStatus;
@@ -15,35 +15,39 @@ use crate::time::Timestamp;
 const SCHEMA_VERSION: u32 = 1;
 
 /// The category of every notification.
-const CATEGORY: &str = "processing_results";
+const NOTIFICATION_CATEGORY: &str = "processing_results";
 
 /// A field that is always null.
 pub(super) type Null = ();
 
 /// An object that is always empty.
 #[derive(Serialize)]
-struct Nothing {}
+struct EmptyObject {}
 
-/// What all messages about one batch with one cause have in common.
+/// Builder of the outgoing events about one batch that have the same cause.
 pub(super) struct EnvelopeBuilder<'a> {
-    pub(super) batch_id: &'a BatchId,
-    pub(super) user_id: &'a UserId,
-    pub(super) correlation_id: CorrelationId,
+    batch_id: &'a BatchId,
+    user_id: &'a UserId,
+    correlation_id: CorrelationId,
     now: Timestamp,
 }
 
-/// What a message says, to other services and to the teacher.
-pub(super) trait Message {
-    fn event_name(&self) -> &'static str;
-    /// What happened, in the word that metadata has for it.
-    fn event(&self) -> &'static str;
+/// Content of an outgoing event: the fields that differ between events, for the event itself and for
+/// the notification to the teacher.
+pub(super) trait Content {
+    const KIND: OutgoingEventKind;
+    const EVENT_NAME: &'static str;
+    /// Name of the event in its metadata.
+    const METADATA_EVENT: &'static str;
+    const NOTIFICATION_TYPE: &'static str;
+    const PRIORITY: &'static str;
+
+    /// The pipeline run or the assessment job: it distinguishes the events of one batch.
+    fn subject(&self) -> String;
     fn status(&self) -> BatchStatus;
     /// The last fields of the data.
-    fn body(&self) -> impl Serialize;
-
-    fn notification_type(&self) -> &'static str;
-    fn priority(&self) -> &'static str;
-    fn payload(&self, batch_id: &BatchId) -> impl Serialize;
+    fn data(&self) -> impl Serialize;
+    fn notification_payload(&self, batch_id: &BatchId) -> impl Serialize;
 }
 
 #[derive(Serialize)]
@@ -60,7 +64,7 @@ struct Envelope<D, M> {
 }
 
 #[derive(Serialize)]
-struct BatchData<'a, B> {
+struct BatchData<'a, C> {
     event_name: &'static str,
     entity_id: Null,
     entity_type: Null,
@@ -71,7 +75,7 @@ struct BatchData<'a, B> {
     batch_id: &'a BatchId,
     user_id: &'a UserId,
     #[serde(flatten)]
-    body: B,
+    content: C,
 }
 
 #[derive(Serialize)]
@@ -84,7 +88,7 @@ struct SystemMetadata<'a> {
     started_at: Null,
     completed_at: Null,
     event: &'static str,
-    error_info: Nothing,
+    error_info: EmptyObject,
 }
 
 #[derive(Serialize)]
@@ -104,21 +108,44 @@ struct NotificationData<'a, P> {
 
 impl<'a> EnvelopeBuilder<'a> {
     pub(super) fn new(
-        folder: &RegisteredBatch<'a>,
+        batch: &RegisteredBatch<'a>,
         correlation_id: CorrelationId,
         now: Timestamp,
     ) -> Self {
-        let (batch_id, user_id) = (&folder.batch.id, &folder.registration.user_id);
+        let (batch_id, user_id) = (&batch.batch.id, &batch.registration.user_id);
         Self { batch_id, user_id, correlation_id, now }
     }
 
-    /// The record for other services.
-    pub(super) fn batch_record(
+    /// The event for other services, then the notification to the teacher.
+    pub(super) fn events<C: Content>(&self, content: &C) -> [OutgoingEvent; 2] {
+        let teacher = OutgoingEventKind::TeacherNotificationRequested;
+        [
+            self.event(C::KIND, content, self.batch_id.as_str(), self.batch_data(content)),
+            self.event(teacher, content, self.user_id.as_str(), self.notification_data(content)),
+        ]
+    }
+
+    /// An outgoing event with this key; `data` and `metadata` are those of its envelope.
+    fn event<C: Content>(
         &self,
-        id: EventId,
         kind: OutgoingEventKind,
-        said: &impl Message,
-    ) -> Vec<u8> {
+        content: &C,
+        key: &str,
+        (data, metadata): (impl Serialize, impl Serialize),
+    ) -> OutgoingEvent {
+        let subject = content.subject();
+        let id = outgoing_event_id(kind, C::NOTIFICATION_TYPE, self.batch_id, &subject);
+        OutgoingEvent {
+            id,
+            kind,
+            key: key.to_owned(),
+            batch_id: self.batch_id.clone(),
+            correlation_id: self.correlation_id,
+            value: self.envelope(id, kind, data, metadata),
+        }
+    }
+
+    fn batch_data<C: Content>(&self, content: &C) -> (impl Serialize, impl Serialize) {
         let system_metadata = SystemMetadata {
             entity_id: self.batch_id,
             entity_type: "batch",
@@ -127,37 +154,31 @@ impl<'a> EnvelopeBuilder<'a> {
             processing_stage: (),
             started_at: (),
             completed_at: (),
-            event: said.event(),
-            error_info: Nothing {},
+            event: C::METADATA_EVENT,
+            error_info: EmptyObject {},
         };
         let data = BatchData {
-            event_name: said.event_name(),
+            event_name: C::EVENT_NAME,
             entity_id: (),
             entity_type: (),
             parent_id: (),
             timestamp: self.now,
-            status: said.status(),
+            status: content.status(),
             system_metadata,
             batch_id: self.batch_id,
             user_id: self.user_id,
-            body: said.body(),
+            content: content.data(),
         };
-        self.envelope(id, kind, data, Nothing {})
+        (data, EmptyObject {})
     }
 
-    /// The record for the teacher.
-    pub(super) fn teacher_record(
-        &self,
-        id: EventId,
-        kind: OutgoingEventKind,
-        said: &impl Message,
-    ) -> Vec<u8> {
+    fn notification_data<C: Content>(&self, content: &C) -> (impl Serialize, impl Serialize) {
         let data = NotificationData {
             teacher_id: self.user_id,
-            notification_type: said.notification_type(),
-            category: CATEGORY,
-            priority: said.priority(),
-            payload: said.payload(self.batch_id),
+            notification_type: C::NOTIFICATION_TYPE,
+            category: NOTIFICATION_CATEGORY,
+            priority: C::PRIORITY,
+            payload: content.notification_payload(self.batch_id),
             action_required: false,
             deadline_timestamp: (),
             correlation_id: self.correlation_id,
@@ -165,10 +186,11 @@ impl<'a> EnvelopeBuilder<'a> {
             class_id: (),
             timestamp: self.now,
         };
-        self.envelope(id, kind, data, ())
+        let metadata: Null = ();
+        (data, metadata)
     }
 
-    #[expect(clippy::expect_used, reason = "writing messages to memory has no way to fail")]
+    #[expect(clippy::expect_used, reason = "serialization of an envelope into memory cannot fail")]
     fn envelope(
         &self,
         event_id: EventId,
@@ -187,6 +209,6 @@ impl<'a> EnvelopeBuilder<'a> {
             data,
             metadata,
         };
-        serde_json::to_vec(&envelope).expect("messages have only keys that are strings")
+        serde_json::to_vec(&envelope).expect("envelopes have string keys only")
     }
 }

@@ -1,5 +1,5 @@
-//! What is accepted as the reference accepts it, and what is refused although the reference accepts
-//! it: the rows of the table in `docs/migration.md`.
+//! Records that are accepted as in the reference implementation, and those that are refused although
+//! it accepts them: the rows of the table in `docs/migration.md`.
 
 use projection::{RefusalCode, decode};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::records::{
 };
 use crate::refusing::wrong;
 
-/// The record with this value is the same event: only the fact's id may be another.
+/// The record with this value is the same event: only the fact id may differ.
 #[track_caller]
 fn same(record: &str, pointer: &str, value: Value) {
     let event = read(&with(record, pointer, Some(value))).unwrap();
@@ -19,7 +19,7 @@ fn same(record: &str, pointer: &str, value: Value) {
 }
 
 #[test]
-fn moments_may_be_unix_time() {
+fn event_timestamp_accepts_unix_time() {
     for moment in [json!(1_763_811_535.124_887), json!(1_763_811_535_124.887_f64)] {
         let event = read(&with(REGISTERED, "/event_timestamp", Some(moment))).unwrap();
         assert_eq!(event.at.to_string(), "2025-11-22T11:38:55.124887Z");
@@ -27,7 +27,7 @@ fn moments_may_be_unix_time() {
     for moment in [json!(1_763_811_535), json!(1_763_811_535_000_i64), json!("1763811535")] {
         let event = read(&with(REGISTERED, "/event_timestamp", Some(moment.clone()))).unwrap();
         assert_eq!(event.at.to_string(), "2025-11-22T11:38:55Z");
-        for (record, pointer) in MOMENTS {
+        for (record, pointer) in UNUSED_TIMESTAMPS {
             same(record, pointer, moment.clone());
         }
     }
@@ -46,8 +46,8 @@ fn moments_may_be_unix_time() {
     );
 }
 
-/// Moments in the data. None of them is kept.
-const MOMENTS: [(&str, &str); 9] = [
+/// Timestamps in the data. None of them is kept.
+const UNUSED_TIMESTAMPS: [(&str, &str); 9] = [
     (REGISTERED, "/data/metadata/timestamp"),
     (REGISTERED, "/data/metadata/started_at"),
     (REGISTERED, "/data/metadata/completed_at"),
@@ -60,14 +60,14 @@ const MOMENTS: [(&str, &str); 9] = [
 ];
 
 #[test]
-fn moments_that_are_not_kept_may_be_null() {
-    for (record, pointer) in MOMENTS {
+fn unused_timestamps_may_be_null() {
+    for (record, pointer) in UNUSED_TIMESTAMPS {
         same(record, pointer, Value::Null);
     }
 }
 
 #[test]
-fn the_version_of_the_envelope_may_be_a_text() {
+fn schema_version_may_be_a_string() {
     for version in [json!("1"), json!(1.0), json!(1)] {
         same(REGISTERED, "/schema_version", version);
     }
@@ -85,7 +85,7 @@ fn the_version_of_the_envelope_may_be_a_text() {
 }
 
 #[test]
-fn storage_ids_that_are_not_kept_may_be_any_text() {
+fn unused_storage_ids_may_be_any_text() {
     for text in ["", " ", "a\u{7f}", &"x".repeat(1_000)] {
         same(SPELLCHECKED, "/data/original_text_storage_id", json!(text));
         same(PHASE_OUTCOME, "/data/processed_essays/0/text_storage_id", json!(text));
@@ -100,7 +100,7 @@ fn storage_ids_that_are_not_kept_may_be_any_text() {
 }
 
 #[test]
-fn what_the_reference_would_convert_or_take_for_a_number_is_refused() {
+fn values_that_only_the_reference_converts_are_refused() {
     wrong(REGISTERED, "/data/expected_essay_count", json!("2"), "invalid type: string");
     wrong(REGISTERED, "/data/expected_essay_count", json!(-1), "invalid type: integer `-1`");
     wrong(ASSESSED, "/data/essay_results/0/rank", json!(1.0), "invalid type: floating point");

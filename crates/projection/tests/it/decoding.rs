@@ -1,4 +1,4 @@
-//! Records that are taken, and what is kept of them.
+//! Decoding of records: the values that are kept.
 
 use projection::{
     ContentType, CourseCode, ESSAYS_PER_EVENT_MAX, Event, EventKind, Fact, StorageReferences,
@@ -10,7 +10,7 @@ use crate::facts::{registration, second};
 use crate::records::{RECORDS, REGISTERED, SLOT_ASSIGNED, WIRE_BATCH, read, received_at, with};
 
 #[test]
-fn a_registration_is_kept() {
+fn registration_is_decoded() {
     let mut event = read(REGISTERED).unwrap();
     assert_eq!(event.id.to_string(), "1d255f49-ad0e-4396-84cb-20da30c6a122");
     assert_eq!(event.kind, EventKind::BatchEssaysRegistered);
@@ -34,7 +34,7 @@ fn a_registration_is_kept() {
 }
 
 #[test]
-fn a_slot_assignment_is_kept() {
+fn slot_assignment_is_decoded() {
     let event = read(SLOT_ASSIGNED).unwrap();
     assert_eq!(event.kind, EventKind::EssaySlotAssigned);
     assert_eq!(
@@ -51,7 +51,7 @@ fn a_slot_assignment_is_kept() {
 }
 
 #[test]
-fn a_topic_may_promise_the_kind() {
+fn kind_may_come_from_the_topic() {
     for (record, kind) in RECORDS.into_iter().zip(EventKind::ALL.iter().copied()) {
         assert_eq!(decode(record.as_bytes(), Some(kind), received_at()), read(record));
         assert_eq!(EventKind::from_topic(kind.topic()), Some(kind));
@@ -62,7 +62,7 @@ fn a_topic_may_promise_the_kind() {
 }
 
 #[test]
-fn what_the_envelope_leaves_out_is_filled_in_the_same_way_each_time() {
+fn missing_envelope_fields_are_derived_deterministically() {
     for (field, value) in ["event_id", "correlation_id", "event_timestamp"]
         .into_iter()
         .flat_map(|field| [(field, None), (field, Some(Value::Null))])
@@ -87,7 +87,7 @@ fn what_the_envelope_leaves_out_is_filled_in_the_same_way_each_time() {
 }
 
 #[test]
-fn derived_ids_stay_what_they_are() {
+fn derived_ids_are_stable_across_builds() {
     // A change here would apply events a second time that were applied before it.
     let lines = REGISTERED.lines();
     let lines = lines.filter(|line| !line.contains("event_id") && !line.contains("correlation_id"));
@@ -100,7 +100,7 @@ fn derived_ids_stay_what_they_are() {
 }
 
 #[test]
-fn a_moment_without_offset_is_utc_and_the_wall_clock_counts_for_nothing() {
+fn timestamp_without_offset_is_utc() {
     let naive = json!("1970-01-01T00:00:07");
     let event = read(&with(REGISTERED, "/event_timestamp", Some(naive))).unwrap();
     assert_eq!(event.at, second(7));
@@ -133,7 +133,7 @@ fn optional_fields_may_be_missing() {
 }
 
 #[test]
-fn allowed_values_are_taken() {
+fn allowed_values_are_accepted() {
     #[track_caller]
     fn check(record: &str, pointer: &str, value: Value) -> Event {
         read(&with(record, pointer, Some(value))).unwrap()
@@ -163,7 +163,7 @@ fn allowed_values_are_taken() {
 }
 
 #[test]
-fn the_batch_may_be_called_by_either_name() {
+fn batch_id_is_read_from_either_field() {
     let batch = |record: &str| registration(&mut read(record).unwrap()).batch_id.clone();
 
     let both =
@@ -174,7 +174,7 @@ fn the_batch_may_be_called_by_either_name() {
 }
 
 #[test]
-fn an_essay_that_is_listed_twice_is_one_essay() {
+fn essay_listed_twice_is_kept_once() {
     let record = with(REGISTERED, "/data/essay_ids", Some(json!(["b", "a", "b", "c", "a"])));
     let mut event = read(&record).unwrap();
     let ids: Vec<_> =
@@ -183,7 +183,7 @@ fn an_essay_that_is_listed_twice_is_one_essay() {
 }
 
 #[test]
-fn as_many_essays_as_allowed_are_taken() {
+fn largest_allowed_essay_list_is_accepted() {
     let ids: Vec<_> = (0..ESSAYS_PER_EVENT_MAX).map(|number| format!("{number:0>255}")).collect();
     let mut event = read(&with(REGISTERED, "/data/essay_ids", Some(json!(ids)))).unwrap();
     assert_eq!(registration(&mut event).essay_ids.len(), ESSAYS_PER_EVENT_MAX);
@@ -210,7 +210,7 @@ fn storage_references_are_kept_as_sent() {
 }
 
 #[test]
-fn without_a_topic_both_spellings_of_each_kind_are_taken() {
+fn event_type_accepts_topic_and_short_name() {
     for (record, kind) in RECORDS.into_iter().zip(EventKind::ALL.iter().copied()) {
         for spelling in [kind.topic(), kind.short_name(), kind.wire_event_type()] {
             let event = read(&with(record, "/event_type", Some(json!(spelling)))).unwrap();
@@ -220,7 +220,7 @@ fn without_a_topic_both_spellings_of_each_kind_are_taken() {
 }
 
 #[test]
-fn on_a_topic_the_topic_decides_whatever_event_type_says() {
+fn topic_overrides_event_type() {
     let odd = [json!("x"), json!(""), json!(1), json!(null), json!({"a": [1]}), json!("é\0")];
     for (record, kind) in RECORDS.into_iter().zip(EventKind::ALL.iter().copied()) {
         let on_topic = |record: &str| decode(record.as_bytes(), Some(kind), received_at()).unwrap();
@@ -242,7 +242,7 @@ fn on_a_topic_the_topic_decides_whatever_event_type_says() {
 }
 
 #[test]
-fn a_batch_as_the_platform_sends_it_is_taken_on_its_topics_and_without() {
+fn batch_of_the_platform_decodes_with_and_without_topic() {
     for line in WIRE_BATCH.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
         let value = record["value"].as_str().unwrap();

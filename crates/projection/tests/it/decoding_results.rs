@@ -1,4 +1,4 @@
-//! Records of outcomes and results that are taken, and what is kept of them.
+//! Decoding of phase outcomes and results.
 
 use projection::{
     BatchStatus, ConfidenceLabel, ESSAYS_PER_EVENT_MAX, EssayStatus, Event, Fact, PhaseName,
@@ -22,7 +22,7 @@ fn spellcheck(record: &str) -> SpellcheckResult {
 }
 
 #[test]
-fn a_phase_outcome_is_kept() {
+fn phase_outcome_is_decoded() {
     let Fact::BatchPhaseOutcome(fact) = read(PHASE_OUTCOME).unwrap().fact else {
         panic!("another fact")
     };
@@ -35,7 +35,7 @@ fn a_phase_outcome_is_kept() {
 }
 
 #[test]
-fn a_spellcheck_is_kept() {
+fn spellcheck_is_decoded() {
     let fact = spellcheck(SPELLCHECKED);
     assert_eq!(fact.batch_id.as_str(), BATCH);
     assert_eq!(fact.essay_id.as_str(), ESSAYS[0]);
@@ -49,7 +49,7 @@ fn a_spellcheck_is_kept() {
 }
 
 #[test]
-fn a_failed_spellcheck_is_kept_with_its_error() {
+fn failed_spellcheck_is_decoded_with_its_error() {
     let fact = spellcheck(SPELLCHECK_FAILED);
     assert_eq!(fact.corrected_text_storage_id, None);
     let SpellcheckEnd::Failed { error: Some(error) } = fact.end else { panic!("no error") };
@@ -68,7 +68,7 @@ fn a_failed_spellcheck_is_kept_with_its_error() {
 }
 
 #[test]
-fn a_spellcheck_ends_with_its_status() {
+fn spellcheck_end_follows_its_status() {
     let essay = EssayStatus::ALL.iter().map(|status| (status.as_str(), status.is_terminal()));
     let batch = BatchStatus::ALL.iter().map(|status| (status.as_str(), status.is_terminal()));
     let (mut open, mut failed) = (0, 0);
@@ -89,7 +89,7 @@ fn a_spellcheck_ends_with_its_status() {
 }
 
 #[test]
-fn an_assessment_is_kept_without_its_anchors() {
+fn assessment_is_decoded_without_its_anchors() {
     let Fact::AssessmentResult(fact) = read(ASSESSED).unwrap().fact else { panic!("another fact") };
     assert_eq!(fact.batch_id.as_str(), BATCH);
     assert_eq!(fact.job_id, "cj-job-17");
@@ -104,7 +104,7 @@ fn an_assessment_is_kept_without_its_anchors() {
 }
 
 #[test]
-fn a_count_of_comparisons_is_kept_if_it_is_one() {
+fn comparison_count_is_kept_only_if_it_is_a_count() {
     let count = |value: Option<Value>| {
         let record = with(ASSESSED, "/data/assessment_metadata/comparison_count", value);
         match read(&record).unwrap().fact {
@@ -120,7 +120,7 @@ fn a_count_of_comparisons_is_kept_if_it_is_one() {
 }
 
 #[test]
-fn a_completed_pipeline_is_kept() {
+fn completed_pipeline_is_decoded() {
     let Fact::BatchPipelineCompleted(fact) = read(PIPELINE_COMPLETED).unwrap().fact else {
         panic!("another fact")
     };
@@ -163,7 +163,7 @@ fn optional_fields_may_be_missing() {
 }
 
 #[test]
-fn allowed_values_are_taken() {
+fn allowed_values_are_accepted() {
     #[track_caller]
     fn check(record: &str, pointer: &str, value: Value) -> Event {
         read(&with(record, pointer, Some(value))).unwrap()
@@ -201,7 +201,7 @@ fn allowed_values_are_taken() {
 }
 
 #[test]
-fn as_many_essays_as_allowed_are_taken() {
+fn largest_allowed_essay_list_is_accepted() {
     let processed = |number| json!({"essay_id": format!("{number}"), "text_storage_id": "t"});
     let all: Vec<_> = (0..ESSAYS_PER_EVENT_MAX - 1).map(processed).collect();
     let record = with(PHASE_OUTCOME, "/data/processed_essays", Some(json!(all)));
@@ -214,7 +214,7 @@ fn as_many_essays_as_allowed_are_taken() {
 }
 
 #[test]
-fn an_essay_that_is_listed_twice_in_an_outcome_is_one_essay() {
+fn essay_listed_twice_in_an_outcome_is_kept_once() {
     let record = with(PHASE_OUTCOME, "/data/failed_essay_ids", Some(json!(["b", "a", "b"])));
     let Fact::BatchPhaseOutcome(fact) = read(&record).unwrap().fact else { panic!("another fact") };
     let ids: Vec<_> = fact.failed_essay_ids.iter().map(|id| id.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Events for the tests, made of few numbers: ids, seconds, batches and essays.
+//! Events for the tests, built from a few numbers: ids, seconds, batches and essays.
 
 use projection::{
     AssessmentResult, BatchEssaysRegistered, BatchId, BatchPhaseOutcome, BatchPipelineCompleted,
@@ -8,27 +8,27 @@ use projection::{
 };
 use uuid::Uuid;
 
-/// A second after the epoch, for short tests.
+/// A number of seconds after the epoch.
 pub(crate) fn second(number: u32) -> Timestamp {
     Timestamp::from_unix_micros(i64::from(number) * 1_000_000)
 }
 
-/// A batch by its number.
+/// The batch with this number.
 pub(crate) fn batch_id(number: u32) -> BatchId {
     BatchId::parse(format!("batch-{number}")).unwrap()
 }
 
-/// An essay by its number.
+/// The essay with this number.
 pub(crate) fn essay_id(number: u32) -> EssayId {
     EssayId::parse(format!("essay-{number}")).unwrap()
 }
 
-/// A user by number.
+/// The user with this number.
 pub(crate) fn user_id(number: u32) -> UserId {
     UserId::parse(format!("user-{number}")).unwrap()
 }
 
-/// A registration by user 1 at a second, with the id of that number.
+/// A registration of a batch of user 1.
 pub(crate) fn registered(event: u32, at: u32, batch: u32, essays: &[u32]) -> Event {
     let fact = BatchEssaysRegistered {
         batch_id: batch_id(batch),
@@ -43,7 +43,7 @@ pub(crate) fn registered(event: u32, at: u32, batch: u32, essays: &[u32]) -> Eve
     an_event(event, at, Fact::BatchEssaysRegistered(fact))
 }
 
-/// The fact of a registration, to change it.
+/// The fact of a registration, to be changed.
 pub(crate) fn registration(event: &mut Event) -> &mut BatchEssaysRegistered {
     match &mut event.fact {
         Fact::BatchEssaysRegistered(fact) => fact,
@@ -51,7 +51,7 @@ pub(crate) fn registration(event: &mut Event) -> &mut BatchEssaysRegistered {
     }
 }
 
-/// A slot assignment at a second, with the id of that number; the file is named after it.
+/// A slot assignment; the file is named after the event.
 pub(crate) fn slot_assigned(event: u32, at: u32, batch: u32, essay: u32) -> Event {
     let fact = EssaySlotAssigned {
         batch_id: batch_id(batch),
@@ -63,7 +63,7 @@ pub(crate) fn slot_assigned(event: u32, at: u32, batch: u32, essay: u32) -> Even
     an_event(event, at, Fact::EssaySlotAssigned(fact))
 }
 
-/// An outcome of a phase at a second, with the id of that number.
+/// A phase outcome.
 pub(crate) fn phase_ended(
     event: u32,
     at: u32,
@@ -83,17 +83,17 @@ pub(crate) fn phase_ended(
     an_event(event, at, Fact::BatchPhaseOutcome(fact))
 }
 
-/// An outcome of a phase that went well for these essays.
+/// A phase outcome in which these essays completed.
 pub(crate) fn processed(event: u32, at: u32, phase: PhaseName, essays: &[u32]) -> Event {
     phase_ended(event, at, 1, phase, BatchStatus::CompletedSuccessfully, [essays, &[]])
 }
 
-/// An outcome of a phase that failed for these essays.
+/// A phase outcome in which these essays failed.
 pub(crate) fn failed(event: u32, at: u32, phase: PhaseName, essays: &[u32]) -> Event {
     phase_ended(event, at, 1, phase, BatchStatus::CompletedWithFailures, [&[], essays])
 }
 
-/// A spellcheck at a second, with the id of that number; it made as many corrections.
+/// A successful spellcheck, with as many corrections as the number of the event.
 pub(crate) fn spellchecked(event: u32, at: u32, batch: u32, essay: u32) -> Event {
     let fact = SpellcheckResult {
         batch_id: batch_id(batch),
@@ -112,7 +112,7 @@ pub(crate) fn spellchecked(event: u32, at: u32, batch: u32, essay: u32) -> Event
     an_event(event, at, Fact::SpellcheckResult(fact))
 }
 
-/// A spellcheck that ended otherwise, or not at all. It has no corrected text.
+/// A spellcheck with another end. It has no corrected text.
 pub(crate) fn spellcheck_ended(
     event: u32,
     at: u32,
@@ -129,13 +129,13 @@ pub(crate) fn spellcheck_ended(
     event
 }
 
-/// The end of a spellcheck that failed, with or without an error of this code.
+/// The end of a failed spellcheck, with or without an error with this code.
 pub(crate) fn failure(code: Option<&str>) -> SpellcheckEnd {
     let error = |code: &str| ErrorDetail { code: Some(code.to_owned()), ..ErrorDetail::default() };
     SpellcheckEnd::Failed { error: code.map(error) }
 }
 
-/// An assessment at a second, with the id of that number, of essays from the best to the worst.
+/// An assessment of essays, from the best to the worst.
 pub(crate) fn assessed(event: u32, at: u32, batch: u32, essays: &[u32]) -> Event {
     let ranking = |(rank, essay): (u32, &u32)| Ranking {
         essay_id: essay_id(*essay),
@@ -155,7 +155,7 @@ pub(crate) fn assessed(event: u32, at: u32, batch: u32, essays: &[u32]) -> Event
     an_event(event, at, Fact::AssessmentResult(fact))
 }
 
-/// A completed pipeline at a second, with the id of that number.
+/// A completed pipeline run.
 pub(crate) fn pipeline_completed(
     event: u32,
     at: u32,
@@ -184,7 +184,7 @@ fn an_event(number: u32, at: u32, fact: Fact) -> Event {
         Fact::AssessmentResult(_) => EventKind::AssessmentResult,
         Fact::BatchPipelineCompleted(_) => EventKind::BatchPipelineCompleted,
     };
-    sealed(Event {
+    with_own_fact_id(Event {
         id: EventId(Uuid::from_u128(u128::from(number))),
         kind,
         contradicting_type: None,
@@ -196,15 +196,15 @@ fn an_event(number: u32, at: u32, fact: Fact) -> Event {
     })
 }
 
-/// An event whose fact is its own: no event of another number says the same.
-pub(crate) fn sealed(mut event: Event) -> Event {
+/// The event with a fact id that no other event has.
+pub(crate) fn with_own_fact_id(mut event: Event) -> Event {
     let name = format!("{} {:?}", event.id, event.fact);
     let (fact_id, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).as_u64_pair();
     event.fact_id = FactId(fact_id);
     event
 }
 
-/// The same fact in another envelope, sent at another second.
+/// The same fact in another envelope, with another time.
 pub(crate) fn sent_again(event: &Event, number: u32, at: u32) -> Event {
     Event {
         id: EventId(Uuid::from_u128(u128::from(number))),
@@ -214,12 +214,12 @@ pub(crate) fn sent_again(event: &Event, number: u32, at: u32) -> Event {
     }
 }
 
-/// The pipeline run of that number.
+/// The pipeline run with this number.
 pub(crate) fn run_id(number: u32) -> CorrelationId {
     CorrelationId(Uuid::from_u128(2_000_000 + u128::from(number)))
 }
 
-/// What the event of that number was caused by.
+/// The correlation id of the event with this number.
 pub(crate) fn correlation_id(event: u32) -> CorrelationId {
     CorrelationId(Uuid::from_u128(1_000_000 + u128::from(event)))
 }

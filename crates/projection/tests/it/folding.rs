@@ -1,5 +1,5 @@
-//! What the rows say after some events. That their order does not matter is `join_law`'s business;
-//! here each case is also folded backwards.
+//! Rows and views after given events. Each case is also folded backwards; random orders are tested in
+//! `join_law`.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::facts::{batch_id, essay_id, registered, registration, second, slot_assigned, user_id};
 
-/// The rows of these events; the same ones when they come backwards and twice.
+/// The rows of these events; checks that they are the same backwards and twice.
 #[track_caller]
 pub(crate) fn fold(events: &[Event]) -> Rows {
     let mut rows = Rows::default();
@@ -24,7 +24,7 @@ pub(crate) fn fold(events: &[Event]) -> Rows {
     rows
 }
 
-/// What a client sees of a batch.
+/// The view of a batch for clients.
 pub(crate) fn view(rows: &Rows, batch: u32) -> Value {
     let essays: Vec<Essay> = rows
         .essays
@@ -40,7 +40,7 @@ pub(crate) fn ids(numbers: &[u32]) -> BTreeSet<BatchId> {
 }
 
 #[test]
-fn a_registration_makes_the_batch_and_its_essays() {
+fn registration_creates_the_batch_and_its_essays() {
     let rows = fold(&[registered(1, 5, 1, &[2, 1])]);
     let batch = &rows.batches[&batch_id(1)];
     assert_eq!(batch.user_id(), Some(&user_id(1)));
@@ -53,7 +53,7 @@ fn a_registration_makes_the_batch_and_its_essays() {
 }
 
 #[test]
-fn a_later_registration_changes_what_it_says_and_erases_nothing() {
+fn later_registration_overwrites_its_fields_and_erases_none() {
     let first = {
         let mut event = registered(1, 5, 1, &[1]);
         let fact = registration(&mut event);
@@ -86,7 +86,7 @@ fn a_later_registration_changes_what_it_says_and_erases_nothing() {
 }
 
 #[test]
-fn of_two_facts_at_one_time_the_larger_event_id_wins() {
+fn larger_event_id_wins_at_equal_times() {
     let rows = fold(&[
         registered(1, 5, 1, &[1]),
         slot_assigned(8, 7, 1, 1),
@@ -101,7 +101,7 @@ fn of_two_facts_at_one_time_the_larger_event_id_wins() {
 }
 
 #[test]
-fn a_slot_of_an_unregistered_batch_waits_for_the_registration() {
+fn slot_before_registration_is_kept() {
     let rows = fold(&[slot_assigned(1, 3, 1, 1)]);
     assert_eq!(rows.batches[&batch_id(1)].user_id(), None);
     assert_eq!(rows.essays[&essay_id(1)].batch_id(), &batch_id(1));
@@ -112,7 +112,7 @@ fn a_slot_of_an_unregistered_batch_waits_for_the_registration() {
 }
 
 #[test]
-fn an_essay_that_was_not_registered_is_shown_and_not_counted() {
+fn unregistered_essay_is_shown_and_not_counted() {
     let rows = fold(&[registered(1, 5, 1, &[2]), slot_assigned(2, 6, 1, 1)]);
     let view = view(&rows, 1);
     assert_eq!(view["essay_count"], 1);
@@ -121,7 +121,7 @@ fn an_essay_that_was_not_registered_is_shown_and_not_counted() {
 }
 
 #[test]
-fn an_essay_has_one_home() {
+fn essay_belongs_to_one_batch() {
     #[track_caller]
     fn check(name: &str, events: &[Event], want: u32) {
         assert_eq!(fold(events).essays[&essay_id(1)].batch_id(), &batch_id(want), "{name}");
@@ -136,7 +136,7 @@ fn an_essay_has_one_home() {
 }
 
 #[test]
-fn the_batches_whose_answers_may_have_changed_are_told() {
+fn apply_returns_the_affected_batches() {
     #[track_caller]
     fn check(name: &str, before: &[Event], event: Event, want: &[u32]) {
         let mut rows = fold(before);
@@ -157,18 +157,18 @@ fn the_batches_whose_answers_may_have_changed_are_told() {
 }
 
 #[test]
-fn the_batch_that_shows_an_essay_is_told_however_many_claim_it() {
+fn batch_of_an_essay_is_affected_beyond_the_claim_limit() {
     let claims = projection::CLAIMING_BATCHES_MAX as u32 + 5;
-    // The home is the batch with the largest id: the first to be cut off if ids alone counted.
+    // The essay belongs to the batch with the largest id, which is beyond the limit of claiming batches.
     let mut events = vec![slot_assigned(1, 0, claims, 1)];
     events.extend((1..claims).map(|batch| slot_assigned(batch + 1, 1, batch, 1)));
     let mut rows = fold(&events);
-    let touched = rows.apply(&slot_assigned(100, 2, 1, 1)).unwrap();
-    assert!(touched.is_superset(&ids(&[claims, 1])), "{touched:?}");
+    let affected = rows.apply(&slot_assigned(100, 2, 1, 1)).unwrap();
+    assert!(affected.is_superset(&ids(&[claims, 1])), "{affected:?}");
 }
 
 #[test]
-fn a_batch_has_a_limit_of_essays() {
+fn registration_beyond_the_essay_limit_is_refused() {
     let essays: Vec<u32> = (0..projection::ESSAYS_PER_BATCH_MAX as u32).collect();
     let mut rows = fold(&[registered(1, 1, 1, &essays)]);
     let before = rows.clone();
@@ -179,7 +179,7 @@ fn a_batch_has_a_limit_of_essays() {
 }
 
 #[test]
-fn an_event_needs_the_rows_that_it_names() {
+fn needs_are_the_rows_that_the_event_names() {
     let needs = registered(1, 1, 1, &[2, 3]).needs();
     assert_eq!(needs.batches, ids(&[1]));
     assert_eq!(needs.essays, [essay_id(2), essay_id(3)].into());

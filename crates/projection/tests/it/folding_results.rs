@@ -1,4 +1,4 @@
-//! What results and outcomes make of an essay. Each case is also folded backwards and twice.
+//! Essays after results and phase outcomes. Each case is also folded backwards and twice.
 
 use projection::{Event, PhaseName, SpellcheckEnd};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::folding::{fold, ids, view};
 const SPELLCHECK: PhaseName = PhaseName::Spellcheck;
 const CJ: PhaseName = PhaseName::CjAssessment;
 
-/// What a client sees of essay 1 of batch 1 after these events.
+/// The view of essay 1 of batch 1 after these events.
 #[track_caller]
 fn essay(events: &[Event]) -> Value {
     let events: Vec<_> = [registered(0, 0, 1, &[1])].iter().chain(events).cloned().collect();
@@ -20,7 +20,7 @@ fn essay(events: &[Event]) -> Value {
 }
 
 #[test]
-fn a_spellcheck_is_shown() {
+fn spellcheck_is_shown() {
     let shown = essay(&[spellchecked(7, 5, 1, 1)]);
     assert_eq!(shown["spellcheck_status"], "completed");
     assert_eq!(shown["spellcheck_correction_count"], 7);
@@ -31,7 +31,7 @@ fn a_spellcheck_is_shown() {
 }
 
 #[test]
-fn an_assessment_is_shown() {
+fn assessment_is_shown() {
     let events = [registered(0, 0, 1, &[1, 2]), assessed(6, 5, 1, &[2, 1])];
     let view = view(&fold(&events), 1);
     assert_eq!(view["assignment_id"], "assignment-6");
@@ -44,7 +44,7 @@ fn an_assessment_is_shown() {
 }
 
 #[test]
-fn of_results_and_outcomes_the_later_one_says_how_a_phase_ended() {
+fn later_of_result_and_outcome_decides_the_end_of_a_phase() {
     #[track_caller]
     fn check(events: &[Event], status: &str) {
         let shown = essay(events);
@@ -66,7 +66,7 @@ fn of_results_and_outcomes_the_later_one_says_how_a_phase_ended() {
 }
 
 #[test]
-fn an_outcome_alone_says_how_a_phase_ended() {
+fn outcome_alone_decides_the_end_of_a_phase() {
     let shown = essay(&[processed(1, 5, SPELLCHECK, &[1]), failed(2, 6, CJ, &[1])]);
     assert_eq!(shown["spellcheck_status"], "completed");
     assert_eq!(shown["spellcheck_correction_count"], Value::Null);
@@ -82,7 +82,7 @@ fn an_outcome_alone_says_how_a_phase_ended() {
 }
 
 #[test]
-fn an_error_is_shown_until_a_later_success() {
+fn error_is_shown_until_a_later_success() {
     #[track_caller]
     fn check(events: &[Event], status: &str, code: Option<&str>) {
         let shown = essay(events);
@@ -105,25 +105,25 @@ fn an_error_is_shown_until_a_later_success() {
 }
 
 #[test]
-fn a_failed_spellcheck_erases_no_text() {
+fn failed_spellcheck_erases_no_text() {
     let shown = essay(&[spellchecked(7, 5, 1, 1), spellcheck_ended(8, 6, 1, 1, failure(None))]);
     assert_eq!(shown["spellcheck_correction_count"], 0, "the latest count");
     assert_eq!(shown["spellcheck_corrected_text_storage_id"], "corrected-7");
 }
 
 #[test]
-fn a_spellcheck_that_is_under_way_says_only_that_it_began() {
+fn open_spellcheck_only_begins_the_phase() {
     let open = || spellcheck_ended(8, 9, 1, 1, SpellcheckEnd::Open);
     let shown = essay(&[open()]);
     assert_eq!(shown["spellcheck_status"], Value::Null);
     assert_eq!(shown["spellcheck_correction_count"], Value::Null);
     let shown = essay(&[spellchecked(7, 5, 1, 1), open()]);
-    assert_eq!(shown["spellcheck_status"], "completed", "a late word of the start");
+    assert_eq!(shown["spellcheck_status"], "completed", "a late fact about the start");
     assert_eq!(shown["spellcheck_correction_count"], 7);
 }
 
 #[test]
-fn results_wait_for_the_registration() {
+fn results_before_registration_are_kept() {
     let early = [
         spellchecked(1, 1, 1, 1),
         assessed(2, 2, 1, &[1]),
@@ -145,7 +145,7 @@ fn results_wait_for_the_registration() {
 }
 
 #[test]
-fn facts_name_the_batch_of_an_essay_and_do_not_claim_it() {
+fn facts_claim_an_essay_only_until_a_registration_lists_it() {
     let facts = |batch| {
         [
             spellchecked(1, 9, batch, 1),
@@ -155,18 +155,18 @@ fn facts_name_the_batch_of_an_essay_and_do_not_claim_it() {
         ]
     };
     for fact in facts(2) {
-        let home = |events: &[Event]| fold(events).essays[&essay_id(1)].batch_id().clone();
-        assert_eq!(home(std::slice::from_ref(&fact)), batch_id(2));
-        assert_eq!(home(&[fact.clone(), registered(8, 20, 1, &[1])]), batch_id(1));
-        assert_eq!(home(&[fact.clone(), slot_assigned(9, 8, 1, 1)]), batch_id(1), "earlier");
+        let batch_of = |events: &[Event]| fold(events).essays[&essay_id(1)].batch_id().clone();
+        assert_eq!(batch_of(std::slice::from_ref(&fact)), batch_id(2));
+        assert_eq!(batch_of(&[fact.clone(), registered(8, 20, 1, &[1])]), batch_id(1));
+        assert_eq!(batch_of(&[fact.clone(), slot_assigned(9, 8, 1, 1)]), batch_id(1), "earlier");
 
         let mut rows = fold(&[registered(8, 1, 1, &[1])]);
-        assert_eq!(rows.apply(&fact).unwrap(), ids(&[1, 2]), "its home changes too");
+        assert_eq!(rows.apply(&fact).unwrap(), ids(&[1, 2]), "its own batch changes too");
     }
 }
 
 #[test]
-fn homes_that_were_not_asked_for_are_told() {
+fn unlocked_batches_are_those_of_loaded_essays_missing_in_needs() {
     let rows = fold(&[registered(1, 1, 1, &[1, 2]), slot_assigned(2, 1, 2, 3)]);
     let mut needs = assessed(3, 2, 3, &[1, 3, 4]).needs();
     assert_eq!(needs.batches, ids(&[3]));
@@ -176,7 +176,7 @@ fn homes_that_were_not_asked_for_are_told() {
 }
 
 #[test]
-fn documents_keep_what_a_client_does_not_see() {
+fn documents_keep_fields_that_clients_do_not_see() {
     let rows = fold(&[
         registered(1, 1, 1, &[1]),
         spellchecked(3, 2, 1, 1),

@@ -1,7 +1,7 @@
 //! Formats that others read: state documents and JSON bodies, byte for byte.
 //!
-//! The files in `tests/golden` are what stores and clients of earlier builds hold. A difference is
-//! a change of format: first think of those, then let the test write the files anew.
+//! The files in `tests/golden` are in the format that databases and clients of earlier builds hold. A
+//! difference is a change of format: consider those first, then let the test write the files again.
 
 use std::fs;
 use std::path::Path;
@@ -30,13 +30,13 @@ pub(crate) fn check(name: &str, got: &[u8]) {
     assert!(
         got == want,
         "{name} differs\n got: {} want: {}\nif that is meant: \
-         {UPDATE}=1 cargo test -p results golden",
+         {UPDATE}=1 cargo test -p projection golden",
         String::from_utf8_lossy(&got),
         String::from_utf8_lossy(&want),
     );
 }
 
-/// Folds the records, and compares all that comes out of them.
+/// Folds the records, and compares the documents and bodies.
 #[track_caller]
 fn check_rows(name: &str, records: &[&str]) {
     let mut rows = Rows::default();
@@ -102,7 +102,7 @@ fn golden_all_kinds() {
 }
 
 #[test]
-fn documents_of_another_format_are_not_read() {
+fn documents_of_another_version_are_rejected() {
     let mut rows = Rows::default();
     rows.apply(&read(REGISTERED).unwrap()).unwrap();
     let batch = serde_json::to_string(rows.batches.values().next().unwrap()).unwrap();
@@ -122,7 +122,7 @@ fn documents_of_another_format_are_not_read() {
     assert!(serde_json::from_str::<Essay>(&without(&essay)).is_err());
 }
 
-/// A batch as written by a build that knew registrations and slots only.
+/// A batch as written by a build that read registrations and slots only.
 const EARLIER_BATCH: &str = concat!(
     r#"{"v":1,"id":"b","last_updated":"2026-11-22T11:38:55Z","registration":{"user_id":"u","#,
     r#""created_at":"2026-11-22T11:38:55Z","essay_count":{"at":"2026-11-22T11:38:55Z","#,
@@ -155,13 +155,13 @@ fn documents_of_unregistered_batches_are_read() {
     assert_eq!((batch.user_id(), batch.created_at()), (None, None));
     assert_eq!(serde_json::to_string(&batch).unwrap(), document);
 
-    assert_eq!(status_json(&batch, &[]), b"null", "there is nothing to see");
+    assert_eq!(status_json(&batch, &[]), b"null", "it has no view");
     let page = Pagination { limit: 1, offset: 0, total: 0 };
     let list = page_json(&[(batch, Vec::new())], page, true);
     assert_eq!(list, br#"{"batches":[],"pagination":{"limit":1,"offset":0,"total":0}}"#);
 }
 
-/// The rows of these documents of the format before facts, and what that build answered of them.
+/// The rows of these documents without fact ids, and the status body of the build that wrote them.
 #[track_caller]
 fn before_facts(name: &str, essays: u32) -> (Batch, Vec<Essay>, Option<String>) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/before_facts");
@@ -172,7 +172,7 @@ fn before_facts(name: &str, essays: u32) -> (Batch, Vec<Essay>, Option<String>) 
 }
 
 #[test]
-fn documents_of_the_format_before_facts_answer_as_they_did() {
+fn documents_without_fact_ids_give_the_same_answers() {
     for (name, essays) in [
         ("registered", 2),
         ("registered_and_slot_assigned", 2),
@@ -186,7 +186,7 @@ fn documents_of_the_format_before_facts_answer_as_they_did() {
         let body = String::from_utf8(status_json(&batch, &essays)).unwrap();
         assert_eq!(body, status.unwrap().trim_end(), "{name}");
 
-        // Written back they are the same rows, whatever is left out.
+        // Written back they are the same rows, whatever the document omits.
         let document = serde_json::to_string(&batch).unwrap();
         assert_eq!(serde_json::from_str::<Batch>(&document).unwrap(), batch, "{name}");
         for essay in &essays {
@@ -196,9 +196,9 @@ fn documents_of_the_format_before_facts_answer_as_they_did() {
     }
 }
 
-/// The same facts come again after an upgrade: in their own envelopes, or in new ones.
+/// After an upgrade the same facts arrive again: in their own envelopes, or in new ones.
 #[test]
-fn documents_of_the_format_before_facts_take_a_known_fact_for_known() {
+fn documents_without_fact_ids_recognise_known_facts() {
     let (batch, essays, _) = before_facts("all_kinds", 2);
     let want = String::from_utf8(status_json(&batch, &essays)).unwrap();
     let mut rows = Rows {
@@ -221,30 +221,32 @@ fn documents_of_the_format_before_facts_take_a_known_fact_for_known() {
         String::from_utf8(status_json(rows.batches.values().next().unwrap(), &essays)).unwrap()
     };
     assert_eq!(answer(&rows), want);
-    let due = outgoing_events(&before, &rows, known.iter().chain(&sent_again), received_at());
-    assert_eq!(due, [], "all of it was announced before");
+    let applied = known.iter().chain(&sent_again);
+    let outgoing = outgoing_events(&before, &rows, applied, received_at(), None).events;
+    assert_eq!(outgoing, [], "everything was published before");
 }
 
 #[test]
-fn what_was_held_before_facts_is_announced_with_the_registration() {
+fn facts_held_without_fact_ids_are_published_with_the_registration() {
     for (name, record) in [("assessed", ASSESSED), ("pipeline_completed", PIPELINE_COMPLETED)] {
         let (batch, ..) = before_facts(name, 0);
         let mut before = Rows::default();
         before.batches.insert(batch.id.clone(), batch);
         let registration = read(REGISTERED).unwrap();
-        let due_after = |events: &[Event]| {
+        let fold_and_check = |events: &[Event]| {
             let mut rows = before.clone();
             events.iter().for_each(|event| drop(rows.apply(event).unwrap()));
-            let due = outgoing_events(&before, &rows, events, received_at());
-            assert_eq!(due.len(), 2, "{name}: to the services and to the teacher");
+            let outgoing = outgoing_events(&before, &rows, events, received_at(), None).events;
+            assert_eq!(outgoing.len(), 2, "{name}: for the services and for the teacher");
             rows
         };
-        let rows = due_after(std::slice::from_ref(&registration));
+        let rows = fold_and_check(std::slice::from_ref(&registration));
         let again = crate::facts::sent_again(&read(record).unwrap(), 1, 4_000_000_000);
-        due_after(&[registration, again.clone()]);
+        fold_and_check(&[registration, again.clone()]);
 
         let mut after = rows.clone();
         after.apply(&again).unwrap();
-        assert_eq!(outgoing_events(&rows, &after, [&again], received_at()), [], "{name}: again");
+        let outgoing = outgoing_events(&rows, &after, [&again], received_at(), None).events;
+        assert_eq!(outgoing, [], "{name}: again");
     }
 }

@@ -1,5 +1,5 @@
-//! The fold is a join: for any set of events, neither order nor repetition changes the rows, and
-//! every batch whose answer changed is told.
+//! The laws of the fold: for any set of events, neither order nor repetition changes the rows, and
+//! every batch whose answer changed is returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,14 +22,14 @@ fn fold(events: &[Event]) -> Rows {
     rows
 }
 
-/// The state documents as a store keeps them.
+/// The state documents as in the database.
 fn documents(rows: &Rows) -> (BTreeMap<&BatchId, String>, BTreeMap<&EssayId, String>) {
     let batches = rows.batches.iter().map(|(id, batch)| (id, to_text(batch)));
     let essays = rows.essays.iter().map(|(id, essay)| (id, to_text(essay)));
     (batches.collect(), essays.collect())
 }
 
-/// What a store loads for these needs.
+/// The rows that a repository loads for these needs.
 fn loaded(all: &Rows, needs: &Needs) -> Rows {
     let mut rows = all.clone();
     rows.batches.retain(|id, _| needs.batches.contains(id));
@@ -42,7 +42,7 @@ fn to_text(row: &impl serde::Serialize) -> String {
     serde_json::to_string(row).unwrap()
 }
 
-/// A batch of a build that kept the ids of its essays in its row and did not count them there.
+/// The batch in the format of a build that kept the ids of its essays in its row and had no tally.
 fn as_earlier_builds_wrote_it(batch: &Batch, listed: Option<&BTreeSet<EssayId>>) -> Batch {
     let mut document = serde_json::to_value(batch).unwrap();
     document.as_object_mut().unwrap().remove("tally").unwrap();
@@ -53,7 +53,7 @@ fn as_earlier_builds_wrote_it(batch: &Batch, listed: Option<&BTreeSet<EssayId>>)
     serde_json::from_value(document).unwrap()
 }
 
-/// A batch with its essays, as a store gives them to a reader.
+/// A batch with its essays, as a reader loads them.
 fn answer(rows: &Rows, id: &BatchId) -> (Option<Batch>, Vec<Essay>) {
     let essays = rows.essays.values().filter(|essay| essay.batch_id() == id);
     (rows.batches.get(id).cloned(), essays.cloned().collect())
@@ -73,7 +73,7 @@ fn facts_sent_again() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
 
 proptest! {
     #[test]
-    fn a_fact_in_a_new_envelope_changes_nothing((events, all) in facts_sent_again()) {
+    fn fact_in_a_new_envelope_changes_nothing((events, all) in facts_sent_again()) {
         let (rows, with_more_envelopes) = (fold(&events), fold(&all));
         prop_assert_eq!(documents(&rows), documents(&with_more_envelopes));
         prop_assert_eq!(rows, with_more_envelopes);
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn an_event_applied_twice_is_applied_once(events in some_events()) {
+    fn event_applied_twice_changes_nothing(events in some_events()) {
         let mut rows = fold(&events);
         let once = rows.clone();
         for event in &events {
@@ -103,33 +103,33 @@ proptest! {
     }
 
     #[test]
-    fn every_batch_whose_answer_changed_is_told(events in some_events()) {
+    fn apply_returns_every_batch_whose_answer_changed(events in some_events()) {
         let mut rows = Rows::default();
         for event in &events {
             let before = rows.clone();
-            let told = rows.apply(event).unwrap();
-            for id in (0..BATCHES).map(batch_id).filter(|id| !told.contains(id)) {
+            let affected = rows.apply(event).unwrap();
+            for id in (0..BATCHES).map(batch_id).filter(|id| !affected.contains(id)) {
                 prop_assert_eq!(answer(&before, &id), answer(&rows, &id), "{} {:?}", id, event);
             }
         }
     }
 
     #[test]
-    fn the_rows_that_an_event_needs_are_enough(events in some_events(), last in an_event()) {
+    fn needed_rows_are_sufficient(events in some_events(), last in an_event()) {
         let all = fold(&events);
         for event in events.iter().chain([&last]) {
             let mut whole = all.clone();
-            let told = whole.apply(event).unwrap();
+            let affected = whole.apply(event).unwrap();
 
             let mut needs = event.needs();
             needs.batches.extend(loaded(&all, &needs).unlocked_batches(&needs));
             let mut needed = loaded(&all, &needs);
             prop_assert!(needed.unlocked_batches(&needs).is_empty());
-            prop_assert_eq!(&needed.apply(event).unwrap(), &told);
+            prop_assert_eq!(&needed.apply(event).unwrap(), &affected);
 
-            // The others that are told have shown an essay before, and do so no more.
-            for id in told.difference(&needs.batches) {
-                prop_assert_eq!(answer(&all, id), answer(&whole, id), "what changes is locked");
+            // The other affected batches have shown an essay before, and no longer do.
+            for id in affected.difference(&needs.batches) {
+                prop_assert_eq!(answer(&all, id), answer(&whole, id), "every changed batch is locked");
             }
             let statuses = whole.statuses();
             for (id, status) in needed.statuses() {
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn documents_lead_back_to_their_rows(events in some_events()) {
+    fn documents_round_trip_to_rows(events in some_events()) {
         let rows = fold(&events);
         for batch in rows.batches.values() {
             prop_assert_eq!(&serde_json::from_str::<Batch>(&to_text(batch)).unwrap(), batch);
@@ -156,9 +156,9 @@ proptest! {
     }
 
     #[test]
-    fn essays_counted_event_by_event_are_all_of_the_batch(events in some_events()) {
+    fn tally_counted_event_by_event_equals_a_recount(events in some_events()) {
         let rows = fold(&events);
-        prop_assert!(rows.miscounted.is_empty(), "every essay was counted where it stood");
+        prop_assert!(rows.miscounted.is_empty(), "every essay was counted with its progress");
         let mut counted_anew = rows.clone();
         counted_anew.listed.clear();
         for (id, batch) in &mut counted_anew.batches {
@@ -170,7 +170,7 @@ proptest! {
             let summary = page_json(&[(batch.unwrap(), Vec::new())], page, false);
             let (batch, _) = answer(&counted_anew, id);
             let earlier = page_json(&[(batch.unwrap(), essays)], page, false);
-            prop_assert_eq!(summary, earlier, "a summary needs no essay, but for an earlier build's");
+            prop_assert_eq!(summary, earlier, "only a summary of an earlier build's row needs essays");
         }
         counted_anew.add_missing_tallies(&rows.batches.keys().cloned().collect());
         prop_assert_eq!(counted_anew, rows);

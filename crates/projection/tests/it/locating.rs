@@ -1,11 +1,11 @@
-//! Where a refusal points: at the very bytes that an operator has to look at.
+//! Location of a refusal: the bytes that an operator has to look at.
 
 use projection::{EventKind, RECORD_BYTES_MAX, RefusalCode, decode, locate};
 use serde_json::json;
 
 use crate::records::{ASSESSED, PHASE_OUTCOME, REGISTERED, SLOT_ASSIGNED, received_at, with};
 
-/// A record is refused with this code, and that points at `want`.
+/// The record is refused with this code, and the refusal is located at `want`.
 #[track_caller]
 fn check(record: impl AsRef<[u8]>, code: RefusalCode, want: impl AsRef<[u8]>) {
     let record = record.as_ref();
@@ -44,7 +44,7 @@ fn broken_json_is_located_where_it_breaks() {
 }
 
 #[test]
-fn a_field_is_located_by_its_value() {
+fn invalid_field_is_located_by_its_value() {
     use RefusalCode::{InvalidField, UnknownEventType, UnsupportedSchemaVersion};
 
     let wrong = |record, pointer, value| with(record, pointer, Some(value));
@@ -62,9 +62,9 @@ fn a_field_is_located_by_its_value() {
     check(wrong(SLOT_ASSIGNED, "/source_service", json!(long)), InvalidField, text);
 }
 
-/// Written with spaces and line ends, and with a key in another spelling.
+/// Written with spaces and line ends, and with an escape in a key.
 #[test]
-fn neither_layout_nor_spelling_hides_a_field() {
+fn field_is_located_whatever_its_layout_or_escapes() {
     let record = REGISTERED.replacen("\"user_id\":", "\"user\\u005fid\"\n :\t", 1);
     assert!(decode(record.as_bytes(), None, received_at()).is_ok());
     let (before, rest) = record.split_once("\n :\t").unwrap();
@@ -74,7 +74,7 @@ fn neither_layout_nor_spelling_hides_a_field() {
 }
 
 #[test]
-fn a_missing_field_is_located_by_the_object_that_lacks_it() {
+fn missing_field_is_located_by_its_object() {
     let lacking = |record, pointer| with(record, pointer, None);
     let record = lacking(REGISTERED, "/data/user_id");
     let envelope: serde_json::Value = serde_json::from_str(&record).unwrap();
@@ -84,34 +84,38 @@ fn a_missing_field_is_located_by_the_object_that_lacks_it() {
 }
 
 #[test]
-fn of_two_equal_keys_it_is_the_one_at_fault() {
+fn duplicate_key_is_located_at_the_invalid_one() {
     let prompt = r#"{"references": {"original_essay": {"a": "b", "a": 3}}}"#;
     let record = with(REGISTERED, "/data/student_prompt_ref", Some(json!("here")));
     check(record.replace("\"here\"", prompt), RefusalCode::InvalidField, "3");
 }
 
 #[test]
-fn data_of_another_topic_is_located_by_the_object_that_lacks_a_field() {
+fn data_of_another_topic_is_located_by_its_object() {
     let slot = Some(EventKind::EssaySlotAssigned);
     let range = locate(REGISTERED.as_bytes(), slot, RefusalCode::InvalidField).unwrap();
     assert!(REGISTERED[range].starts_with("{\n    \"event\": \"batch.essays.registered\""));
 }
 
 #[test]
-fn what_is_well_formed_has_a_place_only_if_its_owner_is_at_fault() {
+fn well_formed_record_has_a_location_only_for_a_conflicting_owner() {
     let range = locate(REGISTERED.as_bytes(), None, RefusalCode::ConflictingOwner).unwrap();
     let user: serde_json::Value = serde_json::from_str(REGISTERED).unwrap();
     assert_eq!(&REGISTERED[range], user["data"]["user_id"].to_string());
     assert_eq!(locate(REGISTERED.as_bytes(), None, RefusalCode::Unstorable), None);
-    assert_eq!(locate(REGISTERED.as_bytes(), None, RefusalCode::NotJson), None, "it was mended");
+    assert_eq!(
+        locate(REGISTERED.as_bytes(), None, RefusalCode::NotJson),
+        None,
+        "the record is well-formed"
+    );
 }
 
-/// Found within one walk, or this test would not end.
+/// More than one scan would make this test run for hours.
 #[test]
-fn the_largest_record_is_located_too() {
+fn largest_record_is_located_in_one_scan() {
     let wrong = with(REGISTERED, "/data/user_id", Some(json!(17)));
-    let room = RECORD_BYTES_MAX - wrong.len() - r#""future":[0],"#.len();
-    let filling = "1,".repeat(room / 2);
+    let filling_bytes = RECORD_BYTES_MAX - wrong.len() - r#""future":[0],"#.len();
+    let filling = "1,".repeat(filling_bytes / 2);
     let record = wrong.replacen('{', &format!("{{\"future\":[{filling}0],"), 1);
     check(record, RefusalCode::InvalidField, "17");
 }

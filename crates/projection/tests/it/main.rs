@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod accepted;
-mod announcing;
+mod batch_status;
 mod decoding;
 mod decoding_results;
 mod facts;
@@ -12,11 +12,12 @@ mod folding_results;
 mod golden;
 mod join_law;
 mod locating;
+mod names;
 mod never_panics;
 mod next_format;
-mod published;
+mod outgoing;
+mod outgoing_records;
 mod random_events;
 mod records;
 mod refusing;
 mod refusing_results;
-mod standing;

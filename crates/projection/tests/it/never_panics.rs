@@ -1,4 +1,4 @@
-//! Whatever the bytes: decoding ends, and what it lets through obeys the limits.
+//! Decoding of any bytes: it ends without a panic, and every decoded event is within the limits.
 
 use projection::{
     DETAIL_CHARS_MAX, ESSAYS_PER_EVENT_MAX, ErrorDetail, Event, Fact, ID_BYTES_MAX,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::facts::{registered, registration};
 use crate::records::{RECORDS, SPELLCHECK_FAILED, received_at};
 
-/// One record of each kind, and a second one of the kind that has two ends.
+/// One record of each kind, and a failed spellcheck as well.
 fn a_record() -> impl Strategy<Value = &'static str> {
     select(RECORDS.into_iter().chain([SPELLCHECK_FAILED]).collect::<Vec<_>>())
 }
@@ -68,7 +68,7 @@ fn damaged(mut record: Vec<u8>, damages: Vec<Damage>) -> Vec<u8> {
     record
 }
 
-/// A value that some field will not like.
+/// A value that some field refuses.
 fn a_value() -> impl Strategy<Value = Value> {
     let odd = vec![
         json!(null),
@@ -99,7 +99,7 @@ fn a_value() -> impl Strategy<Value = Value> {
     prop_oneof![3 => select(odd), 1 => any::<String>().prop_map(Value::from)]
 }
 
-/// `record` with the value of any one field or item replaced or taken out.
+/// `record` with the value of any one field or item replaced or removed.
 fn with_another_value(record: &str, at: Index, value: Option<Value>) -> Vec<u8> {
     fn pointers(value: &Value, path: &str, all: &mut Vec<String>) {
         let mut child = |key: &str, value: &Value| {
@@ -132,12 +132,12 @@ fn with_another_value(record: &str, at: Index, value: Option<Value>) -> Vec<u8> 
     document.to_string().into_bytes()
 }
 
-/// Decodes; checks what comes out; folds it and looks at it.
+/// Decodes the record, checks the event or the refusal, and folds the event.
 fn check(record: &[u8]) {
     let event = match decode(record, None, received_at()) {
         Ok(event) => event,
         Err(refusal) => {
-            check_place(record, refusal.code);
+            check_location(record, refusal.code);
             assert!(refusal.detail.chars().count() <= DETAIL_CHARS_MAX, "{refusal}");
             assert!(!refusal.detail.is_empty());
             assert!(!refusal.detail.contains(char::is_control), "{refusal}");
@@ -154,8 +154,8 @@ fn check(record: &[u8]) {
     check_outgoing_events(&event, rows);
 }
 
-/// A refusal points into the record and, in a text, between characters.
-fn check_place(record: &[u8], code: RefusalCode) {
+/// Checks that the location lies in the record and, in a text, between characters.
+fn check_location(record: &[u8], code: RefusalCode) {
     let range = locate(record, None, code).unwrap();
     assert!(range.start <= range.end && range.end <= record.len(), "{range:?}");
     if let Ok(text) = std::str::from_utf8(record) {
@@ -163,13 +163,14 @@ fn check_place(record: &[u8], code: RefusalCode) {
     }
 }
 
-/// Registers the event's batch, if the event did not, and looks at what is announced.
+/// Registers the batch of the event, and checks that its outgoing events are JSON.
 fn check_outgoing_events(event: &Event, before: Rows) {
     let mut registered = registered(0, 0, 1, &[]);
     registration(&mut registered).batch_id = event.fact.batch_id().clone();
     let mut after = before.clone();
     if after.apply(&registered).is_ok() {
-        for outgoing_event in outgoing_events(&before, &after, [&registered], received_at()) {
+        let outgoing = outgoing_events(&before, &after, [&registered], received_at(), None);
+        for outgoing_event in outgoing.events {
             serde_json::from_slice::<Value>(&outgoing_event.value).unwrap();
         }
     }

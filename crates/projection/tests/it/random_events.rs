@@ -13,21 +13,21 @@ use proptest::sample::{Index, select};
 use uuid::Uuid;
 
 use super::facts::{
-    assessed, failure, phase_ended, pipeline_completed, registered, registration, run_id, sealed,
-    sent_again, slot_assigned, spellcheck_ended, spellchecked, user_id,
+    assessed, failure, phase_ended, pipeline_completed, registered, registration, run_id,
+    sent_again, slot_assigned, spellcheck_ended, spellchecked, user_id, with_own_fact_id,
 };
 
-/// So few of each that events meet: in time, in essays, and even in event ids.
+/// Few of each, so that events collide: in time, in essays, and even in event ids.
 pub(crate) const BATCHES: u32 = 4;
 const ESSAYS: u32 = 6;
 const SECONDS: u32 = 4;
 const EVENT_IDS: u32 = 12;
 
-/// So many envelopes of facts that were sent before.
+/// Most envelopes of facts that were sent before.
 const SENT_AGAIN_MAX: usize = 8;
-/// Event ids of those begin here.
+/// First event id of those.
 const SENT_AGAIN_IDS: u32 = 10_000;
-/// So few runs and jobs that several events tell of one.
+/// Few runs and jobs, so that several events are about the same one.
 const RUNS: u32 = 3;
 
 /// One event: its id, its second, its batch.
@@ -45,7 +45,7 @@ pub(crate) fn a_registration() -> impl Strategy<Value = Event> {
         .prop_map(|(((id, at, batch), essays), (count, course_code, org, class, prompt))| {
             let mut event = registered(id, at, batch, &essays);
             let fact = registration(&mut event);
-            // Two teachers, and each batch has one of them.
+            // Two teachers; each batch has one of them.
             fact.user_id = user_id(batch % 2);
             fact.expected_essay_count = count;
             fact.course_code = course_code;
@@ -66,7 +66,7 @@ fn a_slot() -> impl Strategy<Value = Event> {
 }
 
 fn a_phase() -> impl Strategy<Value = PhaseName> {
-    // Mostly those that decide when a batch is ready.
+    // Mostly those that decide when a batch is finished.
     let decisive = select(vec![PhaseName::Spellcheck, PhaseName::CjAssessment]);
     prop_oneof![3 => decisive, 1 => select(PhaseName::ALL)]
 }
@@ -127,16 +127,16 @@ pub(crate) fn an_event() -> impl Strategy<Value = Event> {
         2 => an_assessment(),
         2 => a_pipeline(),
     ]
-    .prop_map(sealed)
+    .prop_map(with_own_fact_id)
 }
 
 pub(crate) fn some_events() -> impl Strategy<Value = Vec<Event>> {
     vec(an_event(), 1..24).prop_map(within_limits)
 }
 
-/// The events without those that say more about one field than is remembered of it.
+/// The events without those that exceed the number of facts that one field keeps.
 fn within_limits(mut events: Vec<Event>) -> Vec<Event> {
-    let mut said: BTreeMap<_, BTreeSet<FactId>> = BTreeMap::new();
+    let mut facts_by_field: BTreeMap<_, BTreeSet<FactId>> = BTreeMap::new();
     events.retain(|event| {
         let phase = match &event.fact {
             Fact::BatchPhaseOutcome(fact) => Some(fact.phase),
@@ -151,7 +151,7 @@ fn within_limits(mut events: Vec<Event>) -> Vec<Event> {
         });
         let fields: Vec<_> = of_essays.chain([of_batch]).collect();
         let mut is_within = |field| {
-            let facts = said.entry(field).or_default();
+            let facts = facts_by_field.entry(field).or_default();
             facts.insert(event.fact_id);
             facts.len() <= OLDER_FACTS_MAX
         };
@@ -184,8 +184,8 @@ pub(crate) fn redelivered(events: Vec<Event>) -> impl Strategy<Value = Vec<Event
     })
 }
 
-/// Events of senders that agree with each other: each has its own id, and a batch is registered
-/// with the same essays each time, which no other batch is registered with.
+/// Events of consistent senders: each has its own id, and a batch is registered with the same essays
+/// each time, with which no other batch is registered.
 pub(crate) fn agreeing_events() -> impl Strategy<Value = Vec<Event>> {
     vec(an_event(), 1..40).prop_map(|mut events| {
         for (id, event) in (1..).zip(&mut events) {
@@ -196,13 +196,13 @@ pub(crate) fn agreeing_events() -> impl Strategy<Value = Vec<Event>> {
                 let essays = if batch == Some(own) { vec![own * 2, own * 2 + 1] } else { vec![] };
                 fact.essay_ids = essays.into_iter().map(super::facts::essay_id).collect();
             }
-            *event = sealed(event.clone());
+            *event = with_own_fact_id(event.clone());
         }
         within_limits(events)
     })
 }
 
-/// The events cut into groups.
+/// The events split into groups.
 pub(crate) fn grouped(events: Vec<Event>) -> impl Strategy<Value = Vec<Vec<Event>>> {
     vec(any::<Index>(), 0..10).prop_map(move |cuts| {
         let cuts: BTreeSet<_> = cuts.iter().map(|cut| cut.index(events.len() + 1)).collect();

@@ -1,4 +1,4 @@
-//! Records for the tests: real ones of each kind, and how to change them.
+//! Records for the tests: real ones of each kind, and a function to change them.
 
 use projection::{Event, Refusal, Timestamp, decode};
 use serde_json::Value;
@@ -7,13 +7,13 @@ use serde_json::Value;
 pub(crate) const REGISTERED: &str = include_str!("../records/batch_essays_registered.json");
 /// A slot assignment as sent on the wire.
 pub(crate) const SLOT_ASSIGNED: &str = include_str!("../records/essay_slot_assigned.json");
-/// A phase's outcome as sent on the wire.
+/// A phase outcome as sent on the wire.
 pub(crate) const PHASE_OUTCOME: &str = include_str!("../records/els_batch_phase_outcome.json");
-/// A spellcheck's result as sent on the wire.
+/// A spellcheck result as sent on the wire.
 pub(crate) const SPELLCHECKED: &str = include_str!("../records/spellcheck_result_success.json");
-/// A failed spellcheck's result as sent on the wire.
+/// The result of a failed spellcheck as sent on the wire.
 pub(crate) const SPELLCHECK_FAILED: &str = include_str!("../records/spellcheck_result_failed.json");
-/// An assessment's result as sent on the wire.
+/// An assessment result as sent on the wire.
 pub(crate) const ASSESSED: &str = include_str!("../records/assessment_result.json");
 /// A completed pipeline as sent on the wire.
 pub(crate) const PIPELINE_COMPLETED: &str =
@@ -26,17 +26,17 @@ pub(crate) const WIRE_BATCH: &str = include_str!("../records/wire_batch.jsonl");
 pub(crate) const RECORDS: [&str; 6] =
     [REGISTERED, SLOT_ASSIGNED, PHASE_OUTCOME, SPELLCHECKED, ASSESSED, PIPELINE_COMPLETED];
 
-/// When the tests receive records: later than anything in them.
+/// Time at which the tests receive records: later than any time in them.
 pub(crate) fn received_at() -> Timestamp {
     Timestamp::parse("2030-01-01T00:00:00Z").unwrap()
 }
 
-/// Decodes a record that came on no topic.
+/// Decodes a record that came without a topic.
 pub(crate) fn read(record: &str) -> Result<Event, Refusal> {
     decode(record.as_bytes(), None, received_at())
 }
 
-/// `record` with the value at `pointer` (RFC 6901) replaced or added, or taken out for `None`.
+/// `record` with the value at `pointer` (RFC 6901) replaced or added, or removed for `None`.
 pub(crate) fn with(record: &str, pointer: &str, value: Option<Value>) -> String {
     let mut document: Value = serde_json::from_str(record).unwrap();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -49,7 +49,7 @@ pub(crate) fn with(record: &str, pointer: &str, value: Option<Value>) -> String 
             fields.remove(key).unwrap();
         }
         (Value::Array(items), Some(value)) => items[key.parse::<usize>().unwrap()] = value,
-        (parent, value) => panic!("no place for {value:?} at {pointer} in {parent}"),
+        (parent, value) => panic!("cannot set {value:?} at {pointer} in {parent}"),
     }
     document.to_string()
 }

@@ -1,4 +1,4 @@
-//! Records that are refused: with which code, and what the detail says.
+//! Refused records: the code and the detail of each refusal.
 
 use projection::{
     DETAIL_CHARS_MAX, EventKind, RECORD_BYTES_MAX, Refusal, RefusalCode, Rows,
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::facts::{registered, registration, user_id};
 use crate::records::{REGISTERED, SLOT_ASSIGNED, read, received_at, with};
 
-/// A record is refused, with this code and a detail that says so.
+/// The record is refused, with this code and a detail that contains `detail`.
 #[track_caller]
 pub(crate) fn check(record: &[u8], code: RefusalCode, detail: &str) {
     let refusal = decode(record, None, received_at()).unwrap_err();
@@ -20,7 +20,7 @@ pub(crate) fn check(record: &[u8], code: RefusalCode, detail: &str) {
 }
 
 #[test]
-fn what_is_no_json_text_is_refused() {
+fn record_that_is_not_json_is_refused() {
     use RefusalCode::{NotJson, NotUtf8, TooLarge};
 
     check(b"", NotJson, "EOF while parsing a value");
@@ -50,7 +50,7 @@ fn what_is_no_json_text_is_refused() {
 }
 
 #[test]
-fn nonsense_in_ignored_fields_is_refused_too() {
+fn invalid_json_in_ignored_fields_is_refused() {
     for nonsense in [r#""\udfff""#, "1e999", &"[".repeat(200)] {
         let record = REGISTERED.replacen('{', &format!("{{\"future_field\": {nonsense},"), 1);
         check(record.as_bytes(), RefusalCode::NotJson, "");
@@ -58,7 +58,7 @@ fn nonsense_in_ignored_fields_is_refused_too() {
 }
 
 #[test]
-fn another_kind_or_version_is_told_first() {
+fn unknown_kind_or_version_is_refused_first() {
     use RefusalCode::{InvalidField, UnknownEventType, UnsupportedSchemaVersion};
 
     let later = r#"{"event_type": "huleedu.essay.spellcheck.results.v2", "event_id": 1}"#;
@@ -84,7 +84,7 @@ fn another_kind_or_version_is_told_first() {
 }
 
 #[test]
-fn only_objects_are_objects() {
+fn array_in_place_of_an_object_is_refused() {
     use RefusalCode::InvalidField;
 
     for record in ["[]", "1", "null", "\"x\"", "[\"huleedu.batch.essays.registered.v1\", 1]"] {
@@ -112,7 +112,7 @@ fn only_objects_are_objects() {
 }
 
 #[test]
-fn required_fields_are_there_and_not_null() {
+fn missing_or_null_required_field_is_refused() {
     let required = [
         (REGISTERED, "/event_type"),
         (REGISTERED, "/source_service"),
@@ -146,7 +146,7 @@ fn required_fields_are_there_and_not_null() {
 }
 
 #[test]
-fn fields_with_a_default_may_be_missing_but_not_null() {
+fn null_field_with_a_default_is_refused() {
     for (record, pointer) in [
         (REGISTERED, "/data/event"),
         (REGISTERED, "/data/batch_id"),
@@ -160,7 +160,7 @@ fn fields_with_a_default_may_be_missing_but_not_null() {
     }
 }
 
-/// The value at a pointer is refused, by its path and for this reason.
+/// The value at a pointer is refused, with its path and this reason.
 #[track_caller]
 pub(crate) fn wrong(record: &str, pointer: &str, value: Value, reason: &str) {
     let path = pointer[1..].replace('/', ".").replace(".0", "[0]").replace(".1", "[1]");
@@ -169,7 +169,7 @@ pub(crate) fn wrong(record: &str, pointer: &str, value: Value, reason: &str) {
 }
 
 #[test]
-fn the_envelope_is_checked() {
+fn invalid_envelope_field_is_refused() {
     for id in ["/event_id", "/correlation_id"] {
         wrong(REGISTERED, id, json!("not-a-uuid"), "UUID parsing failed");
         wrong(REGISTERED, id, json!(""), "UUID parsing failed");
@@ -184,7 +184,7 @@ fn the_envelope_is_checked() {
 }
 
 #[test]
-fn counts_are_checked() {
+fn invalid_count_is_refused() {
     let count = "/data/expected_essay_count";
     for value in [json!("2"), json!(2.0), json!(true), json!([2]), json!(1e30)] {
         wrong(REGISTERED, count, value, "invalid type: ");
@@ -201,7 +201,7 @@ fn counts_are_checked() {
 }
 
 #[test]
-fn ids_are_checked() {
+fn invalid_id_is_refused() {
     for (record, pointer) in [
         (REGISTERED, "/data/entity_id"),
         (REGISTERED, "/data/user_id"),
@@ -227,7 +227,7 @@ fn ids_are_checked() {
 }
 
 #[test]
-fn lists_names_moments_and_texts_are_checked() {
+fn invalid_list_name_timestamp_or_text_is_refused() {
     let too_many: Vec<_> = (0..=10_000).map(|number| number.to_string()).collect();
     wrong(REGISTERED, "/data/essay_ids", json!(too_many), "more items than the allowed 10000");
     wrong(
@@ -258,7 +258,7 @@ fn lists_names_moments_and_texts_are_checked() {
 }
 
 #[test]
-fn storage_references_are_checked() {
+fn invalid_storage_reference_is_refused() {
     #[track_caller]
     fn wrong(references: &str, reason: &str) {
         let mut record: Value = serde_json::from_str(REGISTERED).unwrap();
@@ -281,7 +281,7 @@ fn storage_references_are_checked() {
 }
 
 #[test]
-fn a_field_that_is_there_twice_is_refused() {
+fn duplicate_field_is_refused() {
     for (field, path) in [("event_type", ""), ("source_service", ""), ("user_id", "data: ")] {
         let line = REGISTERED.lines().find(|line| line.contains(&format!("\"{field}\""))).unwrap();
         let twice = format!("{},\n{line}", line.trim_end_matches(','));
@@ -292,7 +292,7 @@ fn a_field_that_is_there_twice_is_refused() {
 }
 
 #[test]
-fn a_detail_repeats_only_the_start_of_a_value() {
+fn detail_repeats_only_the_start_of_a_value() {
     let secret = format!("start{}\", expected {}", "s".repeat(5_000), "e".repeat(5_000));
     for (record, pointer) in [
         (REGISTERED, "/event_type"),
@@ -321,7 +321,7 @@ fn a_detail_repeats_only_the_start_of_a_value() {
 }
 
 #[test]
-fn a_batch_of_another_user_is_refused_and_nothing_changes() {
+fn registration_of_another_owner_is_refused_and_changes_nothing() {
     let mut rows = Rows::default();
     rows.apply(&registered(1, 5, 1, &[1])).unwrap();
     let before = rows.clone();

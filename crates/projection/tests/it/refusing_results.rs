@@ -1,4 +1,4 @@
-//! Records of outcomes and results that are refused. What holds for all records is in `refusing`.
+//! Refused phase outcomes and results. The checks of all records are in `refusing`.
 
 use projection::RefusalCode;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::records::{
 use crate::refusing::{check, wrong};
 
 #[test]
-fn required_fields_are_there_and_not_null() {
+fn missing_or_null_required_field_is_refused() {
     let required = [
         (PHASE_OUTCOME, "/data/batch_id"),
         (PHASE_OUTCOME, "/data/phase_name"),
@@ -67,7 +67,7 @@ fn required_fields_are_there_and_not_null() {
 }
 
 #[test]
-fn fields_with_a_default_may_be_missing_but_not_null() {
+fn null_field_with_a_default_is_refused() {
     for (record, pointer) in [
         (PHASE_OUTCOME, "/data/correlation_id"),
         (SPELLCHECKED, "/data/processor_version"),
@@ -82,7 +82,7 @@ fn fields_with_a_default_may_be_missing_but_not_null() {
 }
 
 #[test]
-fn ids_are_checked() {
+fn invalid_id_is_refused() {
     for (record, pointer) in [
         (PHASE_OUTCOME, "/data/batch_id"),
         (PHASE_OUTCOME, "/data/processed_essays/0/essay_id"),
@@ -113,7 +113,7 @@ fn ids_are_checked() {
 }
 
 #[test]
-fn counts_and_ranks_are_checked() {
+fn invalid_count_or_rank_is_refused() {
     for (record, pointer) in [
         (SPELLCHECKED, "/data/corrections_made"),
         (SPELLCHECKED, "/data/correction_metrics/total_corrections"),
@@ -140,7 +140,7 @@ fn counts_and_ranks_are_checked() {
 }
 
 #[test]
-fn scores_are_checked() {
+fn invalid_score_is_refused() {
     for field in ["normalized_score", "confidence_score"] {
         let pointer = format!("/data/essay_results/0/{field}");
         for score in [json!(-1e-9), json!(1.000_000_1), json!(2), json!(-1)] {
@@ -161,7 +161,7 @@ fn scores_are_checked() {
 }
 
 #[test]
-fn names_are_checked() {
+fn unknown_name_is_refused() {
     wrong(PHASE_OUTCOME, "/data/phase_name", json!("SPELLCHECK"), "unknown value `SPELLCHECK`");
     wrong(PHASE_OUTCOME, "/data/phase_status", json!("processing"), "unknown value `processing`");
     wrong(SPELLCHECKED, "/data/status", json!("processing"), "unknown value `processing`, allowed");
@@ -186,7 +186,7 @@ fn names_are_checked() {
 }
 
 #[test]
-fn only_objects_are_objects() {
+fn array_in_place_of_an_object_is_refused() {
     for (record, pointer) in [
         (PHASE_OUTCOME, "/data/processed_essays/0"),
         (SPELLCHECKED, "/data/system_metadata"),
@@ -202,7 +202,7 @@ fn only_objects_are_objects() {
 }
 
 #[test]
-fn lists_are_limited() {
+fn list_beyond_the_limit_is_refused() {
     let ids: Vec<_> = (0..10_001).map(|number| number.to_string()).collect();
     let failed = "/data/failed_essay_ids";
     wrong(PHASE_OUTCOME, failed, json!(ids), "more items than the allowed 10000");

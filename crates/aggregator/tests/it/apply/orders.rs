@@ -214,6 +214,6 @@ async fn published(repository: &dyn Repository) -> Published {
 }
 
 fn due(rows: &Rows, events: &[Event]) -> Published {
-    let due = outgoing_events(&Rows::default(), rows, events, NOW);
+    let due = outgoing_events(&Rows::default(), rows, events, NOW, None).events;
     due.into_iter().map(|event| (event.id, (event.kind, event.key))).collect()
 }

@@ -152,7 +152,7 @@ fn large_outgoing_events() -> Vec<OutgoingEvent> {
         .map(|record| decode(record.to_string().as_bytes(), None, now).unwrap());
     let mut rows = Rows::default();
     events.iter().for_each(|event| drop(rows.apply(event).unwrap()));
-    outgoing_events(&Rows::default(), &rows, &events, now)
+    outgoing_events(&Rows::default(), &rows, &events, now, None).events
 }
 
 #[tokio::test]

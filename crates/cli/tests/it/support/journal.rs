@@ -157,7 +157,7 @@ impl Journal {
             rows.apply(event).unwrap();
         }
         let applied = events.values().copied();
-        let outgoing = outgoing_events(&Rows::default(), &rows, applied, PUBLISHED_AT);
+        let outgoing = outgoing_events(&Rows::default(), &rows, applied, PUBLISHED_AT, None).events;
         FoldedBatch { rows, events: events.len(), outgoing }
     }
 

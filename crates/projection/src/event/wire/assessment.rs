@@ -1,23 +1,24 @@
-//! The record of an assessment's result.
+//! The data of an assessment result.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::EssayList;
+use super::common::EssayList;
+use crate::event::fact::{self, Fact};
 use crate::event::moment::Moment;
 use crate::event::numbers::{Fraction, Rank};
 use crate::event::strict::{ForeignId, Object, Text, not_null};
-use crate::event::{self, ConfidenceLabel, Fact};
+use crate::event::values::{ConfidenceLabel, Ranking};
+use crate::finite::Finite;
 use crate::ids::{BatchId, EssayId};
-use crate::number::Finite;
 
-/// Longest assignment id in characters: what its sender promises.
+/// Longest assignment id in characters, as its sender declares it.
 pub const ASSIGNMENT_ID_CHARS_MAX: usize = 100;
 
-/// Data of an assessment's result.
+/// Data of an assessment result.
 #[derive(Deserialize)]
 pub(in crate::event) struct AssessmentResult {
-    /// Which names there are is not declared; any text will do.
+    /// The allowed names are not declared; any text is accepted.
     #[serde(default, rename = "event_name", deserialize_with = "not_null")]
     _event_name: Option<Text>,
     #[serde(rename = "entity_id")]
@@ -66,7 +67,7 @@ struct EssayResult {
     _display_name: Option<Text>,
 }
 
-/// Whatever the sender says about its run. One value of it is kept.
+/// Metadata of the assessment job. One value of it is kept.
 #[derive(Deserialize)]
 struct AssessmentMetadata {
     #[serde(default, deserialize_with = "comparison_count")]
@@ -76,7 +77,7 @@ struct AssessmentMetadata {
 impl From<AssessmentResult> for Fact {
     fn from(data: AssessmentResult) -> Self {
         let results = data.essay_results.0.into_iter().map(|Object(result)| result);
-        Self::AssessmentResult(event::AssessmentResult {
+        Self::AssessmentResult(fact::AssessmentResult {
             batch_id: data.batch_id,
             job_id: data.cj_assessment_job_id.into(),
             assignment_id: data.assignment_id.map(|id| id.0),
@@ -88,7 +89,7 @@ impl From<AssessmentResult> for Fact {
     }
 }
 
-impl From<EssayResult> for event::Ranking {
+impl From<EssayResult> for Ranking {
     fn from(result: EssayResult) -> Self {
         Self {
             essay_id: result.essay_id,
@@ -101,8 +102,8 @@ impl From<EssayResult> for event::Ranking {
     }
 }
 
-/// These fields are declared as anything, so anything else than a count is taken for no count. A
-/// count below zero is a mistake like everywhere.
+/// The fields of the metadata are declared as any value, so a value that is not a count is read as
+/// none. A negative number is refused as everywhere.
 fn comparison_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     if value.as_f64().is_some_and(|number| number < 0.0) {
@@ -131,7 +132,7 @@ impl TryFrom<ForeignId> for AssignmentId {
     }
 }
 
-/// `A` to `F`, each alone or with a sign, or `U`.
+/// `A` to `F`, alone or with a sign, or `U`.
 #[derive(Deserialize)]
 #[serde(try_from = "Text")]
 struct LetterGrade(String);

@@ -1,18 +1,18 @@
-//! The record of a phase's outcome.
+//! The data of a phase outcome.
 
 use serde::Deserialize;
 
-use super::{ESSAYS_PER_EVENT_MAX, EssayList, unique};
+use super::common::{ESSAYS_PER_EVENT_MAX, EssayList, unique};
+use crate::event::fact::{self, Fact};
 use crate::event::strict::{AnyJson, Object, Text, not_null};
-use crate::event::{self, Fact};
 use crate::ids::{BatchId, CorrelationId, EssayId};
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
 
-/// Data of a phase's outcome.
+/// Data of a phase outcome.
 #[derive(Deserialize)]
 #[serde(try_from = "Fields")]
-pub(in crate::event) struct BatchPhaseOutcome(event::BatchPhaseOutcome);
+pub(in crate::event) struct BatchPhaseOutcome(fact::BatchPhaseOutcome);
 
 #[derive(Deserialize)]
 struct Fields {
@@ -25,11 +25,11 @@ struct Fields {
     _correlation_id: Option<CorrelationId>,
 }
 
-/// An essay and the text that the next phase is to take.
+/// An essay, with the text for the next phase.
 #[derive(Deserialize)]
 struct ProcessedEssay {
     essay_id: EssayId,
-    /// Not kept, so it may be any text, also an empty one.
+    /// Not kept, so any text is accepted, even an empty one.
     #[serde(rename = "text_storage_id")]
     _text_storage_id: Text,
     #[serde(rename = "spellcheck_metrics")]
@@ -48,7 +48,7 @@ impl TryFrom<Fields> for BatchPhaseOutcome {
                  {ESSAYS_PER_EVENT_MAX}"
             ));
         }
-        Ok(Self(event::BatchPhaseOutcome {
+        Ok(Self(fact::BatchPhaseOutcome {
             batch_id: fields.batch_id,
             phase: fields.phase_name,
             status: fields.phase_status,

@@ -1,18 +1,19 @@
-//! The record of a completed pipeline.
+//! The data of a completed pipeline run.
 
 use serde::Deserialize;
 
-use super::SystemProcessingMetadata;
+use super::common::SystemProcessingMetadata;
+use crate::event::fact::{self, Fact};
 use crate::event::numbers::{Count, Seconds};
 use crate::event::strict::{Object, StrictList, Text, not_null};
-use crate::event::{self, Fact, PipelineOutcome};
+use crate::event::values::PipelineOutcome;
 use crate::ids::{BatchId, CorrelationId};
 use crate::status::BatchStatus;
 
 /// Most phases in one event. There are five; the limit keeps the row of a batch small.
 pub const PHASES_PER_EVENT_MAX: usize = 64;
 
-/// Data of a completed pipeline.
+/// Data of a completed pipeline run.
 #[derive(Deserialize)]
 pub(in crate::event) struct BatchPipelineCompleted {
     #[serde(default, rename = "event", deserialize_with = "not_null")]
@@ -23,7 +24,7 @@ pub(in crate::event) struct BatchPipelineCompleted {
     processing_duration_seconds: Seconds,
     successful_essay_count: Count,
     failed_essay_count: Count,
-    /// Its own, not the envelope's: the run has it from its beginning.
+    /// Id of the run. The correlation id of the envelope is another one.
     correlation_id: CorrelationId,
     #[serde(rename = "metadata")]
     _metadata: Object<SystemProcessingMetadata>,
@@ -31,7 +32,7 @@ pub(in crate::event) struct BatchPipelineCompleted {
 
 impl From<BatchPipelineCompleted> for Fact {
     fn from(data: BatchPipelineCompleted) -> Self {
-        Self::BatchPipelineCompleted(event::BatchPipelineCompleted {
+        Self::BatchPipelineCompleted(fact::BatchPipelineCompleted {
             batch_id: data.batch_id,
             run_id: data.correlation_id,
             outcome: PipelineOutcome {

@@ -1,24 +1,25 @@
-//! The record of a registration.
+//! The data of a registration.
 
 use serde::Deserialize;
 
-use super::{ESSAYS_PER_EVENT_MAX, EssayList, SystemProcessingMetadata, unique};
+use super::common::{ESSAYS_PER_EVENT_MAX, EssayList, SystemProcessingMetadata, unique};
+use crate::event::fact::{self, Fact};
 use crate::event::numbers::Whole;
 use crate::event::strict::{ForeignId, Object, StrictMap, Text, not_null};
-use crate::event::{self, ContentType, CourseCode, Fact, StorageReferences};
+use crate::event::values::{ContentType, CourseCode, StorageReferences};
 use crate::ids::{BatchId, EssayId, UserId};
 
 /// Most fields of one storage reference. Known storages have two; the limit keeps a list of batches
-/// small, because each of its rows repeats them.
+/// small, because each batch in it repeats them.
 pub const STORAGE_REFERENCE_FIELDS_MAX: usize = 32;
 
-/// How many essays a batch may be expected to have.
+/// Expected number of essays of a batch.
 type EssayCount = Whole<0, { ESSAYS_PER_EVENT_MAX as u32 }>;
 
 /// Data of a registration.
 #[derive(Deserialize)]
 #[serde(try_from = "Fields")]
-pub(in crate::event) struct BatchEssaysRegistered(event::BatchEssaysRegistered);
+pub(in crate::event) struct BatchEssaysRegistered(fact::BatchEssaysRegistered);
 
 #[derive(Deserialize)]
 struct Fields {
@@ -43,7 +44,7 @@ impl TryFrom<Fields> for BatchEssaysRegistered {
     type Error = &'static str;
 
     fn try_from(fields: Fields) -> Result<Self, &'static str> {
-        Ok(Self(event::BatchEssaysRegistered {
+        Ok(Self(fact::BatchEssaysRegistered {
             batch_id: one_batch_id(fields.entity_id, fields.batch_id)?,
             user_id: fields.user_id,
             essay_ids: unique(fields.essay_ids.0),
@@ -62,7 +63,7 @@ impl From<BatchEssaysRegistered> for Fact {
     }
 }
 
-/// Older senders call the batch `batch_id`. Two names for two batches leave no safe choice.
+/// The batch id, which older senders write as `batch_id`. Two different ids leave no safe choice.
 fn one_batch_id(
     entity_id: Option<BatchId>,
     batch_id: Option<BatchId>,

@@ -1,10 +1,10 @@
-//! The record of a slot assignment.
+//! The data of a slot assignment.
 
 use serde::Deserialize;
 
+use crate::event::fact::{self, Fact};
 use crate::event::moment::Moment;
 use crate::event::strict::{ForeignId, Text, not_null};
-use crate::event::{self, Fact};
 use crate::ids::{BatchId, CorrelationId, EssayId};
 
 /// Data of a slot assignment.
@@ -25,7 +25,7 @@ pub(in crate::event) struct EssaySlotAssigned {
 
 impl From<EssaySlotAssigned> for Fact {
     fn from(data: EssaySlotAssigned) -> Self {
-        Self::EssaySlotAssigned(event::EssaySlotAssigned {
+        Self::EssaySlotAssigned(fact::EssaySlotAssigned {
             batch_id: data.batch_id,
             essay_id: data.essay_id,
             file_upload_id: data.file_upload_id.into(),

@@ -1,25 +1,26 @@
-//! The record of a spellcheck's result.
+//! The data of a spellcheck result.
 
 use serde::{Deserialize, Deserializer};
 
-use super::{ErrorInfo, SystemProcessingMetadata};
+use super::common::{ErrorInfo, SystemProcessingMetadata};
 use crate::error_detail::ErrorDetail;
 use crate::essay_status::{EssayStatus, ResultStatus};
+use crate::event::fact::{self, Fact, SpellcheckEnd};
 use crate::event::moment::Moment;
 use crate::event::numbers::Count;
 use crate::event::strict::{ForeignId, Object, Text, not_null};
-use crate::event::{self, Fact, SpellcheckEnd};
+use crate::event::values;
+use crate::finite::Finite;
 use crate::ids::{BatchId, EssayId};
 use crate::names::unknown_value;
-use crate::number::Finite;
 
-/// Data of a spellcheck's result.
+/// Data of a spellcheck result.
 #[derive(Deserialize)]
 pub(in crate::event) struct SpellcheckResult {
-    /// Which names there are is not declared; any text will do.
+    /// The allowed names are not declared; any text is accepted.
     #[serde(rename = "event_name")]
     _event_name: Text,
-    /// Declared as optional, but without it nobody knows which essay was checked.
+    /// Declared as optional, but without it the essay is unknown.
     entity_id: EssayId,
     #[serde(rename = "entity_type")]
     _entity_type: Option<Text>,
@@ -37,7 +38,7 @@ pub(in crate::event) struct SpellcheckResult {
     _user_id: Option<ForeignId>,
     corrections_made: Count,
     correction_metrics: Object<SpellcheckMetrics>,
-    /// Not kept, so it may be any text, also an empty one.
+    /// Not kept, so any text is accepted, even an empty one.
     #[serde(rename = "original_text_storage_id")]
     _original_text_storage_id: Text,
     corrected_text_storage_id: Option<ForeignId>,
@@ -47,7 +48,7 @@ pub(in crate::event) struct SpellcheckResult {
     _processor_version: Option<Text>,
 }
 
-/// What was counted.
+/// Counts of the spellcheck.
 #[derive(Deserialize)]
 struct SpellcheckMetrics {
     total_corrections: Count,
@@ -61,12 +62,12 @@ impl From<SpellcheckResult> for Fact {
     fn from(data: SpellcheckResult) -> Self {
         let metrics = data.correction_metrics.0;
         let error_info = data.system_metadata.0.error_info;
-        Self::SpellcheckResult(event::SpellcheckResult {
+        Self::SpellcheckResult(fact::SpellcheckResult {
             batch_id: data.batch_id,
             essay_id: data.entity_id,
             end: end(data.status, error_info),
             corrections_made: data.corrections_made.0,
-            metrics: event::SpellcheckMetrics {
+            metrics: values::SpellcheckMetrics {
                 total_corrections: metrics.total_corrections.0,
                 l2_dictionary_corrections: metrics.l2_dictionary_corrections.0,
                 spellchecker_corrections: metrics.spellchecker_corrections.0,
@@ -78,9 +79,9 @@ impl From<SpellcheckResult> for Fact {
     }
 }
 
-/// A state that ends nothing is no failure, and to refuse it would lose the news that the phase
-/// has begun. Every other end than the one success is a failure, also the good end of something
-/// else: it comes instead of a checked text.
+/// A status that is not terminal is not a failure; refusing it would lose the fact that the phase has
+/// begun. Every terminal status but `spellchecked_success` is a failure, even the success of another
+/// step: it comes instead of a checked text.
 fn end(status: ResultStatus, error_info: Option<ErrorInfo>) -> SpellcheckEnd {
     match status {
         ResultStatus::Essay(EssayStatus::SpellcheckedSuccess) => SpellcheckEnd::Completed,

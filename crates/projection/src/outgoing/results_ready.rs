@@ -1,16 +1,18 @@
-//! What is said when a pipeline run of a batch has ended.
+//! Content of the events for a completed pipeline run.
 
 use serde::Serialize;
 
-use super::envelope::{Message, Null};
-use crate::batch::RunEnd;
-use crate::ids::BatchId;
+use super::envelope::{Content, Null};
+use super::event::OutgoingEventKind;
+use crate::batch::RunSummary;
+use crate::ids::{BatchId, CorrelationId};
 use crate::phase::PhaseName;
 use crate::registered_batch::{Counts, RegisteredBatch};
 use crate::status::BatchStatus;
 
-/// A pipeline run of the batch has ended.
+/// A pipeline run of the batch was completed.
 pub(super) struct ResultsReady {
+    run_id: CorrelationId,
     status: BatchStatus,
     total_essays: u32,
     completed_essays: u32,
@@ -20,7 +22,7 @@ pub(super) struct ResultsReady {
 }
 
 #[derive(Serialize)]
-struct ReadyBody {
+struct ReadyData {
     total_essays: u32,
     completed_essays: u32,
     phase_results: PhaseResults<NamedPhase>,
@@ -57,23 +59,24 @@ struct Phase {
     status: &'static str,
     completed_count: u32,
     failed_count: u32,
-    /// No event says how long a phase took.
+    /// Always null: no event has it.
     processing_time_seconds: Null,
 }
 
 impl ResultsReady {
-    /// The state as the read API says, the counts and the duration as this run says.
-    pub(super) fn of(folder: &RegisteredBatch<'_>, run: &RunEnd) -> Self {
-        let counts = folder.limited(Counts {
+    /// The state as in the read API; counts and duration from this run.
+    pub(super) fn new(batch: &RegisteredBatch<'_>, run: &RunSummary) -> Self {
+        let counts = batch.clamped(Counts {
             completed: run.successful_essay_count,
             failed: run.failed_essay_count,
         });
         Self {
-            status: folder.status(),
-            total_essays: *folder.registration.essay_count.value(),
+            run_id: run.run_id,
+            status: batch.status(),
+            total_essays: *batch.registration.essay_count.value(),
             completed_essays: counts.completed,
-            spellcheck: folder.counts_of(PhaseName::Spellcheck),
-            cj_assessment: folder.counts_of(PhaseName::CjAssessment),
+            spellcheck: batch.counts_of(PhaseName::Spellcheck),
+            cj_assessment: batch.counts_of(PhaseName::CjAssessment),
             seconds: run.duration_seconds.get(),
         }
     }
@@ -90,22 +93,24 @@ impl Phase {
     }
 }
 
-impl Message for ResultsReady {
-    fn event_name(&self) -> &'static str {
-        "batch.results.ready"
-    }
+impl Content for ResultsReady {
+    const KIND: OutgoingEventKind = OutgoingEventKind::BatchResultsReady;
+    const EVENT_NAME: &'static str = "batch.results.ready";
+    const METADATA_EVENT: &'static str = "results_ready";
+    const NOTIFICATION_TYPE: &'static str = "batch_results_ready";
+    const PRIORITY: &'static str = "high";
 
-    fn event(&self) -> &'static str {
-        "results_ready"
+    fn subject(&self) -> String {
+        self.run_id.to_string()
     }
 
     fn status(&self) -> BatchStatus {
         self.status
     }
 
-    fn body(&self) -> impl Serialize {
+    fn data(&self) -> impl Serialize {
         let named = |phase_name, counts| NamedPhase { phase_name, phase: Phase::of(counts) };
-        ReadyBody {
+        ReadyData {
             total_essays: self.total_essays,
             completed_essays: self.completed_essays,
             phase_results: PhaseResults {
@@ -117,15 +122,7 @@ impl Message for ResultsReady {
         }
     }
 
-    fn notification_type(&self) -> &'static str {
-        "batch_results_ready"
-    }
-
-    fn priority(&self) -> &'static str {
-        "high"
-    }
-
-    fn payload(&self, batch_id: &BatchId) -> impl Serialize {
+    fn notification_payload(&self, batch_id: &BatchId) -> impl Serialize {
         let (completed, total) = (self.completed_essays, self.total_essays);
         ReadyPayload {
             batch_id,

@@ -1,4 +1,4 @@
-//! Where a batch stands: its state, its counts, the phase it is in.
+//! Status of a batch: its state, its counts and its current phase.
 
 use projection::BatchStatus::{
     self, AwaitingContentValidation, Cancelled, CompletedSuccessfully, CompletedWithFailures,
@@ -21,7 +21,7 @@ fn with(events: &[Event]) -> Vec<Event> {
     [registered(0, 1, 1, &[1, 2])].iter().chain(events).cloned().collect()
 }
 
-/// Both essays at their ends in both phases that decide, with one essay failed in the spellcheck.
+/// Both essays ended in both decisive phases, with one essay failed in the spellcheck.
 fn finished() -> [Event; 3] {
     [
         spellchecked(1, 2, 1, 1),
@@ -31,7 +31,7 @@ fn finished() -> [Event; 3] {
 }
 
 #[test]
-fn the_first_rule_that_holds_gives_the_state() {
+fn first_rule_that_holds_decides_the_state() {
     #[track_caller]
     fn check(name: &str, events: &[Event], want: BatchStatus) {
         let rows = fold(&with(events));
@@ -84,7 +84,7 @@ fn the_first_rule_that_holds_gives_the_state() {
 }
 
 #[test]
-fn a_batch_without_essays_ends_with_its_pipeline() {
+fn batch_without_essays_ends_with_its_pipeline() {
     let empty = || registered(0, 1, 1, &[]);
     let status = |events: &[Event]| fold(events).status_of(&batch_id(1));
     assert_eq!(status(&[empty()]), Some(AwaitingContentValidation));
@@ -95,7 +95,7 @@ fn a_batch_without_essays_ends_with_its_pipeline() {
 }
 
 #[test]
-fn an_essay_of_an_earlier_batch_is_never_finished_in_a_later_one() {
+fn essay_of_an_earlier_batch_stays_open_in_a_later_one() {
     let rows = fold(&[
         registered(0, 1, 1, &[1]),
         registered(1, 2, 2, &[1, 2]),
@@ -108,7 +108,7 @@ fn an_essay_of_an_earlier_batch_is_never_finished_in_a_later_one() {
 }
 
 #[test]
-fn an_unregistered_batch_has_no_state() {
+fn unregistered_batch_has_no_state() {
     let rows = fold(&finished());
     assert_eq!(rows.status_of(&batch_id(1)), None);
     assert_eq!(rows.status_of(&batch_id(2)), None);
@@ -145,7 +145,7 @@ fn completed_and_failed_essays_are_counted() {
 }
 
 #[test]
-fn counts_obey_the_essay_count_of_the_registration() {
+fn counts_are_limited_by_the_registered_essay_count() {
     let mut fewer = registered(0, 1, 1, &[1, 2]);
     registration(&mut fewer).expected_essay_count = 1;
     let view = view(&fold(&[fewer, processed(1, 2, CJ, &[1]), failed(2, 2, SPELLCHECK, &[2])]), 1);
@@ -157,7 +157,7 @@ fn counts_obey_the_essay_count_of_the_registration() {
 }
 
 #[test]
-fn the_phase_that_a_batch_is_in_is_told_while_it_is_processed() {
+fn current_phase_is_shown_while_processing() {
     #[track_caller]
     fn check(name: &str, events: &[Event], want: Value) {
         assert_eq!(view(&fold(&with(events)), 1)["current_phase"], want, "{name}");

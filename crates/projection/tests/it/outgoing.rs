@@ -1,10 +1,11 @@
-//! What is announced, and when: once, whatever the order, the repetitions and the groups.
+//! Derivation of outgoing events: each is published once, whatever the order, the repetitions and the
+//! groups of received events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use projection::{
-    BatchStatus, Due, Event, EventId, Fact, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX,
-    OutgoingEvent, OutgoingEventKind, PhaseName, RUNS_PER_BATCH_MAX, RefusalCode, Rows, due,
+    BatchStatus, Event, EventId, Fact, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX, OutgoingEvent,
+    OutgoingEventKind, OutgoingEvents, PhaseName, RUNS_PER_BATCH_MAX, RefusalCode, Rows,
     outgoing_events,
 };
 use proptest::prelude::*;
@@ -20,12 +21,12 @@ const ASSESSED: OutgoingEventKind = OutgoingEventKind::BatchAssessmentCompleted;
 const READY: OutgoingEventKind = OutgoingEventKind::BatchResultsReady;
 const TEACHER: OutgoingEventKind = OutgoingEventKind::TeacherNotificationRequested;
 
-/// A processor of events as a service has one: rows, an inbox, and what it announced.
+/// Model of a service that processes events: rows, an inbox, and the published events.
 #[derive(Default)]
 struct Processor {
     rows: Rows,
     inbox: BTreeSet<EventId>,
-    announced: Vec<OutgoingEvent>,
+    published: Vec<OutgoingEvent>,
     discarded: u64,
 }
 
@@ -40,16 +41,16 @@ impl Processor {
                 applied.push(event);
             }
         }
-        let Due { outgoing_events: due, discarded, .. } =
-            due(&self.rows, &after, applied, second(100), None);
+        let OutgoingEvents { events, discarded, .. } =
+            outgoing_events(&self.rows, &after, applied, second(100), None);
         self.discarded += discarded;
-        for outgoing_event in due.iter().filter(|due| due.kind == READY) {
+        for outgoing_event in events.iter().filter(|event| event.kind == READY) {
             let data = &value(outgoing_event)["data"];
             let status = after.status_of(&outgoing_event.batch_id).unwrap();
-            assert_eq!(data["overall_status"], status.as_str(), "as the read API says");
+            assert_eq!(data["overall_status"], status.as_str(), "as in the read API");
         }
         self.rows = after;
-        self.announced.extend(due);
+        self.published.extend(events);
     }
 
     fn of(groups: &[Vec<Event>]) -> Self {
@@ -58,20 +59,20 @@ impl Processor {
         processor
     }
 
-    /// What is announced when each event comes by itself.
+    /// The kinds that are published after each event, when each is its own transaction.
     fn kinds_of(events: &[Event]) -> Vec<Vec<OutgoingEventKind>> {
         let mut processor = Self::default();
         let kinds = events.iter().map(|event| {
-            processor.announced.clear();
+            processor.published.clear();
             processor.process(std::slice::from_ref(event));
-            processor.announced.iter().map(|outgoing_event| outgoing_event.kind).collect()
+            processor.published.iter().map(|outgoing_event| outgoing_event.kind).collect()
         });
         kinds.collect()
     }
 
     fn ids(&self) -> BTreeMap<EventId, (OutgoingEventKind, &str)> {
-        let announced = self.announced.iter();
-        announced.map(|one| (one.id, (one.kind, one.key.as_str()))).collect()
+        let published = self.published.iter();
+        published.map(|one| (one.id, (one.kind, one.key.as_str()))).collect()
     }
 }
 
@@ -91,7 +92,7 @@ fn pipeline(event: u32, at: u32) -> Event {
     pipeline_completed(event, at, 1, BatchStatus::CompletedSuccessfully, [2, 0])
 }
 
-/// A completed pipeline that says something else of a run than the event of that run's number.
+/// A completed pipeline run with another outcome than the event with the number of the run.
 fn pipeline_of_run(event: u32, at: u32, run: u32) -> Event {
     let mut event = pipeline(event, at);
     if let Fact::BatchPipelineCompleted(fact) = &mut event.fact {
@@ -101,8 +102,8 @@ fn pipeline_of_run(event: u32, at: u32, run: u32) -> Event {
 }
 
 #[test]
-fn results_are_ready_once_for_each_pipeline_run() {
-    /// `want`: how often it is announced after each event.
+fn results_ready_is_published_once_per_pipeline_run() {
+    /// `want`: how many are published after each event.
     #[track_caller]
     fn check(name: &str, events: &[Event], want: &[usize]) {
         let kinds = Processor::kinds_of(events);
@@ -153,35 +154,35 @@ fn results_are_ready_once_for_each_pipeline_run() {
 }
 
 #[test]
-fn a_run_is_announced_with_its_own_counts_and_the_state_of_the_batch() {
+fn results_ready_has_counts_of_the_run_and_state_of_the_batch() {
     let with_failures = |event, at, [successful, failed]: [u32; 2]| {
         pipeline_completed(event, at, 1, BatchStatus::CompletedWithFailures, [successful, failed])
     };
     let early = pipeline(2, 2);
     let late = with_failures(5, 5, [1, 1]);
     let processor = Processor::of(&[vec![registered(0, 0, 1, &[1, 2])], vec![late], vec![early]]);
-    let ready = processor.announced.iter().filter(|one| one.kind == READY).map(value);
-    let said: Vec<_> = ready
+    let ready = processor.published.iter().filter(|one| one.kind == READY).map(value);
+    let fields: Vec<_> = ready
         .map(|value| {
             let data = &value["data"];
-            let fields = ["overall_status", "completed_essays", "processing_duration_seconds"];
-            fields.map(|field| data[field].clone())
+            ["overall_status", "completed_essays", "processing_duration_seconds"]
+                .map(|field| data[field].clone())
         })
         .collect();
-    // The later run decides the state, whichever is announced.
+    // The later run decides the state, whichever is published.
     let want = [
         [json!("completed_with_failures"), json!(1), json!(5.0)],
         [json!("completed_with_failures"), json!(2), json!(2.0)],
     ];
-    assert_eq!(said, want);
+    assert_eq!(fields, want);
     let more_than_there_are = with_failures(7, 7, [5, 1]);
     let groups = [vec![registered(0, 0, 1, &[1, 2])], vec![more_than_there_are]];
     let processor = Processor::of(&groups);
-    assert_eq!(value(&processor.announced[0])["data"]["completed_essays"], 1);
+    assert_eq!(value(&processor.published[0])["data"]["completed_essays"], 1);
 }
 
 #[test]
-fn runs_and_jobs_of_a_batch_are_limited() {
+fn runs_and_jobs_beyond_the_limit_are_refused() {
     let mut rows = Rows::default();
     rows.apply(&registered(0, 0, 1, &[1])).unwrap();
     let (runs, jobs) = (RUNS_PER_BATCH_MAX as u32, JOBS_PER_BATCH_MAX as u32);
@@ -199,11 +200,11 @@ fn runs_and_jobs_of_a_batch_are_limited() {
     }
     rows.apply(&sent_again(&pipeline(runs, runs), 9_999, runs + 9)).unwrap();
     rows.apply(&sent_again(&assessed(jobs, 1, 1, &[1]), 9_998, 9)).unwrap();
-    assert!(rows == before, "those that are known are taken");
+    assert!(rows == before, "known runs and jobs are accepted");
 }
 
 #[test]
-fn each_assessment_is_announced_once() {
+fn assessment_completed_is_published_once_per_job() {
     let registration = || registered(0, 0, 1, &[1, 2, 3]);
     let first = || assessed(1, 2, 1, &[1]);
     let second_one = || assessed(2, 1, 1, &[2]);
@@ -227,7 +228,7 @@ fn each_assessment_is_announced_once() {
 
     let processor = Processor::of(&[vec![first(), second_one()], vec![registration()]]);
     let jobs: Vec<_> = processor
-        .announced
+        .published
         .iter()
         .filter(|outgoing_event| outgoing_event.kind == ASSESSED)
         .map(|outgoing_event| value(outgoing_event)["data"]["assessment_job_id"].clone())
@@ -236,49 +237,53 @@ fn each_assessment_is_announced_once() {
 }
 
 #[test]
-fn only_so_many_assessments_are_held() {
+fn held_assessments_are_limited_to_the_latest() {
     let count = HELD_ASSESSMENTS_MAX as u32 + 3;
     let early: Vec<_> = (0..count).map(|number| assessed(number, number, 1, &[1])).collect();
     let processor = Processor::of(&[early, vec![registered(99, 0, 1, &[1, 2])]]);
-    let announced = processor.announced.iter().filter(|one| one.kind == ASSESSED);
+    let published = processor.published.iter().filter(|one| one.kind == ASSESSED);
     let jobs: Vec<_> =
-        announced.map(|one| value(one)["data"]["assessment_job_id"].clone()).collect();
+        published.map(|one| value(one)["data"]["assessment_job_id"].clone()).collect();
     let latest: Vec<_> = (3..count).map(|number| json!(format!("job-{number}"))).collect();
     assert_eq!(jobs, latest);
     assert_eq!(processor.discarded, 3);
 }
 
 #[test]
-fn assessment_that_is_held_no_more_is_told_once() {
+fn discarded_assessment_is_counted_once() {
     let count = HELD_ASSESSMENTS_MAX as u32 + 3;
     let early: Vec<_> = (0..count).map(|number| assessed(number, number, 1, &[1])).collect();
     let one_by_one: Vec<_> = early.iter().map(|event| vec![event.clone()]).collect();
     assert_eq!(Processor::of(&one_by_one).discarded, 3);
     let held: Vec<_> = early[..HELD_ASSESSMENTS_MAX].to_vec();
-    assert_eq!(Processor::of(&[held.clone(), held]).discarded, 0, "repetitions need no room");
+    assert_eq!(Processor::of(&[held.clone(), held]).discarded, 0, "repetitions are not held again");
 
     let with_registration = [early.clone(), vec![registered(99, 0, 1, &[1, 2])]].concat();
     let processor = Processor::of(&[with_registration]);
-    let announced = processor.announced.iter().filter(|one| one.kind == ASSESSED).count();
-    assert_eq!((announced, processor.discarded), (count as usize, 0), "of one group none is lost");
+    let published = processor.published.iter().filter(|one| one.kind == ASSESSED).count();
+    assert_eq!(
+        (published, processor.discarded),
+        (count as usize, 0),
+        "none of one group is discarded"
+    );
 
     let mut after = Rows::default();
     early.iter().for_each(|event| drop(after.apply(event).unwrap()));
-    let due = due(&Rows::default(), &after, &early, second(100), Some(second(2)));
-    assert_eq!(due.discarded, 1, "of the others nothing was to be published anyway");
+    let outgoing = outgoing_events(&Rows::default(), &after, &early, second(100), Some(second(2)));
+    assert_eq!(outgoing.discarded, 1, "the others were skipped anyway");
 }
 
 #[test]
-fn an_outgoing_event_names_its_cause() {
+fn outgoing_event_has_the_correlation_id_of_its_cause() {
     #[track_caller]
     fn check(name: &str, events: &[Event], want: u32) {
         let processor = Processor::of(&[events.to_vec()]);
-        let announced: Vec<_> = processor
-            .announced
+        let published: Vec<_> = processor
+            .published
             .iter()
             .skip_while(|outgoing_event| outgoing_event.kind != READY)
             .collect();
-        let [ready, teacher] = announced[..] else { panic!("{name}: {announced:?}") };
+        let [ready, teacher] = published[..] else { panic!("{name}: {published:?}") };
         for outgoing_event in [ready, teacher] {
             assert_eq!(outgoing_event.correlation_id, correlation_id(want), "{name}");
             let value = value(outgoing_event);
@@ -299,23 +304,23 @@ fn an_outgoing_event_names_its_cause() {
 }
 
 #[test]
-fn ids_rest_on_what_is_announced() {
+fn outgoing_event_ids_depend_on_content_only() {
     let events = [registered(0, 0, 1, &[1, 2]), assessed(1, 2, 1, &[1]), pipeline(2, 3)];
-    let announced = |now| {
+    let published = |now| {
         let mut after = Rows::default();
         events.iter().for_each(|event| drop(after.apply(event).unwrap()));
-        outgoing_events(&Rows::default(), &after, &events, now)
+        outgoing_events(&Rows::default(), &after, &events, now, None).events
     };
-    let (early, late) = (announced(second(50)), announced(second(60)));
+    let (early, late) = (published(second(50)), published(second(60)));
     let ids: BTreeSet<_> = early.iter().map(|outgoing_event| outgoing_event.id).collect();
     assert_eq!(ids.len(), 4, "all different");
     for (early, late) in early.iter().zip(&late) {
-        assert_eq!(early.id, late.id, "whenever it is announced");
+        assert_eq!(early.id, late.id, "whatever the time");
         assert_eq!(value(early)["event_timestamp"], second(50).to_string());
         assert_eq!(value(early)["event_id"], early.id.to_string());
         assert_eq!(early.headers()[0], ("event_id", early.id.to_string()));
     }
-    // A change here would announce things a second time that were announced before it.
+    // After a change known events would be published again.
     let ids: Vec<_> = early.iter().map(|outgoing_event| outgoing_event.id.to_string()).collect();
     assert_eq!(
         ids,
@@ -329,7 +334,7 @@ fn ids_rest_on_what_is_announced() {
 }
 
 #[test]
-fn teachers_hear_of_their_own_batches() {
+fn notifications_go_to_the_owner_of_the_batch() {
     let mut second_teacher = registered(2, 0, 2, &[3]);
     crate::facts::registration(&mut second_teacher).user_id = user_id(2);
     let group = vec![
@@ -339,13 +344,13 @@ fn teachers_hear_of_their_own_batches() {
         assessed(4, 1, 2, &[3]),
     ];
     let processor = Processor::of(&[group]);
-    let keys: Vec<_> = processor.announced.iter().map(|one| one.key.as_str()).collect();
+    let keys: Vec<_> = processor.published.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["batch-1", "user-1", "batch-2", "user-2"]);
-    assert_eq!(processor.announced[2].batch_id, batch_id(2));
+    assert_eq!(processor.published[2].batch_id, batch_id(2));
 }
 
-/// Events of agreeing senders in groups; and the same ones in others, some of their facts in new
-/// envelopes as well.
+/// Events of consistent senders in groups; and the same events in other groups, with some of their
+/// facts in new envelopes as well.
 fn two_deliveries() -> impl Strategy<Value = [Vec<Vec<Event>>; 2]> {
     agreeing_events().prop_flat_map(|events| {
         let delivered = |events| redelivered(events).prop_flat_map(grouped);
@@ -359,12 +364,12 @@ fn two_deliveries() -> impl Strategy<Value = [Vec<Vec<Event>>; 2]> {
 
 proptest! {
     #[test]
-    fn neither_order_nor_repetition_nor_groups_matter([one, other] in two_deliveries()) {
+    fn outgoing_events_ignore_order_repetition_and_grouping([one, other] in two_deliveries()) {
         let (one, other) = (Processor::of(&one), Processor::of(&other));
         prop_assert_eq!(&one.rows, &other.rows);
         prop_assert_eq!(one.rows.statuses(), other.rows.statuses());
         prop_assert_eq!(one.ids(), other.ids());
-        prop_assert_eq!(one.ids().len(), one.announced.len(), "nothing twice");
-        prop_assert_eq!(other.ids().len(), other.announced.len(), "nothing twice");
+        prop_assert_eq!(one.ids().len(), one.published.len(), "nothing twice");
+        prop_assert_eq!(other.ids().len(), other.published.len(), "nothing twice");
     }
 }

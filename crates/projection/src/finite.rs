@@ -1,20 +1,20 @@
-//! Numbers that can be compared, kept and read back as they were.
+//! Finite floats with a total order.
 //!
-//! A float has no total order, and a fold needs one. Ranges are the reader's business (`event`).
+//! The fold needs a total order, which `f64` lacks. Ranges are checked by the decoder (`event`).
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A finite number. There is one zero: databases keep no other.
+/// A finite number. Negative zero becomes zero, because databases do not keep it.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub struct Finite(f64);
 
 impl Finite {
-    /// None for what is no number or without end.
+    /// None for NaN and the infinities.
     pub fn new(value: f64) -> Option<Self> {
-        // Adding zero makes a negative zero the plain one.
+        // Adding zero turns negative zero into zero.
         value.is_finite().then_some(Self(value + 0.0))
     }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_numbers_with_an_end_are_taken() {
+    fn finite_rejects_nan_and_infinities() {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(Finite::new(value), None);
         }
@@ -68,8 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_back_to_the_last_bit() {
-        // A fast reader of decimals misses these by one step.
+    fn finite_round_trips_through_json_to_the_last_bit() {
+        // A fast but inexact decimal parser is off by one bit for these.
         for value in [0.1, 1.0 / 3.0, 33.333_333_333_333_336, 5e-324, f64::MAX, 8.54e-16] {
             let number = Finite::new(value).unwrap();
             let json = serde_json::to_string(&number).unwrap();

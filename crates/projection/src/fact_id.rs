@@ -1,8 +1,8 @@
-//! The id of a fact: what an event says, whatever envelope it comes in.
+//! The id of a fact: a hash of the content of an event, independent of its envelope.
 //!
 //! A producer that sends a fact again may build a new envelope, with another event id and another
-//! time. What stays is the kind and the `data` object. Its layout does not count: neither spaces,
-//! nor the order of keys, nor how a number is written. Unknown fields do count.
+//! time. The kind and the `data` object stay the same. The layout of `data` does not matter: neither
+//! spaces, nor the order of keys, nor the notation of a number. Unknown fields do matter.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::EventKind;
+use crate::event_kind::EventKind;
 
 /// The id of a fact: a hash of its kind and its data.
 ///
-/// Facts are compared only within one batch or essay, so 64 bits are enough. The way it is made is
-/// part of the format of the state documents: changing it would count facts again.
+/// Facts are compared only within one batch or essay, so 64 bits are enough. The hash is part of the
+/// format of the state documents: after a change known facts would count as new ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactId(pub u64);
 
 impl FactId {
-    /// The id of the fact in a record, which was checked for being JSON. Without data it is that of
-    /// no data; such a record is refused anyway.
-    pub(super) fn of(kind: EventKind, record: &str) -> Self {
+    /// The id of the fact in a record that was checked to be JSON. A record without data, which is
+    /// refused anyway, gets a fixed id.
+    pub(crate) fn of(kind: EventKind, record: &str) -> Self {
         #[derive(Deserialize)]
         struct Data {
             #[serde(default)]
@@ -61,11 +61,11 @@ impl<'de> Deserialize<'de> for FactId {
     }
 }
 
-/// The hash of a JSON value, the same for every way to write the value. Nothing else is kept of it.
+/// The hash of a JSON value, the same for every notation of the value.
 #[derive(Clone, Copy, Default)]
 struct JsonHash(u64);
 
-/// Keeps values of different types apart.
+/// The JSON type, used as the seed of a hash so that values of different types differ.
 #[derive(Clone, Copy)]
 enum Type {
     Null,
@@ -78,8 +78,8 @@ enum Type {
 }
 
 impl JsonHash {
-    fn of(of: Type, bytes: &[u8]) -> Self {
-        Self(xxh3_64_with_seed(bytes, of as u64))
+    fn of(json_type: Type, bytes: &[u8]) -> Self {
+        Self(xxh3_64_with_seed(bytes, json_type as u64))
     }
 
     fn integer(number: i128) -> Self {
@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for HashVisitor {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<JsonHash, E> {
-        /// Up to here every whole number is a float of its own.
+        /// Up to this number every whole number is exactly one float.
         const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
         if number.fract() == 0.0 && number.abs() <= WHOLE_MAX {
             return Ok(JsonHash::integer(number as i128));
@@ -144,7 +144,7 @@ impl<'de> Visitor<'de> for HashVisitor {
         while let Some((JsonHash(key), JsonHash(value))) = entries.next_entry()? {
             hashes.push((key, value));
         }
-        // In the order of the keys' hashes, which is as good as that of the keys.
+        // Sorted by the hashes of the keys: any fixed order will do.
         hashes.sort_unstable();
         let bytes: Vec<u8> = hashes
             .iter()
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_of_the_data_does_not_count() {
+    fn fact_id_ignores_the_layout_of_the_data() {
         #[track_caller]
         fn same(one: &str, other: &str) {
             assert_eq!(of(one), of(other), "{one} and {other}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_counts() {
+    fn fact_id_depends_on_every_value_and_on_the_kind() {
         let all = [
             "{}",
             r#"{"a":null}"#,
@@ -212,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_kept_as_it_was() {
-        // Documents hold it: a change here would count known facts again.
+    fn fact_id_is_stable_across_builds() {
+        // Documents hold it: after a change known facts would count as new ones.
         let id = of(r#"{"batch_id":"b","essay_id":"e","n":[1,2.5,null,true,"é"]}"#);
         assert_eq!(id.to_string(), "2d73b87a995c8ac9");
         let json = serde_json::to_string(&id).unwrap();

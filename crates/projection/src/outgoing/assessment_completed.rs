@@ -1,20 +1,21 @@
-//! What is said when an assessment of a batch was taken in.
+//! Content of the events for a completed assessment.
 
 use serde::Serialize;
 
-use super::envelope::Message;
+use super::envelope::Content;
+use super::event::OutgoingEventKind;
 use crate::event::Ranking;
 use crate::ids::BatchId;
 use crate::status::BatchStatus;
 
-/// An assessment of the batch was taken in.
+/// An assessment of the batch was completed.
 pub(super) struct AssessmentCompleted<'a> {
     pub(super) job_id: &'a str,
     pub(super) rankings: &'a [Ranking],
 }
 
 #[derive(Serialize)]
-struct AssessmentBody<'a> {
+struct AssessmentData<'a> {
     assessment_job_id: &'a str,
     rankings_summary: &'a [Ranking],
 }
@@ -28,33 +29,27 @@ struct AssessmentPayload<'batch, 'job> {
     message: String,
 }
 
-impl Message for AssessmentCompleted<'_> {
-    fn event_name(&self) -> &'static str {
-        "batch.assessment.completed"
-    }
+impl Content for AssessmentCompleted<'_> {
+    const KIND: OutgoingEventKind = OutgoingEventKind::BatchAssessmentCompleted;
+    const EVENT_NAME: &'static str = "batch.assessment.completed";
+    const METADATA_EVENT: &'static str = "assessment_completed";
+    const NOTIFICATION_TYPE: &'static str = "batch_assessment_completed";
+    const PRIORITY: &'static str = "standard";
 
-    fn event(&self) -> &'static str {
-        "assessment_completed"
+    fn subject(&self) -> String {
+        self.job_id.to_owned()
     }
 
     fn status(&self) -> BatchStatus {
-        // The assessment's, not the batch's: one that did not end well is not sent as a result.
+        // The status of the assessment, not of the batch: a failed assessment is not sent as a result.
         BatchStatus::CompletedSuccessfully
     }
 
-    fn body(&self) -> impl Serialize {
-        AssessmentBody { assessment_job_id: self.job_id, rankings_summary: self.rankings }
+    fn data(&self) -> impl Serialize {
+        AssessmentData { assessment_job_id: self.job_id, rankings_summary: self.rankings }
     }
 
-    fn notification_type(&self) -> &'static str {
-        "batch_assessment_completed"
-    }
-
-    fn priority(&self) -> &'static str {
-        "standard"
-    }
-
-    fn payload(&self, batch_id: &BatchId) -> impl Serialize {
+    fn notification_payload(&self, batch_id: &BatchId) -> impl Serialize {
         AssessmentPayload {
             batch_id,
             assessment_job_id: self.job_id,

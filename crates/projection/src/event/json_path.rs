@@ -1,46 +1,46 @@
-//! A walk through the bytes of a JSON text to the value at a path.
+//! Scanner that finds the bytes of the value at a path in a JSON text.
 //!
-//! `serde_json` tells no positions of values. The text was parsed before, so nothing is checked
-//! here; of bytes that are no JSON the walk makes something, and ends.
+//! `serde_json` does not report the positions of values. The text was parsed before, so nothing is
+//! checked here; on bytes that are not JSON the scanner returns some range, and always ends.
 
 use std::ops::Range;
 
-/// One step down into a value.
+/// One step of a path.
 pub(super) enum Step {
-    /// To the value of this key.
+    /// The value of this key.
     Key(String),
-    /// To this item, counted from 0.
+    /// The item with this index, counted from 0.
     Item(usize),
 }
 
-/// The bytes of the value at `path`, or of the last one on the way there that exists.
+/// The bytes of the value at `path`, or of the deepest value on that path that exists.
 ///
-/// Of several values with the same key it is the last that begins after at most `read` bytes: the
-/// one that a parser which came that far had to do with.
+/// Of several values with the same key it is the last that begins within the first `read` bytes: the
+/// one at which a parser that had read so far stopped.
 pub(super) fn value_at(json: &[u8], path: &[Step], read: usize) -> Range<usize> {
-    let mut walk = Walk { json, at: 0 };
-    walk.space();
+    let mut scanner = Scanner { json, at: 0 };
+    scanner.skip_space();
     for step in path {
-        let start = walk.at;
+        let start = scanner.at;
         let found = match step {
-            Step::Key(key) => walk.entry(key, read),
-            Step::Item(index) => walk.item(*index),
+            Step::Key(key) => scanner.entry(key, read),
+            Step::Item(index) => scanner.item(*index),
         };
-        walk.at = found.unwrap_or(start);
+        scanner.at = found.unwrap_or(start);
         if found.is_none() {
             break;
         }
     }
-    walk.value()
+    scanner.value()
 }
 
-struct Walk<'a> {
+struct Scanner<'a> {
     json: &'a [u8],
     at: usize,
 }
 
-impl Walk<'_> {
-    /// Where the value of `key` begins, in the object that begins here.
+impl Scanner<'_> {
+    /// The start of the value of `key`, in the object that begins here.
     fn entry(&mut self, key: &str, read: usize) -> Option<usize> {
         let mut found = None;
         let mut is_more = self.take(b'{');
@@ -58,7 +58,7 @@ impl Walk<'_> {
         found
     }
 
-    /// Where the item with this index begins, in the list that begins here.
+    /// The start of the item with this index, in the list that begins here.
     fn item(&mut self, index: usize) -> Option<usize> {
         let mut is_there = self.take(b'[');
         for _ in 0..index {
@@ -71,7 +71,7 @@ impl Walk<'_> {
         (is_there && self.peek() != Some(b']')).then_some(self.at)
     }
 
-    /// Steps over the value that begins here.
+    /// Skips the value that begins here.
     fn value(&mut self) -> Range<usize> {
         let start = self.at;
         let mut open = 0_usize;
@@ -93,7 +93,7 @@ impl Walk<'_> {
     fn string(&mut self) {
         self.at += 1;
         while let Some(byte) = self.peek() {
-            // What is escaped, if only a quotation mark, does not end it.
+            // An escaped quotation mark does not end the string.
             self.at += if byte == b'\\' { 2 } else { 1 };
             if byte == b'"' {
                 break;
@@ -102,16 +102,16 @@ impl Walk<'_> {
         self.at = self.at.min(self.json.len());
     }
 
-    /// Steps over this sign and the space around it, if it is here.
-    fn take(&mut self, sign: u8) -> bool {
-        self.space();
-        let is_here = self.peek() == Some(sign);
+    /// Skips this character and the space around it, if it is here.
+    fn take(&mut self, character: u8) -> bool {
+        self.skip_space();
+        let is_here = self.peek() == Some(character);
         self.at += usize::from(is_here);
-        self.space();
+        self.skip_space();
         is_here
     }
 
-    fn space(&mut self) {
+    fn skip_space(&mut self) {
         self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     }
 
@@ -129,7 +129,7 @@ fn ends_scalar(byte: u8) -> bool {
     matches!(byte, b',' | b':' | b'{' | b'}' | b'[' | b']' | b'"' | b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Whether this string, with its quotation marks, is `key`.
+/// Whether this string, given with its quotation marks, is `key`.
 fn is_key(string: &[u8], key: &str) -> bool {
     if string.contains(&b'\\') {
         return serde_json::from_slice::<String>(string).is_ok_and(|name| name == key);
@@ -141,7 +141,7 @@ fn is_key(string: &[u8], key: &str) -> bool {
 mod tests {
     use super::{Step, value_at};
 
-    /// What is found in `json` at `path`, whose steps are divided by dots.
+    /// The text found in `json` at `path`, whose steps are separated by dots.
     fn found<'a>(json: &'a str, path: &str, read: usize) -> &'a str {
         let step = |part: &str| match part.parse() {
             Ok(index) => Step::Item(index),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_to_its_value() {
+    fn path_finds_its_value() {
         #[track_caller]
         fn check(json: &str, path: &str, want: &str) {
             assert_eq!(found(json, path, json.len()), want, "{path} in {json}");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_ends_early_leads_to_what_there_is() {
+    fn path_that_does_not_exist_finds_the_deepest_existing_value() {
         #[track_caller]
         fn check(json: &str, path: &str, want: &str) {
             assert_eq!(found(json, path, json.len()), want, "{path} in {json}");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_values_it_is_the_one_that_was_read_last() {
+    fn duplicate_key_finds_the_value_read_last() {
         let json = r#"{"a":1,"a":2,"a":3}"#;
         assert_eq!(found(json, "a", json.len()), "3");
         assert_eq!(found(json, "a", 11), "2");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_whatever_it_is_given() {
+    fn scanner_ends_on_any_input() {
         for json in [
             "", " ", "\"", "\"\\", "{", "[", "}", "]", ",", ":", "{\"a\"", "{\"a\":", "[1,", "[,",
             "{,",

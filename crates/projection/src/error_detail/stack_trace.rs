@@ -1,27 +1,27 @@
-//! How to tell a stack trace, by its name or by its looks.
+//! Detection of stack traces, by field name or by text.
 //!
-//! It errs on the safe side: a line that only looks like one is lost too.
+//! It errs on the safe side: text that only looks like a stack trace is removed too.
 
-/// Pieces of names, letters and digits only, that no harmless field has.
+/// Parts of field names that hold a stack trace; compared by letters and digits only.
 const NAME_PIECES: [&str; 4] = ["stack", "traceback", "backtrace", "excinfo"];
 
-/// Whole names, letters and digits only. `trace_id` is none of them.
+/// Whole field names that hold a stack trace, likewise. `trace_id` is not one of them.
 const NAMES: [&str; 3] = ["trace", "tb", "frames"];
 
-/// Where traces of several languages begin, in lower case.
+/// First words of stack traces in several languages, in lower case.
 const BEGINNINGS: [&str; 4] =
     ["traceback (most recent call last)", "stack backtrace:", "stack trace:", "stacktrace:"];
 
 /// Whether a field of this name holds a stack trace.
-pub(crate) fn is_name_of_one(name: &str) -> bool {
+pub(crate) fn is_trace_name(name: &str) -> bool {
     let letters: String =
         name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     NAMES.contains(&letters.as_str()) || NAME_PIECES.iter().any(|piece| letters.contains(piece))
 }
 
-/// The text up to where a stack trace begins.
+/// The text before the first stack trace.
 pub(crate) fn cut(text: &str) -> &str {
-    // Only ASCII letters change, so places in it are places in the text.
+    // Only ASCII letters change, so byte offsets are the same in both.
     let lower = text.to_ascii_lowercase();
     let beginnings = BEGINNINGS.iter().filter_map(|beginning| lower.find(beginning));
     let end = beginnings.chain(python_frame(&lower)).chain(frame_line(text)).min();
@@ -52,12 +52,12 @@ fn frame_line(text: &str) -> Option<usize> {
 }
 
 fn is_frame(line: &str) -> bool {
-    let Some(place) = line.strip_prefix("at ") else {
+    let Some(location) = line.strip_prefix("at ") else {
         return line.starts_with("goroutine ") && line.contains('[');
     };
-    let names_a_file = place.contains('.') || place.contains('(');
+    let names_a_file = location.contains('.') || location.contains('(');
     let names_a_line =
-        place.split(':').skip(1).any(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+        location.split(':').skip(1).any(|part| part.starts_with(|c: char| c.is_ascii_digit()));
     names_a_file && names_a_line
 }
 
@@ -66,17 +66,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_known_by_its_name() {
+    fn stack_trace_is_detected_by_field_name() {
         for name in ["stack_trace", "StackTrace", "stack", "traceback", "exc-info", "TRACE", "tb"] {
-            assert!(is_name_of_one(name), "{name}");
+            assert!(is_trace_name(name), "{name}");
         }
         for name in ["trace_id", "error_type", "service", "operation", "tbd", ""] {
-            assert!(!is_name_of_one(name), "{name}");
+            assert!(!is_trace_name(name), "{name}");
         }
     }
 
     #[test]
-    fn a_trace_is_known_by_its_looks() {
+    fn stack_trace_is_detected_in_text() {
         #[track_caller]
         fn check(text: &str, want: &str) {
             assert_eq!(cut(text), want);

@@ -1,7 +1,9 @@
-//! Why something failed, as a client may see it: a code, a sentence, a few details.
+//! Error of a phase as clients may see it: a code, a message and a few details.
 //!
-//! Senders put into their error information what they like. Here it is made small, printable, and
-//! free of stack traces: those say nothing to a teacher and too much to a stranger.
+//! The error information of a sender may hold anything. Here it is limited in size, made printable,
+//! and stripped of stack traces, which are useless to a teacher and may leak internals.
+
+mod stack_trace;
 
 use std::collections::BTreeMap;
 
@@ -9,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::excerpt::shorten;
-use crate::number::Finite;
-use crate::stack_trace;
+use crate::finite::Finite;
 
-/// Longest code in characters. Codes are words.
+/// Longest code in characters. A code is usually a word.
 const CODE_CHARS_MAX: usize = 100;
 
 /// Longest message in characters: a few sentences.
@@ -21,47 +22,47 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 /// Longest text within the details, and longest name of one, in characters.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// Most bytes of all names and values of the details together: a list of batches repeats them for
-/// every essay that failed.
+/// Most bytes of all names and values of the details together. A list of batches repeats them for
+/// every failed essay.
 const DETAILS_BYTES_MAX: usize = 2_048;
 
-/// Deepest nesting of details. What is deeper is left out.
+/// Deepest nesting of details. Deeper values are left out.
 const DETAILS_DEPTH_MAX: usize = 4;
 
-/// What a number, a flag or an empty list counts as, in bytes.
+/// Bytes that a number, a flag, a list or an object counts as by itself.
 const SCALAR_BYTES: usize = 8;
 
-/// Names of the code, the first that is there counts.
+/// Names of the code field, by precedence.
 const CODE_NAMES: [&str; 2] = ["error_code", "code"];
 
-/// Names of the message, the first that is there counts.
+/// Names of the message field, by precedence.
 const MESSAGE_NAMES: [&str; 2] = ["error_message", "message"];
 
-/// Name of the object of details. Whatever else the sender says stands beside its fields.
+/// Name of the object with details. All other fields of the sender are added to its fields.
 const DETAILS_NAME: &str = "details";
 
-/// Why something failed. Never a stack trace.
+/// Cause of a failure. Contains no stack trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorDetail {
-    /// What kind of failure, as a word.
+    /// Code of the failure.
     pub code: Option<String>,
-    /// What happened, as a sentence.
+    /// Message for people.
     pub message: Option<String>,
-    /// More of it, as the sender named it.
+    /// Other fields, under the names of the sender.
     pub details: BTreeMap<String, Detail>,
 }
 
 /// One value among the details.
 ///
-/// Not JSON's own values: those have no order, which a fold needs, and databases write some of
-/// their numbers in another way than they were read.
+/// Not `serde_json::Value`: it has no total order, which the fold needs, and databases write some of
+/// its numbers with other digits than they were read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Detail {
     /// True or false.
     Flag(bool),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
     /// Any other number.
     Number(Finite),
@@ -74,7 +75,7 @@ pub enum Detail {
 }
 
 impl ErrorDetail {
-    /// What may be kept of a sender's error information. None: nothing.
+    /// The part of a sender's error information that is kept. None if nothing is left.
     pub(crate) fn of(mut error_info: Map<String, Value>) -> Option<Self> {
         let code = take_text(&mut error_info, CODE_NAMES, CODE_CHARS_MAX);
         let message = take_text(&mut error_info, MESSAGE_NAMES, MESSAGE_CHARS_MAX);
@@ -83,13 +84,13 @@ impl ErrorDetail {
         {
             error_info.extend(named);
         }
-        let details = Room { bytes: DETAILS_BYTES_MAX }.object(error_info, DETAILS_DEPTH_MAX);
+        let details = ByteBudget { bytes: DETAILS_BYTES_MAX }.object(error_info, DETAILS_DEPTH_MAX);
         let detail = Self { code, message, details };
         (detail != Self::default()).then_some(detail)
     }
 }
 
-/// Takes the first of these fields that is there and holds a text or a number.
+/// Removes the first of these fields that holds a string or a number.
 fn take_text(
     fields: &mut Map<String, Value>,
     names: [&str; 2],
@@ -104,7 +105,7 @@ fn take_text(
     }
 }
 
-/// The text without a stack trace and control characters, shortened. None: nothing is left.
+/// The text without a stack trace and control characters, shortened. None if nothing is left.
 fn printable(text: &str, chars_max: usize) -> Option<String> {
     let text = stack_trace::cut(text).trim();
     let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
@@ -112,23 +113,23 @@ fn printable(text: &str, chars_max: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The module that is left for details.
-struct Room {
+/// Bytes left for details.
+struct ByteBudget {
     bytes: usize,
 }
 
-impl Room {
-    /// Takes so many bytes, if they are left.
+impl ByteBudget {
+    /// Takes this number of bytes, if they are left.
     fn take(&mut self, bytes: usize) -> Option<()> {
         self.bytes = self.bytes.checked_sub(bytes)?;
         Some(())
     }
 
     fn object(&mut self, fields: Map<String, Value>, depth: usize) -> BTreeMap<String, Detail> {
-        // By name, so that it does not depend on the sender's order what there is room for.
+        // Sorted by name, so that the order of the sender does not decide which fields fit.
         let fields: BTreeMap<_, _> = fields.into_iter().collect();
         let entry = |(name, value): (String, Value)| {
-            if stack_trace::is_name_of_one(&name) {
+            if stack_trace::is_trace_name(&name) {
                 return None;
             }
             let name = printable(&name, DETAIL_CHARS_MAX)?;
@@ -139,7 +140,7 @@ impl Room {
         fields.into_iter().filter_map(entry).collect()
     }
 
-    /// What may be kept of a value. Null says nothing.
+    /// The part of a value that is kept. Null is left out.
     fn value(&mut self, value: Value, depth: usize) -> Option<Detail> {
         let depth = depth.checked_sub(1)?;
         match value {
@@ -164,9 +165,9 @@ impl Room {
 }
 
 impl Detail {
-    /// A number such that it is written in one way only.
+    /// A number in its only notation.
     fn number(number: &serde_json::Number) -> Self {
-        /// Whole floats below it are exact; above, a database writes other digits.
+        /// Whole floats below it are exact; above it a database writes other digits.
         const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
         if let Some(integer) = number.as_i64() {
@@ -190,12 +191,12 @@ mod tests {
         let detail = ErrorDetail::of(error_info.as_object().unwrap().clone());
         let json = serde_json::to_value(&detail).unwrap();
         let read: Option<ErrorDetail> = serde_json::from_value(json.clone()).unwrap();
-        assert_eq!(read, detail, "a document leads back to it");
+        assert_eq!(read, detail, "round trip through the document");
         json
     }
 
     #[test]
-    fn a_failure_has_a_code_a_message_and_details() {
+    fn error_detail_has_code_message_and_details() {
         #[track_caller]
         fn check(error_info: Value, want: Value) {
             assert_eq!(of(&error_info), want);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn stack_traces_are_left_out_wherever_they_are() {
+    fn error_detail_has_no_stack_trace_at_any_depth() {
         let trace = "Traceback (most recent call last):\n  File \"secret.py\", line 3, in f\n";
         let detail = of(&json!({
             "error_code": "X",
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_is_small_and_printable() {
+    fn error_detail_is_small_and_printable() {
         let long = "é".repeat(5_000);
         let many: Map<_, _> = (0..1_000).map(|n| (format!("{n:04}"), json!(long))).collect();
         let mut deep = json!("deep");
@@ -250,11 +251,11 @@ mod tests {
         assert!(detail["message"].as_str().unwrap().starts_with("a\u{fffd}b\né"));
         assert_eq!(detail["code"].as_str().unwrap().chars().count(), CODE_CHARS_MAX);
         assert!(!detail.to_string().contains("\"deep\":\"deep\""));
-        assert!(detail["details"]["0000"].is_string(), "what has room is kept");
+        assert!(detail["details"]["0000"].is_string(), "fields that fit are kept");
     }
 
     #[test]
-    fn a_number_is_written_in_one_way() {
+    fn detail_number_has_one_notation() {
         #[track_caller]
         fn check(number: &str, want: &str) {
             let number: serde_json::Number = serde_json::from_str(number).unwrap();
