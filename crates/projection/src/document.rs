@@ -4,13 +4,13 @@
 //!
 //! During a rolling upgrade a build reads and writes rows of the next build. The rule for a change:
 //!
-//! - **A new field of an object that is joined field by field** (a batch, its registration, an essay,
-//!   its spellcheck, its assessment, one of its phases) has a default and stays at this version. A
-//!   build that does not know the field keeps its value ([`UnknownFields`]). No other field may depend
-//!   on it, because that build changes other fields without it.
+//! - **A new field of an object that is joined field by field** (a batch, its registration, an
+//!   essay, its spellcheck, its assessment, one of its phases) has a default and stays at this
+//!   version. A build that does not know the field keeps its value ([`UnknownFields`]). No other
+//!   field may depend on it, because that build changes other fields without it.
 //! - **Any other change**, above all a field inside a value that is replaced as a whole (`Latest`,
-//!   `Earliest`, `Membership`) or a new name of a phase or a status, needs the next version number. A
-//!   build that cannot read the document reports it ([`newer_format`]) and waits to be replaced.
+//!   `Earliest`, `Membership`) or a new name of a phase or a status, needs the next version number.
+//!   A build that cannot read the document reports it ([`newer_format`]) and waits to be replaced.
 
 use serde::de::{Error, IgnoredAny, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,8 +49,8 @@ impl<'de> Deserialize<'de> for FormatVersion {
 pub(crate) struct UnknownFields(Map<String, Value>);
 
 impl UnknownFields {
-    /// Joins the unknown fields of another version of the same object. Of two values of one field the
-    /// one with the larger JSON text is kept, so that the order does not matter.
+    /// Joins the unknown fields of another version of the same object. Of two values of one field
+    /// the one with the larger JSON text is kept, so that the order does not matter.
     pub(crate) fn join(&mut self, other: Self) {
         for (name, value) in other.0 {
             match self.0.get_mut(&name) {

@@ -1,6 +1,7 @@
 //! The states of an essay, as the platform names them in results.
 //!
-//! They are only read, to determine whether a spellcheck is in progress, has succeeded or has failed.
+//! They are only read, to determine whether a spellcheck is in progress, has succeeded or has
+//! failed.
 
 use crate::names::named_values;
 use crate::status::BatchStatus;
@@ -74,8 +75,8 @@ named_values! {
 }
 
 impl EssayStatus {
-    /// Whether a step has succeeded or failed. An essay that waits, is in progress, or is ready for a
-    /// step is in none of these states.
+    /// Whether a step has succeeded or failed. An essay that waits, is in progress, or is ready for
+    /// a step is in none of these states.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::ContentIngestionFailed
@@ -121,8 +122,8 @@ pub(crate) enum ResultStatus {
 }
 
 impl ResultStatus {
-    /// The status with exactly this name. The one name that is both is read as a state of an essay; both
-    /// are terminal.
+    /// The status with exactly this name. The one name that is both is read as a state of an essay;
+    /// both are terminal.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let batch = || BatchStatus::parse(name).map(Self::Batch);
         EssayStatus::parse(name).map(Self::Essay).or_else(batch)

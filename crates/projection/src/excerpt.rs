@@ -1,7 +1,7 @@
 //! Truncation of long texts for messages.
 
-/// Longest part of a refused value that a detail repeats, in characters: enough to recognise it, too
-/// little to copy a payload into logs.
+/// Longest part of a refused value that a detail repeats, in characters: enough to recognise it,
+/// too little to copy a payload into logs.
 const EXCERPT_CHARS_MAX: usize = 40;
 
 /// The start of a value, for messages.

@@ -1,8 +1,8 @@
 //! The id of a fact: a hash of the content of an event, independent of its envelope.
 //!
 //! A producer that sends a fact again may build a new envelope, with another event id and another
-//! time. The kind and the `data` object stay the same. The layout of `data` does not matter: neither
-//! spaces, nor the order of keys, nor the notation of a number. Unknown fields do matter.
+//! time. The kind and the `data` object stay the same. The layout of `data` does not matter:
+//! neither spaces, nor the order of keys, nor the notation of a number. Unknown fields do matter.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::event_kind::EventKind;
 
 /// The id of a fact: a hash of its kind and its data.
 ///
-/// Facts are compared only within one batch or essay, so 64 bits are enough. The hash is part of the
-/// format of the state documents: after a change known facts would count as new ones.
+/// Facts are compared only within one batch or essay, so 64 bits are enough. The hash is part of
+/// the format of the state documents: after a change known facts would count as new ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactId(pub u64);
 

@@ -22,7 +22,8 @@ pub enum IdError {
         /// Length of the refused text in bytes.
         bytes: usize,
     },
-    /// Has a control character: these are harmful in logs and terminals, and databases cannot hold U+0000.
+    /// Has a control character: these are harmful in logs and terminals, and databases cannot hold
+    /// U+0000.
     #[error("an id has no control characters, this one has one at byte {at_byte}")]
     ControlCharacter {
         /// Position of the first one.

@@ -5,7 +5,8 @@
 //! associative and idempotent; no rule here depends on the order of arrival.
 //!
 //! A fact may be sent again in a new envelope, with another event id and a later time. It has the
-//! revision of its earliest envelope, so the later envelope changes nothing, whichever arrives first.
+//! revision of its earliest envelope, so the later envelope changes nothing, whichever arrives
+//! first.
 
 use std::mem;
 
@@ -15,9 +16,9 @@ use crate::fact_id::FactId;
 use crate::ids::EventId;
 use crate::time::Timestamp;
 
-/// Most facts besides the winner that a value keeps. They are needed only while the earliest envelope
-/// of a fact may still arrive. Beyond the limit those with the smallest revisions are discarded: if such a
-/// fact is sent again in a new envelope with a later time, it gets that time.
+/// Most facts besides the winner that a value keeps. They are needed only while the earliest
+/// envelope of a fact may still arrive. Beyond the limit those with the smallest revisions are
+/// discarded: if such a fact is sent again in a new envelope with a later time, it gets that time.
 pub const OLDER_FACTS_MAX: usize = 8;
 
 /// Revision of a value: time and id of the event that set it. Ordered by time, then by event id.
@@ -34,8 +35,8 @@ pub(crate) struct Source {
     pub(crate) fact: FactId,
 }
 
-/// A last-writer-wins register: the value of the fact with the largest revision, where a fact has the
-/// revision of its earliest envelope.
+/// A last-writer-wins register: the value of the fact with the largest revision, where a fact has
+/// the revision of its earliest envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Document<T>")]
 pub(crate) struct Latest<T> {
@@ -50,8 +51,8 @@ pub(crate) struct Latest<T> {
 struct Candidate<T> {
     at: Timestamp,
     by: EventId,
-    /// Compared after the revision: it decides only between two events with the same id, and then the
-    /// same way in every process.
+    /// Compared after the revision: it decides only between two events with the same id, and then
+    /// the same way in every process.
     #[serde(skip_serializing_if = "is_zero_sized")]
     value: T,
     /// None in documents of builds without fact ids.
@@ -119,8 +120,8 @@ impl<T: Ord> Candidate<T> {
         Revision { at: self.at, by: self.by }
     }
 
-    /// Whether both are values of the same fact. An earlier build did not write fact ids: then equal
-    /// values count as the same fact, and markers only if they are of the same event.
+    /// Whether both are values of the same fact. An earlier build did not write fact ids: then
+    /// equal values count as the same fact, and markers only if they are of the same event.
     fn is_of_same_fact(&self, other: &Self) -> bool {
         if let (Some(fact), Some(other)) = (self.fact, other.fact) {
             return fact == other;

@@ -1,15 +1,15 @@
 //! Projection of events into read models: decodes events about batches of essays, folds them into
 //! rows, and writes the JSON for clients and the outgoing events.
 //!
-//! The crate is pure: no I/O, no clock, no randomness. The caller loads the rows and passes the time. A
-//! record goes through three steps:
+//! The crate is pure: no I/O, no clock, no randomness. The caller loads the rows and passes the
+//! time. A record goes through three steps:
 //!
 //! 1. [`decode`] turns the bytes of a record into an [`Event`], or returns a [`Refusal`].
-//! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and returns the
-//!    batches whose answers may have changed. The rows depend on the *set* of events alone: order and
-//!    repetition do not matter.
-//! 3. [`status_json`] and [`page_json`] write the answers for clients, and [`outgoing_events`] derives
-//!    the events to publish.
+//! 2. [`Rows::apply`] folds the event into the rows that it needs ([`Event::needs`]), and returns
+//!    the batches whose answers may have changed. The rows depend on the *set* of events alone:
+//!    order and repetition do not matter.
+//! 3. [`status_json`] and [`page_json`] write the answers for clients, and [`outgoing_events`]
+//!    derives the events to publish.
 //!
 //! [`Batch`] and [`Essay`] are serde types; their JSON is the state document in the database.
 //!

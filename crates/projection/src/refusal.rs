@@ -19,8 +19,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with the detail cut to [`DETAIL_CHARS_MAX`] and control characters replaced, because
-    /// details go to logs, and to databases that cannot hold U+0000.
+    /// A refusal with the detail cut to [`DETAIL_CHARS_MAX`] and control characters replaced,
+    /// because details go to logs, and to databases that cannot hold U+0000.
     pub fn new(code: RefusalCode, detail: impl AsRef<str>) -> Self {
         let detail =
             shorten(detail.as_ref(), DETAIL_CHARS_MAX).replace(char::is_control, "\u{fffd}");

@@ -39,8 +39,8 @@ impl<'a> RegisteredBatch<'a> {
 
     /// State of the batch: the first rule that holds.
     pub(crate) fn status(&self) -> BatchStatus {
-        // From the last step of processing to the first, so that a late fact about an earlier step does
-        // not hide a fact about a later one.
+        // From the last step of processing to the first, so that a late fact about an earlier step
+        // does not hide a fact about a later one.
         if let Some(pipeline) = self.batch.pipeline() {
             pipeline.value().final_status
         } else if self.batch.has_failed_critically() {
@@ -107,8 +107,8 @@ impl<'a> RegisteredBatch<'a> {
         DECISIVE_PHASES.into_iter().find(|phase| self.has_open(*phase))
     }
 
-    /// Whether the decisive phases have ended for every listed essay. A batch without essays is never
-    /// finished.
+    /// Whether the decisive phases have ended for every listed essay. A batch without essays is
+    /// never finished.
     fn is_finished(&self) -> bool {
         let is_empty = self.registration.listed_essay_count() == 0;
         !is_empty && !DECISIVE_PHASES.into_iter().any(|phase| self.has_open(phase))

@@ -22,8 +22,8 @@ use crate::registered_batch::RegisteredBatch;
 use crate::status::BatchStatus;
 use crate::tally::Tally;
 
-/// Most essays that all registrations of one batch may list together. A large class has a few dozen;
-/// without a limit a row could grow until the database refuses it.
+/// Most essays that all registrations of one batch may list together. A large class has a few
+/// dozen; without a limit a row could grow until the database refuses it.
 pub const ESSAYS_PER_BATCH_MAX: usize = 10_000;
 
 /// Rows in memory: the loaded rows with the applied events.
@@ -38,25 +38,27 @@ pub struct Rows {
     pub batches: BTreeMap<BatchId, Batch>,
     /// Essays, whatever batch they belong to.
     pub essays: BTreeMap<EssayId, Essay>,
-    /// The essays that the registrations of a batch list. Kept apart from the row of the batch, which
-    /// is written far more often than a batch is registered.
+    /// The essays that the registrations of a batch list. Kept apart from the row of the batch,
+    /// which is written far more often than a batch is registered.
     pub listed: BTreeMap<BatchId, BTreeSet<EssayId>>,
     /// Batches whose tally did not contain the former progress of a changed essay. Then discard the
-    /// result: write these batches [without their tally](Batch::without_tally), load all their essays,
-    /// and fold again. Empty, unless a row was edited by hand or another build counts differently.
+    /// result: write these batches [without their tally](Batch::without_tally), load all their
+    /// essays, and fold again. Empty, unless a row was edited by hand or another build counts
+    /// differently.
     pub miscounted: BTreeSet<BatchId>,
 }
 
 impl Rows {
-    /// The batches that loaded essays belong to and that are missing in `needs`, so that they are not
-    /// locked. Their answers change with these essays: add them to the needs and load again.
+    /// The batches that loaded essays belong to and that are missing in `needs`, so that they are
+    /// not locked. Their answers change with these essays: add them to the needs and load again.
     pub fn unlocked_batches(&self, needs: &Needs) -> BTreeSet<BatchId> {
         let batches = self.essays.values().map(Essay::batch_id);
         batches.filter(|id| !needs.batches.contains(*id)).cloned().collect()
     }
 
-    /// Adds the tally to each of these batches whose row has none; all essays of those batches must be
-    /// loaded. Moves the ids of listed essays out of rows of earlier builds, which kept them there.
+    /// Adds the tally to each of these batches whose row has none; all essays of those batches must
+    /// be loaded. Moves the ids of listed essays out of rows of earlier builds, which kept them
+    /// there.
     pub fn add_missing_tallies(&mut self, batches: &BTreeSet<BatchId>) {
         let mut tallies: BTreeMap<&BatchId, Tally> = BTreeMap::new();
         for essay in self.essays.values() {
@@ -106,15 +108,15 @@ impl Rows {
         Tally::of(essays.map(Essay::progress))
     }
 
-    /// Applies one event. Returns the affected batches, whose answers may have changed: the one that
-    /// the event names, and every one that shows or has shown an essay of the event.
+    /// Applies one event. Returns the affected batches, whose answers may have changed: the one
+    /// that the event names, and every one that shows or has shown an essay of the event.
     ///
     /// # Errors
     ///
     /// `ConflictingOwner` for a registration of a batch that is registered for another user, and
     /// `TooLarge` for an event that would leave the batch with more than [`ESSAYS_PER_BATCH_MAX`]
-    /// essays, [`RUNS_PER_BATCH_MAX`] pipeline runs or [`JOBS_PER_BATCH_MAX`] assessment jobs. In both
-    /// cases nothing is changed.
+    /// essays, [`RUNS_PER_BATCH_MAX`] pipeline runs or [`JOBS_PER_BATCH_MAX`] assessment jobs. In
+    /// both cases nothing is changed.
     pub fn apply(&mut self, event: &Event) -> Result<BTreeSet<BatchId>, Refusal> {
         let revision = Revision { at: event.at, by: event.id };
         let source = Source { revision, fact: event.fact_id };
@@ -133,8 +135,8 @@ impl Rows {
         Ok(affected)
     }
 
-    /// The affected batches of an event that was applied before. Changes nothing, so that a repetition
-    /// has no effect even if it carries another time.
+    /// The affected batches of an event that was applied before. Changes nothing, so that a
+    /// repetition has no effect even if it carries another time.
     pub fn affected_by(&self, event: &Event) -> BTreeSet<BatchId> {
         let Needs { batches: mut affected, essays, .. } = event.needs();
         for essay in essays.iter().filter_map(|id| self.essays.get(id)) {
@@ -270,8 +272,8 @@ impl Rows {
         self.batches.entry(id.clone()).or_insert_with_key(|id| Batch::new(id.clone()))
     }
 
-    /// Joins what an event says about an essay, moves the essay in the tallies, and adds the batches
-    /// that show or have shown it to `affected`.
+    /// Joins what an event says about an essay, moves the essay in the tallies, and adds the
+    /// batches that show or have shown it to `affected`.
     fn join_essay(&mut self, new: Essay, affected: &mut BTreeSet<BatchId>) {
         // The tallies are made before the essay is one of those that they count.
         self.batch(new.batch_id());

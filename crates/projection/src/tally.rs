@@ -80,11 +80,11 @@ impl Tally {
         *self.0.entry(progress).or_default() += 1;
     }
 
-    /// Removes an essay with this progress. False: no such essay is counted, so the tally is wrong, and
-    /// all essays of the batch must be counted again.
+    /// Removes an essay with this progress. False: no such essay is counted, so the tally is wrong,
+    /// and all essays of the batch must be counted again.
     ///
-    /// The fold never produces a wrong tally; a document that was edited by hand may have one, or one
-    /// of another build that computes another progress from the same facts.
+    /// The fold never produces a wrong tally; a document that was edited by hand may have one, or
+    /// one of another build that computes another progress from the same facts.
     #[must_use]
     pub(crate) fn remove(&mut self, progress: &EssayProgress) -> bool {
         let Some(essays) = self.0.get_mut(progress) else { return false };
@@ -100,7 +100,8 @@ impl Tally {
         self.0.keys()
     }
 
-    /// Number of essays, of those the batch was registered with, whose progress satisfies a condition.
+    /// Number of essays, of those the batch was registered with, whose progress satisfies a
+    /// condition.
     pub(crate) fn count(&self, is_counted: impl Fn(&EssayProgress) -> bool) -> u32 {
         let counted = self.0.iter().filter(|(progress, _)| progress.is_registered);
         let counted = counted.filter(|(progress, _)| is_counted(progress));

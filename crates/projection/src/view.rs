@@ -102,8 +102,8 @@ impl<'a> BatchView<'a> {
 
     /// The view of a batch without the key `essays`. None if the batch is not registered.
     ///
-    /// All essays are needed only if the row of the batch has no tally ([`Batch::has_tally`]), because
-    /// an earlier build wrote it.
+    /// All essays are needed only if the row of the batch has no tally ([`Batch::has_tally`]),
+    /// because an earlier build wrote it.
     pub fn summary(batch: &'a Batch, essays: &'a [Essay]) -> Option<Self> {
         let tally = batch.tally().map_or_else(|| Cow::Owned(tally_of(essays)), Cow::Borrowed);
         Some(Self::of(RegisteredBatch::new(batch, tally)?))
@@ -176,8 +176,8 @@ pub fn status_json(batch: &Batch, essays: &[Essay]) -> Vec<u8> {
 }
 
 /// Body of the list endpoint for one page of a user's batches: compact JSON, batches in the given
-/// order, each with all its essays. Without `include_essays` they have no key `essays`, and no essays
-/// are needed for a batch that [has a tally](Batch::has_tally).
+/// order, each with all its essays. Without `include_essays` they have no key `essays`, and no
+/// essays are needed for a batch that [has a tally](Batch::has_tally).
 ///
 /// Batches that are not registered are left out.
 pub fn page_json(

@@ -1,79 +1,79 @@
-//! A batch before its life: whose it is, which essays are in it, and how each will fare.
+//! Random batches: the owner, the essays, and the planned outcome of each essay.
 //!
-//! All of that is drawn here at once; when it happens is not known here.
+//! All of that is drawn here at once; the times of the events are drawn in `life`.
 
 use projection::{BatchId, BatchStatus, CourseCode, EssayId, UserId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _};
 use uuid::Uuid;
 
-use super::chance::{named_id, one_of, usually, uuid};
-use super::options::{Shares, SimulationOptions};
+use crate::options::{Shares, SimulationOptions};
+use crate::random::{named_id, one_of, usually, uuid};
 
 /// Teachers of one organisation.
 const TEACHERS_PER_ORGANISATION: u32 = 25;
-/// Words that students write.
+/// Number of words in an essay.
 const WORDS: std::ops::RangeInclusive<u32> = 120..=900;
-/// At most one word in so many is corrected.
+/// Words per correction, at least.
 const WORDS_PER_CORRECTION_MIN: u32 = 12;
 /// Most essays with known grades in one assessment.
 const ANCHORS_MAX: usize = 4;
-/// Who writes essays. Not all of them write in ASCII.
+/// Names of students, some of them not ASCII.
 const STUDENTS: [&str; 12] = [
     "anna", "björn", "chloé", "dîlan", "erik", "fatima", "göran", "hanna", "小明", "josé", "Зоя",
     "Þór",
 ];
 
-/// A batch, and what will become of it.
+/// A batch, with its planned outcome.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) id: BatchId,
-    pub(super) user_id: UserId,
-    pub(super) correlation_id: Uuid,
-    pub(super) course_code: CourseCode,
-    pub(super) org_id: Option<String>,
-    pub(super) class_id: Option<String>,
-    pub(super) prompt_id: Option<String>,
-    pub(super) assignment_id: Option<String>,
-    pub(super) essays: Vec<Essay>,
-    /// How many essays with known grades are assessed with it.
-    pub(super) anchors: usize,
-    /// Whether it reports the end of its pipeline.
-    pub(super) is_finished: bool,
+pub(crate) struct Batch {
+    pub(crate) id: BatchId,
+    pub(crate) user_id: UserId,
+    pub(crate) correlation_id: Uuid,
+    pub(crate) course_code: CourseCode,
+    pub(crate) org_id: Option<String>,
+    pub(crate) class_id: Option<String>,
+    pub(crate) prompt_id: Option<String>,
+    pub(crate) assignment_id: Option<String>,
+    pub(crate) essays: Vec<Essay>,
+    /// Number of essays with known grades that are assessed with it.
+    pub(crate) anchors: usize,
+    /// Whether its pipeline reports its completion.
+    pub(crate) is_finished: bool,
     fails: bool,
 }
 
-/// An essay, and what will become of it.
+/// An essay, with its planned outcome.
 #[derive(Debug)]
-pub(super) struct Essay {
-    pub(super) id: EssayId,
-    pub(super) file_name: String,
-    pub(super) file_upload_id: String,
-    pub(super) text_id: String,
-    pub(super) corrected_text_id: String,
-    pub(super) words: u32,
-    pub(super) corrections: u32,
-    pub(super) spellcheck: SpellcheckFate,
-    is_lost_in_assessment: bool,
+pub(crate) struct Essay {
+    pub(crate) id: EssayId,
+    pub(crate) file_name: String,
+    pub(crate) file_upload_id: String,
+    pub(crate) text_id: String,
+    pub(crate) corrected_text_id: String,
+    pub(crate) words: u32,
+    pub(crate) corrections: u32,
+    pub(crate) spellcheck: SpellcheckOutcome,
+    fails_assessment: bool,
 }
 
-/// What will become of an essay's spellcheck.
+/// Planned outcome of the spellcheck of an essay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SpellcheckFate {
+pub(crate) enum SpellcheckOutcome {
     Succeeds,
-    /// Fails, and a second one succeeds.
+    /// Fails, then succeeds in a second attempt.
     Recovers,
     Fails,
 }
 
-/// What teacher number so and so is called; the first is 1.
-pub(super) fn teacher(number: u32) -> UserId {
-    #[expect(clippy::expect_used, reason = "a word and a number obey the limits of ids")]
+/// User id of the teacher with this number; the first is 1.
+pub(crate) fn teacher(number: u32) -> UserId {
+    #[expect(clippy::expect_used, reason = "a word with a number is within the limits of ids")]
     UserId::parse(format!("teacher-{number}")).expect("an id")
 }
 
 impl Batch {
-    pub(super) fn draw(
+    pub(crate) fn draw(
         teacher_number: u32,
         options: &SimulationOptions,
         random: &mut StdRng,
@@ -81,7 +81,7 @@ impl Batch {
         let shares = &options.shares;
         let organisation = teacher_number / TEACHERS_PER_ORGANISATION + 1;
         let essays = 1..=count_of_essays(options.essays_max, random);
-        #[expect(clippy::expect_used, reason = "a UUID obeys the limits of ids")]
+        #[expect(clippy::expect_used, reason = "a UUID is within the limits of ids")]
         let id = BatchId::parse(uuid(random).to_string()).expect("an id");
         Self {
             id,
@@ -104,26 +104,26 @@ impl Batch {
         }
     }
 
-    /// The essays whose spelling was checked in the end.
-    pub(super) fn checked(&self) -> impl Iterator<Item = &Essay> {
-        self.essays.iter().filter(|essay| essay.is_checked())
+    /// The essays that pass the spellcheck.
+    pub(crate) fn spellchecked(&self) -> impl Iterator<Item = &Essay> {
+        self.essays.iter().filter(|essay| essay.passes_spellcheck())
     }
 
-    /// The essays that are ranked.
-    pub(super) fn assessed(&self) -> impl Iterator<Item = &Essay> {
-        self.checked().filter(|essay| !essay.is_lost_in_assessment)
+    /// The essays that are ranked in the assessment.
+    pub(crate) fn assessed(&self) -> impl Iterator<Item = &Essay> {
+        self.spellchecked().filter(|essay| !essay.fails_assessment)
     }
 
-    /// How the first phase leaves the batch.
-    pub(super) fn status_when_checked(&self) -> BatchStatus {
+    /// State of the batch after the spellcheck phase.
+    pub(crate) fn status_after_spellcheck(&self) -> BatchStatus {
         match self.fails {
             true => BatchStatus::FailedCritically,
-            false => self.status_with(self.checked().count()),
+            false => self.status_with(self.spellchecked().count()),
         }
     }
 
-    /// How the second phase leaves the batch.
-    pub(super) fn status_when_assessed(&self) -> BatchStatus {
+    /// State of the batch after the assessment phase.
+    pub(crate) fn status_after_assessment(&self) -> BatchStatus {
         self.status_with(self.assessed().count())
     }
 
@@ -142,7 +142,7 @@ impl Essay {
     fn draw(number: u32, shares: &Shares, random: &mut StdRng) -> Self {
         let words = random.random_range(WORDS);
         let student = one_of(random, &STUDENTS);
-        #[expect(clippy::expect_used, reason = "a UUID obeys the limits of ids")]
+        #[expect(clippy::expect_used, reason = "a UUID is within the limits of ids")]
         let id = EssayId::parse(uuid(random).to_string()).expect("an id");
         Self {
             id,
@@ -152,21 +152,21 @@ impl Essay {
             corrected_text_id: named_id(random, "corrected"),
             words,
             corrections: random.random_range(0..=words / WORDS_PER_CORRECTION_MIN),
-            spellcheck: SpellcheckFate::draw(shares, random),
-            is_lost_in_assessment: shares.failed_essays.draw(random),
+            spellcheck: SpellcheckOutcome::draw(shares, random),
+            fails_assessment: shares.failed_essays.draw(random),
         }
     }
 
-    pub(super) fn is_checked(&self) -> bool {
-        self.spellcheck != SpellcheckFate::Fails
+    pub(crate) fn passes_spellcheck(&self) -> bool {
+        self.spellcheck != SpellcheckOutcome::Fails
     }
 
-    pub(super) fn is_assessed(&self) -> bool {
-        self.is_checked() && !self.is_lost_in_assessment
+    pub(crate) fn passes_assessment(&self) -> bool {
+        self.passes_spellcheck() && !self.fails_assessment
     }
 }
 
-impl SpellcheckFate {
+impl SpellcheckOutcome {
     fn draw(shares: &Shares, random: &mut StdRng) -> Self {
         let (fails, recovers) = (shares.failed_essays.draw(random), shares.recovered.draw(random));
         match (fails, recovers) {
@@ -177,9 +177,9 @@ impl SpellcheckFate {
     }
 }
 
-/// 1 to `max`: often a group, now and then several classes; a quarter of `max` in the mean.
+/// 1 to `max`, with small batches more frequent; the mean is about a quarter of `max`.
 fn count_of_essays(max: u32, random: &mut impl Rng) -> u32 {
     let share = random.random::<f64>() * random.random::<f64>();
-    // Both factors are below 1, so the cast only cuts the fraction off.
+    // Both factors are below 1, so the cast only truncates the fraction.
     1 + (share * f64::from(max)) as u32
 }

@@ -1,29 +1,29 @@
-//! What is wrong with a malformed record.
+//! Malformed records.
 //!
-//! Every fault is one that is refused whether or not the record came on a topic.
+//! A record with any of the faults is refused, whether it comes with a topic or without.
 
 use projection::EventKind;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::chance::one_of;
-use super::life::Step;
+use crate::life::Step;
+use crate::random::one_of;
 
-/// What is wrong with a malformed record.
+/// The fault of a malformed record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
-    /// The JSON ends somewhere in the middle.
+    /// The JSON is truncated.
     CutShort,
-    /// A byte that is no text.
+    /// A byte that is not UTF-8.
     NotUtf8,
-    /// A value of another type than declared.
+    /// A value with a wrong type.
     WrongType,
-    /// A name that is none of the enum's.
+    /// A name that the enum does not have.
     UnknownName,
-    /// A number below its least.
+    /// A negative count, rank or version.
     NegativeNumber,
-    /// The data of one kind under the name and on the topic of another.
+    /// The data of one kind with the `event_type` and the topic of another.
     WrongTopic,
 }
 
@@ -39,15 +39,15 @@ impl Fault {
     ];
 }
 
-/// A record as it must not be.
-pub(super) struct Spoiled {
-    pub(super) fault: Fault,
-    pub(super) topic: EventKind,
-    pub(super) bytes: Vec<u8>,
+/// A malformed record.
+pub(crate) struct Malformed {
+    pub(crate) fault: Fault,
+    pub(crate) topic: EventKind,
+    pub(crate) bytes: Vec<u8>,
 }
 
-/// Makes a malformed record of a well-formed event.
-pub(super) fn spoil(step: &Step, random: &mut StdRng) -> Spoiled {
+/// Turns a well-formed event into a malformed record.
+pub(crate) fn malform(step: &Step, random: &mut StdRng) -> Malformed {
     let fault = one_of(random, Fault::ALL);
     let mut topic = step.kind;
     let bytes = match fault {
@@ -58,7 +58,7 @@ pub(super) fn spoil(step: &Step, random: &mut StdRng) -> Spoiled {
         }
         Fault::NotUtf8 => {
             let mut bytes = step.envelope.to_string().into_bytes();
-            // No byte of any character.
+            // 0xff is part of no UTF-8 character.
             bytes.insert(random.random_range(0..bytes.len()), 0xff);
             bytes
         }
@@ -70,27 +70,27 @@ pub(super) fn spoil(step: &Step, random: &mut StdRng) -> Spoiled {
                 ("/data", json!("a text")),
                 ("/data/batch_id", json!({})),
             ];
-            let (place, value) = &wrong[random.random_range(0..wrong.len())];
-            replaced(&step.envelope, place, value.clone())
+            let (pointer, value) = &wrong[random.random_range(0..wrong.len())];
+            replaced(&step.envelope, pointer, value.clone())
         }
         Fault::UnknownName => {
-            let (place, value) = unknown_name(step.kind);
-            replaced(&step.envelope, place, json!(value))
+            let (pointer, value) = unknown_name(step.kind);
+            replaced(&step.envelope, pointer, json!(value))
         }
-        Fault::NegativeNumber => replaced(&step.envelope, number(step.kind), json!(-1)),
+        Fault::NegativeNumber => replaced(&step.envelope, nonnegative_number(step.kind), json!(-1)),
         Fault::WrongTopic => {
             topic = other_than(step.kind, random);
             replaced(&step.envelope, "/event_type", json!(topic.wire_event_type()))
         }
     };
-    Spoiled { fault, topic, bytes }
+    Malformed { fault, topic, bytes }
 }
 
-/// Where a name stands that must be one of a few, and one that is none of them.
+/// Pointer to a field with an enumerated name, and a name that is not allowed.
 fn unknown_name(kind: EventKind) -> (&'static str, &'static str) {
     match kind {
         EventKind::BatchEssaysRegistered => ("/data/course_code", "ENG9"),
-        // The only one of its texts that is not free.
+        // Its only text that is not free.
         EventKind::EssaySlotAssigned => ("/data/correlation_id", "the one before"),
         EventKind::BatchPhaseOutcome => ("/data/phase_name", "handwriting"),
         EventKind::SpellcheckResult => ("/data/status", "spellchecked_perhaps"),
@@ -99,11 +99,11 @@ fn unknown_name(kind: EventKind) -> (&'static str, &'static str) {
     }
 }
 
-/// Where a number stands that is never negative.
-fn number(kind: EventKind) -> &'static str {
+/// Pointer to a number that must not be negative.
+fn nonnegative_number(kind: EventKind) -> &'static str {
     match kind {
         EventKind::BatchEssaysRegistered => "/data/expected_essay_count",
-        // They count nothing, but have a version.
+        // They have no counts, but a version.
         EventKind::EssaySlotAssigned | EventKind::BatchPhaseOutcome => "/schema_version",
         EventKind::SpellcheckResult => "/data/corrections_made",
         EventKind::AssessmentResult => "/data/essay_results/0/rank",
@@ -116,15 +116,15 @@ fn other_than(kind: EventKind, random: &mut StdRng) -> EventKind {
     one_of(random, &others)
 }
 
-/// The event with another value at a place. A place that is not there is made, in an object.
-fn replaced(envelope: &Value, place: &str, value: Value) -> Vec<u8> {
+/// The event with another value at a pointer. A missing field is added.
+fn replaced(envelope: &Value, pointer: &str, value: Value) -> Vec<u8> {
     let mut envelope = envelope.clone();
-    if let Some(old) = envelope.pointer_mut(place) {
+    if let Some(old) = envelope.pointer_mut(pointer) {
         *old = value;
-    } else if let Some((object, name)) = place.rsplit_once('/')
+    } else if let Some((object, name)) = pointer.rsplit_once('/')
         && let Some(Value::Object(fields)) = envelope.pointer_mut(object)
     {
-        // The registration calls its batch otherwise, and knows this name too.
+        // The registration has `entity_id`, and accepts `batch_id` too.
         fields.insert(name.to_owned(), value);
     }
     envelope.to_string().into_bytes()

@@ -1,21 +1,20 @@
-//! Made-up life of teachers and their batches: whole, realistic, the same for the same options.
+//! Generator of realistic event streams: whole lives of essay batches, deterministic for given
+//! options.
 //!
-//! [`Simulation`] is an iterator of records as other services would send them: registrations, files,
-//! results, ends; some late, some twice, some malformed. It holds a bounded number of batches,
-//! however many it makes. [`deliver()`] sends them, to a file, a server or a broker. Whoever wants
-//! to know what state the records lead to, decodes and folds them with `results`; nothing here
-//! knows.
+//! [`Simulation`] is an iterator of records as other services would send them: registrations, slot
+//! assignments, results and completed pipelines; some late, some twice, some malformed. It holds a
+//! bounded number of batches in memory. To know the resulting state, decode and fold the records
+//! with `projection`.
 
 mod batch;
-mod chance;
 mod fault;
 mod life;
 mod options;
 mod payload;
+mod random;
 mod record;
 mod share;
 mod stream;
-mod zipf;
 
 pub use self::fault::Fault;
 pub use self::options::{

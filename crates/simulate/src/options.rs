@@ -1,84 +1,85 @@
-//! What is simulated, and within which limits.
+//! Options of a simulation, with their limits.
 
 use std::time::Duration;
 
 use projection::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::share::Share;
+use crate::share::Share;
 
-/// Most teachers: their table takes eight bytes for each.
+/// Most teachers.
 pub const TEACHERS_MAX: u32 = 1_000_000;
 /// Most essays in a batch: a few classes.
 pub const ESSAYS_PER_BATCH_MAX: u32 = 100;
-/// Most batches under way at a time. Each holds its records, at most a few hundred kilobytes.
+/// Most concurrent batches. The records of each take at most a few hundred kilobytes.
 pub const BATCHES_AT_A_TIME_MAX: u32 = 10_000;
-/// Longest that a record may be late.
+/// Longest delay of a late record.
 pub const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Largest exponent of the law of Zipf. From about 5 on, the first teacher has all batches.
+/// Largest exponent of Zipf's law. From about 5 on the first teacher has nearly all batches.
 pub const ZIPF_EXPONENT_MAX: f64 = 10.0;
 
 /// 2026-09-01T06:00:00Z, a Tuesday at the beginning of term.
 const START_DEFAULT: Timestamp = Timestamp::from_unix_micros(1_788_242_400_000_000);
 
-/// What is simulated. The same options make the same bytes.
+/// Options of a simulation. In one build the same options give the same bytes.
 ///
-/// What lies outside a limit counts as the limit.
+/// A value outside its limits counts as the limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulationOptions {
-    /// Another seed makes another life, which shares no id with this one but those of the teachers.
+    /// Seed. Another seed gives a stream that shares no ids with this one but those of the
+    /// teachers.
     pub seed: u64,
-    /// When the first batch begins. Also makes another life: who simulates the same again tomorrow
-    /// does not want to be told of duplicates alone.
+    /// Start of the first batch. Another start gives other ids too, so that a later simulation with
+    /// the same seed is not a stream of duplicates.
     pub start: Timestamp,
-    /// How much of it.
+    /// Length of the stream.
     pub extent: Extent,
     /// Teachers, 1 to [`TEACHERS_MAX`]. The first has the most batches.
     pub teachers: u32,
-    /// The law of Zipf by which they have batches: 0 gives all the same chance, 1 gives the second
-    /// teacher half as many as the first. Up to [`ZIPF_EXPONENT_MAX`].
+    /// Exponent of Zipf's law for the batches of teachers: with 0 all have the same probability,
+    /// with 1 the second teacher has half as many as the first. Up to [`ZIPF_EXPONENT_MAX`].
     pub zipf_exponent: f64,
     /// Most essays of a batch, 1 to [`ESSAYS_PER_BATCH_MAX`]. The mean is about a quarter of it.
     pub essays_max: u32,
-    /// Batches under way at a time, 1 to [`BATCHES_AT_A_TIME_MAX`]. Their records are interleaved,
-    /// and they are what is held in memory.
+    /// Concurrent batches, 1 to [`BATCHES_AT_A_TIME_MAX`]. Their records are interleaved and held
+    /// in memory.
     pub batches_at_a_time: u32,
-    /// How late a late record is at most, in simulated time, up to [`LATE_MAX`]; repetitions and
-    /// malformed records come within the same time.
+    /// Longest delay of a late record, in simulated time, up to [`LATE_MAX`]. Duplicates and
+    /// malformed records arrive within the same delay.
     pub late_max: Duration,
-    /// How often what goes wrong.
+    /// Frequencies of failures and disturbances.
     pub shares: Shares,
 }
 
-/// How much is simulated.
+/// Length of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// So many whole lives of batches.
+    /// This number of batches, with all their records.
     Batches(u64),
-    /// So many records, of whatever kind; the last lives are cut off.
+    /// This number of records; the last batches are incomplete.
     Records(u64),
-    /// No end.
+    /// Endless.
     Endless,
 }
 
-/// How often what goes wrong, each a share of what its name says.
+/// Frequencies of failures and disturbances, as shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// Of the essays, those whose spellcheck fails, and of the others those that are not assessed.
+    /// Share of the essays whose spellcheck fails, and of the other essays that are not assessed.
     pub failed_essays: Share,
-    /// Of the failed spellchecks, those that are made good by a second one.
+    /// Share of the failed spellchecks that succeed in a second attempt.
     pub recovered: Share,
-    /// Of the batches, those whose first phase fails as a whole.
+    /// Share of the batches whose spellcheck phase fails critically.
     pub failed_batches: Share,
-    /// Of the batches, those whose pipeline never reports its end.
+    /// Share of the batches whose pipeline never reports its completion.
     pub unfinished: Share,
-    /// Of the assessments, those that were anchored by essays with known grades.
+    /// Share of the assessments with anchors, essays with known grades.
     pub anchored: Share,
-    /// Of the events, those that arrive late, hence after others that happened after them.
+    /// Share of the events that arrive late, after events with later times.
     pub late: Share,
-    /// Of the events, those that arrive twice.
+    /// Share of the events that arrive twice.
     pub duplicates: Share,
-    /// Of the events, those that have a malformed one beside them.
+    /// Share of the events that are accompanied by a malformed record.
     pub malformed: Share,
 }
 
@@ -114,7 +115,7 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// Nothing fails, and every record arrives once, in time and well-formed.
+    /// Nothing fails, and every record arrives once, in order and well-formed.
     pub const UNDISTURBED: Self = Self {
         failed_essays: Share::NONE,
         recovered: Share::NONE,
@@ -143,11 +144,13 @@ impl Shares {
 }
 
 impl SimulationOptions {
-    /// The same with everything within its limits.
-    pub(super) fn limited(self) -> Self {
+    /// The options with every value within its limits.
+    pub(crate) fn limited(self) -> Self {
+        let zipf_exponent = self.zipf_exponent.clamp(0.0, ZIPF_EXPONENT_MAX);
         Self {
             teachers: self.teachers.clamp(1, TEACHERS_MAX),
-            zipf_exponent: self.zipf_exponent.clamp(0.0, ZIPF_EXPONENT_MAX),
+            // `clamp` would keep NaN.
+            zipf_exponent: if self.zipf_exponent.is_nan() { 0.0 } else { zipf_exponent },
             essays_max: self.essays_max.clamp(1, ESSAYS_PER_BATCH_MAX),
             batches_at_a_time: self.batches_at_a_time.clamp(1, BATCHES_AT_A_TIME_MAX),
             late_max: self.late_max.min(LATE_MAX),
@@ -155,11 +158,11 @@ impl SimulationOptions {
         }
     }
 
-    /// What all chance begins with. All options but the extent are in it: if two simulations drew
-    /// the same ids for other batches, their registrations would conflict. The extent is not, so
-    /// that more of the same begins with the same. `purpose` keeps apart what is made of the same
-    /// options.
-    pub(super) fn chance(&self, purpose: u32) -> [u8; 32] {
+    /// Seed of the random number generator. It depends on all options but the extent: if two
+    /// simulations drew the same ids for different batches, their registrations would conflict.
+    /// Without the extent a longer stream begins with the shorter one. `purpose` separates
+    /// generators with the same options.
+    pub(crate) fn rng_seed(&self, purpose: u32) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(purpose.to_le_bytes());
         digest.update(self.seed.to_le_bytes());

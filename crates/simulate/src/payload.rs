@@ -1,32 +1,39 @@
-//! The events as their senders write them, every declared field, as JSON.
+//! The JSON of the events, with every field that their senders declare.
 //!
-//! What happens and when is told by the caller; what only fills a field is drawn here.
-
-mod assessment;
+//! The caller passes the facts and their times; values that only fill a field are drawn here.
 
 use std::time::Duration;
 
-use projection::{BatchStatus, ContentType, EventId, EventKind, PhaseName, Timestamp};
+use projection::{
+    BatchStatus, ConfidenceLabel, ContentType, EventId, EventKind, PhaseName, Timestamp,
+};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub(super) use self::assessment::assessed;
-use super::batch::{Batch, Essay};
-use super::chance::{earlier, one_of, usually, uuid};
+use crate::batch::{Batch, Essay};
+use crate::random::{earlier, named_id, one_of, usually, uuid};
 
-/// How long before its envelope the data of an event is written.
+/// Time from the data of an event to its envelope.
 const WRITTEN_BEFORE: Duration = Duration::from_millis(3);
-/// Why a spellcheck fails: code, sentence, type.
+/// Errors of failed spellchecks: code, message, type.
 const FAILURES: [(&str, &str, &str); 3] = [
     ("TIMEOUT", "spellcheck timed out", "TimeoutError"),
     ("CONTENT_SERVICE_ERROR", "the text could not be fetched", "ContentServiceError"),
     ("PARSING_ERROR", "the text is in no language that is known", "ValueError"),
 ];
+/// Best score of an assessment, and largest difference from one rank to the next.
+const SCORE_BEST: f64 = 3.0;
+const SCORE_STEP_MAX: f64 = 0.4;
+/// Comparisons of each essay.
+const COMPARISONS_PER_ESSAY: usize = 8;
+/// The grades, best first.
+const GRADES: [&str; 12] = ["A", "A-", "B+", "B", "B-", "C+", "C", "C-", "D+", "D", "E", "F"];
 
 /// The envelope around the data of an event.
-pub(super) fn envelope(
+pub(crate) fn envelope(
     kind: EventKind,
     event_id: EventId,
     at: Timestamp,
@@ -59,7 +66,7 @@ fn source_of(kind: EventKind) -> &'static str {
     }
 }
 
-pub(super) fn registered(batch: &Batch, at: Timestamp) -> Value {
+pub(crate) fn registered(batch: &Batch, at: Timestamp) -> Value {
     let essay_ids: Vec<_> = batch.essays.iter().map(|essay| &essay.id).collect();
     let prompt = batch.prompt_id.as_ref().map(|prompt_id| {
         let fields = json!({"storage_id": prompt_id, "path": ""});
@@ -79,7 +86,7 @@ pub(super) fn registered(batch: &Batch, at: Timestamp) -> Value {
     })
 }
 
-pub(super) fn slot_assigned(
+pub(crate) fn slot_assigned(
     batch: &Batch,
     essay: &Essay,
     at: Timestamp,
@@ -97,7 +104,7 @@ pub(super) fn slot_assigned(
     })
 }
 
-pub(super) fn spellchecked(
+pub(crate) fn spellcheck_result(
     batch: &Batch,
     essay: &Essay,
     is_success: bool,
@@ -156,7 +163,7 @@ fn failure(random: &mut StdRng) -> Value {
     })
 }
 
-pub(super) fn phase_ended(
+pub(crate) fn phase_ended(
     batch: &Batch,
     phase: PhaseName,
     status: BatchStatus,
@@ -183,7 +190,85 @@ pub(super) fn phase_ended(
     })
 }
 
-pub(super) fn pipeline_completed(
+pub(crate) fn assessed(batch: &Batch, at: Timestamp, random: &mut StdRng) -> Value {
+    let mut ranked: Vec<&Essay> = batch.assessed().collect();
+    ranked.shuffle(random);
+    let mut score = SCORE_BEST;
+    let mut results = Vec::with_capacity(ranked.len() + batch.anchors);
+    for (rank, essay) in (1..).zip(&ranked) {
+        score -= random.random::<f64>() * SCORE_STEP_MAX;
+        results.push(ranking(essay, rank, ranked.len(), score, random));
+    }
+    results.extend((0..batch.anchors).map(anchor));
+    let took = random.random_range(Duration::from_secs(5)..=Duration::from_secs(120));
+    let ended_at = earlier(at, WRITTEN_BEFORE);
+    json!({
+        "event_name": "assessment.result.published",
+        "entity_id": batch.id,
+        "entity_type": "batch",
+        "parent_id": null,
+        "timestamp": ended_at,
+        "batch_id": batch.id,
+        "cj_assessment_job_id": named_id(random, "cj-job"),
+        "assignment_id": batch.assignment_id,
+        "assessment_method": "cj_assessment",
+        "model_used": "some-llm",
+        "model_provider": "some-provider",
+        "model_version": usually(random, |_| "1"),
+        "essay_results": results,
+        "assessment_metadata": {
+            "anchor_essays_used": batch.anchors,
+            "calibration_method": if batch.anchors > 0 { "anchor" } else { "default" },
+            "comparison_count": ranked.len() * COMPARISONS_PER_ESSAY,
+            "processing_duration_seconds": hundredths(took.as_secs_f64()),
+        },
+        "assessed_at": ended_at,
+    })
+}
+
+/// The ranking of one essay among `count`.
+fn ranking(essay: &Essay, rank: usize, count: usize, score: f64, random: &mut StdRng) -> Value {
+    let is_better_than = (count - rank) as f64 / count as f64;
+    let confidence = random.random::<f64>();
+    let label = match confidence {
+        0.75.. => ConfidenceLabel::High,
+        0.4.. => ConfidenceLabel::Mid,
+        _ => ConfidenceLabel::Low,
+    };
+    json!({
+        "essay_id": essay.id,
+        "normalized_score": hundredths(is_better_than),
+        "letter_grade": GRADES[(rank - 1) * GRADES.len() / count],
+        "confidence_score": hundredths(confidence),
+        "confidence_label": label,
+        "bt_score": hundredths(score),
+        "rank": rank,
+        "is_anchor": false,
+        "feedback_uri": usually(random, |_| format!("content://feedback/{}", essay.id)),
+        "metrics_uri": usually(random, |_| format!("content://metrics/{}", essay.id)),
+        "display_name": usually(random, |_| &essay.file_name),
+    })
+}
+
+/// An essay with a known grade, the best grade first. It belongs to no batch.
+fn anchor(index: usize) -> Value {
+    let (grade, better) = (GRADES[2 * index], 1.0 - 0.2 * index as f64);
+    json!({
+        "essay_id": format!("anchor-{grade}"),
+        "normalized_score": hundredths(better),
+        "letter_grade": grade,
+        "confidence_score": 0.99,
+        "confidence_label": ConfidenceLabel::High,
+        "bt_score": hundredths(SCORE_BEST * better),
+        "rank": index + 1,
+        "is_anchor": true,
+        "feedback_uri": null,
+        "metrics_uri": null,
+        "display_name": format!("ANCHOR GRADE {grade}"),
+    })
+}
+
+pub(crate) fn pipeline_completed(
     batch: &Batch,
     status: BatchStatus,
     start: Timestamp,
@@ -222,7 +307,7 @@ fn batch_metadata(batch: &Batch, at: Timestamp, event: &str) -> Value {
     })
 }
 
-/// Rounded to two digits, as senders write scores.
+/// Rounded to two decimals, as senders write scores.
 fn hundredths(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }

@@ -1,4 +1,4 @@
-//! Small draws that every part of a life needs.
+//! Random ids, choices and times.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,43 +8,43 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use uuid::{Builder, Uuid};
 
-/// A new id.
-pub(super) fn uuid(random: &mut StdRng) -> Uuid {
+/// A new UUID.
+pub(crate) fn uuid(random: &mut StdRng) -> Uuid {
     Builder::from_random_bytes(random.random()).into_uuid()
 }
 
-/// A new id with a word before it.
-pub(super) fn named_id(random: &mut StdRng, word: &str) -> String {
-    format!("{word}-{}", uuid(random).simple())
+/// A new id with a prefix.
+pub(crate) fn named_id(random: &mut StdRng, prefix: &str) -> String {
+    format!("{prefix}-{}", uuid(random).simple())
 }
 
-/// One of several. There must be some.
-pub(super) fn one_of<T: Copy>(random: &mut StdRng, all: &[T]) -> T {
+/// One item of a slice, which must not be empty.
+pub(crate) fn one_of<T: Copy>(random: &mut StdRng, all: &[T]) -> T {
     all[random.random_range(0..all.len())]
 }
 
-/// Something, or in one case of four nothing: for what senders may leave out.
-pub(super) fn usually<T>(random: &mut StdRng, make: impl FnOnce(&mut StdRng) -> T) -> Option<T> {
+/// Some value, or None in one case of four: for optional fields.
+pub(crate) fn usually<T>(random: &mut StdRng, make: impl FnOnce(&mut StdRng) -> T) -> Option<T> {
     random.random_ratio(3, 4).then(|| make(random))
 }
 
-/// A moment later by something in the range.
-pub(super) fn after(
-    moment: Timestamp,
+/// A time later by a random duration in the range.
+pub(crate) fn after(
+    time: Timestamp,
     wait: RangeInclusive<Duration>,
     random: &mut StdRng,
 ) -> Timestamp {
-    later(moment, random.random_range(wait))
+    later(time, random.random_range(wait))
 }
 
-/// A moment later by so much, in whole microseconds.
-pub(super) fn later(moment: Timestamp, wait: Duration) -> Timestamp {
+/// A time later by a duration, in whole microseconds.
+pub(crate) fn later(time: Timestamp, wait: Duration) -> Timestamp {
     let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_micros(moment.unix_micros().saturating_add(micros))
+    Timestamp::from_unix_micros(time.unix_micros().saturating_add(micros))
 }
 
-/// A moment earlier by so much, in whole microseconds.
-pub(super) fn earlier(moment: Timestamp, wait: Duration) -> Timestamp {
+/// A time earlier by a duration, in whole microseconds.
+pub(crate) fn earlier(time: Timestamp, wait: Duration) -> Timestamp {
     let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_micros(moment.unix_micros().saturating_sub(micros))
+    Timestamp::from_unix_micros(time.unix_micros().saturating_sub(micros))
 }

@@ -1,51 +1,51 @@
-//! What a simulation gives: a record, and what a test wants to know about it.
+//! A simulated record, with the metadata that tests need.
 
 use projection::{BatchId, EventId, EventKind, UserId};
 
-use super::fault::Fault;
+use crate::fault::Fault;
 
-/// One record as its sender would give it to a broker.
+/// One record as its sender would send it to a broker.
 ///
-/// Its bytes hold no line break and are never blank, so that they can be a line of a file.
+/// Its bytes contain no line break and are never blank, so that they can be a line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedRecord {
-    /// Whose topic it goes to.
+    /// The kind whose topic the record is sent to.
     pub topic: EventKind,
-    /// Its key: the essay's id for what is about one essay, else the batch's. So the records of one
-    /// batch are on many partitions, and in no order.
+    /// Key: the essay id for an event about one essay, else the batch id. So the records of one
+    /// batch are on many partitions, without a common order.
     pub key: String,
-    /// Its value.
+    /// Value of the record.
     pub bytes: Vec<u8>,
-    /// What is to become of it.
+    /// Whether it is valid, a duplicate or malformed.
     pub nature: Nature,
-    /// The event in it. A duplicate has that of its original; a malformed one, that of the event
-    /// beside which it comes.
+    /// Id of the event. A duplicate has that of its original; a malformed record that of the event
+    /// from which it was made.
     pub event_id: EventId,
-    /// The batch that it is about.
+    /// The batch of the event.
     pub batch_id: BatchId,
-    /// The teacher whom that batch belongs to.
+    /// The owner of the batch.
     pub user_id: UserId,
 }
 
-/// What is to become of a record.
+/// Whether a record is valid, a duplicate or malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nature {
-    /// It is an event, for the first time.
+    /// An event, for the first time.
     Valid,
-    /// It has the bytes of an earlier one, and changes nothing.
+    /// The same bytes as an earlier record; it changes nothing.
     Duplicate,
-    /// It is to be refused, on its topic and without one.
+    /// Must be refused, with its topic and without.
     Malformed(Fault),
 }
 
 impl SimulatedRecord {
-    /// Whether it is to be refused.
+    /// Whether the record must be refused.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         matches!(self.nature, Nature::Malformed(_))
     }
 
-    /// Whether it repeats an earlier one.
+    /// Whether the record repeats an earlier one.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
         self.nature == Nature::Duplicate

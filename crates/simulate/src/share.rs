@@ -1,16 +1,16 @@
-//! A part of a whole, as options state it: `2.5%`.
+//! Shares in percent, such as `2.5%`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rand::{Rng, RngExt as _};
 
-/// How many parts a whole has. Whole numbers, so that equal shares draw equal lots everywhere.
+/// Parts of a whole. Integers, so that equal shares draw the same on every platform.
 const WHOLE: u32 = 1_000_000;
 /// Parts in one percent.
 const PERCENT: u32 = WHOLE / 100;
 
-/// A part of a whole, 0 % to 100 %, in steps of a ten-thousandth of a percent.
+/// A share from 0 % to 100 %, in steps of 0.0001 %.
 ///
 /// ```
 /// use simulate::Share;
@@ -23,7 +23,7 @@ const PERCENT: u32 = WHOLE / 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
-/// A text that is not a share.
+/// Error for a text that is not a share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a share is a number of percent from 0% to 100%, for example 2.5%")]
 pub struct ShareError;
@@ -34,13 +34,13 @@ impl Share {
     /// Everything.
     pub const ALL: Self = Self(WHOLE);
 
-    /// So many of a hundred; more than all is all.
+    /// A number of percent; more than 100 is 100.
     #[must_use]
     pub const fn percent(percent: u32) -> Self {
         Self::of(percent, PERCENT)
     }
 
-    /// So many of a thousand; more than all is all.
+    /// A number of thousandths; more than 1000 is 1000.
     #[must_use]
     pub const fn per_thousand(thousandths: u32) -> Self {
         Self::of(thousandths, WHOLE / 1000)
@@ -57,8 +57,8 @@ impl Share {
         Self(if parts > WHOLE { WHOLE } else { parts })
     }
 
-    /// Draws a lot that wins with this share of all draws.
-    pub(super) fn draw(self, random: &mut impl Rng) -> bool {
+    /// Draws true with this share as the probability.
+    pub(crate) fn draw(self, random: &mut impl Rng) -> bool {
         random.random_range(0..WHOLE) < self.0
     }
 }
@@ -72,7 +72,7 @@ impl FromStr for Share {
         if !(0.0..=100.0).contains(&percent) {
             return Err(ShareError);
         }
-        // In range, so the cast cuts nothing off but what is finer than a part.
+        // In range, so the cast loses only fractions of a part.
         Ok(Self((percent * f64::from(PERCENT)).round() as u32))
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_read_and_written_in_percent() {
+    fn share_round_trips_as_percent() {
         #[track_caller]
         fn check(text: &str, want: Share, written: &str) {
             assert_eq!(text.parse(), Ok(want), "{text}");

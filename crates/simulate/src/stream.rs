@@ -1,4 +1,4 @@
-//! Many lives at a time, as one stream of records in the order in which they arrive.
+//! The stream of records of many concurrent batches, in the order of arrival.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -7,34 +7,34 @@ use std::time::Duration;
 use projection::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use rand_distr::{Distribution as _, Zipf};
 
-use super::batch::Batch;
-use super::chance::{after, later};
-use super::fault::spoil;
-use super::life::{self, Step};
-use super::options::{Extent, SimulationOptions};
-use super::record::{Nature, SimulatedRecord};
-use super::zipf::Zipf;
+use crate::batch::Batch;
+use crate::fault::malform;
+use crate::life::{self, Step};
+use crate::options::{Extent, SimulationOptions};
+use crate::random::{after, later};
+use crate::record::{Nature, SimulatedRecord};
 
-/// Longest pause between the end of one batch and the beginning of the one that takes its place.
+/// Longest pause between the end of one batch and the start of the next.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// How much later than its original a duplicate arrives at least.
+/// Shortest delay from a record to its duplicate.
 const REPEATED_AFTER_MIN: Duration = Duration::from_micros(1);
 
-/// Purpose of a stream's chance. Those of single lives are the numbers of teachers, from 1.
+/// Purpose of the generator of a stream. The generator of a single life has the number of the
+/// teacher, from 1.
 const STREAM: u32 = 0;
 
 /// An iterator over the records of many batches.
 ///
-/// The order of arrival is that of the simulated times, but for the records that are late, which
-/// arrive at most [`SimulationOptions::late_max`] after they were sent. So a result may come before
-/// the registration of its batch. The same options give the same records, byte for byte, in the
-/// same build of this program.
+/// Records arrive in the order of their times, except for late records, which arrive at most
+/// [`SimulationOptions::late_max`] later. So a result may arrive before the registration of its
+/// batch. The same options give the same records, byte for byte, in the same build of this program.
 ///
 /// # Cost
 ///
 /// Memory for the records of [`SimulationOptions::batches_at_a_time`] batches, see
-/// [`waiting_max`](Self::waiting_max), however many are made.
+/// [`waiting_max`](Self::waiting_max).
 ///
 /// # Example
 ///
@@ -55,20 +55,20 @@ const STREAM: u32 = 0;
 pub struct Simulation {
     options: SimulationOptions,
     random: StdRng,
-    teachers: Zipf,
-    /// When the last record arrived.
+    teacher_numbers: Zipf<f64>,
+    /// Arrival time of the last record.
     now: Timestamp,
     begun: u64,
     given: u64,
-    /// What has not arrived yet of the batches under way, the next to arrive on top.
+    /// Records of started batches that have not arrived yet, the next one on top.
     waiting: BinaryHeap<Reverse<Arrival>>,
-    /// Arrivals so far: keeps those of one moment in the order in which they were made.
+    /// Number of arrivals so far: keeps those with equal times in the order of creation.
     arrivals: u64,
-    /// How many records of each batch under way are waiting.
+    /// Number of waiting records of each started batch.
     open: BTreeMap<u64, usize>,
 }
 
-/// A record, and when it arrives.
+/// A record with its arrival time.
 #[derive(Debug)]
 struct Arrival {
     at: Timestamp,
@@ -77,26 +77,25 @@ struct Arrival {
     record: SimulatedRecord,
 }
 
-/// The whole life of one batch of a teacher, in the order in which it happens, undisturbed: no
-/// record is late, repeated or malformed. Teachers are numbered from 1.
+/// The records of one batch of a teacher, in the order of their times, undisturbed: none is late,
+/// repeated or malformed. Teachers are numbered from 1.
 #[must_use]
 pub fn life_of(teacher_number: u32, options: SimulationOptions) -> Vec<SimulatedRecord> {
     let options = options.limited();
-    let mut random = StdRng::from_seed(options.chance(teacher_number));
+    let mut random = StdRng::from_seed(options.rng_seed(teacher_number));
     let batch = Batch::draw(teacher_number, &options, &mut random);
-    let steps = life::live(&batch, options.start, &mut random);
+    let steps = life::steps_of(&batch, options.start, &mut random);
     steps.into_iter().map(|step| valid(&batch, &step)).collect()
 }
 
 impl Simulation {
-    /// A simulation that has not begun. What lies outside the limits of an option counts as the
-    /// limit.
+    /// A new simulation. An option outside its limits counts as the limit.
     #[must_use]
     pub fn new(options: SimulationOptions) -> Self {
         let options = options.limited();
         Self {
-            random: StdRng::from_seed(options.chance(STREAM)),
-            teachers: Zipf::new(options.teachers, options.zipf_exponent),
+            random: StdRng::from_seed(options.rng_seed(STREAM)),
+            teacher_numbers: teacher_numbers(&options),
             now: options.start,
             begun: 0,
             given: 0,
@@ -107,50 +106,51 @@ impl Simulation {
         }
     }
 
-    /// How many records are held in memory now.
+    /// Number of records held in memory now.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Most records that are ever held in memory: every event of every batch under way, each with a
-    /// duplicate and a malformed one.
+    /// Maximum number of records held in memory: all events of the concurrent batches, each with a
+    /// duplicate and a malformed record.
     #[must_use]
     pub fn waiting_max(&self) -> usize {
         let records = 3 * life::events_max(self.options.essays_max as usize);
         self.options.batches_at_a_time as usize * records
     }
 
-    /// The moment of simulated time at which the last record arrived.
+    /// Simulated arrival time of the last record.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
     fn begins_another(&self) -> bool {
-        let has_place = self.open.len() < self.options.batches_at_a_time as usize;
+        let has_capacity = self.open.len() < self.options.batches_at_a_time as usize;
         let is_wanted = match self.options.extent {
             Extent::Batches(batches) => self.begun < batches,
             Extent::Records(_) | Extent::Endless => true,
         };
-        has_place && is_wanted
+        has_capacity && is_wanted
     }
 
     fn begin(&mut self) {
-        let teacher_number = self.teachers.draw(&mut self.random);
+        // A float from 1 to the number of teachers, so the cast is exact.
+        let teacher_number = self.teacher_numbers.sample(&mut self.random) as u32;
         let start = after(self.now, Duration::ZERO..=PAUSE_MAX, &mut self.random);
         let batch = Batch::draw(teacher_number, &self.options, &mut self.random);
         let life = self.begun;
         self.begun += 1;
         let before = self.arrivals;
-        for step in life::live(&batch, start, &mut self.random) {
+        for step in life::steps_of(&batch, start, &mut self.random) {
             self.send(life, &batch, &step);
         }
         let records = usize::try_from(self.arrivals - before).unwrap_or(usize::MAX);
         self.open.insert(life, records);
     }
 
-    /// Lets an event arrive, and what comes with it.
+    /// Adds the arrivals of an event, and of its duplicate and its malformed record.
     fn send(&mut self, life: u64, batch: &Batch, step: &Step) {
         let shares = self.options.shares;
         let record = valid(batch, step);
@@ -159,11 +159,11 @@ impl Simulation {
             false => step.at,
         };
         if shares.malformed.draw(&mut self.random) {
-            let spoiled = spoil(step, &mut self.random);
-            let nature = Nature::Malformed(spoiled.fault);
+            let malformed = malform(step, &mut self.random);
+            let nature = Nature::Malformed(malformed.fault);
             let record = SimulatedRecord {
-                topic: spoiled.topic,
-                bytes: spoiled.bytes,
+                topic: malformed.topic,
+                bytes: malformed.bytes,
                 nature,
                 ..record.clone()
             };
@@ -214,6 +214,13 @@ impl Iterator for Simulation {
         }
         Some(record)
     }
+}
+
+/// The distribution of batches among teachers, by Zipf's law.
+#[expect(clippy::expect_used, reason = "limited options are valid parameters")]
+fn teacher_numbers(options: &SimulationOptions) -> Zipf<f64> {
+    Zipf::new(f64::from(options.teachers), options.zipf_exponent)
+        .expect("at least one teacher and an exponent of at least 0")
 }
 
 fn valid(batch: &Batch, step: &Step) -> SimulatedRecord {

@@ -23,8 +23,8 @@ use crate::status::BatchStatus;
 use crate::tally::Tally;
 use crate::time::Timestamp;
 
-/// Most assessments that a batch holds until its registration; the latest ones are kept. Usually there
-/// is one, and each may be as large as a record.
+/// Most assessments that a batch holds until its registration; the latest ones are kept. Usually
+/// there is one, and each may be as large as a record.
 pub const HELD_ASSESSMENTS_MAX: usize = 16;
 
 /// Most pipeline runs of one batch. A batch has a few; without a limit its row could grow until the
@@ -45,8 +45,8 @@ pub struct Batch {
     last_updated: Option<Timestamp>,
     /// None: other events named the batch, but it is not registered yet.
     registration: Option<Registration>,
-    /// Tally of the essays. None in documents of builds that did not count them: then all essays must
-    /// be loaded once.
+    /// Tally of the essays. None in documents of builds that did not count them: then all essays
+    /// must be loaded once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tally: Option<Tally>,
     /// Written by earlier builds, no longer used.
@@ -70,8 +70,8 @@ pub struct Batch {
     /// Every completed pipeline run, with the time of its earliest event. Each is published once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     runs: BTreeMap<CorrelationId, Timestamp>,
-    /// Assessments that are published with the registration, one for each job, the earliest first. A
-    /// registered batch holds none.
+    /// Assessments that are published with the registration, one for each job, the earliest first.
+    /// A registered batch holds none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held_assessments: Vec<Earliest<AssessmentSummary>>,
     /// Pipeline runs that are published with the registration, likewise.

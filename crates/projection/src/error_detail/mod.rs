@@ -55,8 +55,8 @@ pub struct ErrorDetail {
 
 /// One value among the details.
 ///
-/// Not `serde_json::Value`: it has no total order, which the fold needs, and databases write some of
-/// its numbers with other digits than they were read.
+/// Not `serde_json::Value`: it has no total order, which the fold needs, and databases write some
+/// of its numbers with other digits than they were read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Detail {

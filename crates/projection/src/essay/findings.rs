@@ -10,7 +10,8 @@ use crate::event::{Ranking, SpellcheckEnd, SpellcheckMetrics, SpellcheckResult};
 use crate::finite::Finite;
 use crate::join::{Latest, Revision, Source};
 
-/// The join of the completed and failed spellchecks of an essay. A missing field never erases a value.
+/// The join of the completed and failed spellchecks of an essay. A missing field never erases a
+/// value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spellcheck {
     pub(crate) corrections: Latest<Corrections>,

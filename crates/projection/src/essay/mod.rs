@@ -3,8 +3,8 @@
 //! An essay belongs to one batch at a time. Which batch does not depend on the order of arrival.
 //!
 //! Two kinds of facts are about an essay in a phase: a result, from the service that did the work,
-//! and a phase outcome, from the service that runs the phases. Both have the end of the phase, and the
-//! later one wins. Only the result has more fields (`findings`); no later outcome changes them.
+//! and a phase outcome, from the service that runs the phases. Both have the end of the phase, and
+//! the later one wins. Only the result has more fields (`findings`); no later outcome changes them.
 
 mod findings;
 
@@ -33,9 +33,9 @@ pub struct Essay {
     last_updated: Option<Timestamp>,
     #[serde(rename = "home")]
     membership: Membership,
-    /// Every batch that claimed this essay in an event, if there are several; empty if there is only
-    /// the one that the essay belongs to. A repeated event must invalidate the answers of a batch that
-    /// the essay left, because the first attempt may have ended before it did.
+    /// Every batch that claimed this essay in an event, if there are several; empty if there is
+    /// only the one that the essay belongs to. A repeated event must invalidate the answers of a
+    /// batch that the essay left, because the first attempt may have ended before it did.
     #[serde(default, rename = "claimants", skip_serializing_if = "BTreeSet::is_empty")]
     claiming_batches: BTreeSet<BatchId>,
     slot: Option<Latest<Slot>>,
@@ -51,13 +51,13 @@ pub struct Essay {
 }
 
 /// Most claiming batches kept for one essay. It belongs to one; a second one comes from a corrected
-/// mistake. Beyond the limit those with the smallest ids are kept, so that the order of arrival does
-/// not matter.
+/// mistake. Beyond the limit those with the smallest ids are kept, so that the order of arrival
+/// does not matter.
 pub const CLAIMING_BATCHES_MAX: usize = 32;
 
 /// The batch that an essay belongs to, with the event that claimed the essay for it. The smallest
-/// value wins: a registration before any other fact, then the earliest event. The batch id is compared
-/// last: it decides only between two events with the same id.
+/// value wins: a registration before any other fact, then the earliest event. The batch id is
+/// compared last: it decides only between two events with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Membership {
@@ -100,7 +100,8 @@ impl Essay {
         batches
     }
 
-    /// The claiming batches within the limit, which may exclude the batch that the essay belongs to.
+    /// The claiming batches within the limit, which may exclude the batch that the essay belongs
+    /// to.
     fn limited_claiming_batches(&self) -> BTreeSet<BatchId> {
         if self.claiming_batches.is_empty() {
             self.claiming_batches()

@@ -31,8 +31,8 @@ const SCHEMA_VERSION: Version = Version(1);
 /// Longest JSON path in a detail, in characters. A path may hold keys that the sender chose.
 const PATH_CHARS_MAX: usize = 80;
 
-/// Longest "invalid type: …" in a detail, in characters: enough for any number and for the start of a
-/// string.
+/// Longest "invalid type: …" in a detail, in characters: enough for any number and for the start of
+/// a string.
 const FOUND_CHARS_MAX: usize = 64;
 
 /// UUID namespace of derived event ids. Changing it would apply events without an id twice.
@@ -50,8 +50,8 @@ const CORRELATION_ID_NAMESPACE: Uuid = Uuid::from_u128(0xe227_0fd7_b404_4602_a8f
 /// record's own timestamp). A missing `event_id` or `correlation_id` is derived from the record's
 /// bytes. For these three, null counts as missing.
 ///
-/// Types and names are strict (`"2"` and `2.0` are not counts); unknown fields are ignored. Times may
-/// be RFC 3339 or Unix time, and the version of the envelope may be a string.
+/// Types and names are strict (`"2"` and `2.0` are not counts); unknown fields are ignored. Times
+/// may be RFC 3339 or Unix time, and the version of the envelope may be a string.
 ///
 /// # Errors
 ///

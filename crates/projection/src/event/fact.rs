@@ -36,12 +36,12 @@ pub struct Event {
 
 /// The rows that events read and may write.
 ///
-/// Load the row of each of `batches`, and each of `essays`, whatever batch it belongs to. An essay may
-/// belong to a batch that is not among `batches`, and then that batch changes too:
-/// [`Rows::unlocked_batches`](crate::Rows::unlocked_batches) returns those. Add them to `batches` and
-/// load again. Of a batch that has no row, or whose row was written by a build that did not count the
-/// essays in it ([`Batch::has_tally`](crate::Batch::has_tally)), **every** essay is needed;
-/// [`Rows::add_missing_tallies`](crate::Rows::add_missing_tallies) then counts them.
+/// Load the row of each of `batches`, and each of `essays`, whatever batch it belongs to. An essay
+/// may belong to a batch that is not among `batches`, and then that batch changes too:
+/// [`Rows::unlocked_batches`](crate::Rows::unlocked_batches) returns those. Add them to `batches`
+/// and load again. Of a batch that has no row, or whose row was written by a build that did not
+/// count the essays in it ([`Batch::has_tally`](crate::Batch::has_tally)), **every** essay is
+/// needed; [`Rows::add_missing_tallies`](crate::Rows::add_missing_tallies) then counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Batches whose rows are needed.
@@ -91,7 +91,8 @@ pub struct BatchEssaysRegistered {
     pub user_id: UserId,
     /// The essays of the batch, each once, in the order of the record.
     pub essay_ids: Vec<EssayId>,
-    /// How many essays the batch is to have, 0 to [`ESSAYS_PER_EVENT_MAX`](crate::ESSAYS_PER_EVENT_MAX).
+    /// How many essays the batch is to have, 0 to
+    /// [`ESSAYS_PER_EVENT_MAX`](crate::ESSAYS_PER_EVENT_MAX).
     pub expected_essay_count: u32,
     /// The course of the assignment.
     pub course_code: CourseCode,

@@ -15,8 +15,8 @@ pub(super) enum Step {
 
 /// The bytes of the value at `path`, or of the deepest value on that path that exists.
 ///
-/// Of several values with the same key it is the last that begins within the first `read` bytes: the
-/// one at which a parser that had read so far stopped.
+/// Of several values with the same key it is the last that begins within the first `read` bytes:
+/// the one at which a parser that had read so far stopped.
 pub(super) fn value_at(json: &[u8], path: &[Step], read: usize) -> Range<usize> {
     let mut scanner = Scanner { json, at: 0 };
     scanner.skip_space();

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::time::Timestamp;
 
-/// A number whose absolute value is at most this is in seconds, any other in milliseconds. So seconds
-/// cover the time to the year 2603, and milliseconds the time from August 1970.
+/// A number whose absolute value is at most this is in seconds, any other in milliseconds. So
+/// seconds cover the time to the year 2603, and milliseconds the time from August 1970.
 const SECONDS_MAX: f64 = 2e10;
 
 const MICROS_PER_SECOND: f64 = 1e6;

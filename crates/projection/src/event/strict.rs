@@ -1,7 +1,7 @@
 //! Deserializers that are stricter than serde's own.
 //!
-//! serde's derive accepts an array for a struct, null for an optional field, and the last of two equal
-//! keys of a map. In a record each of these is a mistake of its sender and is refused.
+//! serde's derive accepts an array for a struct, null for an optional field, and the last of two
+//! equal keys of a map. In a record each of these is a mistake of its sender and is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -191,8 +191,8 @@ impl<'de, T: Deserialize<'de>, const ITEMS_MAX: usize> Deserialize<'de>
 
 /// Any JSON value, checked in full and not kept.
 ///
-/// `serde::de::IgnoredAny` is not strict enough: a value that it skips may be nested without limit and
-/// may hold invalid characters and numbers.
+/// `serde::de::IgnoredAny` is not strict enough: a value that it skips may be nested without limit
+/// and may hold invalid characters and numbers.
 pub(super) struct AnyJson;
 
 impl<'de> Deserialize<'de> for AnyJson {

@@ -41,7 +41,8 @@ impl Content for AssessmentCompleted<'_> {
     }
 
     fn status(&self) -> BatchStatus {
-        // The status of the assessment, not of the batch: a failed assessment is not sent as a result.
+        // The status of the assessment, not of the batch: a failed assessment is not sent as a
+        // result.
         BatchStatus::CompletedSuccessfully
     }
 

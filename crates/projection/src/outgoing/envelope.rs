@@ -1,5 +1,5 @@
-//! Envelopes of outgoing events: the JSON that all of them share, with the fields in the order of the
-//! platform.
+//! Envelopes of outgoing events: the JSON that all of them share, with the fields in the order of
+//! the platform.
 //!
 //! The other fields come from the [`Content`] of the event.
 
@@ -32,8 +32,8 @@ pub(super) struct EnvelopeBuilder<'a> {
     now: Timestamp,
 }
 
-/// Content of an outgoing event: the fields that differ between events, for the event itself and for
-/// the notification to the teacher.
+/// Content of an outgoing event: the fields that differ between events, for the event itself and
+/// for the notification to the teacher.
 pub(super) trait Content {
     const KIND: OutgoingEventKind;
     const EVENT_NAME: &'static str;

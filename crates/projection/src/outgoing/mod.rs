@@ -1,13 +1,13 @@
 //! Outgoing events: derives from a change of rows which events to publish.
 //!
 //! For each completed pipeline run and each assessment job of a registered batch one event is
-//! published, with one notification to the teacher, however many received events name the run or the
-//! job. It is derived from the change after which the batch is registered and the run or the job is
-//! known, if that was not so before. Written to the outbox in the transaction of that change, it is
-//! written once, even if its outbox record was purged since.
+//! published, with one notification to the teacher, however many received events name the run or
+//! the job. It is derived from the change after which the batch is registered and the run or the
+//! job is known, if that was not so before. Written to the outbox in the transaction of that
+//! change, it is written once, even if its outbox record was purged since.
 //!
-//! The id of an outgoing event depends only on its kind, the batch, and the run or job, so an outbox
-//! whose primary key is the id takes none twice. Sending is not done here.
+//! The id of an outgoing event depends only on its kind, the batch, and the run or job, so an
+//! outbox whose primary key is the id takes none twice. Sending is not done here.
 
 mod assessment_completed;
 mod envelope;
@@ -39,11 +39,11 @@ pub struct OutgoingEvents {
 
 /// Derives the outgoing events of the change from `before` to `after`.
 ///
-/// Both are the rows of one transaction: as loaded, and with the `applied` events. `now` becomes the
-/// time of the outgoing events; their ids do not depend on it.
+/// Both are the rows of one transaction: as loaded, and with the `applied` events. `now` becomes
+/// the time of the outgoing events; their ids do not depend on it.
 ///
-/// Facts about a batch are published no earlier than its registration. A run or a job whose earliest
-/// event is before `skip_before` is never published.
+/// Facts about a batch are published no earlier than its registration. A run or a job whose
+/// earliest event is before `skip_before` is never published.
 pub fn outgoing_events<'a>(
     before: &Rows,
     after: &Rows,
@@ -123,8 +123,8 @@ fn new_runs(before: Option<&Batch>, id: &BatchId, applied: &[&Event]) -> Vec<Ear
             Earliest::join_list(&mut all, new, |run| &run.run_id);
         }
     }
-    // An earlier build held the outcome until the registration, but not the id of its run: the event
-    // id replaces it, unless the fact was sent again.
+    // An earlier build held the outcome until the registration, but not the id of its run: the
+    // event id replaces it, unless the fact was sent again.
     let unregistered = before.filter(|_| registered.is_none());
     for (outcome, revision) in unregistered.into_iter().flat_map(Batch::outcomes_without_run) {
         if completed.clone().all(|(_, fact)| fact.outcome != *outcome) {

@@ -1,5 +1,5 @@
-//! Records that are accepted as in the reference implementation, and those that are refused although
-//! it accepts them: the rows of the table in `docs/migration.md`.
+//! Records that are accepted as in the reference implementation, and those that are refused
+//! although it accepts them: the rows of the table in `docs/migration.md`.
 
 use projection::{RefusalCode, decode};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Rows and views after given events. Each case is also folded backwards; random orders are tested in
-//! `join_law`.
+//! Rows and views after given events. Each case is also folded backwards; random orders are tested
+//! in `join_law`.
 
 use std::collections::BTreeSet;
 
@@ -159,7 +159,8 @@ fn apply_returns_the_affected_batches() {
 #[test]
 fn batch_of_an_essay_is_affected_beyond_the_claim_limit() {
     let claims = projection::CLAIMING_BATCHES_MAX as u32 + 5;
-    // The essay belongs to the batch with the largest id, which is beyond the limit of claiming batches.
+    // The essay belongs to the batch with the largest id, which is beyond the limit of claiming
+    // batches.
     let mut events = vec![slot_assigned(1, 0, claims, 1)];
     events.extend((1..claims).map(|batch| slot_assigned(batch + 1, 1, batch, 1)));
     let mut rows = fold(&events);

@@ -1,7 +1,8 @@
 //! Formats that others read: state documents and JSON bodies, byte for byte.
 //!
-//! The files in `tests/golden` are in the format that databases and clients of earlier builds hold. A
-//! difference is a change of format: consider those first, then let the test write the files again.
+//! The files in `tests/golden` are in the format that databases and clients of earlier builds hold.
+//! A difference is a change of format: consider those first, then let the test write the files
+//! again.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Derivation of outgoing events: each is published once, whatever the order, the repetitions and the
-//! groups of received events.
+//! Derivation of outgoing events: each is published once, whatever the order, the repetitions and
+//! the groups of received events.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Values of outgoing events: byte for byte as in earlier builds, and in the shape of the records that
-//! the platform sends.
+//! Values of outgoing events: byte for byte as in earlier builds, and in the shape of the records
+//! that the platform sends.
 
 use std::fmt;
 

@@ -184,8 +184,8 @@ pub(crate) fn redelivered(events: Vec<Event>) -> impl Strategy<Value = Vec<Event
     })
 }
 
-/// Events of consistent senders: each has its own id, and a batch is registered with the same essays
-/// each time, with which no other batch is registered.
+/// Events of consistent senders: each has its own id, and a batch is registered with the same
+/// essays each time, with which no other batch is registered.
 pub(crate) fn agreeing_events() -> impl Strategy<Value = Vec<Event>> {
     vec(an_event(), 1..40).prop_map(|mut events| {
         for (id, event) in (1..).zip(&mut events) {

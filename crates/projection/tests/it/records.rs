@@ -19,7 +19,8 @@ pub(crate) const ASSESSED: &str = include_str!("../records/assessment_result.jso
 pub(crate) const PIPELINE_COMPLETED: &str =
     include_str!("../records/batch_pipeline_completed.json");
 
-/// A whole batch of three essays as the platform's producers put it on Kafka: a record on each line.
+/// A whole batch of three essays as the platform's producers put it on Kafka: a record on each
+/// line.
 pub(crate) const WIRE_BATCH: &str = include_str!("../records/wire_batch.jsonl");
 
 /// One of each kind, in the order of the kinds.

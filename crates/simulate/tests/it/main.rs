@@ -1,3 +1,3 @@
-//! The simulated life, and what it must be like so that other tests can rest on it.
+//! Properties of the simulated streams that other tests rely on.
 
-mod generator;
+mod simulation;

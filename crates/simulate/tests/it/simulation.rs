@@ -1,4 +1,5 @@
-//! The records: the same for the same options, all of their kinds, disturbed as asked, and bounded.
+//! Records of a simulation: deterministic, of all kinds, disturbed as configured, in bounded
+//! memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,7 +26,7 @@ fn event(record: &SimulatedRecord) -> Event {
 }
 
 #[test]
-fn the_same_options_make_the_same_records_and_others_make_others() {
+fn records_are_the_same_for_the_same_options_only() {
     let options = options();
     let make = |options: &SimulationOptions| {
         let records = Simulation::new(options.clone()).take(5_000);
@@ -34,9 +35,12 @@ fn the_same_options_make_the_same_records_and_others_make_others() {
     let first = make(&options);
     assert!(first == make(&options), "the same again");
     let longer = SimulationOptions { extent: Extent::Endless, ..options.clone() };
-    assert!(first[..1_000] == make(&longer)[..1_000], "more of the same begins with the same");
+    assert!(
+        first[..1_000] == make(&longer)[..1_000],
+        "a longer stream begins with the shorter one"
+    );
 
-    // No key of one is a key of another: their batches and essays do not meet.
+    // No two streams share a key, so their batches and essays are disjoint.
     let keys = |records: &[(EventKind, String, Vec<u8>)]| -> BTreeSet<String> {
         records.iter().map(|(_, key, _)| key.clone()).collect()
     };
@@ -52,7 +56,7 @@ fn the_same_options_make_the_same_records_and_others_make_others() {
 }
 
 #[test]
-fn every_record_is_what_it_says_it_is() {
+fn every_record_has_its_declared_nature() {
     let mut kinds = BTreeMap::<EventKind, u32>::new();
     let mut faults = BTreeMap::<Fault, u32>::new();
     let mut seen = HashMap::<_, Vec<u8>>::new();
@@ -68,10 +72,14 @@ fn every_record_is_what_it_says_it_is() {
                 assert_eq!(*event.fact.batch_id(), record.batch_id);
                 *kinds.entry(event.kind).or_default() += 1;
                 let earlier = seen.insert(event.id, record.bytes);
-                assert_eq!(earlier, None, "an event comes for the first time once");
+                assert_eq!(earlier, None, "an event is valid once");
             }
             Nature::Duplicate => {
-                assert_eq!(seen.get(&record.event_id), Some(&record.bytes), "comes again");
+                assert_eq!(
+                    seen.get(&record.event_id),
+                    Some(&record.bytes),
+                    "a duplicate repeats its original"
+                );
             }
             Nature::Malformed(fault) => {
                 for topic in [Some(record.topic), None] {
@@ -86,23 +94,23 @@ fn every_record_is_what_it_says_it_is() {
     assert_eq!(faults.len(), Fault::ALL.len(), "{faults:?}");
 }
 
-/// Each fault is one on every kind of event.
+/// Each fault makes every kind of event invalid.
 #[test]
-fn everything_can_be_spoiled_in_every_way() {
+fn every_kind_can_have_every_fault() {
     let shares = Shares { malformed: Share::ALL, ..Shares::default() };
     let options = SimulationOptions { extent: Extent::Batches(100), shares, ..options() };
-    let mut spoiled = BTreeSet::new();
+    let mut malformed = BTreeSet::new();
     for record in Simulation::new(options) {
         if let Nature::Malformed(fault) = record.nature {
             assert!(decode(&record.bytes, None, RECEIVED).is_err(), "{fault:?}");
-            spoiled.insert((record.topic, fault));
+            malformed.insert((record.topic, fault));
         }
     }
-    assert_eq!(spoiled.len(), EventKind::ALL.len() * Fault::ALL.len(), "{spoiled:?}");
+    assert_eq!(malformed.len(), EventKind::ALL.len() * Fault::ALL.len(), "{malformed:?}");
 }
 
 #[test]
-fn things_go_wrong_as_often_as_asked() {
+fn disturbances_are_as_frequent_as_their_shares() {
     #[track_caller]
     fn check(what: &str, count: usize, of: usize, share: Share) {
         let expected = share.as_fraction() * of as f64;
@@ -133,7 +141,7 @@ fn things_go_wrong_as_often_as_asked() {
     let unfinished = of(EventKind::BatchEssaysRegistered) - of(EventKind::BatchPipelineCompleted);
     check("unfinished", unfinished, of(EventKind::BatchEssaysRegistered), shares.unfinished);
 
-    // Late is what arrives after something that was sent later; there is no share for that alone.
+    // Late records are counted as pairs in the wrong order; no share states their number exactly.
     let disordered = events.windows(2).filter(|pair| pair[0].at > pair[1].at).count();
     let late = shares.late.as_fraction() * events.len() as f64;
     assert!((0.5 * late..2.5 * late).contains(&(disordered as f64)), "{disordered}, {late} late");
@@ -141,11 +149,11 @@ fn things_go_wrong_as_often_as_asked() {
         events.iter().rev().map(|event| (event.fact.batch_id(), event.kind)).collect();
     let before_registration =
         first_of_batch.values().filter(|kind| **kind != EventKind::BatchEssaysRegistered).count();
-    assert!(before_registration > 3, "results come before registrations: {before_registration}");
+    assert!(before_registration > 3, "results arrive before registrations: {before_registration}");
 }
 
 #[test]
-fn undisturbed_lives_come_in_order_and_end_well() {
+fn undisturbed_batches_arrive_in_order_and_succeed() {
     let options = SimulationOptions {
         shares: Shares::UNDISTURBED,
         extent: Extent::Batches(100),
@@ -167,7 +175,7 @@ fn undisturbed_lives_come_in_order_and_end_well() {
 }
 
 #[test]
-fn batches_end_in_different_ways() {
+fn batches_end_in_every_final_state() {
     let mut rows = Rows::default();
     let mut early = 0;
     for record in records(Extent::Batches(400)).iter().filter(|record| !record.is_malformed()) {
@@ -190,7 +198,7 @@ fn batches_end_in_different_ways() {
 }
 
 #[test]
-fn batches_have_one_to_a_hundred_essays_and_the_first_teacher_has_the_most() {
+fn batches_have_one_to_a_hundred_essays_and_teachers_follow_zipf() {
     let mut of_teachers = BTreeMap::<_, u32>::new();
     let mut sizes = BTreeSet::new();
     let mut essays = 0;
@@ -206,14 +214,14 @@ fn batches_have_one_to_a_hundred_essays_and_the_first_teacher_has_the_most() {
     assert!(sizes.first() == Some(&1) && *sizes.last().unwrap() > 80, "{sizes:?}");
     assert!(*sizes.last().unwrap() <= 100);
     assert!((20..=30).contains(&(essays / 800)), "about a class: {}", essays / 800);
-    // Of 300 teachers, 1 of 6.28 batches is the first one's, and half as many the second one's.
+    // The first of 300 teachers has 1 of 6.28 batches, the second half as many.
     let (first, second) = (of_teachers["teacher-1"], of_teachers["teacher-2"]);
     assert!((70..190).contains(&first), "{first}");
     assert!((25..105).contains(&second), "{second}");
 }
 
 #[test]
-fn memory_is_bounded_by_the_batches_under_way() {
+fn memory_is_bounded_by_the_concurrent_batches() {
     let options = SimulationOptions {
         extent: Extent::Records(10_000),
         batches_at_a_time: 5,
@@ -235,13 +243,13 @@ fn memory_is_bounded_by_the_batches_under_way() {
         batches.insert(record.batch_id, given);
         assert!(simulation.waiting() <= simulation.waiting_max());
     }
-    assert_eq!(given, 10_000, "exactly as many as asked");
+    assert_eq!(given, 10_000, "exactly as many as requested");
     assert!(batches.len() > 50, "far more batches than at a time: {}", batches.len());
     assert_eq!(simulation.waiting_max(), 5 * 3 * 65);
 }
 
 #[test]
-fn nothing_is_later_than_allowed() {
+fn no_record_is_later_than_late_max() {
     let late_max = Duration::from_secs(10);
     let shares = Shares { late: Share::ALL, ..Shares::default() };
     let mut simulation = Simulation::new(SimulationOptions { late_max, shares, ..options() });
@@ -254,7 +262,7 @@ fn nothing_is_later_than_allowed() {
 }
 
 #[test]
-fn one_life_is_whole_and_in_order() {
+fn life_of_one_batch_is_complete_and_in_order() {
     let options = SimulationOptions { essays_max: 3, shares: Shares::UNDISTURBED, ..options() };
     let records = life_of(17, options.clone());
     let kinds: BTreeSet<_> = records.iter().map(|record| record.topic).collect();
@@ -267,9 +275,9 @@ fn one_life_is_whole_and_in_order() {
     assert_ne!(life_of(18, options)[0].batch_id, records[0].batch_id);
 }
 
-/// Options are public fields, so that anything can stand in them.
+/// Options are public fields, so they may hold any value.
 #[test]
-fn what_lies_outside_a_limit_counts_as_the_limit() {
+fn option_outside_its_limits_counts_as_the_limit() {
     let options = SimulationOptions {
         teachers: 0,
         essays_max: 0,

@@ -22,8 +22,8 @@ pub(super) fn unique(ids: impl IntoIterator<Item = EssayId>) -> Vec<EssayId> {
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }
 
-/// Metadata of a sender about its processing. Checked; only the error information, read as an `E`, may
-/// be kept.
+/// Metadata of a sender about its processing. Checked; only the error information, read as an `E`,
+/// may be kept.
 #[derive(Deserialize)]
 #[serde(bound = "E: Deserialize<'de>")]
 pub(super) struct SystemProcessingMetadata<E = AnyObject> {

@@ -1,7 +1,7 @@
 //! Records as their senders declare them: the envelope, and the data of each kind.
 //!
-//! Every declared field is here, including those that are not kept: a record that breaks the contract
-//! of its sender is refused as a whole. The fields that are kept are explained in `fact`.
+//! Every declared field is here, including those that are not kept: a record that breaks the
+//! contract of its sender is refused as a whole. The fields that are kept are explained in `fact`.
 
 mod assessment;
 mod common;

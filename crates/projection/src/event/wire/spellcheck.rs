@@ -79,9 +79,9 @@ impl From<SpellcheckResult> for Fact {
     }
 }
 
-/// A status that is not terminal is not a failure; refusing it would lose the fact that the phase has
-/// begun. Every terminal status but `spellchecked_success` is a failure, even the success of another
-/// step: it comes instead of a checked text.
+/// A status that is not terminal is not a failure; refusing it would lose the fact that the phase
+/// has begun. Every terminal status but `spellchecked_success` is a failure, even the success of
+/// another step: it comes instead of a checked text.
 fn end(status: ResultStatus, error_info: Option<ErrorInfo>) -> SpellcheckEnd {
     match status {
         ResultStatus::Essay(EssayStatus::SpellcheckedSuccess) => SpellcheckEnd::Completed,
