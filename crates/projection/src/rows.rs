@@ -22,8 +22,8 @@ use crate::registered_batch::RegisteredBatch;
 use crate::status::BatchStatus;
 use crate::tally::Tally;
 
-/// Most essays that all registrations of one batch may list together. A large class has a few
-/// dozen; without a limit a row could grow until the database refuses it.
+/// Most essays that all registrations of one batch may list together. A batch is a few
+/// classes at most; without a limit a row could grow until the database refuses it.
 pub const ESSAYS_PER_BATCH_MAX: usize = 10_000;
 
 /// Rows in memory: the loaded rows with the applied events.
