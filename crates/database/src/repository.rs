@@ -1,4 +1,4 @@
-//! The read model behind one trait that ships twice: batches, and what to implement for a database.
+//! The repository: what each database implements, with the rules of batches and units of work.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,10 +12,10 @@ use crate::error::DbError;
 use crate::inbox::{AppliedEvent, InboxRepository, KafkaOffsets};
 use crate::outbox::OutboxRepository;
 
-/// The most batches that one unit of work may need.
+/// Most batches that one unit of work may need.
 ///
-/// On PostgreSQL each is one entry in the server's shared table of locks, which by default has
-/// room for 6,400 of all connections together.
+/// On PostgreSQL each is an entry in the server's lock table, which by default has 6,400 entries
+/// for all connections together.
 pub const BATCHES_PER_UNIT_MAX: usize = 1_000;
 
 /// Everything that this service stores in a database. Each module takes the part that it needs.
@@ -29,7 +29,8 @@ impl<R> Repository for R where
 {
 }
 
-/// Batches and their essays. Implemented twice: [`PostgresRepository`] and [`SqliteRepository`].
+/// Batches and their essays. Implemented twice: [`PostgresRepository`](crate::PostgresRepository)
+/// and [`SqliteRepository`](crate::SqliteRepository).
 ///
 /// The rules are numbered through all parts of a [`Repository`]. The conformance suite checks each
 /// number on both databases.

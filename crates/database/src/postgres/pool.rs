@@ -54,7 +54,7 @@ pub(super) struct PooledConnection {
 impl PooledConnection {
     pub(super) fn get(&mut self) -> Result<&mut PgConnection, DbError> {
         let connection = self.connection.as_deref_mut();
-        connection.ok_or_else(|| DbError::internal("the connection was given back"))
+        connection.ok_or_else(|| DbError::internal("the connection is in the pool again"))
     }
 
     /// Waits for the answer to one statement with the given time limit.
