@@ -1,4 +1,4 @@
-//! Time as a dependency: everything that asks what time it is takes a [`Clock`].
+//! Clock as a dependency: every reader of the time is given a [`Clock`].
 //!
 //! The only file of the service that may read the clocks of the machine. It does not sleep: waiting
 //! is `tokio::time`, which tests can pause on their own.
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use projection::Timestamp;
 
-/// What time it is, asked in two ways that must not be mixed.
+/// A wall clock and a monotonic clock, which must not be mixed.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The wall clock, in UTC. It names moments for people and may jump; do not measure durations with it.
     fn now(&self) -> Timestamp;

@@ -31,7 +31,7 @@ impl DeadLetterLimit {
     pub(super) async fn has_room(&self, dead_letters: &[DeadLetter]) -> Result<bool, DbError> {
         let usage = self.dead_letters.dead_letter_usage().await?;
         let fits = |added: u64| usage.bytes.saturating_add(added) <= self.bytes_max;
-        // Which are stored already is asked only near the limit.
+        // Only near the limit is it checked which are stored already.
         if fits(dead_letters.iter().map(DeadLetter::size_bytes).sum()) {
             return Ok(true);
         }

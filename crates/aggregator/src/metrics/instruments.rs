@@ -19,7 +19,7 @@ use super::labels::{
 };
 
 /// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
-/// a read is given up after ten seconds.
+/// a read times out after ten seconds.
 const REQUEST_BOUNDS_SECONDS: [f64; 11] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 

@@ -121,18 +121,18 @@ mod tests {
         async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {
             let start = chunk.log_starts.first().map_or(0, |log| log.start);
             let mut events = self.events.lock().unwrap();
-            let is_asked =
+            let is_old =
                 |at: i64| second(at) > chunk.after.applied_at && second(at) < chunk.applied_before;
-            let asked = events.keys().copied().filter(|at| is_asked(*at));
-            let asked: Vec<_> = asked.take(chunk.rows_max as usize).collect();
-            *self.examined.lock().unwrap() += asked.len() as u64;
+            let old = events.keys().copied().filter(|at| is_old(*at));
+            let chunk_events: Vec<_> = old.take(chunk.rows_max as usize).collect();
+            *self.examined.lock().unwrap() += chunk_events.len() as u64;
             let before = events.len();
-            for at in &asked {
+            for at in &chunk_events {
                 if events[at] < start {
                     events.remove(at);
                 }
             }
-            let last = asked
+            let last = chunk_events
                 .last()
                 .map(|at| InboxCursor { applied_at: second(*at), event: EventId(Uuid::nil()) });
             Ok(PurgedEvents { events: (before - events.len()) as u64, last })
@@ -161,15 +161,15 @@ mod tests {
     #[tokio::test]
     async fn sweep_that_reaches_its_limit_is_continued_by_the_next_one() {
         let (inbox, progress) = (Inbox::default(), InboxSweep::default());
-        let kept = i64::try_from(LEFT_PER_SWEEP_MAX).unwrap();
-        inbox.add(1..=kept + 5_000);
+        let left = i64::try_from(LEFT_PER_SWEEP_MAX).unwrap();
+        inbox.add(1..=left + 5_000);
         sweep(&progress, &inbox, i64::MAX / 1_000_000, 0).await;
         assert_eq!(inbox.take_examined(), LEFT_PER_SWEEP_MAX);
         // The broker removes records in between: those of the rest are purged at once, the others in a new
         // pass.
-        sweep(&progress, &inbox, i64::MAX / 1_000_000, kept + 2_001).await;
+        sweep(&progress, &inbox, i64::MAX / 1_000_000, left + 2_001).await;
         assert_eq!((inbox.take_examined(), inbox.count()), (5_000, 100_000 + 3_000));
-        sweep(&progress, &inbox, i64::MAX / 1_000_000, kept + 2_001).await;
+        sweep(&progress, &inbox, i64::MAX / 1_000_000, left + 2_001).await;
         assert_eq!(inbox.count(), 3_000);
     }
 

@@ -33,7 +33,7 @@ impl RetentionTime {
     ///
     /// # Errors
     ///
-    /// If the database cannot be asked.
+    /// If the database does not answer.
     pub async fn now(&self) -> Result<Option<Timestamp>, DbError> {
         let before = self.clock.now();
         let Some(now) = self.database.database_now().await? else {

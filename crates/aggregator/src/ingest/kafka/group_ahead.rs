@@ -70,8 +70,8 @@ impl GroupAheadCheck {
         let detail = format!(
             "the database is empty, and the consumer group {} has read {partitions} partitions: what it \
              has read is not read again. To have it, use a new kafka.group_id, or stop all members and \
-             reset the group to the earliest offsets; with publish.skip_before nobody hears of the past \
-             again (docs/migration.md)",
+             reset the group to the earliest offsets; with publish.skip_before earlier facts are not \
+             published again (docs/migration.md)",
             self.options.group_id
         );
         tracing::warn!("{detail}");

@@ -2,7 +2,7 @@
 //!
 //! librdkafka continues at the old position in the new log, and skips the records before it silently.
 //! The sign is the committed offset: a broker deletes the committed offsets with the topic, and never
-//! those of a live member. So an offset that was committed and is gone means a new log. The offsets are
+//! those of a live member. So an offset that was committed and no longer is means a new log. The offsets are
 //! fetched before a commit could put them back, once in [`CHECK_INTERVAL`]: a topic that is created anew,
 //! filled beyond the old position and read within that time is not detected.
 
