@@ -1,4 +1,4 @@
-//! The embedded mode's key: made once, kept beside the data, readable by its user alone.
+//! Key of the embedded mode: made once, stored beside the data, readable by its user only.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,11 +14,12 @@ const KEY_BYTES: usize = 24;
 /// Shortest and longest key, in characters.
 const KEY_CHARS_MIN: usize = 16;
 const KEY_CHARS_MAX: usize = 512;
-/// What a key may be. Spaces and line ends come from a file or a shell, and no header carries them.
+/// The allowed keys, in words. Spaces and line ends come from a file or a shell, and are not allowed in a
+/// header.
 pub const ALLOWED: &str = "allowed are 16 to 512 visible ASCII characters, without spaces; \
                            `openssl rand -hex 24` makes a good one";
 
-/// Whether this may be a key.
+/// Whether the key is allowed.
 pub fn is_acceptable(key: &str) -> bool {
     (KEY_CHARS_MIN..=KEY_CHARS_MAX).contains(&key.len())
         && key.bytes().all(|byte| byte.is_ascii_graphic())
@@ -29,13 +30,13 @@ pub fn is_acceptable(key: &str) -> bool {
 pub struct StoredKey {
     /// The key.
     pub key: SecretString,
-    /// Whether it was made just now.
+    /// Whether this call made it.
     pub is_new: bool,
-    /// Where it is kept.
+    /// Its file.
     pub path: PathBuf,
 }
 
-/// Where the key of this data directory is kept.
+/// File of the key in this data directory.
 pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("internal-api-key")
 }
@@ -44,10 +45,10 @@ pub fn path(data_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// If the directory cannot be written, or there is no randomness.
+/// If the directory cannot be written, or the system has no randomness.
 pub fn read_or_make(data_dir: &Path) -> anyhow::Result<StoredKey> {
     let path = path(data_dir);
-    // An empty file is what is left of a start that was cut off.
+    // An interrupted start leaves an empty file.
     if let Ok(text) = fs::read_to_string(&path)
         && !text.trim().is_empty()
     {

@@ -1,6 +1,6 @@
 //! `result-aggregator replay`: sends a file of envelopes to a running server.
 //!
-//! Lines go in order, in requests of many. How one is sent, and sent again, is in `client.rs`.
+//! Lines are sent in order, many in one request. `client` sends a request, and repeats it.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -16,15 +16,15 @@ use aggregator::http::events::BODY_BYTES_MAX;
 /// Refused lines that are listed one by one.
 const REFUSED_LISTED_MAX: usize = 20;
 
-/// Bytes read at once; a first line that is longer is not looked at before it is sent.
+/// Bytes read at once; a longer first line is not checked before it is sent.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// What became of a file.
+/// Outcome of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Events that changed something.
     pub applied: u64,
-    /// Events that the server had before.
+    /// Events that had been applied before.
     pub duplicate: u64,
     /// Lines that were refused: number and reason.
     pub refused: Vec<(u64, String)>,
@@ -34,8 +34,8 @@ pub struct Summary {
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or the server refuses a whole request or stays away. What was sent
-/// before stays applied; sending the file again is safe.
+/// If the file cannot be read, or the server refuses a whole request or stays unavailable. Earlier
+/// requests stay applied; sending the file again is safe.
 pub async fn replay(path: &Path, target: Target) -> anyhow::Result<Summary> {
     let (input, bytes) = open(path)?;
     let progress = progress_bar(bytes);
@@ -96,8 +96,8 @@ struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    /// Refuses a file that has no envelope per line: each of its lines would be a dead letter. Only
-    /// what the buffer holds is looked at, so a longer first line is not judged.
+    /// Refuses a file without an envelope per line: each of its lines would become a dead letter. Only
+    /// the buffer is checked, so a longer first line is not.
     fn check_first(&mut self, path: &Path) -> anyhow::Result<()> {
         let buffered = self.input.fill_buf().context("read the file")?;
         let mut lines = buffered.split_inclusive(|byte| *byte == b'\n');
@@ -109,7 +109,7 @@ impl<R: Read> Lines<R> {
                 "{file}: the first line begins a list. Each line is one envelope; `jq -c '.[]' FILE` \
                  makes such lines of a list. Nothing was sent"
             ),
-            // There may be more of it than was read.
+            // The line is longer than the buffer.
             Err(_) if !line.ends_with(b"\n") => Ok(()),
             Ok(_) => bail!(
                 "{file}: the first line is no JSON object. Each line is one envelope. Nothing was sent"

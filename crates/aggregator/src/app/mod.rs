@@ -1,7 +1,7 @@
 //! The composition root: the one place that names every concrete type.
 //!
-//! Built outwards first (database, cache), then the modules in the order data flows through them. The
-//! port is bound here and not in `run`, so that a taken port fails the start.
+//! It builds the database and the cache first, then the modules in the order of the data flow. The port
+//! is bound before that, so that a port in use fails the start.
 
 mod cache;
 mod gauges;
@@ -47,10 +47,10 @@ use crate::retention::{InboxSweep, OutboxRetention, Retention, RetentionPeriods,
 use database::data_dir::{DataDir, DataDirLock};
 use database::{DbError, LockWatch, LogStarts, ProcessLock, Repository};
 
-/// How long closing the database may take at the end.
+/// How long closing the database may take.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// The first part of a start: what needs no server, and the port.
+/// First part of a start: everything that needs no server, and the port.
 pub struct Start {
     config: Config,
     listener: std::net::TcpListener,
@@ -63,11 +63,11 @@ pub struct Start {
 }
 
 impl Start {
-    /// Takes the data directory, the key and the port.
+    /// Locks the data directory, reads or makes the key, and binds the port.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the service from starting, with what was tried.
+    /// If one of these fails.
     pub async fn new(config: &Config) -> anyhow::Result<Self> {
         let data_dir = data_dir(config)?;
         let key = key(config)?;
@@ -78,7 +78,7 @@ impl Start {
         })?;
         Ok(Self {
             config: config.clone(),
-            listener: listener.into_std().context("keep the port")?,
+            listener: listener.into_std().context("convert the listener")?,
             key,
             sqlite_dir,
             lock,
@@ -88,22 +88,22 @@ impl Start {
         })
     }
 
-    /// Where the server listens, with the port that it got.
+    /// The address of the server, with the port that was bound.
     ///
     /// # Errors
     ///
-    /// If the system does not tell.
+    /// If the system cannot report it.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
-        self.listener.local_addr().context("ask for the port")
+        self.listener.local_addr().context("read the address of the listener")
     }
 
-    /// Waits for the database, and puts everything together. Meanwhile the server listens, is live,
-    /// and says that it is not ready. None: stopped before.
+    /// Waits for the database, then builds the service. Meanwhile the server listens, and is live and not
+    /// ready. None: stopped before.
     ///
     /// # Errors
     ///
-    /// What no wait mends, with what was tried. Redis or Kafka being unavailable is no such thing:
-    /// reads go past the one, and the other is waited for.
+    /// Non-transient errors. An unavailable Redis or Kafka is no error: reads bypass Redis, and the consumer
+    /// and the publisher wait for Kafka.
     pub async fn connect(self, stop: &CancellationToken) -> anyhow::Result<Option<App>> {
         let connected = stop.child_token();
         // The same socket, so that no connection is refused in between.
@@ -113,7 +113,7 @@ impl Start {
         starting.spawn(server::serve(
             listener.context("listen during the start")?,
             router,
-            server_limits(&self.config),
+            ServerLimits::from(&self.config.http),
             connected.clone(),
         ));
         let app = tokio::select! {
@@ -127,7 +127,7 @@ impl Start {
 
 /// The service, ready to run.
 pub struct App {
-    /// Connections that were taken before the database was there, and end by themselves.
+    /// Connections that were accepted before the database was connected; they end by themselves.
     starting: JoinSet<()>,
     listener: TcpListener,
     router: axum::Router,
@@ -152,7 +152,7 @@ pub struct App {
 }
 
 impl App {
-    /// Connects, migrates and wires.
+    /// Connects, migrates and builds every part.
     async fn build(start: Start) -> anyhow::Result<Self> {
         let Start { config, listener, key, sqlite_dir, lock, clock, metrics, health } = start;
         let config = &config;
@@ -216,7 +216,7 @@ impl App {
             starting: JoinSet::new(),
             listener: TcpListener::from_std(listener).context("listen")?,
             router,
-            limits: server_limits(config),
+            limits: ServerLimits::from(&config.http),
             consumer,
             retention,
             relay,
@@ -237,13 +237,13 @@ impl App {
         })
     }
 
-    /// Where the server listens, with the port that it got.
+    /// The address of the server, with the port that was bound.
     ///
     /// # Errors
     ///
-    /// If the system does not tell.
+    /// If the system cannot report it.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
-        self.listener.local_addr().context("ask for the port")
+        self.listener.local_addr().context("read the address of the listener")
     }
 
     /// The key that callers must send.
@@ -251,12 +251,12 @@ impl App {
         &self.key.secret
     }
 
-    /// Where the key is kept, if this start made it.
+    /// File of the key, if this start made it.
     pub fn new_key_path(&self) -> Option<&Path> {
         self.key.made_at.as_deref()
     }
 
-    /// Runs until `stop` fires; then every part finishes what it has under way.
+    /// Runs until `stop` fires; then every part finishes its work under way.
     ///
     /// # Errors
     ///
@@ -303,14 +303,14 @@ impl App {
         }
         tracing::info!("stopped");
         match lock.try_join_next() {
-            Some(taken) => Err(taken?).context("stopped: this process may not go on"),
+            Some(taken) => Err(taken?).context("stopped: this process may not continue"),
             None => Ok(()),
         }
     }
 }
 
-/// Holds the lock of this process. Without it, what is cached here may be older than an event that
-/// another process has acknowledged: so it stops.
+/// Holds the lock of this process, and stops the process if another one takes it: entries cached here
+/// could then be older than an event that the other process has acknowledged.
 async fn stop_if_taken(
     process_lock: ProcessLock,
     watch: Arc<dyn LockWatch>,
@@ -326,7 +326,7 @@ async fn stop_if_taken(
 /// The key that callers must send.
 struct ApiKey {
     secret: SecretString,
-    /// The file that it was written to, if it was made just now.
+    /// The file that it was written to, if this start made it.
     made_at: Option<PathBuf>,
 }
 
@@ -338,7 +338,7 @@ fn key(config: &Config) -> anyhow::Result<ApiKey> {
     Ok(ApiKey { secret: stored.key, made_at: stored.is_new.then_some(stored.path) })
 }
 
-/// The directory that the embedded mode keeps its files in; none if it has no files.
+/// Directory of the files of the embedded mode; none if it has no files.
 fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
     let is_used = config.database_url.is_none() || config.internal_api_key.is_none();
     is_used.then(|| DataDir::create(&config.data_dir)).transpose()
@@ -394,8 +394,8 @@ fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
 fn retention_periods(config: &Config) -> RetentionPeriods {
     RetentionPeriods {
         inbox: config.retention.inbox,
-        // Where nobody publishes, whoever reads them over HTTP has this long. A database of its own
-        // may have another process that publishes: what that has not sent is not ours to remove.
+        // Without a publisher, readers over HTTP have this long. A PostgreSQL database may have another
+        // process that publishes: records that it has not sent must stay.
         outbox: if config.database_url.is_none() && config.kafka_brokers.is_none() {
             OutboxRetention::SinceWritten(config.retention.outbox)
         } else {
@@ -440,14 +440,5 @@ fn retention(
         },
         metrics: metrics.clone(),
         inbox_sweep: InboxSweep::default(),
-    }
-}
-
-fn server_limits(config: &Config) -> ServerLimits {
-    ServerLimits {
-        connections: config.http.connections_max,
-        first_head: config.http.head_timeout,
-        grace: config.http.stop_grace,
-        ..ServerLimits::default()
     }
 }

@@ -1,4 +1,4 @@
-//! The database of the service: connected, brought up to date, and locked for this process.
+//! Opens the database of the service: connects, migrates, and locks it for this process.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use database::{
     SqliteOptions, SqliteRepository,
 };
 
-/// The database, and the lock of this process on it if others may work on it too.
+/// The database, and the lock of this process if other processes may use the database too.
 pub(super) async fn repository(
     config: &Config,
     sqlite_dir: Option<&DataDir>,
@@ -46,7 +46,7 @@ pub(super) async fn repository(
     Ok((Arc::new(repository), Some(process_lock)))
 }
 
-/// Says that a newer build has changed the schema. This build works with it, but is to be replaced.
+/// Reports that a newer build has changed the schema. This build works with it, but should be replaced.
 fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, health: &Health) {
     let Some(NewerSchema { applied, known }) = newer else { return };
     let detail = format!(
@@ -68,7 +68,7 @@ async fn connect(
     Ok((repository, process_lock))
 }
 
-/// Connects, for as long as it takes: the service is live meanwhile, and says that it is not ready.
+/// Connects, and retries while the database is unavailable: the service is live and not ready meanwhile.
 async fn with_retry<T>(
     connect: impl AsyncFn() -> Result<T, DbError>,
     clock: &Arc<dyn Clock>,

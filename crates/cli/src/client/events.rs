@@ -1,7 +1,6 @@
-//! A client of the way in over HTTP: the other end of `http.rs`.
+//! Client of `POST /events`.
 //!
-//! Sends lines in requests of many. A request that is not acknowledged is sent again: the server
-//! knows what it has applied. Where lines come from is not known here.
+//! A request that is not acknowledged is sent again: the server knows which events it has applied.
 
 use api_types::EventsReport;
 use indicatif::ProgressBar;
@@ -10,12 +9,12 @@ use reqwest::header::CONTENT_TYPE;
 
 use crate::client::{Client, Target};
 
-/// Lines in one request: enough that the round trip costs each little, few enough for progress.
+/// Lines in one request: enough to make the round trip cheap, few enough to show progress.
 pub const REQUEST_LINES: usize = 500;
-/// Bytes after which a request is sent whatever its lines.
+/// Bytes after which a request is sent, however few lines it has.
 pub const REQUEST_BYTES: usize = 1024 * 1024;
 
-/// A client of one server.
+/// Sends events to one server.
 #[derive(Clone, Debug)]
 pub struct EventsClient {
     client: Client,

@@ -1,7 +1,7 @@
-//! A client of a running server, for the commands that need one.
+//! Client of a running server.
 //!
-//! It knows who asks, how long to wait for a server that is away, and how to say what went wrong;
-//! not what is asked.
+//! Authenticates, repeats requests while the server is unavailable, and turns problems into errors. The
+//! commands make the requests.
 
 pub mod events;
 
@@ -22,16 +22,16 @@ use aggregator::clock::{Clock, SystemClock};
 use aggregator::output::write_line;
 use database::backoff::Backoff;
 
-/// How long a server may be unavailable, unless told otherwise, before a request is given up.
+/// How long a request is repeated while the server is unavailable, by default.
 pub const RETRY_SECONDS_DEFAULT: u64 = 60;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest answer that is repeated in an error, in characters, if it is no problem that we know.
+/// Longest answer that is quoted in an error, in characters, if it is no problem body.
 const ANSWER_CHARS_MAX: usize = 300;
 
-/// Where to send, and as whom.
+/// A server, and the service to appear as.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Base URL of the server, without a trailing slash.
@@ -44,7 +44,7 @@ pub struct Target {
     pub retry_max: Duration,
 }
 
-/// An attempt that failed and is followed by another one.
+/// A failed attempt before another one.
 #[derive(Debug)]
 pub struct FailedAttempt<'a> {
     /// Counted from 1, for each request.
@@ -56,7 +56,7 @@ pub struct FailedAttempt<'a> {
 }
 
 impl FailedAttempt<'_> {
-    /// Says so on standard error: at once, and for each attempt where there is no progress line.
+    /// Reports it on standard error: the first attempt, and each one where there is no progress line.
     pub fn show(&self, progress: &ProgressBar) {
         if self.number == 1 || progress.is_hidden() {
             progress.suspend(|| write_line(std::io::stderr().lock(), format_args!("{self}")));
@@ -83,9 +83,9 @@ pub struct Client {
 /// Why one attempt has no answer.
 enum Failure {
     /// The same request can succeed later, perhaps after this time.
-    Passing(anyhow::Error, Option<Duration>),
-    /// It cannot.
-    Lasting(anyhow::Error),
+    Transient(anyhow::Error, Option<Duration>),
+    /// The same request cannot succeed later.
+    Permanent(anyhow::Error),
 }
 
 impl Client {
@@ -93,7 +93,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If the server's URL is none, or the system has no randomness or no certificates.
+    /// If the URL of the server is invalid, or the system has no randomness or no certificates.
     pub fn new(target: Target) -> anyhow::Result<Self> {
         let is_http = |url: &Url| url.has_host() && ["http", "https"].contains(&url.scheme());
         if !Url::parse(&target.server).as_ref().is_ok_and(is_http) {
@@ -120,11 +120,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A sentence that says what the server did not like, or that there is none.
+    /// The problem that the server answered, or that there is no server.
     pub async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
         match self.attempt(request).await {
             Ok(answer) => Ok(answer),
-            Err(Failure::Passing(error, _) | Failure::Lasting(error)) => Err(error),
+            Err(Failure::Transient(error, _) | Failure::Permanent(error)) => Err(error),
         }
     }
 
@@ -145,10 +145,10 @@ impl Client {
             let again = request.try_clone().context("a request that streams is sent once")?;
             let (error, asked_to_wait) = match self.attempt(again).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(error, wait)) => (error, wait.unwrap_or_default()),
+                Err(Failure::Permanent(error)) => return Err(error),
+                Err(Failure::Transient(error, wait)) => (error, wait.unwrap_or_default()),
             };
-            // On top of what the server asks for, or its clients come back all at once.
+            // In addition to the wait that the server asks for, or all its clients would come back at once.
             let wait = asked_to_wait + backoff.next_wait();
             if self.clock.monotonic().saturating_sub(started) + wait > self.target.retry_max {
                 let server = &self.target.server;
@@ -164,25 +164,25 @@ impl Client {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_builder() => {
-                return Err(Failure::Lasting(anyhow!(error).context("form the request")));
+                return Err(Failure::Permanent(anyhow!(error).context("form the request")));
             }
             Err(error) => {
                 let what = format!("no answer from {}", self.target.server);
-                return Err(Failure::Passing(anyhow!(error).context(what), None));
+                return Err(Failure::Transient(anyhow!(error).context(what), None));
             }
         };
         if response.status().is_success() {
-            // If it ended while answering: what it did, it knows.
+            // The server may have ended while it answered; it knows what it has applied.
             let body = response.bytes().await;
-            let body = body.map_err(|error| Failure::Passing(anyhow!(error), None))?;
+            let body = body.map_err(|error| Failure::Transient(anyhow!(error), None))?;
             return serde_json::from_slice(&body).map_err(|error| {
-                Failure::Lasting(anyhow!(error).context("the answer is not that of this service"))
+                Failure::Permanent(anyhow!(error).context("the answer is not that of this service"))
             });
         }
         let wait = retry_after(&response);
-        let is_passing = response.status() == StatusCode::SERVICE_UNAVAILABLE;
-        let error = sentence(response).await;
-        Err(if is_passing { Failure::Passing(error, wait) } else { Failure::Lasting(error) })
+        let is_transient = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+        let error = error_of(response).await;
+        Err(if is_transient { Failure::Transient(error, wait) } else { Failure::Permanent(error) })
     }
 }
 
@@ -191,15 +191,15 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// What the server says about a request that it does not answer as asked.
-async fn sentence(response: Response) -> anyhow::Error {
+/// The error for an answer that is no success.
+async fn error_of(response: Response) -> anyhow::Error {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap_or_default();
-    let said = match serde_json::from_str(&text) {
+    let text = match serde_json::from_str(&text) {
         Ok(ProblemBody { error, detail, .. }) => format!("{error}: {detail}"),
         Err(_) => text.chars().take(ANSWER_CHARS_MAX).collect(),
     };
-    anyhow!("the server answered {status}: {}", printable(&said))
+    anyhow!("the server answered {status}: {}", printable(&text))
 }
 
 #[cfg(test)]
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// A client of a server that says these answers, each on a connection of its own.
+    /// A client of a server with these answers, each on a connection of its own.
     async fn client_of(answers: &'static [&'static str]) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_of_something_else_is_not_asked_for_again() {
+    async fn answer_of_another_service_is_not_retried() {
         let client = client_of(&["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"]).await;
         let request = client.request(Method::GET, "");
         let answer = client.ask_with_retry::<Vec<u8>>(request, |_| panic!("waits")).await;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_cut_off_is_asked_for_again() {
+    async fn truncated_answer_is_retried() {
         let client = client_of(&[
             "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n[1",
             "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n[1, 2]",
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn server_that_is_down_is_told_at_once_and_given_up_after_the_limit() {
+    async fn unavailable_server_is_reported_at_once_and_given_up_after_retry_max() {
         // Nobody listens there: the port is free again.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());

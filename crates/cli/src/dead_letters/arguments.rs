@@ -15,11 +15,11 @@ pub enum Command {
 Examples:
   result-aggregator dead-letters list --code invalid_field --from 2026-11-22T00:00:00Z
   result-aggregator dead-letters list --limit 100000 --json | jq -r .topic | sort | uniq -c")]
-    List(Listing),
+    List(ListArgs),
     /// Show one refused record: where it came from, why it was refused, and where in its bytes.
     ///
     /// Characters that are not visible are escaped, so that no record can control the terminal.
-    Show(Showing),
+    Show(ShowArgs),
     /// Process refused records again, after their cause is fixed.
     ///
     /// A record that is applied is removed from the dead letters; one that is refused again stays.
@@ -30,16 +30,19 @@ Examples:
   result-aggregator dead-letters replay 17 18
   result-aggregator dead-letters replay --code unstorable
   result-aggregator dead-letters replay --all")]
-    Replay(Which),
+    Replay(Selection),
     /// Discard refused records and their bytes for good.
     ///
     /// Selected by filters or --all, they are only counted, unless --yes is given.
-    #[command(after_help = "\
+    #[command(
+        alias = "drop",
+        after_help = "\
 Examples:
-  result-aggregator dead-letters drop 17
-  result-aggregator dead-letters drop --code not_json --until 2026-11-01T00:00:00Z
-  result-aggregator dead-letters drop --all --yes")]
-    Drop(Dropping),
+  result-aggregator dead-letters discard 17
+  result-aggregator dead-letters discard --code not_json --until 2026-11-01T00:00:00Z
+  result-aggregator dead-letters discard --all --yes"
+    )]
+    Discard(DiscardArgs),
 }
 
 /// Filters of dead letters. A dead letter must pass all of them.
@@ -64,7 +67,7 @@ pub(super) struct Filters {
 
 /// See [`Command::List`].
 #[derive(Debug, Args)]
-pub struct Listing {
+pub struct ListArgs {
     #[command(flatten)]
     pub(super) filters: Filters,
     /// Only ids greater than this one
@@ -80,7 +83,7 @@ pub struct Listing {
 
 /// See [`Command::Show`].
 #[derive(Debug, Args)]
-pub struct Showing {
+pub struct ShowArgs {
     /// Its id, as `list` shows it
     pub(super) id: u64,
     /// Print the JSON object of the server, with the bytes in hexadecimal
@@ -90,7 +93,7 @@ pub struct Showing {
 
 /// Selection of dead letters: by ids, by filters, or all.
 #[derive(Debug, Args)]
-pub struct Which {
+pub struct Selection {
     /// Their ids, as `list` shows them
     #[arg(value_name = "ID", conflicts_with_all = SELECTORS)]
     pub(super) ids: Vec<u64>,
@@ -101,9 +104,9 @@ pub struct Which {
     pub(super) filters: Filters,
 }
 
-impl Which {
+impl Selection {
     /// Whether there is no selection, which must not mean all.
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let Filters { source, topic, code, from, until } = &self.filters;
         let is_filtered = source.is_some() || topic.is_some() || code.is_some();
         let is_dated = from.is_some() || until.is_some();
@@ -111,11 +114,11 @@ impl Which {
     }
 }
 
-/// See [`Command::Drop`].
+/// See [`Command::Discard`].
 #[derive(Debug, Args)]
-pub struct Dropping {
+pub struct DiscardArgs {
     #[command(flatten)]
-    pub(super) which: Which,
+    pub(super) selection: Selection,
     /// Discard all selected records instead of counting them
     #[arg(long)]
     pub(super) yes: bool,

@@ -1,7 +1,7 @@
-//! `result-aggregator dead-dead_letters`: what an operator does about refused records.
+//! `result-aggregator dead-letters`: lists, shows, replays and discards refused records.
 //!
-//! A client of a running server, embedded or not: it asks, draws and counts. What becomes of a
-//! dead letter is decided there, and nothing that comes from there is printed as it is.
+//! A client of a running server, embedded or not. The server decides what happens to a dead letter, and
+//! nothing that comes from it is printed unescaped.
 
 mod arguments;
 mod picture;
@@ -17,36 +17,35 @@ use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 
 pub use self::arguments::Command;
-use self::arguments::{Dropping, Listing, Showing, Which};
+use self::arguments::{DiscardArgs, ListArgs, Selection, ShowArgs};
 pub use self::picture::picture;
 use self::selection::{pages, select};
 pub use self::show::{Look, show};
 use crate::client::{Client, Target};
 use crate::printable::{printable, printable_json};
 
-/// Does what was said. Gives the exit code: 1 if a dead letter was refused again, or if nothing was
-/// dropped for want of `--yes`.
+/// Runs a subcommand and returns the exit code: 1 if a dead letter was refused again, or if none was
+/// discarded because `--yes` is missing.
 ///
 /// # Errors
 ///
-/// If the server does not answer, or not as it should. What was done before stays done; to repeat
-/// the command is safe.
+/// If the server does not answer, or refuses a request. Earlier requests stay done; to repeat the
+/// command is safe.
 pub async fn run(command: Command, target: Target) -> anyhow::Result<u8> {
     let client = Client::new(target)?;
     match command {
-        Command::List(listing) => list(&client, &listing).await,
-        Command::Show(showing) => show_one(&client, &showing).await,
-        Command::Replay(which) => replay(&client, &which).await,
-        Command::Drop(dropping) => drop_dead_letters(&client, &dropping).await,
+        Command::List(args) => list(&client, &args).await,
+        Command::Show(args) => show_one(&client, &args).await,
+        Command::Replay(selection) => replay(&client, &selection).await,
+        Command::Discard(args) => discard(&client, &args).await,
     }
 }
 
-async fn list(client: &Client, listing: &Listing) -> anyhow::Result<u8> {
-    let (dead_letters, next_after) =
-        pages(client, &listing.filters, listing.after, listing.limit).await?;
-    if listing.json {
+async fn list(client: &Client, args: &ListArgs) -> anyhow::Result<u8> {
+    let (dead_letters, next_after) = pages(client, &args.filters, args.after, args.limit).await?;
+    if args.json {
         for dead_letter in &dead_letters {
-            let json = serde_json::to_string(dead_letter).context("write a letter")?;
+            let json = serde_json::to_string(dead_letter).context("write a dead letter")?;
             print(&printable_json(&json))?;
         }
         return Ok(0);
@@ -64,9 +63,9 @@ async fn list(client: &Client, listing: &Listing) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn show_one(client: &Client, showing: &Showing) -> anyhow::Result<u8> {
-    let request = client.request(Method::GET, &format!("/dead-letters/{}", showing.id));
-    if showing.json {
+async fn show_one(client: &Client, args: &ShowArgs) -> anyhow::Result<u8> {
+    let request = client.request(Method::GET, &format!("/dead-letters/{}", args.id));
+    if args.json {
         let dead_letter: serde_json::Value = client.ask(request).await?;
         print(&printable_json(&dead_letter.to_string()))?;
         return Ok(0);
@@ -77,8 +76,8 @@ async fn show_one(client: &Client, showing: &Showing) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-async fn replay(client: &Client, which: &Which) -> anyhow::Result<u8> {
-    let dead_letters = select(client, which).await?;
+async fn replay(client: &Client, selection: &Selection) -> anyhow::Result<u8> {
+    let dead_letters = select(client, selection).await?;
     let progress = progress_bar(dead_letters.len());
     let (mut applied, mut duplicates, mut refused, mut gone) = (0_u64, 0_u64, 0_u64, 0_u64);
     for (id, _) in dead_letters {
@@ -106,25 +105,25 @@ async fn replay(client: &Client, which: &Which) -> anyhow::Result<u8> {
     Ok(u8::from(refused > 0))
 }
 
-async fn drop_dead_letters(client: &Client, dropping: &Dropping) -> anyhow::Result<u8> {
-    let dead_letters = select(client, &dropping.which).await?;
-    if dropping.which.ids.is_empty() && !dead_letters.is_empty() && !dropping.yes {
+async fn discard(client: &Client, args: &DiscardArgs) -> anyhow::Result<u8> {
+    let dead_letters = select(client, &args.selection).await?;
+    if args.selection.ids.is_empty() && !dead_letters.is_empty() && !args.yes {
         let count = dead_letters.len();
-        print(&format!("{count} dead letters match; say --yes to drop them, bytes and all"))?;
+        print(&format!("{count} dead letters match; say --yes to discard them, bytes and all"))?;
         return Ok(1);
     }
     let progress = progress_bar(dead_letters.len());
-    let (mut dropped, mut gone, mut changed) = (0_u64, 0_u64, 0_u64);
+    let (mut discarded, mut gone, mut changed) = (0_u64, 0_u64, 0_u64);
     for (id, refused_at) in dead_letters {
         let mut request = client.request(Method::DELETE, &format!("/dead-letters/{id}"));
         if let Some(refused_at) = refused_at {
-            // What was refused again since, perhaps for another reason, was not meant.
+            // A record refused again since, perhaps for another reason, was not selected.
             request = request.query(&[("refused_at", refused_at)]);
         }
         let DiscardReport { outcome } =
             client.ask_with_retry(request, |failed| failed.show(&progress)).await?;
         match outcome {
-            DiscardOutcome::Discarded => dropped += 1,
+            DiscardOutcome::Discarded => discarded += 1,
             DiscardOutcome::Gone => gone += 1,
             DiscardOutcome::Changed => changed += 1,
         }
@@ -137,7 +136,7 @@ async fn drop_dead_letters(client: &Client, dropping: &Dropping) -> anyhow::Resu
     } else {
         String::new()
     };
-    print(&format!("{dropped} dropped, {gone} gone{kept}"))?;
+    print(&format!("{discarded} discarded, {gone} gone{kept}"))?;
     Ok(0)
 }
 
@@ -146,7 +145,7 @@ fn progress_bar(dead_letters: usize) -> ProgressBar {
     ProgressBar::new(dead_letters as u64).with_style(style.unwrap_or(ProgressStyle::default_bar()))
 }
 
-/// Writes a line. Whoever closes the pipe, as `head` does, has seen enough.
+/// Writes a line. A reader that closes the pipe, as `head` does, is no error.
 fn print(line: &str) -> anyhow::Result<()> {
     match writeln!(io::stdout().lock(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("write"),

@@ -17,8 +17,8 @@ const TEXT_BEFORE_BYTES: usize = 36;
 /// Lines of text shown before and after the one with the error.
 const TEXT_LINES_BEFORE: usize = 2;
 const TEXT_LINES_AFTER: usize = 1;
-/// Lines of text shown after the first one if there is no such place.
-const TEXT_LINES_OF_NO_PLACE: usize = 5;
+/// Lines of text shown after the first one if no range is marked.
+const TEXT_LINES_UNMARKED: usize = 5;
 /// Bytes in a line of the dump.
 const DUMP_LINE_BYTES: usize = 16;
 /// Lines of the dump before and after those with the range.
@@ -26,14 +26,14 @@ const DUMP_LINES_AROUND: usize = 2;
 /// Most lines of the dump with bytes of the range.
 const DUMP_LINES_OF_RANGE: usize = 4;
 
-/// Draws the bytes around `place`, which is marked; or the first ones, if there is no such place.
+/// Draws the bytes around `range`, which is marked; or the first ones, if there is no range.
 ///
-/// A place outside of `bytes` is cut to what is inside. Nothing but printable characters comes out,
-/// and the line ends and colours of the picture itself.
-pub fn picture(bytes: &[u8], place: Option<Range<usize>>, look: Look) -> String {
-    let start = place.as_ref().map_or(0, |place| place.start.min(bytes.len()));
-    let end = place.as_ref().map_or(start, |place| place.end.clamp(start, bytes.len()));
-    let canvas = Canvas { bytes, range: start..end, is_marked: place.is_some(), look };
+/// A range outside of `bytes` is clamped. The picture has only printable characters, its own line ends
+/// and its own colours.
+pub fn picture(bytes: &[u8], range: Option<Range<usize>>, look: Look) -> String {
+    let start = range.as_ref().map_or(0, |range| range.start.min(bytes.len()));
+    let end = range.as_ref().map_or(start, |range| range.end.clamp(start, bytes.len()));
+    let canvas = Canvas { bytes, range: start..end, is_marked: range.is_some(), look };
     let mut picture = String::new();
     // Writing into a String cannot fail.
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -63,7 +63,7 @@ impl Canvas<'_> {
             let column = before[line_start..].chars().count() + 1;
             writeln!(picture, "line {number}, column {column}:")?;
         }
-        let after = if self.is_marked { TEXT_LINES_AFTER } else { TEXT_LINES_OF_NO_PLACE };
+        let after = if self.is_marked { TEXT_LINES_AFTER } else { TEXT_LINES_UNMARKED };
         let width = (number + after).to_string().len();
         let earlier: Vec<_> = text[..line_start].lines().rev().take(TEXT_LINES_BEFORE).collect();
         for (back, line) in (1..=earlier.len()).rev().zip(earlier.iter().rev()) {
@@ -164,7 +164,7 @@ impl Canvas<'_> {
     }
 }
 
-/// A line, and below it what is marked.
+/// A line, and the marks below it.
 struct Marked {
     text: String,
     marks: String,
@@ -202,7 +202,7 @@ impl Marked {
         self.marks.extend(std::iter::repeat_n(if is_marked { '^' } else { ' ' }, width));
     }
 
-    /// A cell with nothing in it, which may be what is at fault.
+    /// An empty cell, which may be marked: the fault may be that a byte is missing.
     fn push_blank(&mut self, cell: &str, is_marked: bool) {
         self.text.push_str(cell);
         self.is_marked |= is_marked;

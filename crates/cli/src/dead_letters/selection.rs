@@ -1,17 +1,17 @@
-//! Which dead letters a command is about: by ids, or page by page what filters select.
+//! Selection of dead letters: by ids, or page by page by filters.
 
 use anyhow::bail;
 use api_types::{DeadLetterList, DeadLetterSummary};
 use reqwest::Method;
 
-use super::arguments::{Filters, Which};
+use super::arguments::{Filters, Selection};
 use crate::client::Client;
 
-/// Dead letters in one request; the most that a server gives.
+/// Dead letters in one request; the most that a server returns.
 const PAGE_DEAD_LETTERS: u64 = 500;
 
-/// The first `limit` dead letters behind `after` that the filters select, and what to say for those
-/// behind them, if there are any.
+/// The first `limit` dead letters after `after` that the filters select, and the value of `after` for
+/// those that follow, if there are any.
 pub(super) async fn pages(
     client: &Client,
     filters: &Filters,
@@ -32,20 +32,20 @@ pub(super) async fn pages(
     Ok((dead_letters, next_after))
 }
 
-/// The dead letters that a command is about, each with the time of its refusal if that is how it was
-/// found. All of them before the first is touched: a dead letter that is refused again does not come
-/// twice, and one that is refused meanwhile is not meant.
+/// The ids of the selected dead letters, each with the time of its refusal if filters found it. All are
+/// found before the first is replayed or discarded: a record that is refused again is not selected
+/// twice, and one that is refused meanwhile is not selected.
 pub(super) async fn select(
     client: &Client,
-    which: &Which,
+    selection: &Selection,
 ) -> anyhow::Result<Vec<(u64, Option<String>)>> {
-    if which.is_nothing() {
+    if selection.is_empty() {
         bail!("say which: by their ids, by filters such as --code, or --all");
     }
-    if !which.ids.is_empty() {
-        return Ok(which.ids.iter().map(|id| (*id, None)).collect());
+    if !selection.ids.is_empty() {
+        return Ok(selection.ids.iter().map(|id| (*id, None)).collect());
     }
-    let (dead_letters, _) = pages(client, &which.filters, 0, u64::MAX).await?;
+    let (dead_letters, _) = pages(client, &selection.filters, 0, u64::MAX).await?;
     Ok(dead_letters
         .into_iter()
         .map(|dead_letter| (dead_letter.id, Some(dead_letter.refused_at)))

@@ -1,4 +1,4 @@
-//! Dead letters as text: many in a table, one with all that is known of it.
+//! Dead letters as text: many in a table, one with all its fields.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use console::truncate_str;
 use super::picture::picture;
 use crate::printable::printable;
 
-/// Longest value of a key or header that is shown, in bytes; `show --json` has all of it.
+/// Longest value of a key or header that is shown, in bytes; `show --json` shows all of it.
 const VALUE_BYTES_MAX: usize = 200;
 
-/// Whether what is marked is coloured too.
+/// Whether marks are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// For a terminal.
@@ -20,7 +20,7 @@ pub enum Look {
     Plain,
 }
 
-/// All that is known of a dead letter, then a picture of its bytes.
+/// All fields of a dead letter, then a picture of its bytes.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub fn show(dead_letter: &DeadLetter, look: Look) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What a replay would come to, as far as the bytes tell.
+/// Whether a replay can succeed, as far as the bytes show.
 fn today(dead_letter: &DeadLetter) -> String {
     let DeadLetterSummary { id, code, detail, .. } = &dead_letter.summary;
     match &dead_letter.refused_today {
@@ -82,7 +82,7 @@ fn origin(summary: &DeadLetterSummary) -> String {
     }
 }
 
-/// A key or the value of a header: as text if it is one, else in hexadecimal.
+/// A key or the value of a header: as text if it is UTF-8, else in hexadecimal.
 fn value(hex: &str) -> anyhow::Result<String> {
     let bytes = hex::decode(hex)?;
     let shown = &bytes[..bytes.len().min(VALUE_BYTES_MAX)];
@@ -90,7 +90,7 @@ fn value(hex: &str) -> anyhow::Result<String> {
         0 => String::new(),
         more => format!(" … and {more} bytes more"),
     };
-    // What is cut within a character is still a text up to there.
+    // A text that is cut within a character is still a text up to there.
     let text = match std::str::from_utf8(shown) {
         Ok(text) => printable(text),
         Err(error) if error.error_len().is_none() && !rest.is_empty() => {
@@ -125,7 +125,7 @@ pub(super) fn table(dead_letters: &[DeadLetterSummary], width: Option<usize>) ->
     table
 }
 
-/// A time without its fraction; which record was refused in it, the id says.
+/// A time without its fraction; the id tells apart records of one second.
 fn to_the_second(time: &str) -> String {
     let (seconds, _) = time.split_once('.').unwrap_or((time.trim_end_matches('Z'), ""));
     printable(seconds) + "Z"

@@ -173,15 +173,15 @@ async fn many_dead_letters_are_listed_replayed_and_discarded() {
     );
     assert_eq!(output.matches(": refused again: ").count(), all);
 
-    let (code, output) = dead_letters(client, &["drop", "--code", "not_json"]).await;
+    let (code, output) = dead_letters(client, &["discard", "--code", "not_json"]).await;
     assert_eq!(code, 1);
     let asked = format!("{} dead letters match; say --yes", all - 1);
     assert!(output.contains(&asked), "{output}");
-    let output = succeed(client, &["drop", "--code", "not_json", "--yes"]).await;
-    assert_eq!(output, format!("{} dropped, 0 gone", all - 1));
+    let output = succeed(client, &["discard", "--code", "not_json", "--yes"]).await;
+    assert_eq!(output, format!("{} discarded, 0 gone", all - 1));
     let rest = only_dead_letter(client).await["id"].to_string();
-    assert_eq!(succeed(client, &["drop", &rest, &last]).await, "1 dropped, 1 gone");
-    assert_eq!(succeed(client, &["drop", "--all"]).await, "0 dropped, 0 gone");
+    assert_eq!(succeed(client, &["discard", &rest, &last]).await, "1 discarded, 1 gone");
+    assert_eq!(succeed(client, &["drop", "--all"]).await, "0 discarded, 0 gone", "the former name");
 }
 
 #[tokio::test]
@@ -194,8 +194,8 @@ async fn invalid_requests_are_answered_with_one_sentence() {
         assert!(output.contains(expected), "{arguments:?}: {output}");
     };
     check(&["replay"], "say which: by their ids, by filters such as --code, or --all").await;
-    check(&["drop", "--yes"], "say which").await;
-    check(&["drop", "1", "--all"], "cannot be used with").await;
+    check(&["discard", "--yes"], "say which").await;
+    check(&["discard", "1", "--all"], "cannot be used with").await;
     check(&["list", "--code", "not_jason"], "not_json").await;
     check(&["list", "--from", "yesterday"], "not an RFC 3339 date and time").await;
     check(&["show", "0"], "Invalid parameter: id: not a whole number from 1 on").await;

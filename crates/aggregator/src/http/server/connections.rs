@@ -1,8 +1,8 @@
-//! Who is connected, and who has to go when there is no room for a new client.
+//! Open connections, and which one is evicted for a new client at the limit.
 //!
-//! A connection is idle while it waits for the head of a request. Under pressure the oldest idle one is
-//! closed: first those that never sent a request, then those that are kept alive for the next one. A
-//! connection with a request under way is never closed for another.
+//! A connection is idle while it waits for the head of a request. At the limit the oldest idle one is
+//! evicted: first those that never sent a request, then those that are kept alive for the next one. A
+//! connection with a request under way is never evicted.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How long a new client waits for one idle connection to close before the next one is told to.
+/// How long a new client waits for an evicted connection to close before the next one is evicted.
 const EVICTION_WAIT: Duration = Duration::from_millis(50);
 
 /// The connections of a server.
@@ -26,7 +26,7 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Idle {
     queue: Mutex<Queue>,
-    /// Somebody became idle.
+    /// A connection became idle.
     grown: Notify,
 }
 
@@ -36,8 +36,7 @@ struct Queue {
     waiting: BTreeMap<Age, CancellationToken>,
 }
 
-/// The order in which connections are closed: those that never sent a request, then the others; the
-/// oldest first.
+/// Order of eviction: connections that never sent a request, then the others; the oldest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Age {
     has_served: bool,
@@ -47,7 +46,7 @@ struct Age {
 /// One connection. It is idle at first.
 pub(super) struct Activity {
     idle: Arc<Idle>,
-    /// Where it is in the queue. `None`: a request is under way, or it was told to go.
+    /// Its key in the queue. `None`: a request is under way, or it is evicted.
     age: Mutex<Option<Age>>,
     evicted: CancellationToken,
     has_served: AtomicBool,
@@ -64,8 +63,8 @@ impl Connections {
         Self { permits: Arc::new(Semaphore::new(connections_max)), idle: Arc::default() }
     }
 
-    /// Room for one more. If there is none, idle connections are told to go until there is.
-    pub(super) async fn join(&self) -> Option<Arc<Activity>> {
+    /// Admits one more connection. At the limit, idle ones are evicted until there is room.
+    pub(super) async fn admit(&self) -> Option<Arc<Activity>> {
         let permits = Arc::clone(&self.permits);
         let permit = match Arc::clone(&permits).try_acquire_owned() {
             Ok(permit) => permit,
@@ -89,13 +88,13 @@ impl Connections {
         loop {
             let grown = self.idle.grown.notified();
             if let Some(oldest) = self.idle.lock().waiting.pop_first() {
-                tracing::debug!("closing the oldest idle connection for a new one");
+                tracing::debug!("evicting the oldest idle connection for a new one");
                 oldest.1.cancel();
             }
             tokio::select! {
                 permit = &mut permit => return permit.ok(),
                 () = grown => {}
-                // The one that was told to go may still be writing its answer; another may be idle.
+                // The evicted one may still be sending its answer; another may be idle.
                 () = sleep(EVICTION_WAIT) => {}
             }
         }
@@ -103,7 +102,7 @@ impl Connections {
 }
 
 impl Activity {
-    /// Waits until this connection has to make room for another.
+    /// Waits until this connection is evicted.
     pub(super) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -118,12 +117,12 @@ impl Activity {
         self.is_busy.load(Ordering::Relaxed)
     }
 
-    /// Whether the client may still be sending a body that nobody read.
+    /// Whether the client may still be sending a body that was not read.
     pub(super) fn has_unread_body(&self) -> bool {
         self.has_unread_body.load(Ordering::Relaxed)
     }
 
-    /// Notes that the client may still be sending a body that nobody read.
+    /// Notes that the client may still be sending a body that was not read.
     pub(super) fn leaves_body_unread(&self) {
         self.has_unread_body.store(true, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
-//! One request and its answer on a connection: what the router does not see of it.
+//! One request and its answer on a connection, outside of the router.
 //!
-//! A refusal often comes before the body was read. What is left of a small body is read and thrown
-//! away, so that the next request on the connection is understood; for a larger one the answer says
-//! that the connection is closed.
+//! A refusal is often sent before the body was read. The rest of a small body is read and ignored, so
+//! that the connection can be used for the next request; for a larger one the answer announces that the
+//! connection is closed.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 use super::connections::{Activity, Busy};
 use crate::http::well_formed::note_host;
 
-/// The longest rest of a body that is read for the sake of the next request.
+/// Longest rest of a body that is read to keep the connection for the next request.
 const REST_BYTES_MAX: usize = 64 * 1024;
 /// How long it may take to arrive.
 const REST_TIME_MAX: Duration = Duration::from_millis(500);
@@ -40,7 +40,7 @@ pub(super) async fn answer(
     let body = Lent::new(body);
     let request = Request::from_parts(parts, Body::new(body.clone()));
     let Ok(mut response) = router.oneshot(request).await;
-    // A client that waits to be told to send its body was not told, and need not send it.
+    // A client that waits for 100 (Continue) has not got it, and need not send its body.
     if !body.is_over() && (waits_to_send || !body.read_rest().await) {
         activity.leaves_body_unread();
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -68,7 +68,7 @@ impl Lent {
         read.is_over || read.body.is_end_stream()
     }
 
-    /// Reads what is left, if it is not much. Whether that was all.
+    /// Reads the rest if it is short. Whether the body is complete then.
     async fn read_rest(&self) -> bool {
         let announced = self.lock().body.size_hint().exact();
         if announced.is_some_and(|bytes| bytes > REST_BYTES_MAX as u64) {
@@ -125,7 +125,7 @@ impl HttpBody for Lent {
     }
 }
 
-/// The body of an answer. The connection is busy until it was taken.
+/// The body of an answer. The connection is busy until it is sent.
 struct Answer {
     body: Body,
     _busy: Busy,

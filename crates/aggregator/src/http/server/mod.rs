@@ -1,4 +1,4 @@
-//! The HTTP server: takes connections within limits, and stops without cutting an answer short.
+//! The HTTP server: accepts connections within limits, and stops without truncating an answer.
 //!
 //! HTTP/1.1 only. Its callers keep a few connections alive and send one request at a time; HTTP/2
 //! would add streams, each of which needs limits of its own. TLS ends before this process.
@@ -27,68 +27,60 @@ use tokio_util::sync::CancellationToken;
 
 use self::connections::{Activity, Connections};
 use self::stall::WriteStall;
+use crate::config::HttpConfig;
 
-/// Connections at a time. Each takes a file descriptor, of which a process commonly has 1,024, and
-/// the databases need some; the services that call keep tens.
-pub const CONNECTIONS_MAX: usize = 900;
-/// How long a new connection may take for the head of its first request. A client that connects has
-/// something to ask.
-pub const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take for the head of a later request, and how long a connection may be idle:
-/// both are one wait for the next head. Longer than the 15 s for which common clients keep an idle
+/// both are a wait for the next head. Longer than the 15 s for which common clients keep an idle
 /// connection, so that the client closes first and never sends into a closed one.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may take no byte of an answer that waits for it.
-pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an answer under way may take after the stop. Longer than a read may take, shorter than
-/// the half minute after which supervisors commonly kill.
-pub const GRACE: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may wait for a client that reads none of it.
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest head of a request in bytes. The longest sensible one, an id of 255 escaped bytes with a
 /// full filter and its headers, is under 4 KiB.
-pub const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// How much of a body that nobody reads is taken from a connection before it is closed, in bytes: the
-/// largest that is allowed.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// How much of an unread body is read from a connection before it is closed, in bytes: the largest
+/// body that is allowed.
 const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// So much of it at a time.
+/// How much of it is read at a time.
 const UNREAD_PART_BYTES: usize = 16 * 1024;
 /// How long that may take.
 const UNREAD_TIME_MAX: Duration = Duration::from_secs(1);
-/// Pause after the system could not give a connection, most likely for want of descriptors: time
-/// for some to close.
+/// Pause after `accept` failed, most likely for lack of file descriptors: time for some to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The limits that tests shorten.
+/// Limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// See [`CONNECTIONS_MAX`]. One above it takes the place of the oldest idle one; if none is idle,
-    /// it waits.
+    /// Connections at a time: the setting `http.connections_max`. One above it evicts the oldest idle
+    /// one; if none is idle, it waits.
     pub connections: usize,
-    /// See [`FIRST_HEAD_TIMEOUT`].
+    /// How long a new connection may take for the head of its first request: the setting
+    /// `http.head_timeout_seconds`.
     pub first_head: Duration,
-    /// See [`HEAD_TIMEOUT`].
+    /// How long a later head may take. See [`HEAD_TIMEOUT`].
     pub head: Duration,
-    /// See [`WRITE_STALL_TIMEOUT`].
+    /// How long a write may wait. See [`WRITE_STALL_TIMEOUT`].
     pub write_stall: Duration,
-    /// See [`GRACE`].
-    pub grace: Duration,
+    /// How long answers under way may take after a stop: the setting `http.stop_grace_seconds`.
+    pub drain_timeout: Duration,
 }
 
-impl Default for ServerLimits {
-    fn default() -> Self {
+impl From<&HttpConfig> for ServerLimits {
+    fn from(config: &HttpConfig) -> Self {
         Self {
-            connections: CONNECTIONS_MAX,
-            first_head: FIRST_HEAD_TIMEOUT,
+            connections: config.connections_max,
+            first_head: config.head_timeout,
             head: HEAD_TIMEOUT,
             write_stall: WRITE_STALL_TIMEOUT,
-            grace: GRACE,
+            drain_timeout: config.stop_grace,
         }
     }
 }
 
 /// Serves until `stop`, then finishes the answers under way and returns.
 ///
-/// After `stop` no connection is taken and idle ones are closed; a connection that is busy ends
-/// with its answer, or is closed after [`ServerLimits::grace`].
+/// After `stop` no connection is accepted and idle ones are closed; a busy connection ends with its
+/// answer, or is closed after [`ServerLimits::drain_timeout`].
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -101,7 +93,7 @@ pub async fn serve(
         let connection =
             Connection { router: router.clone(), limits, activity, stop: stop.clone() };
         connections.spawn(connection.serve(stream));
-        // A set keeps what has ended until it is asked.
+        // A set keeps finished tasks until they are joined.
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
@@ -109,21 +101,21 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection, once there is room for it. None: time to stop.
+/// The next connection, once there is room for it. None: the server stops.
 async fn next(
     listener: &TcpListener,
     known: &Connections,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, Arc<Activity>)> {
-    let taken = async {
+    let accepted = async {
         let stream = accept(listener).await;
-        Some((stream, known.join().await?))
+        Some((stream, known.admit().await?))
     };
     tokio::select! {
         // First of all: at the end of a start the next server waits for the same connections.
         biased;
         () = stop.cancelled() => None,
-        taken = taken => taken,
+        accepted = accepted => accepted,
     }
 }
 
@@ -131,10 +123,10 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // The client gave up while it was queued.
+            // The client disconnected while it was queued.
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "accept a connection");
+                tracing::error!(%error, "connection not accepted, retrying");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -155,9 +147,9 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
-        // Small answers must not wait for the acknowledgement of the one before.
+        // Small answers must not wait for the acknowledgement of the previous one.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "set TCP_NODELAY");
+            tracing::debug!(%error, "TCP_NODELAY not set");
         }
         let stream = WriteStall::new(stream, self.limits.write_stall);
         let is_writing = stream.is_waiting();
@@ -192,8 +184,8 @@ impl Connection {
         };
         match ended {
             Ok(()) => self.close(connection.into_parts().io.into_inner()).await,
-            // Of the client, its network, or a limit above: nothing for us to mend.
-            Err(error) => tracing::debug!(%error, "a connection ended early"),
+            // Caused by the client, its network, or a limit above.
+            Err(error) => tracing::debug!(%error, "connection ended early"),
         }
     }
 
@@ -205,8 +197,8 @@ impl Connection {
         }
     }
 
-    /// Brings a connection to its end that was told to go: at once, if no answer is under way. None: it
-    /// is to be closed as it is.
+    /// Finishes an evicted or stopped connection: at once, if no answer is under way. None: it must be
+    /// closed as it is.
     async fn finish<T>(
         &self,
         mut rest: Pin<&mut impl Future<Output = T>>,
@@ -220,23 +212,26 @@ impl Connection {
             if !is_answering() {
                 return None;
             }
-            // Evicted in the moment in which its next request came: that is answered first.
+            // Evicted just as its next request came: that is answered first.
             tokio::select! {
                 ended = rest.as_mut() => return Some(ended),
                 () = self.stop.cancelled() => {}
             }
         }
-        let ended = timeout(self.limits.grace, rest).await;
+        let ended = timeout(self.limits.drain_timeout, rest).await;
         ended
             .inspect_err(|_| {
-                let grace_ms = self.limits.grace.as_millis();
-                tracing::warn!(grace_ms, "closed a connection that was still busy after the stop");
+                let drain_timeout_ms = self.limits.drain_timeout.as_millis();
+                tracing::warn!(
+                    drain_timeout_ms,
+                    "closed a connection that was still busy after the stop"
+                );
             })
             .ok()
     }
 
-    /// Closes a connection. If the client may still be sending a body that nobody reads, takes some of
-    /// it first: closed at once, the system could take back the answer before the client sees it.
+    /// Closes a connection. If the client may still be sending a body, some of it is read first: closed at
+    /// once, the system could discard the answer before the client has read it.
     async fn close(&self, mut stream: WriteStall<TcpStream>) {
         let closing = async {
             stream.shutdown().await?;
@@ -251,7 +246,7 @@ impl Connection {
             io::Result::Ok(())
         };
         if let Ok(Err(error)) = timeout(UNREAD_TIME_MAX, closing).await {
-            tracing::debug!(%error, "close a connection");
+            tracing::debug!(%error, "connection not closed cleanly");
         }
     }
 }

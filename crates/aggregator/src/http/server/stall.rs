@@ -1,8 +1,8 @@
-//! A stream that fails when the other side takes nothing for too long.
+//! A stream that fails when the other side reads nothing for too long.
 //!
-//! Without it a client that stops reading in the middle of an answer holds its connection, and the
-//! answer's memory, for as long as it likes. Reading is not limited here: a quiet connection is
-//! either idle, which the server limits, or waits for an answer.
+//! Without it, a client that stops reading in the middle of an answer holds its connection, and the
+//! memory of the answer, for any time. Reading is not limited here: a quiet connection is either idle,
+//! which the server limits, or waits for an answer.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -15,11 +15,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose writes must go forward.
+/// A stream whose writes must make progress.
 pub(super) struct WriteStall<S> {
     stream: S,
     limit: Duration,
-    /// Runs while a write waits.
+    /// Set while a write waits.
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: Arc<AtomicBool>,
 }
@@ -29,12 +29,12 @@ impl<S> WriteStall<S> {
         Self { stream, limit, timer: None, is_waiting: Arc::default() }
     }
 
-    /// Tells, also when the stream is somewhere else, whether a write waits.
+    /// Whether a write waits, to be read while the connection owns the stream.
     pub(super) fn is_waiting(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_waiting)
     }
 
-    /// Passes on what a write came to; a write that waits longer than the limit comes to an error.
+    /// Passes on the result of a write, or an error once it has waited longer than the limit.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -48,7 +48,7 @@ impl<S> WriteStall<S> {
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(context).map(|()| {
-            let text = "the client took nothing of the answer in time";
+            let text = "the client read nothing of the answer in time";
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })
     }
@@ -107,7 +107,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(3);
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_takes_fails_after_the_limit() {
+    async fn write_without_progress_fails_after_the_limit() {
         let (server, _client) = duplex(4);
         let mut server = WriteStall::new(server, LIMIT);
         let write = timeout(LIMIT + Duration::from_millis(1), server.write_all(b"more than four"));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_that_takes_something_is_served_to_the_end() {
+    async fn slow_reader_with_progress_is_served_to_the_end() {
         let (server, mut client) = duplex(1);
         let mut server = WriteStall::new(server, LIMIT);
         let write = tokio::spawn(async move { server.write_all(b"12345").await });
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_connection_is_left_alone() {
+    async fn idle_connection_has_no_write_limit() {
         let (server, mut client) = duplex(4);
         let mut server = WriteStall::new(server, LIMIT);
         let read = tokio::spawn(async move { server.read_u8().await });

@@ -22,7 +22,7 @@ async fn three() -> World {
 }
 
 #[tokio::test]
-async fn a_list_shows_what_its_filters_select() {
+async fn list_has_the_dead_letters_that_its_filters_select() {
     let world = three().await;
     let dead_letters = world.dead_letters().await;
     let first = json!({
@@ -59,7 +59,7 @@ async fn a_list_shows_what_its_filters_select() {
 }
 
 #[tokio::test]
-async fn a_request_that_makes_no_sense_is_told_what_does() {
+async fn invalid_request_is_refused_with_allowed_values() {
     let world = three().await;
     let check = async |method: Method, path: &str, want: &str| {
         let (status, problem) = world.send(method, &format!("/dead-letters{path}")).await;
@@ -97,7 +97,7 @@ async fn a_request_that_makes_no_sense_is_told_what_does() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_shown_whole() {
+async fn dead_letter_is_shown_whole() {
     let world = three().await;
     let dead_letter = world.get("/dead-letters/2").await;
     let record = with("\"teacher-17\"", "17");
@@ -121,7 +121,7 @@ async fn a_dead_letter_is_shown_whole() {
 
 /// A dead letter of another program: of a newer one, or of an older one whose fault is mended.
 #[tokio::test]
-async fn a_refusal_that_does_not_hold_any_more_is_told() {
+async fn refused_today_is_the_refusal_of_this_build() {
     let world = World::new().await;
     world.take("{").await;
     let id = world.only_dead_letter().await;
@@ -141,7 +141,7 @@ async fn a_refusal_that_does_not_hold_any_more_is_told() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_dropped_once_and_only_as_it_was_seen() {
+async fn dead_letter_is_discarded_once_and_only_as_it_was_listed() {
     let world = three().await;
     let delete = async |path: &str| {
         let (status, body) = world.send(Method::DELETE, &format!("/dead-letters/{path}")).await;
@@ -158,7 +158,7 @@ async fn a_dead_letter_is_dropped_once_and_only_as_it_was_seen() {
 
 /// They hold what was sent about persons.
 #[tokio::test]
-async fn no_dead_letter_is_kept_on_the_way() {
+async fn answers_with_dead_letters_are_not_stored_by_caches() {
     let world = three().await;
     for path in ["", "?limit=1", "/1", "/4", "?limit=0"] {
         let response = world.response(Method::GET, &format!("/dead-letters{path}")).await;
@@ -167,7 +167,7 @@ async fn no_dead_letter_is_kept_on_the_way() {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_key() {
+async fn dead_letters_need_a_key() {
     let world = three().await;
     for (method, path) in [
         (Method::GET, ""),
@@ -184,7 +184,7 @@ async fn nobody_gets_in_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_no_fault_of_the_client() {
+async fn unavailable_database_is_503() {
     let world = three().await;
     world.repository.close().await;
     for (method, path) in [(Method::GET, ""), (Method::GET, "/1"), (Method::DELETE, "/1")] {
@@ -195,7 +195,7 @@ async fn a_database_that_is_away_is_no_fault_of_the_client() {
 
 /// What is applied leaves nothing here.
 #[tokio::test]
-async fn a_record_that_is_applied_is_no_dead_letter() {
+async fn applied_record_is_no_dead_letter() {
     let world = World::new().await;
     world.take(REGISTERED).await;
     world.take(REGISTERED).await;

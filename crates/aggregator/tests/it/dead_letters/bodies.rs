@@ -70,7 +70,7 @@ async fn encoded_body_is_applied_like_a_plain_one() {
 }
 
 #[tokio::test]
-async fn unknown_encoding_is_refused_and_nothing_kept() {
+async fn unknown_encoding_is_refused_and_nothing_stored() {
     let world = World::new().await;
     let body = gzip(REGISTERED.as_bytes()).await;
     for coding in ["br", "deflate", "gzip, gzip", "gzip,zstd", "identity, gzip", "gzip;q=1", "*"] {
@@ -87,7 +87,7 @@ async fn unknown_encoding_is_refused_and_nothing_kept() {
 }
 
 #[tokio::test]
-async fn body_that_is_not_in_its_encoding_is_refused_and_nothing_kept() {
+async fn body_not_in_its_encoding_is_refused_and_nothing_stored() {
     let world = World::new().await;
     let (gzipped, zstandard) =
         (gzip(REGISTERED.as_bytes()).await, zstd(REGISTERED.as_bytes(), 20).await);
@@ -106,7 +106,7 @@ async fn body_that_is_not_in_its_encoding_is_refused_and_nothing_kept() {
 }
 
 #[tokio::test]
-async fn body_that_decodes_to_too_much_is_refused_and_nothing_kept() {
+async fn body_larger_than_the_limit_decoded_is_refused_and_nothing_stored() {
     let world = World::new().await;
     let long = vec![b'\n'; BODY_BYTES_MAX + 1];
     for (coding, body) in
@@ -120,7 +120,7 @@ async fn body_that_decodes_to_too_much_is_refused_and_nothing_kept() {
 }
 
 #[tokio::test]
-async fn media_type_is_read_without_regard_to_case() {
+async fn media_type_is_case_insensitive() {
     let world = World::new().await;
     for media_type in ["APPLICATION/JSON", "Application/Json; Charset=UTF-8", "application/json ;a"]
     {
@@ -166,7 +166,7 @@ fn endless(reading: Arc<Reading>) -> Body {
 }
 
 #[tokio::test]
-async fn bodies_are_read_only_while_there_is_memory_for_them() {
+async fn bodies_are_read_only_within_the_memory_for_bodies() {
     let world = World::with_limits(WriteLimits::new(Duration::from_millis(500), BODY_MEMORY_BYTES));
     let world = world.await;
     let reading = Arc::new(Reading::default());

@@ -19,7 +19,7 @@ fn bad(name: char) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn without_room_a_refused_record_over_http_is_not_acknowledged() {
+async fn refused_record_over_http_at_the_limit_is_not_acknowledged() {
     let world = World::with_room_for(ROOM).await;
     for (name, want) in [('a', 422), ('b', 422), ('c', 507)] {
         assert_eq!(world.post(&[JSON], bad(name)).await.status(), want, "{name}");
@@ -40,7 +40,7 @@ async fn without_room_a_refused_record_over_http_is_not_acknowledged() {
 }
 
 #[tokio::test]
-async fn without_room_the_oldest_go_for_a_record_from_kafka() {
+async fn record_from_kafka_at_the_limit_replaces_the_oldest() {
     let world = World::with_room_for(ROOM).await;
     for (offset, name) in ['a', 'b', 'c', 'd'].into_iter().enumerate() {
         world.consume(TOPIC, offset as i64, bad(name)).await;
@@ -53,7 +53,7 @@ async fn without_room_the_oldest_go_for_a_record_from_kafka() {
 }
 
 #[tokio::test]
-async fn at_the_limit_a_record_that_is_kept_already_is_acknowledged_again() {
+async fn known_dead_letter_over_http_at_the_limit_is_acknowledged() {
     let world = World::with_room_for(ROOM).await;
     for (name, want) in [('a', 422), ('b', 422), ('c', 507), ('a', 422), ('b', 422)] {
         assert_eq!(world.post(&[JSON], bad(name)).await.status(), want, "{name}");
@@ -66,7 +66,7 @@ async fn at_the_limit_a_record_that_is_kept_already_is_acknowledged_again() {
 }
 
 #[tokio::test]
-async fn at_the_limit_a_record_from_kafka_that_is_kept_already_removes_nothing() {
+async fn known_dead_letter_from_kafka_at_the_limit_removes_nothing() {
     let world = World::with_room_for(ROOM).await;
     for (offset, name) in [(0, 'a'), (1, 'b'), (1, 'b'), (0, 'a')] {
         world.consume(TOPIC, offset, bad(name)).await;
@@ -79,7 +79,7 @@ async fn at_the_limit_a_record_from_kafka_that_is_kept_already_removes_nothing()
 }
 
 #[tokio::test]
-async fn oldest_dead_letter_that_goes_for_others_is_kept_again_if_its_record_is_among_them() {
+async fn oldest_dead_letter_removed_for_its_own_group_is_stored_again() {
     let world = World::with_room_for(ROOM).await;
     for (offset, name) in [(0, 'a'), (1, 'b')] {
         world.consume(TOPIC, offset, bad(name)).await;
@@ -92,7 +92,7 @@ async fn oldest_dead_letter_that_goes_for_others_is_kept_again_if_its_record_is_
 }
 
 #[tokio::test]
-async fn record_larger_than_all_room_is_kept_alone() {
+async fn record_larger_than_the_limit_is_stored_alone() {
     let world = World::with_room_for(ROOM).await;
     world.consume(TOPIC, 1, bad('a')).await;
     world.consume(TOPIC, 2, vec![b'x'; 10_000]).await;

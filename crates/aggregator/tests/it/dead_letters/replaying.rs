@@ -16,7 +16,7 @@ impl World {
 
 /// The row of the batch cannot be read; then somebody mends it.
 #[tokio::test]
-async fn what_was_mended_is_applied_and_seen_at_once() {
+async fn replay_of_a_mended_record_is_applied_and_visible_at_once() {
     let world = World::new().await;
     world.take(REGISTERED).await;
     world.execute("update batches set state = '[' || state || ']'").await;
@@ -44,7 +44,7 @@ async fn what_was_mended_is_applied_and_seen_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_still_bad_is_kept_once_with_its_newest_refusal() {
+async fn record_refused_again_stays_once_with_its_newest_refusal() {
     let world = World::new().await;
     world.take("{").await;
     let id = world.only_dead_letter().await;
@@ -73,7 +73,7 @@ async fn what_is_still_bad_is_kept_once_with_its_newest_refusal() {
 
 /// The same record came again by itself after the fix.
 #[tokio::test]
-async fn what_was_applied_meanwhile_is_a_duplicate_and_gone() {
+async fn replay_of_an_event_applied_meanwhile_is_a_duplicate_and_removes_it() {
     let world = World::new().await;
     world.take(REGISTERED).await;
     world.execute("update batches set state = '[' || state || ']'").await;
@@ -88,7 +88,7 @@ async fn what_was_applied_meanwhile_is_a_duplicate_and_gone() {
 
 /// The record names no time and no id: it gets those that it would have got at first.
 #[tokio::test]
-async fn a_record_without_a_time_keeps_the_time_at_which_it_came() {
+async fn replayed_record_without_a_time_has_its_time_of_receipt() {
     let world = World::new().await;
     let envelope: Value = serde_json::from_str(REGISTERED).unwrap();
     let mut bare = envelope.clone();
@@ -108,7 +108,7 @@ async fn a_record_without_a_time_keeps_the_time_at_which_it_came() {
 
 /// A record that came by Kafka is of the kind that its topic says, also when it is replayed.
 #[tokio::test]
-async fn a_topic_still_counts() {
+async fn replayed_record_from_kafka_is_decoded_by_its_topic() {
     let world = World::new().await;
     let topic = "huleedu.els.essay.slot.assigned.v1";
     world.consume(topic, 1, compact(REGISTERED).into()).await;
@@ -151,7 +151,7 @@ async fn records_that_an_earlier_build_refused_for_their_event_type_are_recovere
 
 /// What a producer mixes up is counted, each record, and logged once.
 #[tokio::test]
-async fn an_event_type_that_contradicts_its_topic_is_counted_and_applied() {
+async fn event_type_that_contradicts_its_topic_is_counted_and_applied() {
     let world = World::new().await;
     let mixed_up = with("huleedu.batch.essays.registered.v1", "batch.pipeline.completed");
     let topic = "huleedu.batch.essays.registered.v1";
@@ -167,7 +167,7 @@ async fn an_event_type_that_contradicts_its_topic_is_counted_and_applied() {
 }
 
 #[tokio::test]
-async fn of_many_replays_at_once_one_applies() {
+async fn one_of_many_concurrent_replays_applies() {
     let world = World::new().await;
     let hex = hex::encode(REGISTERED.as_bytes());
     world.take("{").await;
@@ -183,7 +183,7 @@ async fn of_many_replays_at_once_one_applies() {
 
 /// Nothing can be written: the dead letter stays, and the client is told to come back.
 #[tokio::test]
-async fn a_dead_letter_stays_until_it_is_done() {
+async fn dead_letter_stays_until_its_replay_is_complete() {
     let world = World::new().await;
     world.take("{").await;
     let id = world.only_dead_letter().await;

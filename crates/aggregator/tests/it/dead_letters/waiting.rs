@@ -13,7 +13,7 @@ const STALLED: &str = "ras_apply_stalled_since_timestamp_seconds";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn refused_records_that_cannot_be_kept_are_a_stall_and_one_line_in_the_log() {
+async fn dead_letters_that_cannot_be_stored_are_a_stall_and_one_log_line() {
     log::record();
     let world = World::new().await;
     world.execute("alter table dead_letters rename to hidden").await;

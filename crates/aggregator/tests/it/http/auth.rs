@@ -46,7 +46,7 @@ async fn every_other_pair_of_key_and_service_is_refused() {
 }
 
 #[tokio::test]
-async fn each_service_of_the_list_is_let_in() {
+async fn every_allowed_service_is_let_in() {
     let app = App::new();
     for service in SERVICES {
         let request = Request::builder().uri(LIST).header("X-Service-ID", service);
@@ -65,7 +65,7 @@ async fn two_values_of_one_header_are_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_refused() {
+async fn header_values_that_are_no_text_are_refused() {
     let app = App::new();
     let request = Request::builder().uri(LIST).header("X-Internal-API-Key", KEY);
     let request = request.header("X-Service-ID", &b"\xff\xfe"[..]).body(Body::empty()).unwrap();
@@ -73,7 +73,7 @@ async fn bytes_that_are_no_text_are_refused() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in_learns_nothing_about_routes() {
+async fn caller_without_a_key_learns_nothing_about_routes() {
     let app = App::new();
     for path in ["", "/", "/nothing", "/batches/user/", "/batches//status", "/events"] {
         for method in ["GET", "POST", "DELETE"] {
@@ -85,13 +85,13 @@ async fn who_is_not_let_in_learns_nothing_about_routes() {
 }
 
 #[test]
-fn an_empty_key_is_no_key() {
+fn empty_key_is_refused() {
     let auth = Auth::new(&SecretString::from(""), SERVICES);
     assert_eq!(auth.unwrap_err(), EmptyKey);
 }
 
 #[test]
-fn the_key_is_not_shown() {
+fn debug_output_does_not_show_the_key() {
     let auth = Auth::new(&SecretString::from("hunter2"), ["one"]).unwrap();
     let shown = format!("{auth:?}");
     assert!(shown.contains("one") && !shown.contains("hunter2") && !shown.contains("digest"));

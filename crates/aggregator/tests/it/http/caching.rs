@@ -22,7 +22,7 @@ fn app() -> App {
 }
 
 #[tokio::test]
-async fn the_second_read_is_a_hit_until_the_owner_is_dropped() {
+async fn second_read_is_a_hit_until_the_owner_is_invalidated() {
     let app = app();
     for (path, id) in [(LIST, "teacher"), (STATUS, "batch")] {
         let asked = || app.repository.asked().iter().filter(|asked| *asked == id).count();
@@ -47,7 +47,7 @@ async fn the_second_read_is_a_hit_until_the_owner_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_change_is_seen_after_the_drop_and_has_another_tag() {
+async fn change_is_visible_after_the_invalidation_with_a_new_tag() {
     let app = app();
     let before = app.get(LIST).await;
     app.repository.register("second", "teacher", 0);
@@ -58,7 +58,7 @@ async fn a_change_is_seen_after_the_drop_and_has_another_tag() {
 }
 
 #[tokio::test]
-async fn two_spellings_of_a_page_share_it_and_two_pages_do_not() {
+async fn two_spellings_of_a_query_share_an_entry_and_two_queries_do_not() {
     let app = app();
     let mut asked = 0;
     let spellings = [
@@ -79,7 +79,7 @@ async fn two_spellings_of_a_page_share_it_and_two_pages_do_not() {
 }
 
 #[tokio::test]
-async fn a_user_and_a_batch_of_one_name_do_not_touch_each_other() {
+async fn user_and_batch_of_the_same_id_share_no_entry() {
     let app = App::new();
     app.repository.register("same", "same", 0);
     app.get("/internal/v1/batches/user/same").await;
@@ -90,7 +90,7 @@ async fn a_user_and_a_batch_of_one_name_do_not_touch_each_other() {
 }
 
 #[tokio::test]
-async fn answers_carry_what_a_client_needs_to_keep_them() {
+async fn answers_have_tag_vary_and_cache_control() {
     let app = app();
     for path in [LIST, STATUS] {
         for _ in 0..2 {
@@ -106,7 +106,7 @@ async fn answers_carry_what_a_client_needs_to_keep_them() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_answer_gets_304() {
+async fn client_with_the_current_tag_gets_304() {
     let app = app();
     for path in [LIST, STATUS] {
         let tag = app.get(path).await.header("etag").to_owned();
@@ -128,7 +128,7 @@ async fn a_client_that_has_the_answer_gets_304() {
 }
 
 #[tokio::test]
-async fn a_tag_of_an_answer_that_changed_gets_the_new_one() {
+async fn client_with_an_old_tag_gets_the_new_answer() {
     let app = app();
     let tag = app.get(LIST).await.header("etag").to_owned();
     app.repository.register("second", "teacher", 0);
@@ -151,7 +151,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_batch_that_does_not_exist_is_not_kept() {
+async fn unknown_batch_is_not_cached() {
     let app = app();
     for _ in 0..2 {
         let answer = app.get("/internal/v1/batches/nobody/status").await;
@@ -163,7 +163,7 @@ async fn a_batch_that_does_not_exist_is_not_kept() {
 }
 
 #[tokio::test]
-async fn readers_at_once_share_one_load() {
+async fn concurrent_readers_share_one_load() {
     let app = Arc::new(app());
     app.repository.set_mood(Mood::Waits);
     let readers: Vec<_> = (0..10)
@@ -187,7 +187,7 @@ async fn readers_at_once_share_one_load() {
 }
 
 #[tokio::test]
-async fn a_cache_that_is_away_is_read_past() {
+async fn unavailable_cache_is_bypassed() {
     let app = app();
     app.get(LIST).await;
     app.backend.set_unavailable(true);
@@ -203,7 +203,7 @@ async fn a_cache_that_is_away_is_read_past() {
 }
 
 #[tokio::test]
-async fn an_owner_whose_drop_is_not_confirmed_is_read_past() {
+async fn owner_with_an_unconfirmed_invalidation_bypasses_the_cache() {
     let app = app();
     app.get(LIST).await;
     app.backend.set_unavailable(true);
@@ -221,7 +221,7 @@ async fn an_owner_whose_drop_is_not_confirmed_is_read_past() {
 }
 
 #[tokio::test]
-async fn hits_misses_bypasses_and_drops_are_counted() {
+async fn hits_misses_bypasses_and_invalidations_are_counted() {
     let app = app();
     app.get(LIST).await;
     app.get(LIST).await;

@@ -29,7 +29,7 @@ fn assert_coding(answer: &Answer, want: &str, name: &str) {
 }
 
 #[tokio::test]
-async fn the_coding_that_the_client_prefers_is_used() {
+async fn preferred_coding_of_the_client_is_used() {
     let app = app();
     for (accepts, want) in [
         ("gzip", "gzip"),
@@ -54,7 +54,7 @@ async fn the_coding_that_the_client_prefers_is_used() {
 }
 
 #[tokio::test]
-async fn a_client_that_forbids_everything_gets_the_plain_answer() {
+async fn client_that_forbids_every_coding_gets_the_plain_answer() {
     let app = app();
     for accepts in [
         "identity;q=0",
@@ -74,7 +74,7 @@ async fn a_client_that_forbids_everything_gets_the_plain_answer() {
 }
 
 #[tokio::test]
-async fn small_answers_are_sent_as_they_are() {
+async fn small_answers_are_not_compressed() {
     let app = app();
     let path = "/internal/v1/batches/user/newcomer";
     let answer = app.get_with(path, "Accept-Encoding", "gzip, zstd").await;
@@ -83,7 +83,7 @@ async fn small_answers_are_sent_as_they_are() {
 }
 
 #[tokio::test]
-async fn compressing_saves_much_and_leaves_the_tag() {
+async fn compression_shrinks_the_answer_and_keeps_the_tag() {
     let app = app();
     let plain = app.get(LIST).await;
     for coding in ["gzip", "zstd"] {
@@ -95,7 +95,7 @@ async fn compressing_saves_much_and_leaves_the_tag() {
 }
 
 #[tokio::test]
-async fn head_tells_the_coding_of_get() {
+async fn head_has_the_coding_of_get() {
     let app = app();
     let request = authenticated(LIST).method(Method::HEAD).header("Accept-Encoding", "gzip");
     let head = app.send(request.body(Default::default()).unwrap()).await;

@@ -13,7 +13,7 @@ use crate::log;
 const LIST: &str = "/internal/v1/batches/user/teacher";
 
 #[tokio::test]
-async fn a_sane_correlation_id_is_echoed_and_another_is_replaced() {
+async fn valid_correlation_id_is_echoed_and_an_invalid_one_replaced() {
     let app = App::new();
     let longest = "x".repeat(128);
     let too_long = "x".repeat(129);
@@ -39,7 +39,7 @@ async fn a_sane_correlation_id_is_echoed_and_another_is_replaced() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_correlation_id_of_its_own() {
+async fn answers_without_a_sent_correlation_id_get_different_ones() {
     let app = App::new();
     let mut seen = std::collections::BTreeSet::new();
     for path in [LIST, "/healthz", "/metrics", "/nothing", "/internal/v1/nothing"] {
@@ -87,7 +87,7 @@ async fn requests_are_counted_by_route_and_not_by_path() {
 }
 
 #[tokio::test]
-async fn the_time_of_a_request_is_recorded() {
+async fn duration_of_a_request_is_recorded() {
     let app = Arc::new(App::new());
     app.repository.set_mood(Mood::Waits);
     let reader = tokio::spawn({
@@ -105,7 +105,7 @@ async fn the_time_of_a_request_is_recorded() {
 }
 
 #[tokio::test]
-async fn every_log_line_has_the_correlation_id_and_the_cause_but_no_id_of_a_person() {
+async fn log_lines_have_correlation_id_and_cause_and_no_id_of_a_person() {
     let app = App::new();
     for (mood, cause) in [
         (Mood::Fails(unavailable), "planted secret of the database"),

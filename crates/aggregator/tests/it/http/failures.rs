@@ -23,7 +23,7 @@ fn assert_unavailable(answer: &Answer, code: &str) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_503_and_the_next_read_can_succeed() {
+async fn unavailable_database_is_503_and_the_next_read_succeeds() {
     let app = app();
     for path in PATHS {
         app.repository.set_mood(Mood::Fails(unavailable));
@@ -36,7 +36,7 @@ async fn a_database_that_is_away_is_503_and_the_next_read_can_succeed() {
 }
 
 #[tokio::test]
-async fn any_other_failure_is_500_without_its_cause() {
+async fn non_transient_failure_is_500_without_its_cause() {
     let app = app();
     app.repository.set_mood(Mood::Fails(corrupt));
     for path in PATHS {
@@ -76,7 +76,7 @@ async fn read_of_a_row_of_a_newer_build_makes_the_process_unready_until_it_is_re
 }
 
 #[tokio::test]
-async fn any_number_of_reads_of_rows_of_a_newer_build_is_forgotten_with_them() {
+async fn limited_number_of_blocked_reads_is_remembered() {
     let app = app();
     app.repository.set_mood(Mood::Fails(newer));
     for number in 0..100 {
@@ -92,7 +92,7 @@ async fn any_number_of_reads_of_rows_of_a_newer_build_is_forgotten_with_them() {
 }
 
 #[tokio::test]
-async fn a_hit_needs_no_database() {
+async fn hit_needs_no_database() {
     let app = app();
     for path in PATHS {
         app.get(path).await;
@@ -104,7 +104,7 @@ async fn a_hit_needs_no_database() {
 }
 
 #[tokio::test]
-async fn a_panic_is_500_and_the_next_read_can_succeed() {
+async fn panic_is_500_and_the_next_read_succeeds() {
     let app = app();
     for path in PATHS {
         app.repository.set_mood(Mood::Panics);
@@ -117,7 +117,7 @@ async fn a_panic_is_500_and_the_next_read_can_succeed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_takes_too_long_is_503_and_the_next_can_succeed() {
+async fn slow_read_is_503_and_the_next_read_succeeds() {
     let app = app();
     for path in PATHS {
         app.repository.set_mood(Mood::Waits);
@@ -129,7 +129,7 @@ async fn a_read_that_takes_too_long_is_503_and_the_next_can_succeed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limits_of_reads_are_not_those_of_other_routes() {
+async fn limits_of_reads_do_not_apply_to_events() {
     let app = app();
     let post = |body: Vec<u8>| {
         let request = authenticated("/internal/v1/events").method(Method::POST);

@@ -16,7 +16,7 @@ async fn anonymous(app: &App, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn alive_means_no_more_than_that() {
+async fn healthz_checks_nothing_but_the_process() {
     let app = App::new();
     app.repository.set_mood(Mood::Panics);
     app.backend.set_unavailable(true);
@@ -31,7 +31,7 @@ async fn alive_means_no_more_than_that() {
 }
 
 #[tokio::test]
-async fn ready_tells_every_dependency() {
+async fn readyz_reports_every_component() {
     let app = App::new();
     let answer = anonymous(&app, "/readyz").await;
     assert_eq!(answer.status, 200);
@@ -56,7 +56,7 @@ async fn ready_tells_every_dependency() {
 }
 
 #[tokio::test]
-async fn finding_is_shown_and_only_a_blocking_one_makes_it_unready() {
+async fn finding_is_shown_and_only_a_blocking_one_makes_the_process_unready() {
     let app = App::new();
     let since = Timestamp::parse("2026-11-22T10:00:00Z").unwrap();
     let finding = Finding::new(Component::Cache, "no_rights", "grant the commands", since);
@@ -79,7 +79,7 @@ async fn finding_is_shown_and_only_a_blocking_one_makes_it_unready() {
 }
 
 #[tokio::test]
-async fn without_the_cache_it_is_ready() {
+async fn process_without_the_cache_is_ready() {
     let app = App::new();
     assert_eq!(anonymous(&app, "/readyz").await.json()["cache"], "connected");
     app.backend.set_unavailable(true);
@@ -92,7 +92,7 @@ async fn without_the_cache_it_is_ready() {
 }
 
 #[tokio::test]
-async fn without_the_database_it_is_not() {
+async fn process_without_the_database_is_not_ready() {
     let app = App::new();
     app.repository.set_mood(Mood::Fails(unavailable));
     let answer = anonymous(&app, "/readyz").await;
@@ -102,7 +102,7 @@ async fn without_the_database_it_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_hangs_does_not_hang_the_probe() {
+async fn readyz_answers_in_time_while_the_database_hangs() {
     let app = App::new();
     app.repository.set_mood(Mood::Waits);
     let answer = timeout(READY_PING_TIMEOUT * 2, anonymous(&app, "/readyz")).await.unwrap();

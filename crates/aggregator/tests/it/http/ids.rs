@@ -117,7 +117,7 @@ async fn ids_that_begin_like_a_word_of_the_route_are_ids() {
 }
 
 #[tokio::test]
-async fn the_two_meanings_of_user_status_can_both_be_reached() {
+async fn user_named_status_and_batch_named_user_are_both_reachable() {
     let app = App::new();
     app.repository.register("user", "status", 0);
     let list = app.get("/internal/v1/batches/user/status").await;
@@ -127,7 +127,7 @@ async fn the_two_meanings_of_user_status_can_both_be_reached() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_refused() {
+async fn invalid_id_is_refused() {
     let app = App::new();
     let too_long = "x".repeat(256);
     let too_long_in_bytes = escape(&"ü".repeat(128));

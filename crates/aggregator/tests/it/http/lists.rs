@@ -18,7 +18,7 @@ fn standard() -> PageQuery {
 }
 
 #[tokio::test]
-async fn a_query_means_what_it_says() {
+async fn list_query_selects_its_page() {
     let app = App::new();
     let failed = vec![BatchStatus::ContentIngestionFailed, BatchStatus::FailedCritically];
     for (query, want) in [
@@ -45,7 +45,7 @@ async fn a_query_means_what_it_says() {
 }
 
 #[tokio::test]
-async fn every_status_of_either_kind_is_taken() {
+async fn every_internal_and_client_status_is_accepted() {
     let app = App::new();
     let internal = BatchStatus::ALL.iter().map(|status| status.as_str());
     let client = ClientStatus::ALL.iter().map(|status| status.as_str());
@@ -55,7 +55,7 @@ async fn every_status_of_either_kind_is_taken() {
 }
 
 #[tokio::test]
-async fn a_query_that_means_nothing_is_refused_with_what_is_allowed() {
+async fn invalid_list_query_is_refused_with_allowed_values() {
     let app = App::new();
     let limit = "limit: not a whole number from 0 to 100";
     let offset = "offset: not a whole number from 0 to 1000000";
@@ -106,7 +106,7 @@ async fn a_query_that_means_nothing_is_refused_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn the_refusal_of_a_status_names_every_allowed_one() {
+async fn refusal_of_a_status_names_every_allowed_one() {
     let app = App::new();
     let answer = app.get(&format!("{LIST}?status=unknown")).await;
     let detail = answer.assert_problem(400, "invalid_parameter", "Invalid parameter");
@@ -118,7 +118,7 @@ async fn the_refusal_of_a_status_names_every_allowed_one() {
 }
 
 #[tokio::test]
-async fn a_query_has_a_length() {
+async fn query_longer_than_its_limit_is_refused() {
     let app = App::new();
     let longest = format!("{LIST}?x={}", "y".repeat(4_094));
     assert_eq!(app.get(&longest).await.status, 200);
@@ -131,7 +131,7 @@ async fn a_query_has_a_length() {
 }
 
 #[tokio::test]
-async fn nobody_has_an_empty_list() {
+async fn unknown_user_has_an_empty_list() {
     let app = App::new();
     let answer = app.get("/internal/v1/batches/user/nobody").await;
     assert_eq!(answer.status, 200);
@@ -139,7 +139,7 @@ async fn nobody_has_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_page_says_which_part_of_the_list_it_is() {
+async fn page_has_its_limit_offset_and_total() {
     let app = App::new();
     for batch in ["first", "second", "third"] {
         app.repository.register(batch, "teacher", 1);
@@ -151,7 +151,7 @@ async fn a_page_says_which_part_of_the_list_it_is() {
 }
 
 #[tokio::test]
-async fn a_summary_has_everything_but_the_essays() {
+async fn summary_has_everything_but_the_essays() {
     let app = App::new();
     app.repository.register("batch", "teacher", 2);
     let full = app.get(LIST).await.json();

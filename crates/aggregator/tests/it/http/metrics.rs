@@ -8,7 +8,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[tokio::test]
-async fn metrics_are_text_unless_openmetrics_is_asked_for() {
+async fn metrics_are_text_unless_openmetrics_is_accepted() {
     let app = App::new();
     let page = app.get("/metrics").await;
     assert_eq!(page.header("content-type"), TEXT);
@@ -51,7 +51,7 @@ async fn every_sample_has_its_family_in_both_formats() {
 
 /// A rate over a counter that appears with its first event misses that event.
 #[tokio::test]
-async fn every_counter_is_there_at_0_before_anything_happens() {
+async fn every_counter_starts_at_0() {
     let page = Page::read(&body(&App::new(), "*/*").await, "_total");
     let with_samples = |family: &str| {
         let one = |name: &&String| name.split('{').next() == Some(family);

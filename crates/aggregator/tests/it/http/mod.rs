@@ -1,5 +1,5 @@
-//! The API from the outside: requests in, answers out, over a repository and a cache that can be
-//! told to fail. What the real stores answer is tested with the stores.
+//! The API over fake repositories and a fake cache backend that fail on demand. The real ones are tested
+//! in their own crates.
 mod app;
 mod auth;
 mod caching;

@@ -31,7 +31,7 @@ fn documentation_lists_every_code_with_its_status_and_no_other() {
 }
 
 #[test]
-fn no_code_names_two_conditions() {
+fn problem_codes_are_unique() {
     let codes: BTreeSet<_> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(codes.len(), ProblemCode::ALL.len());
 }

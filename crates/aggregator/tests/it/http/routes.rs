@@ -6,7 +6,7 @@ use axum::http::{Method, Request};
 use crate::http::app::{App, with_method};
 
 #[tokio::test]
-async fn an_unknown_path_is_404() {
+async fn unknown_path_is_404() {
     let app = App::new();
     for path in [
         "/",
@@ -27,7 +27,7 @@ async fn an_unknown_path_is_404() {
 }
 
 #[tokio::test]
-async fn outside_the_base_path_nobody_needs_a_key() {
+async fn routes_outside_the_base_path_need_no_key() {
     let app = App::new();
     for (path, want) in
         [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/", 404), ("/internal", 404)]
@@ -38,7 +38,7 @@ async fn outside_the_base_path_nobody_needs_a_key() {
 }
 
 #[tokio::test]
-async fn another_method_is_405_with_those_that_are_allowed() {
+async fn unsupported_method_is_405_with_allowed_methods() {
     let app = App::new();
     for (path, allowed) in [
         ("/internal/v1/batches/user/x", "GET,HEAD"),

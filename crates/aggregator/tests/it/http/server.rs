@@ -18,6 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A limit that is meant to be reached.
 const SHORT: Duration = Duration::from_millis(50);
 
+/// Limits that no test reaches.
+const LIMITS: ServerLimits = ServerLimits {
+    connections: 900,
+    first_head: Duration::from_secs(60),
+    head: Duration::from_secs(60),
+    write_stall: Duration::from_secs(60),
+    drain_timeout: Duration::from_secs(60),
+};
+
 struct Server {
     app: App,
     address: SocketAddr,
@@ -91,8 +100,8 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn a_connection_serves_one_request_after_another() {
-    let server = Server::start(ServerLimits::default()).await;
+async fn connection_serves_one_request_after_another() {
+    let server = Server::start(LIMITS).await;
     let mut client = server.connect().await;
     for _ in 0..3 {
         client.get("/internal/v1/batches/user/teacher").await;
@@ -102,8 +111,8 @@ async fn a_connection_serves_one_request_after_another() {
 }
 
 #[tokio::test]
-async fn a_stop_closes_idle_connections_and_the_port() {
-    let server = Server::start(ServerLimits::default()).await;
+async fn stop_closes_idle_connections_and_the_port() {
+    let server = Server::start(LIMITS).await;
     let mut silent = server.connect().await;
     let mut idle = server.connect().await;
     idle.get("/healthz").await;
@@ -116,8 +125,8 @@ async fn a_stop_closes_idle_connections_and_the_port() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_the_answer_under_way() {
-    let server = Server::start(ServerLimits::default()).await;
+async fn stop_finishes_the_answer_under_way() {
+    let server = Server::start(LIMITS).await;
     server.app.repository.set_mood(Mood::Waits);
     let mut client = server.connect().await;
     client.get("/internal/v1/batches/user/teacher").await;
@@ -135,8 +144,8 @@ async fn a_stop_finishes_the_answer_under_way() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_longer_than_the_grace() {
-    let server = Server::start(ServerLimits { grace: SHORT, ..ServerLimits::default() }).await;
+async fn stop_closes_busy_connections_after_the_drain_timeout() {
+    let server = Server::start(ServerLimits { drain_timeout: SHORT, ..LIMITS }).await;
     server.app.repository.set_mood(Mood::Waits);
     let mut client = server.connect().await;
     client.get("/internal/v1/batches/user/teacher").await;
@@ -146,10 +155,10 @@ async fn a_stop_does_not_wait_longer_than_the_grace() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_given_up() {
+async fn unfinished_head_is_closed_after_its_timeout() {
     // Not so short that a busy machine reaches it between two lines of this test.
     let head = SHORT * 5;
-    let server = Server::start(ServerLimits { head, ..ServerLimits::default() }).await;
+    let server = Server::start(ServerLimits { head, ..LIMITS }).await;
     let mut silent = server.connect().await;
     let mut slow = server.connect().await;
     slow.send("GET /healthz HTTP/1.1\r\nHost:").await;
@@ -163,8 +172,8 @@ async fn a_head_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_refused() {
-    let server = Server::start(ServerLimits::default()).await;
+async fn head_larger_than_the_limit_is_refused() {
+    let server = Server::start(LIMITS).await;
     let mut client = server.connect().await;
     let long = "x".repeat(40 * 1024);
     // The server may close before all is sent.
@@ -178,7 +187,7 @@ async fn a_head_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn connection_above_the_limit_waits_while_all_others_are_busy() {
-    let server = Server::start(ServerLimits { connections: 1, ..ServerLimits::default() }).await;
+    let server = Server::start(ServerLimits { connections: 1, ..LIMITS }).await;
     server.app.repository.set_mood(Mood::Waits);
     let mut first = server.connect().await;
     first.get("/internal/v1/batches/user/teacher").await;
@@ -195,10 +204,10 @@ async fn connection_above_the_limit_waits_while_all_others_are_busy() {
 }
 
 #[tokio::test]
-async fn idle_connections_make_room_and_those_without_a_request_first() {
+async fn idle_connections_are_evicted_those_without_a_request_first() {
     // So long that only the need for module closes a connection.
     let first_head = PATIENCE * 10;
-    let limits = ServerLimits { connections: 3, first_head, ..ServerLimits::default() };
+    let limits = ServerLimits { connections: 3, first_head, ..LIMITS };
     let server = Server::start(limits).await;
     let mut kept = server.connect().await;
     kept.get("/healthz").await;
@@ -220,10 +229,10 @@ async fn idle_connections_make_room_and_those_without_a_request_first() {
 }
 
 #[tokio::test]
-async fn many_idle_connections_keep_no_new_client_waiting() {
+async fn many_idle_connections_do_not_delay_a_new_client() {
     // So long that only the need for module closes a connection.
     let first_head = PATIENCE * 10;
-    let limits = ServerLimits { connections: 20, first_head, ..ServerLimits::default() };
+    let limits = ServerLimits { connections: 20, first_head, ..LIMITS };
     let server = Server::start(limits).await;
     let mut idle = Vec::new();
     for _ in 0..200 {
@@ -238,7 +247,7 @@ async fn many_idle_connections_keep_no_new_client_waiting() {
 
 #[tokio::test]
 async fn new_connection_without_a_request_is_closed_soon() {
-    let limits = ServerLimits { first_head: SHORT, ..ServerLimits::default() };
+    let limits = ServerLimits { first_head: SHORT, ..LIMITS };
     let server = Server::start(limits).await;
     let mut kept = server.connect().await;
     kept.get("/healthz").await;
@@ -255,7 +264,7 @@ async fn new_connection_without_a_request_is_closed_soon() {
 
 #[tokio::test]
 async fn host_is_required_once_and_must_be_one() {
-    let server = Server::start(ServerLimits::default()).await;
+    let server = Server::start(LIMITS).await;
     for (version, hosts, want) in [
         ("1.1", "", 400),
         ("1.1", "Host: a\r\nHost: a\r\n", 400),
@@ -279,10 +288,10 @@ async fn host_is_required_once_and_must_be_one() {
 
 /// What is refused before its body was read, and how the body is sent.
 #[tokio::test]
-async fn after_a_refusal_the_next_request_is_answered_or_the_end_announced() {
+async fn connection_continues_or_announces_its_close_after_a_refusal() {
     const SMALL: usize = 1_000;
     const LARGE: usize = 2 * 1024 * 1024;
-    let server = Server::start(ServerLimits::default()).await;
+    let server = Server::start(LIMITS).await;
     let auth = format!("X-Internal-API-Key: {KEY}\r\nX-Service-ID: {SERVICE}\r\n");
     for (target, auth, want) in [
         ("POST /internal/v1/events", "", 401),
@@ -313,8 +322,8 @@ async fn after_a_refusal_the_next_request_is_answered_or_the_end_announced() {
 }
 
 #[tokio::test]
-async fn client_that_was_refused_before_it_was_told_to_go_on_sends_no_body() {
-    let server = Server::start(ServerLimits::default()).await;
+async fn client_refused_before_100_continue_sends_no_body() {
+    let server = Server::start(LIMITS).await;
     let mut client = server.connect().await;
     let head = "POST /internal/v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n";
     client.send(&format!("{head}Expect: 100-continue\r\n\r\n")).await;
@@ -337,8 +346,8 @@ async fn assert_goes_on(client: &mut Client, answer: &str, can_go_on: bool) {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_answers_is_given_up() {
-    let limits = ServerLimits { write_stall: SHORT, connections: 1, ..ServerLimits::default() };
+async fn client_that_reads_no_answers_is_disconnected() {
+    let limits = ServerLimits { write_stall: SHORT, connections: 1, ..LIMITS };
     let server = Server::start(limits).await;
     server.app.repository.register("large", "teacher", 10_000);
     let mut client = server.connect().await;

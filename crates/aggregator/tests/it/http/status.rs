@@ -3,7 +3,7 @@
 use crate::http::app::App;
 
 #[tokio::test]
-async fn a_batch_is_shown_with_its_essays_in_order() {
+async fn batch_status_has_its_essays_in_order() {
     let app = App::new();
     app.repository.register("batch", "teacher", 12);
     let answer = app.get("/internal/v1/batches/batch/status").await;
@@ -18,7 +18,7 @@ async fn a_batch_is_shown_with_its_essays_in_order() {
 }
 
 #[tokio::test]
-async fn a_status_takes_no_parameters_and_does_not_mind_any() {
+async fn status_ignores_query_parameters() {
     let app = App::new();
     app.repository.register("batch", "teacher", 1);
     let plain = app.get("/internal/v1/batches/batch/status").await;
@@ -28,7 +28,7 @@ async fn a_status_takes_no_parameters_and_does_not_mind_any() {
 }
 
 #[tokio::test]
-async fn an_unknown_batch_is_404_and_does_not_repeat_the_id() {
+async fn unknown_batch_is_404_without_its_id() {
     let app = App::new();
     let answer = app.get("/internal/v1/batches/secret/status").await;
     answer.assert_problem(404, "batch_not_found", "Batch not found");

@@ -1,9 +1,9 @@
-//! What `dead-dead_letters show` prints of a record, for each reason for which one is refused.
+//! Output of `dead-letters show`, for each reason of a refusal.
 
 mod pictures;
-#[expect(dead_code, reason = "not all of it is of use here")]
+#[expect(dead_code, reason = "these tests use a part of it")]
 #[path = "../../../../aggregator/tests/it/dead_letters/records.rs"]
 mod records;
-#[expect(dead_code, reason = "not all of it is of use here")]
+#[expect(dead_code, reason = "these tests use a part of it")]
 #[path = "../../../../aggregator/tests/it/dead_letters/world.rs"]
 mod world;

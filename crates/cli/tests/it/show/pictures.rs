@@ -1,4 +1,4 @@
-//! What an operator is shown of a dead letter, one golden file per reason.
+//! Pictures of dead letters, one golden file per refusal code.
 
 use std::path::Path;
 
@@ -13,20 +13,20 @@ use super::world::World;
 /// Set to write the golden files instead of comparing with them.
 const UPDATE: &str = "UPDATE_GOLDEN";
 
-/// A world with one dead letter that was refused for this reason.
+/// A world with one dead letter that was refused with this code.
 async fn refused(code: RefusalCode) -> World {
     let world = World::new().await;
     let topic = EventKind::BatchEssaysRegistered.topic();
     match (code, refused_for(code)) {
-        // On a topic it is the topic that counts.
+        // A record from Kafka is decoded by its topic.
         (RefusalCode::UnknownEventType, Some(bytes)) => drop(world.take(bytes).await),
         (_, Some(bytes)) => drop(world.consume(topic, 41, bytes).await),
-        (_, None) => refuse_what_is_well_formed(&world, code).await,
+        (_, None) => refuse_well_formed(&world, code).await,
     }
     world
 }
 
-async fn refuse_what_is_well_formed(world: &World, code: RefusalCode) {
+async fn refuse_well_formed(world: &World, code: RefusalCode) {
     world.take(REGISTERED).await;
     match code {
         RefusalCode::ConflictingOwner => {
@@ -58,7 +58,7 @@ async fn refuse_what_is_well_formed(world: &World, code: RefusalCode) {
 }
 
 #[tokio::test]
-async fn every_reason_has_its_picture() {
+async fn every_refusal_code_has_its_golden_picture() {
     for code in RefusalCode::ALL {
         let world = refused(*code).await;
         let id = world.only_dead_letter().await;
@@ -81,12 +81,12 @@ fn check_golden(name: &str, got: &str) {
     let want = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         got == want,
-        "{name} differs\ngot:\n{got}\nwant:\n{want}\nif that is meant: \
-         {UPDATE}=1 cargo test -p aggregator --test dead_letters",
+        "{name} differs\ngot:\n{got}\nwant:\n{want}\nif that is intended: \
+         {UPDATE}=1 cargo x test -- -p cli --test it show",
     );
 }
 
-/// Nothing that steers a terminal: what is printed is visible, and of one direction.
+/// Nothing controls a terminal: every character is visible, and none changes the direction of text.
 #[track_caller]
 fn assert_safe(text: &str) {
     let odd =
@@ -95,7 +95,7 @@ fn assert_safe(text: &str) {
 }
 
 #[test]
-fn what_is_marked_is_coloured_only_for_a_terminal() {
+fn marks_are_coloured_only_for_a_terminal() {
     let plain = picture(b"{\"a\": x}", Some(6..7), Look::Plain);
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
     let coloured = picture(b"{\"a\": x}", Some(6..7), Look::Coloured);
@@ -104,10 +104,10 @@ fn what_is_marked_is_coloured_only_for_a_terminal() {
 }
 
 #[test]
-fn carets_stand_below_what_they_mark() {
+fn carets_stand_below_the_marked_bytes() {
     #[track_caller]
-    fn check(text: &str, place: std::ops::Range<usize>, want: &str) {
-        let picture = picture(text.as_bytes(), Some(place), Look::Plain);
+    fn check(text: &str, range: std::ops::Range<usize>, want: &str) {
+        let picture = picture(text.as_bytes(), Some(range), Look::Plain);
         let (text, _) = picture.split_once("\n\n").unwrap();
         assert_eq!(text, want, "{picture}");
     }
@@ -122,7 +122,7 @@ fn carets_stand_below_what_they_mark() {
 }
 
 #[test]
-fn of_a_long_line_the_middle_is_shown() {
+fn long_line_is_cut_around_the_mark() {
     let text = format!("{}x{}", "a".repeat(1_000_000), "b".repeat(1_000_000));
     let picture = picture(text.as_bytes(), Some(1_000_000..1_000_001), Look::Plain);
     assert!(picture.starts_with("line 1, column 1000001:\n  1 | …aaa"), "{picture}");
@@ -131,9 +131,9 @@ fn of_a_long_line_the_middle_is_shown() {
 }
 
 proptest! {
-    /// Whatever the bytes and the place: it is drawn, it is short, and it is safe to print.
+    /// Any bytes with any range: the picture is short and safe to print.
     #[test]
-    fn any_bytes_are_drawn_safely(
+    fn pictures_of_any_bytes_are_short_and_printable(
         bytes in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..200),
             any::<String>().prop_map(String::into_bytes),
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// A record that is refused for this reason; none if that takes more than bytes.
+/// A record that is refused with this code; none if its bytes alone are not the reason.
 fn refused_for(code: RefusalCode) -> Option<Vec<u8>> {
     let bytes = match code {
         RefusalCode::TooLarge => {
