@@ -37,7 +37,7 @@ enum Check {
     Deny,
     /// No dependency is declared that nothing uses
     Unused,
-    /// The repository rules: layers, words, sleeps, ignored tests, Redis commands, Lua headers
+    /// The repository rules: layers, cycles, imports, words, tests, documents, Redis commands, Lua
     Rules,
 }
 

@@ -45,26 +45,36 @@ impl Retired {
 
 const RETIRED: &[Retired] = &[
     retired(&["Store"], "backend (of the cache), database, repository"),
-    retired(&["are away"], "is unavailable"),
+    retired(&["are away", "is away", "was away", "were away"], "is unavailable")
+        .allowed_in(&["crates/projection/src/error_detail/"]),
+    retired(&["bell", "bells"], "OutboxNotifier"),
     retired(&["chore", "chores", "janitor", "janitors"], "Maintenance, MaintenanceTask"),
-    retired(&["claimant"], "claiming batches").allowed_in(&["crates/projection/src/essay/"]),
+    retired(&["claimant", "claimants"], "claiming batches")
+        .allowed_in(&["crates/projection/src/essay/"]),
     retired(&["comes to nothing", "there is no more", "is there no more"], "fails, is deleted"),
     retired(&["courier", "couriers"], "Sender"),
     retired(&["flight", "flights"], "single flight, Leader, Waiter")
         .except(&["single flight*", "in flight"]),
-    retired(&["folders"], "RegisteredBatch").only_in("crates/projection"),
+    retired(&["folder", "folders"], "RegisteredBatch").only_in("crates/projection"),
     retired(&["goodbye"], "close timeout"),
+    retired(&["grace"], "drain timeout, close timeout").except(&["stop grace"]),
     retired(&["heap", "reap", "reaps", "reaped", "reaping", "reaper"], "garbage set, collect")
         .except(&["binary heap", "heap blks", "heap fetches"]),
     retired(&["hire", "hires", "hired"], "spawn"),
-    retired(&["house", "houses"], "module, layer"),
-    retired(&["pages"], "entry").only_in("crates/freshset"),
+    retired(&["homes missing"], "unlocked batches"),
+    retired(&["house", "houses", "rooms"], "module, layer"),
+    retired(&["in vain"], "without a result"),
+    retired(&["intake"], "ingest pipeline"),
+    retired(&["page", "pages"], "entry").except(&["first page"]).only_in("crates/freshset"),
+    retired(&["passed over"], "skipped"),
     retired(&["patiently"], "with_retry"),
     retired(&["redrop", "redrops"], "the repeated invalidation"),
     retired(&["seat", "seats"], "Waiter"),
+    retired(&["stretch", "stretches"], "range, retention period"),
     retired(&["take again", "takes again"], "replay"),
     retired(&["token", "tokens"], "generation").only_in("crates/freshset"),
-    retired(&["troubles"], "failure, outage"),
+    retired(&["trouble", "troubles"], "failure, outage"),
+    retired(&["whoever"], "the caller, the reader, the process"),
 ];
 
 /// A word of a file.

@@ -18,9 +18,9 @@ use reqwest::Method;
 
 pub use self::arguments::Command;
 use self::arguments::{DiscardArgs, ListArgs, Selection, ShowArgs};
-pub use self::picture::picture;
+pub use self::picture::{Look, picture};
 use self::selection::{pages, select};
-pub use self::show::{Look, show};
+pub use self::show::show;
 use crate::client::{Client, Target};
 use crate::printable::{printable, printable_json};
 

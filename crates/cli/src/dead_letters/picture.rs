@@ -7,8 +7,16 @@ use std::ops::Range;
 
 use console::{Style, measure_text_width};
 
-use super::show::Look;
 use crate::printable::push_printable;
+
+/// Whether marks are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// For a terminal.
+    Coloured,
+    /// For anything else.
+    Plain,
+}
 
 /// Columns of text in a line: with the number before it, it fits a narrow terminal.
 const TEXT_COLUMNS: usize = 72;

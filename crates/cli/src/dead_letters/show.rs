@@ -5,20 +5,11 @@ use std::fmt::Write as _;
 use api_types::{DeadLetter, DeadLetterSummary, Header};
 use console::truncate_str;
 
-use super::picture::picture;
+use super::picture::{Look, picture};
 use crate::printable::printable;
 
 /// Longest value of a key or header that is shown, in bytes; `show --json` shows all of it.
 const VALUE_BYTES_MAX: usize = 200;
-
-/// Whether marks are coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// For a terminal.
-    Coloured,
-    /// For anything else.
-    Plain,
-}
 
 /// All fields of a dead letter, then a picture of its bytes.
 ///
