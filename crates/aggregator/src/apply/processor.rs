@@ -95,7 +95,7 @@ impl EventProcessor {
         self.invalidator.load_users_with_retry(&mut owners, stop, &progress).await?;
         fault::point("after-commit").await;
         self.invalidator.invalidate_with_retry(owners, stop, &progress).await?;
-        fault::point("after-drop").await;
+        fault::point("after-invalidation").await;
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.applied_in(took, group.len());
         Ok(outcomes)

@@ -1,7 +1,7 @@
-//! What the settings must be to work: each by itself, then together.
+//! Checks of the settings: each by itself, then together.
 //!
-//! A setting is refused at the start, in every mode, also where the mode does not use it: what is
-//! wrong today would be found when the mode changes.
+//! An invalid setting is refused at the start, even if the mode does not use it: otherwise it would be
+//! found only when the mode changes.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use super::problem::Problems;
 use super::{Config, HOUR_SECONDS};
 use crate::key;
 
-/// More connections than any system gives a process.
+/// More connections than any system allows a process.
 const CONNECTIONS_MAX: u64 = 1_000_000;
-/// Fewest connections with which no part of the service keeps the others waiting.
+/// Fewest connections with which no part of the service blocks the others.
 const POSTGRES_CONNECTIONS_MIN: u32 = 3;
 /// More connections than a PostgreSQL server has.
 const POSTGRES_CONNECTIONS_MAX: u32 = 10_000;
-/// Longest life of an answer: 30 days.
+/// Longest life of an entry: 30 days.
 const ENTRY_TTL_SECONDS_MAX: u64 = 30 * 24 * HOUR_SECONDS;
 /// More entries than one owner can have in a cache of any size.
 const ENTRIES_PER_OWNER_MAX: u64 = 10_000_000;
-/// Least room for dead letters: what one request can make of them, several times.
+/// Least space for dead letters: several times those of one request.
 const DEAD_LETTERS_MEGABYTES_MIN: u64 = 64;
 /// Least memory for bodies: the largest one.
 const BODY_MEMORY_MEGABYTES_MIN: u64 = 16;
 /// More memory than a machine has: 16 TiB.
 const MEMORY_MEGABYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Longest wait for a server that somebody waits for: a minute.
+/// Longest wait for a server while a client waits: a minute.
 const WAIT_MILLISECONDS_MAX: u64 = 60_000;
-/// Shortest session timeout that brokers allow unless told otherwise.
+/// Shortest session timeout that brokers allow by default.
 const SESSION_TIMEOUT_SECONDS_MIN: u64 = 6;
-/// Longest session timeout that the client takes: it may not exceed the longest time between two polls.
+/// Longest session timeout that the client allows: it may not exceed the longest time between two polls.
 const SESSION_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Longest delivery of an outgoing event: a claim on the outbox is held for as long as two may take.
 const DELIVERY_TIMEOUT_SECONDS_MAX: u64 = 300;
@@ -44,7 +44,7 @@ const RETENTION_HOURS_MAX: u64 = 10 * 366 * 24;
 const NAME_CHARS_MAX: usize = 128;
 /// Largest share.
 const PERCENT_MAX: u32 = 100;
-/// How an address of a Redis may begin. What comes behind is looked at by its client.
+/// Schemes of a Redis URL. Its client checks the rest.
 const REDIS_SCHEMES: [&str; 5] = ["redis://", "rediss://", "redis+unix://", "unix://", "valkey://"];
 /// The levels of the log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -205,8 +205,8 @@ impl Config {
     }
 }
 
-/// A level, or one for each module. Anything else would be taken for the name of a module, and the
-/// log would be silent.
+/// A level, or one for each module. Any other word would be read as the name of a module, and the log
+/// would be silent.
 fn is_log_filter(filter: &str) -> bool {
     let is_level = |word: &str| LEVELS.contains(&&*word.to_ascii_lowercase());
     let is_module = |word: &str| {

@@ -1,7 +1,6 @@
 //! The settings: defaults, a file, variables, flags, in this order; later wins.
 //!
-//! `config.default.toml` documents every key and is what the program starts from, so that the
-//! document and the defaults cannot differ.
+//! `config.default.toml` documents every key and holds every default, so that the two cannot differ.
 
 mod check;
 mod problem;
@@ -25,57 +24,57 @@ pub use self::reference::unread_variables;
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 const HOUR_SECONDS: u64 = 3_600;
-/// What the variables begin with.
+/// Prefix of the variables.
 const ENV_PREFIX: &str = "RAS";
-/// How the errors of the deserializers here begin; those of others may quote a value.
+/// How the errors of these deserializers begin; those of others may quote a value.
 const ALLOWED_IS: &str = "allowed is ";
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where the server listens.
+    /// Address of the server.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
-    /// Where the embedded mode keeps its files.
+    /// Directory of the files of the embedded mode.
     pub data_dir: PathBuf,
-    /// PostgreSQL; none: SQLite.
+    /// URL of PostgreSQL; none: SQLite.
     #[serde(deserialize_with = "non_empty_secret")]
     pub database_url: Option<SecretString>,
-    /// Redis; none: in this process.
+    /// URL of Redis; none: a cache inside this process.
     #[serde(deserialize_with = "non_empty_secret")]
     pub redis_url: Option<SecretString>,
-    /// Kafka; none: no consumer, and nobody publishes.
+    /// Brokers of Kafka; none: no consumer and no publisher.
     #[serde(deserialize_with = "non_empty")]
     pub kafka_brokers: Option<String>,
-    /// The key that callers send.
+    /// Key that callers send.
     #[serde(deserialize_with = "non_empty_secret")]
     pub internal_api_key: Option<SecretString>,
-    /// The services that may call.
+    /// Services that may call.
     #[serde(deserialize_with = "list")]
     pub allowed_services: Vec<String>,
     /// Log filter.
     pub log: String,
-    /// How log lines look.
+    /// Format of log lines.
     #[serde(deserialize_with = "word")]
     pub log_format: LogFormat,
-    /// The server's limits.
+    /// HTTP server.
     pub http: HttpConfig,
-    /// The answers.
+    /// HTTP answers.
     pub api: ApiConfig,
-    /// The cache.
+    /// Cache.
     pub cache: CacheConfig,
-    /// PostgreSQL's limits.
+    /// PostgreSQL.
     pub postgres: PostgresConfig,
-    /// The consumer.
+    /// Kafka consumer.
     pub kafka: KafkaConfig,
-    /// The outgoing events.
+    /// Outgoing events.
     pub publish: PublishConfig,
-    /// How long things are kept.
+    /// Retention periods.
     pub retention: RetentionConfig,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -85,57 +84,57 @@ pub enum LogFormat {
     Json,
 }
 
-/// The server's limits.
+/// Settings of the HTTP server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
     /// Connections at a time.
     pub connections_max: usize,
-    /// Limit of a new connection without a request.
+    /// Time limit of the first head of a connection.
     #[serde(rename = "head_timeout_seconds", deserialize_with = "seconds")]
     pub head_timeout: Duration,
-    /// Limit of a read.
+    /// Time limit of a read.
     #[serde(rename = "read_timeout_seconds", deserialize_with = "seconds")]
     pub read_timeout: Duration,
-    /// Limit of `POST events` and of replays of dead letters, from the head of the request on.
+    /// Time limit of `POST events` and of replays of dead letters, from the head of the request on.
     #[serde(rename = "events_wait_seconds", deserialize_with = "seconds")]
     pub events_wait: Duration,
-    /// Bodies of `POST events` in memory.
+    /// Memory for bodies of `POST events`.
     pub body_memory_megabytes: usize,
-    /// Limit of answers under way after a stop.
+    /// Drain timeout: time limit of answers under way after a stop.
     #[serde(rename = "stop_grace_seconds", deserialize_with = "seconds")]
     pub stop_grace: Duration,
 }
 
-/// The answers.
+/// Settings of the HTTP answers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiConfig {
-    /// In which words `overall_status` is.
+    /// Values of `overall_status`.
     #[serde(deserialize_with = "word")]
-    pub status_values: StatusWords,
+    pub status_values: StatusSet,
 }
 
-/// In which words `overall_status` is.
+/// Values of `overall_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StatusWords {
-    /// As the contract has it.
+pub enum StatusSet {
+    /// Those of the contract.
     Client,
-    /// For clients that map the platform's own values.
+    /// Those of the platform, for clients that map them.
     Internal,
 }
 
-impl From<StatusWords> for StatusValues {
-    fn from(words: StatusWords) -> Self {
-        match words {
-            StatusWords::Client => Self::Client,
-            StatusWords::Internal => Self::Internal,
+impl From<StatusSet> for StatusValues {
+    fn from(set: StatusSet) -> Self {
+        match set {
+            StatusSet::Client => Self::Client,
+            StatusSet::Internal => Self::Internal,
         }
     }
 }
 
-/// The cache.
+/// Settings of the cache.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
@@ -144,34 +143,34 @@ pub struct CacheConfig {
     /// Longest life of an answer.
     #[serde(rename = "entry_ttl_seconds", deserialize_with = "seconds")]
     pub entry_ttl: Duration,
-    /// Share by which it may be shortened.
+    /// Most percent by which it is shortened at random.
     pub ttl_jitter_percent: u32,
-    /// Pages of one owner.
+    /// Most entries of one owner.
     pub pages_per_owner_max: u32,
-    /// Capacity inside this process.
+    /// Capacity of the cache inside this process.
     pub memory_megabytes: u64,
-    /// Whether this is the only process, which may do without Redis.
+    /// Whether this is the only process, which needs no Redis.
     pub single_process: bool,
-    /// Limit of a command.
+    /// Time limit of a command.
     #[serde(rename = "command_timeout_milliseconds", deserialize_with = "milliseconds")]
     pub command_timeout: Duration,
-    /// Limit of a drop.
+    /// Time limit of an invalidation.
     #[serde(rename = "drop_timeout_milliseconds", deserialize_with = "milliseconds")]
     pub drop_timeout: Duration,
 }
 
-/// PostgreSQL's limits.
+/// Settings of PostgreSQL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
     /// Connections of this process.
     pub connections_max: u32,
-    /// Limit of the wait for one.
+    /// Time limit of the wait for one.
     #[serde(rename = "acquire_timeout_milliseconds", deserialize_with = "milliseconds")]
     pub acquire_timeout: Duration,
 }
 
-/// The consumer.
+/// Settings of the Kafka consumer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConfig {
@@ -182,39 +181,39 @@ pub struct KafkaConfig {
     pub session_timeout: Duration,
 }
 
-/// The outgoing events.
+/// Settings of outgoing events.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishConfig {
-    /// How often to look for some unasked.
+    /// Interval of polls without a notification.
     #[serde(rename = "poll_seconds", deserialize_with = "seconds")]
     pub poll: Duration,
-    /// Limit of the wait for an acknowledgement.
+    /// Time limit of the wait for an acknowledgement.
     #[serde(rename = "delivery_timeout_seconds", deserialize_with = "seconds")]
     pub delivery_timeout: Duration,
-    /// What happened before this is not published; none: everything is.
+    /// Events that happened before this are not published; none: all are.
     #[serde(deserialize_with = "moment")]
     pub skip_before: Option<Timestamp>,
 }
 
-/// How long things are kept.
+/// Retention periods.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionConfig {
-    /// Events in the inbox.
+    /// Of events in the inbox.
     #[serde(rename = "inbox_hours", deserialize_with = "hours")]
     pub inbox: Duration,
-    /// Outgoing events that were published.
+    /// Of published outgoing events.
     #[serde(rename = "outbox_hours", deserialize_with = "hours")]
     pub outbox: Duration,
-    /// Dead letters.
+    /// Of dead letters.
     #[serde(rename = "dead_letter_hours", deserialize_with = "hours")]
     pub dead_letters: Duration,
-    /// What dead letters may take.
+    /// Most megabytes of dead letters.
     pub dead_letters_megabytes: u64,
 }
 
-/// What was said on the command line. `None`: not said.
+/// Settings of the command line. `None`: not given.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--config`
@@ -245,7 +244,7 @@ impl Config {
         problems.or(config)
     }
 
-    /// Whether nothing outside this process is used.
+    /// Whether the service uses no server.
     pub fn is_embedded(&self) -> bool {
         self.database_url.is_none() && self.redis_url.is_none() && self.kafka_brokers.is_none()
     }
@@ -301,7 +300,7 @@ fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(source: D) -> Result<T, 
     })
 }
 
-/// An error that says what is allowed, and not what was there.
+/// An error that has the allowed values, and not the given one.
 fn allowed_is<E: serde::de::Error>(what: &str) -> E {
     E::custom(format_args!("{ALLOWED_IS}{what}"))
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the settings: all of it at once, and never a value, which may be a secret.
+//! Problems of the settings: all at once, and never a value, which may be a secret.
 
 use std::fmt;
 
@@ -15,24 +15,24 @@ impl ConfigError {
     }
 }
 
-/// What is wrong, in the order of finding it.
+/// Problems, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     lines: Vec<String>,
 }
 
 impl Problems {
-    /// A source that cannot be read at all.
+    /// Adds a source that cannot be read.
     pub(super) fn source(&mut self, text: impl Into<String>) {
         self.lines.push(text.into());
     }
 
-    /// A key that has no value that can be used.
+    /// Adds a key with an invalid value.
     pub(super) fn key(&mut self, key: &str, text: impl fmt::Display) {
         self.lines.push(format!("{key} ({}): {text}", variable(key)));
     }
 
-    /// That a number is one of these.
+    /// Checks that a number is in the range.
     pub(super) fn range(&mut self, key: &str, value: u64, allowed: std::ops::RangeInclusive<u64>) {
         if !allowed.contains(&value) {
             let (min, max) = allowed.into_inner();
@@ -40,7 +40,7 @@ impl Problems {
         }
     }
 
-    /// The result, unless something is wrong.
+    /// The result, unless there are problems.
     pub(super) fn or<T>(self, value: T) -> Result<T, ConfigError> {
         if self.lines.is_empty() { Ok(value) } else { Err(ConfigError(self)) }
     }

@@ -1,7 +1,7 @@
-//! The variables of the reference implementation. They are not obeyed: a deployment that sets them
-//! and none of ours would run with other settings than it believes.
+//! Variables of the reference implementation. They are not read: a deployment that sets them and none of
+//! ours would run with other settings than expected.
 
-/// Its name for something, without its prefix, and our variable.
+/// Its variable, without a prefix, and ours.
 const VARIABLES: [(&str, &str); 8] = [
     ("DATABASE_URL", "RAS_DATABASE_URL"),
     ("KAFKA_BOOTSTRAP_SERVERS", "RAS_KAFKA_BROKERS"),
@@ -12,17 +12,17 @@ const VARIABLES: [(&str, &str); 8] = [
     ("INTERNAL_API_KEY", "RAS_INTERNAL_API_KEY"),
     ("ALLOWED_SERVICE_IDS", "RAS_ALLOWED_SERVICES"),
 ];
-/// Names that many programs have. With the prefix they are meant for this one.
+/// Names that many programs use. Only with the prefix they are meant for this one.
 const COMMON: [(&str, &str); 3] =
     [("HOST", "RAS_LISTEN"), ("PORT", "RAS_LISTEN"), ("LOG_LEVEL", "RAS_LOG")];
 /// The parts of a database URL.
 const DATABASE_PARTS: [&str; 2] = ["HULEEDU_DB_USER", "HULEEDU_DB_PASSWORD"];
-/// What the names may begin with.
+/// Prefixes of its variables.
 const PREFIXES: [&str; 3] = ["", "HULEEDU_", SERVICE_PREFIX];
 const SERVICE_PREFIX: &str = "RESULT_AGGREGATOR_SERVICE_";
 
-/// A sentence about those variables that are set while ours are not; none if there is none. It names
-/// variables, never their values.
+/// A sentence about its variables that are set while ours are not; none if there are none. It has the
+/// names of variables, never their values.
 pub fn unread_variables(is_set: impl Fn(&str) -> bool) -> Option<String> {
     let prefixed = PREFIXES
         .iter()
@@ -52,8 +52,8 @@ mod tests {
              RAS_INTERNAL_API_KEY instead)"
         );
         let set = ["RESULT_AGGREGATOR_SERVICE_DATABASE_URL", "RESULT_AGGREGATOR_SERVICE_PORT"];
-        let said = unread_variables(|name| set.contains(&name)).unwrap();
-        assert!(said.contains("RAS_DATABASE_URL") && said.contains("RAS_LISTEN"), "{said}");
+        let text = unread_variables(|name| set.contains(&name)).unwrap();
+        assert!(text.contains("RAS_DATABASE_URL") && text.contains("RAS_LISTEN"), "{text}");
         assert_eq!(unread_variables(|name| name == "RAS_REDIS_URL"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the sources into one tree, and the tree into [`Config`].
 //!
 //! The errors of the parser and of serde quote the file or the value, which may be a secret. None of
-//! them is passed on as it is: what is told is the place, the key, and what is allowed.
+//! them is passed on as it is: the error names the place, the key, and what is allowed.
 
 use std::num::ParseIntError;
 
@@ -13,13 +13,13 @@ use super::{ALLOWED_IS, Config, DEFAULTS, ENV_PREFIX, Overrides, path_text};
 
 type Table = config::Map<String, Value>;
 
-/// How alike a word must be to a key to be taken for it, from 0 to 1.
+/// How similar a word must be to a key to be suggested, from 0 to 1.
 const NEAR_MISS: f64 = 0.8;
-/// How the message of a syntax error begins. The rest of it quotes the file.
+/// How the message of a syntax error begins. The rest quotes the file.
 const SYNTAX_ERROR: &str = "TOML parse error at ";
 
-/// All settings as they were written, and what is wrong with their form. Where something is wrong the
-/// default stands, so that the rest can be looked at too.
+/// All settings, and the problems of their form. An invalid value is replaced by its default, so that the
+/// rest can be checked too.
 pub(super) fn read(overrides: Overrides, problems: &mut Problems) -> Result<Config, ConfigError> {
     let file = overrides.file.as_deref().map(path_text).unwrap_or_default();
     let merged = merge(overrides).map_err(|error| unreadable(&error, &file))?;
@@ -46,7 +46,7 @@ fn merge(overrides: Overrides) -> Result<Table, config::ConfigError> {
     let mut sources =
         config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     if let Some(file) = &overrides.file {
-        // Not `config::File` of a path: that takes a pipe for no file, and names no other cause.
+        // Not `config::File` of a path: it does not read pipes, and reports no cause.
         let text = std::fs::read_to_string(file).map_err(|error| {
             config::ConfigError::Foreign(format!("read {}: {error}", file.display()).into())
         })?;
@@ -70,7 +70,7 @@ fn defaults() -> Result<Table, config::ConfigError> {
     config::Config::builder().add_source(defaults).build()?.cache.into_table()
 }
 
-/// A file that is not there, or is no TOML: where, and not what stands there.
+/// A file that is missing or no TOML: the position, and not its text.
 fn unreadable(error: &config::ConfigError, file: &str) -> ConfigError {
     let text = match error {
         config::ConfigError::FileParse { cause, .. } if cause.is::<ParseIntError>() => {
@@ -82,7 +82,7 @@ fn unreadable(error: &config::ConfigError, file: &str) -> ConfigError {
             format!(
                 "{file} is not TOML: error at {}. The line is not shown, because it may hold a \
                  secret; texts stand in quotes",
-                place.unwrap_or("a place that the parser does not tell")
+                place.unwrap_or("an unknown place")
             )
         }
         config::ConfigError::Foreign(cause) => cause.to_string(),
@@ -93,7 +93,7 @@ fn unreadable(error: &config::ConfigError, file: &str) -> ConfigError {
     ConfigError::of(problems)
 }
 
-/// Takes out what no setting is called, and what is a section there and not here.
+/// Removes unknown keys, and values where a section is expected.
 fn refuse_unknown_keys(
     table: &mut Table,
     defaults: &Table,
@@ -154,13 +154,13 @@ fn key_of(error: &config::ConfigError) -> Option<String> {
     }
 }
 
-/// What the setting may be, without what it is.
+/// The allowed values of the setting, without the given one.
 fn allowed_by(error: &config::ConfigError) -> String {
     let expected = match error {
         config::ConfigError::Type { expected, .. } => (*expected).to_owned(),
         config::ConfigError::At { error, .. } => return allowed_by(error),
         config::ConfigError::Message(text) => {
-            // Our own texts quote nothing. Of the others only what is behind the value is told.
+            // Our own texts quote nothing. Of the others only what follows the value is shown.
             let own = text.strip_prefix(ALLOWED_IS);
             let expected = own.or_else(|| Some(text.rsplit_once(", expected ")?.1));
             expected.unwrap_or("another value").to_owned()
@@ -176,7 +176,7 @@ fn allowed_by(error: &config::ConfigError) -> String {
     }
 }
 
-/// Puts the default of a key back. False if there is none, or it was the default that is wrong.
+/// Restores the default of a key. False if there is none, or the default itself is invalid.
 fn restore(tree: &mut Table, defaults: &Table, key: &str) -> bool {
     let path = key.split_once('[').map_or(key, |(path, _)| path);
     let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));

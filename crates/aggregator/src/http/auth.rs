@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::http::problem::Problem;
-use crate::http::state::ApiState;
 
 /// The header with the shared key.
 const KEY_HEADER: &str = "x-internal-api-key";
@@ -58,7 +57,7 @@ impl Auth {
     fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let key = one_value(headers, KEY_HEADER)?;
         let service = one_value(headers, SERVICE_HEADER)?;
-        // Digests have one length, so the time of the comparison does not tell the length of the key.
+        // Digests have one length, so the time of the comparison does not reveal the length of the key.
         let key_is_right: bool = digest(key).ct_eq(&self.key_digest).into();
         // The name is no secret.
         let service_is_known =
@@ -75,11 +74,11 @@ impl fmt::Debug for Auth {
 
 /// Answers 401 instead of the route if the request is not let in.
 pub(super) async fn require(
-    State(state): State<Arc<ApiState>>,
+    State(auth): State<Arc<Auth>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match state.auth.check(request.headers()) {
+    match auth.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => challenge(problem),
     }

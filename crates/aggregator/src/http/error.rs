@@ -37,7 +37,7 @@ pub(super) fn of_process(error: &ProcessError, detail: &'static str) -> Problem 
         }
         ProcessError::Stopped | ProcessError::Incomplete => {
             let error = chain(error);
-            tracing::warn!(error, "records not acknowledged, client told to repeat the request");
+            tracing::warn!(error, "records not acknowledged, client asked to repeat the request");
             Problem::unavailable(detail)
         }
     }
@@ -57,14 +57,14 @@ fn of_cause(
             Problem::unavailable(NEWER_BUILD)
         }
         Some(cause) if cause.is_transient() && is_reported => {
-            tracing::debug!(error, resource, "database still unavailable, client told to repeat");
+            tracing::debug!(error, resource, "database still unavailable, client asked to repeat");
             Problem::unavailable(DATABASE_UNAVAILABLE)
         }
         Some(cause) if cause.is_transient() => {
             tracing::warn!(
                 error,
                 resource,
-                "database unavailable, client told to repeat the request"
+                "database unavailable, client asked to repeat the request"
             );
             Problem::unavailable(DATABASE_UNAVAILABLE)
         }

@@ -47,7 +47,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/internal/v1/", any(route_not_found))
         .route("/internal/v1/{*rest}", any(route_not_found))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(Arc::clone(&state), auth::require));
+        .layer(from_fn_with_state(Arc::new(state.auth.clone()), auth::require));
     Router::new()
         .merge(internal)
         .route("/healthz", get(health::live))

@@ -269,20 +269,20 @@ mod tests {
         let (api_key, service_id) = ("key".into(), "service".into());
         let retry_max = Duration::from_millis(200);
         let client = Client::new(Target { server, api_key, service_id, retry_max }).unwrap();
-        let told = std::sync::Mutex::new(Vec::new());
+        let shown = std::sync::Mutex::new(Vec::new());
         let request = client.request(Method::GET, "");
         let answer = client
             .ask_with_retry::<Vec<u8>>(request, |failed| {
-                told.lock().unwrap().push(failed.to_string())
+                shown.lock().unwrap().push(failed.to_string())
             })
             .await;
         let error = format!("{:#}", answer.unwrap_err());
         assert!(error.contains("gave up on http://127.0.0.1:"), "{error}");
-        let told = told.into_inner().unwrap();
+        let shown = shown.into_inner().unwrap();
         assert!(
-            told[0].starts_with("attempt 1 failed, the next one in 0.0 s: no answer from"),
-            "{told:?}"
+            shown[0].starts_with("attempt 1 failed, the next one in 0.0 s: no answer from"),
+            "{shown:?}"
         );
-        assert!((2..20).contains(&told.len()), "{told:?}");
+        assert!((2..20).contains(&shown.len()), "{shown:?}");
     }
 }

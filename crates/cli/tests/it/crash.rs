@@ -7,7 +7,7 @@ use crate::support::servers::Servers;
 use crate::support::service::Service;
 
 /// Steps in order: rows written; committed; owners invalidated. Then comes the acknowledgement.
-pub(crate) const STEPS: [&str; 3] = ["before-commit", "after-commit", "after-drop"];
+pub(crate) const STEPS: [&str; 3] = ["before-commit", "after-commit", "after-invalidation"];
 const TEACHER: &str = "teacher";
 
 /// Caches the list, which has `total` batches.

@@ -1,4 +1,4 @@
-//! What is listed, shown and dropped, and what is said about requests that make no sense.
+//! Listing, showing and discarding dead letters, and refusals of invalid requests.
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -10,10 +10,10 @@ use super::world::World;
 
 const TOPIC: &str = "huleedu.batch.essays.registered.v1";
 
-/// Three dead letters: over HTTP, by Kafka, and by Kafka on a topic of nobody.
+/// Three dead letters: over HTTP, from Kafka, and from an unknown topic of Kafka.
 async fn three() -> World {
     let world = World::new().await;
-    world.take("{").await;
+    world.ingest("{").await;
     world.clock.advance(std::time::Duration::from_secs(60));
     world.consume(TOPIC, 7, with("\"teacher-17\"", "17").into()).await;
     world.clock.advance(std::time::Duration::from_secs(60));
@@ -119,11 +119,11 @@ async fn dead_letter_is_shown_whole() {
     assert_eq!(problem["code"], "dead_letter_not_found");
 }
 
-/// A dead letter of another program: of a newer one, or of an older one whose fault is mended.
+/// A dead letter of another build: of a newer one, or of an older one whose fault is mended.
 #[tokio::test]
 async fn refused_today_is_the_refusal_of_this_build() {
     let world = World::new().await;
-    world.take("{").await;
+    world.ingest("{").await;
     let id = world.only_dead_letter().await;
     world.execute("update dead_letters set code = 'of_tomorrow'").await;
     let dead_letter = world.get(&format!("/dead-letters/{id}")).await;
@@ -156,7 +156,7 @@ async fn dead_letter_is_discarded_once_and_only_as_it_was_listed() {
     assert_eq!(world.only_dead_letter().await, 3);
 }
 
-/// They hold what was sent about persons.
+/// Dead letters hold what was sent about persons.
 #[tokio::test]
 async fn answers_with_dead_letters_are_not_stored_by_caches() {
     let world = three().await;
@@ -193,11 +193,10 @@ async fn unavailable_database_is_503() {
     }
 }
 
-/// What is applied leaves nothing here.
 #[tokio::test]
 async fn applied_record_is_no_dead_letter() {
     let world = World::new().await;
-    world.take(REGISTERED).await;
-    world.take(REGISTERED).await;
+    world.ingest(REGISTERED).await;
+    world.ingest(REGISTERED).await;
     assert_eq!(world.dead_letters().await, Vec::<Value>::new());
 }

@@ -41,7 +41,7 @@ async fn json(response: Response) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-/// Checks a refusal of a whole request, of which nothing is kept.
+/// Checks the refusal of a whole request, of which nothing is stored.
 async fn assert_refused(world: &World, response: Response, status: u16, code: &str) {
     assert_eq!(response.status(), status, "{code}");
     assert_eq!(json(response).await["code"], code);
@@ -133,7 +133,7 @@ async fn media_type_is_case_insensitive() {
     }
 }
 
-/// How many bodies are being read, and the most that ever were.
+/// Bodies that are read now, and the most at a time.
 #[derive(Default)]
 struct Reading {
     now: AtomicUsize,

@@ -1,4 +1,4 @@
-//! What happens when dead letters take all the bytes that they may, and what it costs to show one.
+//! The limit of dead letters in bytes, and the cost of showing one.
 
 use axum::body::to_bytes;
 use axum::http::Method;

@@ -1,5 +1,5 @@
-//! Dead letters from their refusal to their end: over HTTP, and as an operator sees them; on a real
-//! SQLite file and the in-process cache.
+//! Dead letters from their refusal to their removal, over HTTP, on a real SQLite file and the in-process
+//! cache.
 
 mod asking;
 mod bodies;

@@ -1,4 +1,4 @@
-//! A dead letter is taken again: what becomes of it, and what a reader sees.
+//! Replays of dead letters: their outcomes, and what a reader sees.
 
 use aggregator::apply::ApplyOutcome;
 use serde_json::{Value, json};
@@ -18,11 +18,11 @@ impl World {
 #[tokio::test]
 async fn replay_of_a_mended_record_is_applied_and_visible_at_once() {
     let world = World::new().await;
-    world.take(REGISTERED).await;
+    world.ingest(REGISTERED).await;
     world.execute("update batches set state = '[' || state || ']'").await;
-    let taken = world.take(SLOT).await;
+    let outcome = world.ingest(SLOT).await;
     assert!(
-        matches!(&taken.outcome, ApplyOutcome::Refused(refusal) if refusal.code.as_str() == "unstorable")
+        matches!(&outcome.outcome, ApplyOutcome::Refused(refusal) if refusal.code.as_str() == "unstorable")
     );
     let id = world.only_dead_letter().await;
     assert_eq!(world.replay(id).await["outcome"], "refused", "it is not mended yet");
@@ -46,9 +46,9 @@ async fn replay_of_a_mended_record_is_applied_and_visible_at_once() {
 #[tokio::test]
 async fn record_refused_again_stays_once_with_its_newest_refusal() {
     let world = World::new().await;
-    world.take("{").await;
+    world.ingest("{").await;
     let id = world.only_dead_letter().await;
-    // As an older program might have said it.
+    // The detail of an older build.
     world.execute("update dead_letters set code = 'invalid_field', detail = 'older words'").await;
     world.clock.advance(std::time::Duration::from_secs(5));
     let refused = world.metric("ras_invalid_messages_total").await;
@@ -65,7 +65,7 @@ async fn record_refused_again_stays_once_with_its_newest_refusal() {
     assert_eq!(dead_letter["refused_at"], "2026-11-22T12:00:05Z");
     assert_eq!(dead_letter["received_at"], "2026-11-22T11:59:59.500000Z");
 
-    world.take("{").await;
+    world.ingest("{").await;
     assert_eq!(world.only_dead_letter().await, id, "sent again, it is still the same letter");
     assert_eq!(world.metric("ras_dead_letters_total{topic=\"unknown\"").await, 2.0, "the two sent");
     assert_eq!(refused, 1.0);
@@ -75,18 +75,18 @@ async fn record_refused_again_stays_once_with_its_newest_refusal() {
 #[tokio::test]
 async fn replay_of_an_event_applied_meanwhile_is_a_duplicate_and_removes_it() {
     let world = World::new().await;
-    world.take(REGISTERED).await;
+    world.ingest(REGISTERED).await;
     world.execute("update batches set state = '[' || state || ']'").await;
-    world.take(SLOT).await;
+    world.ingest(SLOT).await;
     world.execute("update batches set state = substr(state, 2, length(state) - 2)").await;
-    assert_eq!(world.take(SLOT).await.outcome, ApplyOutcome::Applied);
+    assert_eq!(world.ingest(SLOT).await.outcome, ApplyOutcome::Applied);
 
     let id = world.only_dead_letter().await;
     assert_eq!(world.replay(id).await["outcome"], "duplicate");
     assert_eq!(world.dead_letters().await, Vec::<Value>::new());
 }
 
-/// The record names no time and no id: it gets those that it would have got at first.
+/// The record has no time and no id: it gets those that it would have got at first.
 #[tokio::test]
 async fn replayed_record_without_a_time_has_its_time_of_receipt() {
     let world = World::new().await;
@@ -95,7 +95,7 @@ async fn replayed_record_without_a_time_has_its_time_of_receipt() {
     bare.as_object_mut().unwrap().retain(|key, _| key != "event_timestamp" && key != "event_id");
     let record = bare.to_string();
     let hex = hex::encode(record.as_bytes());
-    world.take("{").await;
+    world.ingest("{").await;
     world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
     world.clock.advance(std::time::Duration::from_secs(3_600));
 
@@ -103,10 +103,10 @@ async fn replayed_record_without_a_time_has_its_time_of_receipt() {
     assert_eq!(world.replay(id).await["outcome"], "applied");
     let page = world.get(&format!("/batches/user/{TEACHER}")).await;
     assert_eq!(page["batches"][0]["created_at"], "2026-11-22T11:59:59.500000Z");
-    assert_eq!(world.take(record).await.outcome, ApplyOutcome::Duplicate, "it is the same event");
+    assert_eq!(world.ingest(record).await.outcome, ApplyOutcome::Duplicate, "it is the same event");
 }
 
-/// A record that came by Kafka is of the kind that its topic says, also when it is replayed.
+/// The topic decides the kind of a record from Kafka, also in a replay.
 #[tokio::test]
 async fn replayed_record_from_kafka_is_decoded_by_its_topic() {
     let world = World::new().await;
@@ -123,7 +123,7 @@ async fn records_that_an_earlier_build_refused_for_their_event_type_are_recovere
     let world = World::new().await;
     let records: Vec<_> = wire_records().collect();
     for (offset, (topic, bytes)) in (0..).zip(&records) {
-        // What was kept then, with the code that was given then.
+        // The dead letter of an earlier build, with its code.
         world.consume(topic, offset, b"{".to_vec()).await;
         let hex = hex::encode(bytes.as_bytes());
         let code = if offset % 2 == 0 { "unknown_event_type" } else { "unexpected_event_type" };
@@ -149,7 +149,7 @@ async fn records_that_an_earlier_build_refused_for_their_event_type_are_recovere
     assert_eq!(ranks.iter().filter(|rank| rank.is_number()).count(), 3, "{page}");
 }
 
-/// What a producer mixes up is counted, each record, and logged once.
+/// Each contradicting record is counted; the contradiction is logged once.
 #[tokio::test]
 async fn event_type_that_contradicts_its_topic_is_counted_and_applied() {
     let world = World::new().await;
@@ -160,8 +160,8 @@ async fn event_type_that_contradicts_its_topic_is_counted_and_applied() {
          event_type=\"huleedu.batch.pipeline.completed.v1\"}}"
     );
     assert_eq!(world.metric(&line).await, 0.0);
-    let taken = world.consume(topic, 1, mixed_up.into_bytes()).await;
-    assert_eq!(taken.outcome, ApplyOutcome::Applied);
+    let outcome = world.consume(topic, 1, mixed_up.into_bytes()).await;
+    assert_eq!(outcome.outcome, ApplyOutcome::Applied);
     assert_eq!(world.metric(&line).await, 1.0);
     assert_eq!(world.listed().await, 1);
 }
@@ -170,7 +170,7 @@ async fn event_type_that_contradicts_its_topic_is_counted_and_applied() {
 async fn one_of_many_concurrent_replays_applies() {
     let world = World::new().await;
     let hex = hex::encode(REGISTERED.as_bytes());
-    world.take("{").await;
+    world.ingest("{").await;
     world.execute(&format!("update dead_letters set bytes = x'{hex}'")).await;
     let id = world.only_dead_letter().await;
     let answers = futures_util::future::join_all((0..12).map(|_| world.replay(id))).await;
@@ -181,13 +181,13 @@ async fn one_of_many_concurrent_replays_applies() {
     assert_eq!(world.dead_letters().await, Vec::<Value>::new());
 }
 
-/// Nothing can be written: the dead letter stays, and the client is told to come back.
+/// Nothing can be written: the dead letter stays, and the client is asked to repeat.
 #[tokio::test]
 async fn dead_letter_stays_until_its_replay_is_complete() {
     let world = World::new().await;
-    world.take("{").await;
+    world.ingest("{").await;
     let id = world.only_dead_letter().await;
-    // A rule of the table that nothing can keep, until it is taken away.
+    // No row can be removed until the trigger is dropped.
     world
         .execute(
             "create trigger no_removal before delete on dead_letters

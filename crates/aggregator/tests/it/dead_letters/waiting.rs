@@ -1,4 +1,4 @@
-//! Refused records that cannot be kept now: they hold up what comes behind them, and that is seen.
+//! Dead letters that cannot be stored: they block the records behind them, and operators see it.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ async fn dead_letters_that_cannot_be_stored_are_a_stall_and_one_log_line() {
     assert_eq!(world.health.findings(), []);
     assert!(world.metric(STALLED).await.abs() < f64::EPSILON);
     let logged = log::take();
-    let told = logged.lines().filter(|line| line.contains("dead letters not stored, retrying"));
-    assert_eq!(told.count(), 1, "{logged}");
+    let lines = logged.lines().filter(|line| line.contains("dead letters not stored, retrying"));
+    assert_eq!(lines.count(), 1, "{logged}");
     assert!(
         logged.contains("dead letters still not stored, retrying"),
         "it was tried again: {logged}"

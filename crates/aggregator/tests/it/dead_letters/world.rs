@@ -1,4 +1,4 @@
-//! The service without its sockets: every module that a dead letter goes through.
+//! The service without its sockets: every module that handles dead letters.
 
 use std::iter;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use uuid::Uuid;
 const KEY: &str = "the key of the tests";
 const SERVICE: &str = "the service of the tests";
 
-/// Longer than eight attempts take, so that no request is told to come back.
+/// Longer than eight attempts take, so that no request is answered `timed_out`.
 const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 /// Four of the largest bodies.
 pub(crate) const BODY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
@@ -54,7 +54,7 @@ impl World {
         Self::with(writes, u64::MAX).await
     }
 
-    /// One whose dead letters may take so many bytes.
+    /// With this limit of dead letters, in bytes.
     pub(crate) async fn with_room_for(dead_letter_bytes: u64) -> Self {
         Self::with(WriteLimits::new(WAIT_MAX, BODY_MEMORY_BYTES), dead_letter_bytes).await
     }
@@ -95,27 +95,27 @@ impl World {
         Self { repository, clock, router, health, pipeline, directory }
     }
 
-    /// Takes a record as if a client had sent it.
-    pub(crate) async fn take(&self, bytes: impl Into<Vec<u8>>) -> RecordOutcome {
-        self.take_all(iter::once((Origin::Http, bytes.into()))).await.remove(0)
+    /// Ingests a record as if a client had sent it.
+    pub(crate) async fn ingest(&self, bytes: impl Into<Vec<u8>>) -> RecordOutcome {
+        self.ingest_all(iter::once((Origin::Http, bytes.into()))).await.remove(0)
     }
 
-    /// Takes a record as if it had come by Kafka.
+    /// Ingests a record as if it had come from Kafka.
     pub(crate) async fn consume(&self, topic: &str, offset: i64, bytes: Vec<u8>) -> RecordOutcome {
         self.consume_all(topic, [(offset, bytes)]).await.remove(0)
     }
 
-    /// Takes records as if they had come by Kafka, in one group.
+    /// Ingests records as if they had come from Kafka, in one group.
     pub(crate) async fn consume_all(
         &self,
         topic: &str,
         records: impl IntoIterator<Item = (i64, Vec<u8>)>,
     ) -> Vec<RecordOutcome> {
         let record = |(offset, bytes)| (kafka_origin(topic, offset), bytes);
-        self.take_all(records.into_iter().map(record)).await
+        self.ingest_all(records.into_iter().map(record)).await
     }
 
-    async fn take_all(
+    async fn ingest_all(
         &self,
         records: impl Iterator<Item = (Origin, Vec<u8>)>,
     ) -> Vec<RecordOutcome> {
@@ -124,7 +124,7 @@ impl World {
         self.pipeline.ingest(records.collect(), &CancellationToken::new()).await.unwrap()
     }
 
-    /// An answer to an authenticated request below `/internal/v1`.
+    /// The response to an authenticated request below `/internal/v1`.
     pub(crate) async fn response(&self, method: Method, path: &str) -> Response {
         let request = Request::builder()
             .method(method)
@@ -136,7 +136,7 @@ impl World {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    /// An answer to authenticated `POST events` with these headers.
+    /// The response to authenticated `POST events` with these headers.
     pub(crate) async fn post(&self, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
         let mut request = Request::post("/internal/v1/events")
             .header("X-Internal-API-Key", KEY)
@@ -147,7 +147,7 @@ impl World {
         self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
     }
 
-    /// The status of such an answer, and what it says.
+    /// Status and body of such a response.
     pub(crate) async fn send(&self, method: Method, path: &str) -> (StatusCode, Value) {
         let response = self.response(method, path).await;
         let status = response.status();
@@ -161,14 +161,14 @@ impl World {
         body
     }
 
-    /// Takes a dead letter again, and gives what is answered.
+    /// Replays a dead letter, and returns the answer.
     pub(crate) async fn replay(&self, id: u64) -> Value {
         let (status, body) = self.send(Method::POST, &format!("/dead-letters/{id}/replay")).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body
     }
 
-    /// The dead letters that there are, as a list shows them.
+    /// All dead letters, as a list shows them.
     pub(crate) async fn dead_letters(&self) -> Vec<Value> {
         self.get("/dead-letters").await["dead_letters"].as_array().unwrap().clone()
     }
@@ -190,7 +190,7 @@ impl World {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// Does behind the service's back what no service does.
+    /// Executes a statement that the service would not.
     pub(crate) async fn execute(&self, statement: &str) {
         let path = self.directory.path().join("results.sqlite3");
         let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();

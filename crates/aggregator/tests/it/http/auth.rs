@@ -1,4 +1,4 @@
-//! Who is let in below `/internal/v1`.
+//! Authentication of the routes below `/internal/v1`.
 
 use aggregator::http::auth::{Auth, EmptyKey};
 use axum::body::Body;

@@ -1,5 +1,4 @@
-//! Answers come from the cache until their owner is dropped, and carry what clients need to keep
-//! their own copies.
+//! Answers come from the cache until their owner is invalidated, and have the headers of client caches.
 
 use std::sync::Arc;
 
@@ -176,13 +175,13 @@ async fn concurrent_readers_share_one_load() {
     // One thread: every reader has run until it waits, for the load or for the loader.
     tokio::task::yield_now().await;
     app.repository.release.add_permits(readers.len());
-    let mut told = Vec::new();
+    let mut statuses = Vec::new();
     for reader in readers {
-        told.push(reader.await.unwrap());
+        statuses.push(reader.await.unwrap());
     }
-    told.sort_unstable();
-    assert_eq!(told[..9], ["freshset; fwd=miss; collapsed"; 9]);
-    assert_eq!(told[9], STORED);
+    statuses.sort_unstable();
+    assert_eq!(statuses[..9], ["freshset; fwd=miss; collapsed"; 9]);
+    assert_eq!(statuses[9], STORED);
     assert_eq!(app.repository.asked().len(), 1);
 }
 
@@ -191,14 +190,14 @@ async fn unavailable_cache_is_bypassed() {
     let app = app();
     app.get(LIST).await;
     app.backend.set_unavailable(true);
-    let mut told = Vec::new();
+    let mut statuses = Vec::new();
     for _ in 0..4 {
         let answer = app.get(LIST).await;
         assert_eq!(answer.status, 200);
-        told.push(answer.cache_status().to_owned());
+        statuses.push(answer.cache_status().to_owned());
     }
-    assert_eq!(told[0], "freshset; fwd=bypass; detail=store_failed");
-    assert_eq!(told[3], "freshset; fwd=bypass; detail=store_away");
+    assert_eq!(statuses[0], "freshset; fwd=bypass; detail=store_failed");
+    assert_eq!(statuses[3], "freshset; fwd=bypass; detail=store_away");
     assert_eq!(app.repository.asked().len(), 5);
 }
 

@@ -1,4 +1,4 @@
-//! What a client is told when something behind the API fails.
+//! What a client is answered when something behind the API fails.
 
 use aggregator::http::events::BODY_BYTES_MAX;
 use axum::body::Body;

@@ -1,4 +1,4 @@
-//! What a list request may ask for, and what it is told otherwise.
+//! What a list request may ask for, and the problem otherwise.
 
 use database::PageQuery;
 use projection::{BatchStatus, ClientStatus, UserId};

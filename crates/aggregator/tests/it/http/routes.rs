@@ -1,4 +1,4 @@
-//! What is answered where there is no route, or no such method.
+//! Answers without a route, or without such a method.
 
 use axum::body::Body;
 use axum::http::{Method, Request};

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::app::{App, KEY, SERVICE};
 use crate::http::fakes::Mood;
 
-/// How long a test waits for what must happen. Only a failing test waits so long.
+/// How long a test waits for a condition. Only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A limit that is meant to be reached.
 const SHORT: Duration = Duration::from_millis(50);
@@ -205,7 +205,7 @@ async fn connection_above_the_limit_waits_while_all_others_are_busy() {
 
 #[tokio::test]
 async fn idle_connections_are_evicted_those_without_a_request_first() {
-    // So long that only the need for module closes a connection.
+    // So long that only an eviction closes a connection.
     let first_head = PATIENCE * 10;
     let limits = ServerLimits { connections: 3, first_head, ..LIMITS };
     let server = Server::start(limits).await;
@@ -230,7 +230,7 @@ async fn idle_connections_are_evicted_those_without_a_request_first() {
 
 #[tokio::test]
 async fn many_idle_connections_do_not_delay_a_new_client() {
-    // So long that only the need for module closes a connection.
+    // So long that only an eviction closes a connection.
     let first_head = PATIENCE * 10;
     let limits = ServerLimits { connections: 20, first_head, ..LIMITS };
     let server = Server::start(limits).await;
@@ -286,7 +286,7 @@ async fn host_is_required_once_and_must_be_one() {
     server.stop().await;
 }
 
-/// What is refused before its body was read, and how the body is sent.
+/// Requests refused before their body is read, with a body of each form.
 #[tokio::test]
 async fn connection_continues_or_announces_its_close_after_a_refusal() {
     const SMALL: usize = 1_000;
@@ -309,7 +309,7 @@ async fn connection_continues_or_announces_its_close_after_a_refusal() {
             assert!(answer.starts_with(&format!("HTTP/1.1 {want}")), "{target}: {answer}");
             assert_goes_on(&mut client, &answer, length == SMALL).await;
         }
-        // Chunks, whose length is not known before.
+        // Chunked, without a length.
         let mut client = server.connect().await;
         let head = format!("{target} HTTP/1.1\r\nHost: a\r\n{auth}");
         client.send(&format!("{head}Transfer-Encoding: chunked\r\n\r\n")).await;

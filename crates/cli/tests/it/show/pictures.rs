@@ -19,7 +19,7 @@ async fn refused(code: RefusalCode) -> World {
     let topic = EventKind::BatchEssaysRegistered.topic();
     match (code, refused_for(code)) {
         // A record from Kafka is decoded by its topic.
-        (RefusalCode::UnknownEventType, Some(bytes)) => drop(world.take(bytes).await),
+        (RefusalCode::UnknownEventType, Some(bytes)) => drop(world.ingest(bytes).await),
         (_, Some(bytes)) => drop(world.consume(topic, 41, bytes).await),
         (_, None) => refuse_well_formed(&world, code).await,
     }
@@ -27,22 +27,22 @@ async fn refused(code: RefusalCode) -> World {
 }
 
 async fn refuse_well_formed(world: &World, code: RefusalCode) {
-    world.take(REGISTERED).await;
+    world.ingest(REGISTERED).await;
     match code {
         RefusalCode::ConflictingOwner => {
             let other = REGISTERED
                 .replace(TEACHER, "teacher-18")
                 .replace("\"event_id\": \"1", "\"event_id\": \"2");
-            world.take(other).await;
+            world.ingest(other).await;
         }
         RefusalCode::Unstorable => {
             world.execute("update batches set state = '{}'").await;
-            world.take(SLOT).await;
+            world.ingest(SLOT).await;
         }
         // This database is never slow.
         RefusalCode::TooSlow => {
             world.execute("update batches set state = '{}'").await;
-            world.take(SLOT).await;
+            world.ingest(SLOT).await;
             let detail = "it took longer than 32 s in the database, alone";
             let too_slow = format!("update dead_letters set code = '{code}', detail = '{detail}'");
             world.execute(&too_slow).await;
@@ -50,7 +50,7 @@ async fn refuse_well_formed(world: &World, code: RefusalCode) {
         // Only an earlier build refused it.
         RefusalCode::UnexpectedEventType => {
             let earlier = format!("update dead_letters set code = '{code}'");
-            world.take("{}").await;
+            world.ingest("{}").await;
             world.execute(&earlier).await;
         }
         _ => panic!("no record that is refused for {code}"),
