@@ -47,6 +47,7 @@ const RETIRED: &[Retired] = &[
     retired(&["Store"], "backend (of the cache), database, repository"),
     retired(&["are away", "is away", "was away", "were away"], "is unavailable")
         .allowed_in(&["crates/projection/src/error_detail/"]),
+    retired(&["announce*"], "publish, outgoing event"),
     retired(&["bell", "bells"], "OutboxNotifier"),
     retired(&["chore", "chores", "janitor", "janitors"], "Maintenance, MaintenanceTask"),
     retired(&["claimant", "claimants"], "claiming batches")
@@ -65,6 +66,14 @@ const RETIRED: &[Retired] = &[
     retired(&["house", "houses", "rooms"], "module, layer"),
     retired(&["in vain"], "without a result"),
     retired(&["intake"], "ingest pipeline"),
+    retired(&["its way", "their way"], "in progress, being sent"),
+    retired(&["letter", "letters"], "dead letter")
+        .except(&["dead letter*", "letter grade"])
+        .allowed_in(&[
+            "crates/database/src/queries/dead_letter_usage.sql",
+            "crates/projection/",
+            "crates/simulate/",
+        ]),
     retired(&["page", "pages"], "entry").except(&["first page"]).only_in("crates/freshset"),
     retired(&["passed over"], "skipped"),
     retired(&["patiently"], "with_retry"),
@@ -72,7 +81,9 @@ const RETIRED: &[Retired] = &[
     retired(&["seat", "seats"], "Waiter"),
     retired(&["stretch", "stretches"], "range, retention period"),
     retired(&["take again", "takes again"], "replay"),
+    retired(&["tells", "told"], "say, report, log, answer"),
     retired(&["token", "tokens"], "generation").only_in("crates/freshset"),
+    retired(&["touched"], "affected"),
     retired(&["trouble", "troubles"], "failure, outage"),
     retired(&["whoever"], "the caller, the reader, the process"),
 ];

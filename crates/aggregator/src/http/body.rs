@@ -53,9 +53,9 @@ pub(super) async fn read(
     const SLOW: &str = "the body did not arrive within the time limit of the request";
     let coding = Coding::of(headers)?;
     // A decoded body may have any length up to the limit, whatever its Content-Length.
-    let announced = body.size_hint().exact().filter(|_| coding == Coding::Identity);
-    let announced = announced.and_then(|bytes| usize::try_from(bytes).ok());
-    let bytes_max = announced.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+    let declared = body.size_hint().exact().filter(|_| coding == Coding::Identity);
+    let declared = declared.and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes_max = declared.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
     let mut memory = limits.body_memory(deadline, bytes_max).await?;
     let reading = read_decoded(coding, body, bytes_max);
     let bytes = deadline.limit(reading, SLOW).await;
@@ -158,7 +158,7 @@ fn unreadable(error: &io::Error) -> Problem {
     }
     Problem::new(
         ProblemCode::UnreadableBody,
-        "the body ended before its announced length, or is not in the encoding that it claims",
+        "the body ended before its declared length, or is not in the encoding that it claims",
     )
 }
 

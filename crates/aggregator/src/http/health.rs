@@ -41,7 +41,7 @@ pub(super) async fn live() -> Response {
         status: "healthy",
         service: projection::SOURCE_SERVICE,
         version: env!("CARGO_PKG_VERSION"),
-        message: "the process runs; /readyz tells whether it can answer",
+        message: "the process runs; /readyz says whether it can answer",
     }))
 }
 

@@ -89,7 +89,7 @@ async fn method_not_allowed() -> Problem {
 }
 
 async fn unavailable() -> Problem {
-    Problem::unavailable("the service is starting and waits for its database; /readyz tells more")
+    Problem::unavailable("the service is starting and waits for its database; /readyz says more")
 }
 
 /// The panic hook has logged the message; here the panic becomes an answer.

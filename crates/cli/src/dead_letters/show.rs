@@ -116,7 +116,7 @@ pub(super) fn table(dead_letters: &[DeadLetterSummary], width: Option<usize>) ->
     table
 }
 
-/// A time without its fraction; the id tells apart records of one second.
+/// A time without its fraction; records of one second differ by their ids.
 fn to_the_second(time: &str) -> String {
     let (seconds, _) = time.split_once('.').unwrap_or((time.trim_end_matches('Z'), ""));
     printable(seconds) + "Z"

@@ -271,7 +271,7 @@ async fn consumer_without_partitions_after_outage_is_not_running() {
     wait_until(&service.client, "publisher", "running").await;
     let (_, body) = readyz(&service.client).await;
     if body["consumer"] != "starting" {
-        // It has its partitions again. The log line may still be on its way.
+        // It has its partitions again. The log line may come later.
         eventually(LINE_DELAY_MAX, "its partitions", || async {
             let lines = service.process.lines();
             let assigned = lines.iter().filter(|line| line.contains("kafka partitions assigned"));

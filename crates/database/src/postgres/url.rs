@@ -53,9 +53,9 @@ fn unknown_parameters(url: &str) -> Vec<&str> {
 
 /// The name of a parameter, unless it may be a piece of a value: of one with a raw `&` or `?` in it.
 fn name(parameter: &str) -> &str {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-[]".contains(&byte);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-[]".contains(&byte);
     match parameter.split_once('=') {
-        Some((name, _)) if name.bytes().all(is_letter) => name,
+        Some((name, _)) if name.bytes().all(is_allowed) => name,
         _ => "(not readable)",
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct SingleFlight {
 
 /// A reader that has joined a load.
 ///
-/// The load is removed from the table when the waiter of its leader is dropped: until then the entry may
-/// still be on its way into the backend, and new readers take the result from here. If all waiters
+/// The load is removed from the table when the waiter of its leader is dropped: until then the fill may
+/// still be in progress, and new readers take the result from here. If all waiters
 /// leave without a result, the last one removes it.
 #[derive(Debug)]
 pub(super) struct Waiter<'a> {

@@ -9,7 +9,7 @@
 -- ARGV[1]       name of the garbage set, the last part of KEYS[4]
 -- ARGV[2]       TTL of the garbage set, milliseconds; at least that of the entries in it
 -- Returns       number of members the index had; 0 if there was none
--- Cost          O(1): no member is read, no entry is touched
+-- Cost          O(1): no member is read, no entry is deleted
 -- Safe twice    yes: a repeat invalidates what was stored since
 -- Wrong type    of any key: it is deleted, and the rest is done as if it had not existed
 redis.call('DEL', KEYS[1])

@@ -1,8 +1,8 @@
 //! One request and its answer on a connection, outside of the router.
 //!
 //! A refusal is often sent before the body was read. The rest of a small body is read and ignored, so
-//! that the connection can be used for the next request; for a larger one the answer announces that the
-//! connection is closed.
+//! that the connection can be used for the next request; for a larger one the answer says that the connection
+//! is closed.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -70,8 +70,8 @@ impl Lent {
 
     /// Reads the rest if it is short. Whether the body is complete then.
     async fn read_rest(&self) -> bool {
-        let announced = self.lock().body.size_hint().exact();
-        if announced.is_some_and(|bytes| bytes > REST_BYTES_MAX as u64) {
+        let declared = self.lock().body.size_hint().exact();
+        if declared.is_some_and(|bytes| bytes > REST_BYTES_MAX as u64) {
             return false;
         }
         let mut bytes_read = 0;

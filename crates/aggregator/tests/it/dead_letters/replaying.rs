@@ -66,7 +66,7 @@ async fn record_refused_again_stays_once_with_its_newest_refusal() {
     assert_eq!(dead_letter["received_at"], "2026-11-22T11:59:59.500000Z");
 
     world.ingest("{").await;
-    assert_eq!(world.only_dead_letter().await, id, "sent again, it is still the same letter");
+    assert_eq!(world.only_dead_letter().await, id, "sent again, it is still the same dead letter");
     assert_eq!(world.metric("ras_dead_letters_total{topic=\"unknown\"").await, 2.0, "the two sent");
     assert_eq!(refused, 1.0);
 }

@@ -288,7 +288,7 @@ async fn host_is_required_once_and_must_be_one() {
 
 /// Requests refused before their body is read, with a body of each form.
 #[tokio::test]
-async fn connection_continues_or_announces_its_close_after_a_refusal() {
+async fn connection_continues_or_is_closed_with_notice_after_a_refusal() {
     const SMALL: usize = 1_000;
     const LARGE: usize = 2 * 1024 * 1024;
     let server = Server::start(LIMITS).await;
