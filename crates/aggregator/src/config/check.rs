@@ -45,7 +45,7 @@ const NAME_CHARS_MAX: usize = 128;
 /// Largest share.
 const PERCENT_MAX: u32 = 100;
 /// Schemes of a Redis URL. Its client checks the rest.
-const REDIS_SCHEMES: [&str; 5] = ["redis://", "rediss://", "redis+unix://", "unix://", "valkey://"];
+const REDIS_SCHEMES: [&str; 4] = ["redis://", "redis+unix://", "unix://", "valkey://"];
 /// The levels of the log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 

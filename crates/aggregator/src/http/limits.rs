@@ -1,6 +1,6 @@
 //! Limits of requests: their time, their memory, and how many write at once.
 //!
-//! All waits of one request share its [`Deadline`], so that they do not add up.
+//! All waits of one request share its deadline, so that they do not add up.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -273,4 +273,7 @@ async fn invalid_settings_are_refused_by_name() {
     check("a missing file", no_file, "no-such-file.toml").await;
     let redis_url = program(&["serve", "--redis-url", "http://x"]).env("RAS_INTERNAL_API_KEY", KEY);
     check("not a redis url", redis_url, "redis_url").await;
+    // This build has no TLS to Redis.
+    let tls = program(&["serve", "--redis-url", "rediss://x"]).env("RAS_INTERNAL_API_KEY", KEY);
+    check("a redis url with TLS", tls, "redis_url").await;
 }

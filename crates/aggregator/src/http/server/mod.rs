@@ -57,9 +57,9 @@ pub struct ServerLimits {
     /// How long a new connection may take for the head of its first request: the setting
     /// `http.head_timeout_seconds`.
     pub first_head: Duration,
-    /// How long a later head may take. See [`HEAD_TIMEOUT`].
+    /// How long a later head may take.
     pub head: Duration,
-    /// How long a write may wait. See [`WRITE_STALL_TIMEOUT`].
+    /// How long a write may wait.
     pub write_stall: Duration,
     /// How long answers under way may take after a stop: the setting `http.stop_grace_seconds`.
     pub drain_timeout: Duration,
