@@ -88,7 +88,7 @@ impl Config {
     fn check_names(&self, problems: &mut Problems) {
         if !is_log_filter(&self.log) {
             let allowed = "allowed are off, error, warn, info, debug, trace, or per module, such as \
-                           info,aggregator=debug";
+                           info,aggregator=debug,database=debug";
             problems.key("log", allowed);
         }
         if let Err(error) = Namespace::new(&self.cache.namespace) {

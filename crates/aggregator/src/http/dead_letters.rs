@@ -97,7 +97,10 @@ pub(super) async fn replay(
     let pipeline = state.pipeline.clone();
     let work = |stop| async move { pipeline.replay(id, &stop).await };
     let replayed = state.writes.run(state.writes.deadline(), work, NOT_REPLAYED).await?;
-    let replayed = replayed.map_err(|error| error::of_process(&error, NOT_REPLAYED))?;
+    let replayed = replayed.map_err(|error| {
+        tracing::info!(%id, "dead letter not replayed, kept");
+        error::of_process(&error, NOT_REPLAYED)
+    })?;
     let Some(RecordOutcome { event_id, outcome }) = replayed else {
         let gone = ReplayReport { outcome: ReplayOutcome::Gone, event_id: None, reason: None };
         return Ok(Json(gone));

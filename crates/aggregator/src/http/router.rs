@@ -10,7 +10,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use tower::ServiceBuilder;
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::health::Health;
@@ -56,11 +56,12 @@ pub fn router(state: ApiState) -> Router {
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(
-            // One stack and not four layers: each call of `layer` boxes every route once more.
+            // One stack and not five layers: each call of `layer` boxes every route once more.
             ServiceBuilder::new()
                 .layer(from_fn_with_state(Arc::clone(&state), context::surround))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn(well_formed::require))
+                .layer(MapRequestLayer::new(compression::allow_plain))
                 .layer(compression::layer()),
         )
         .with_state(state)
