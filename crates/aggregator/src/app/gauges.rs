@@ -1,4 +1,4 @@
-//! What is looked up now and then, for the metrics and `/readyz`.
+//! Samples at intervals, for the metrics and `/readyz`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a row that a newer build wrote is read again.
 const NEWER_DOCUMENTS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows what dead letters take, and reports when that is nearly all that they may.
+/// Samples the count and bytes of dead letters, and reports when they are near their limit.
 pub(super) async fn watch_dead_letters(
     dead_letters: Arc<dyn Repository>,
     bytes_max: u64,
@@ -32,9 +32,9 @@ pub(super) async fn watch_dead_letters(
     health: Health,
 ) {
     const CODE: &str = "dead_letters_full";
-    const DETAIL: &str = "dead letters take nearly all of retention.dead_letters_megabytes; at the limit \
-                          POST events is refused, and the oldest are removed for records from Kafka. \
-                          Replay or remove some, or raise the limit";
+    const DETAIL: &str = "dead letters are near the limit of retention.dead_letters_megabytes; at the limit \
+                          POST events is refused, and the oldest are purged for records from Kafka. \
+                          Replay or discard some, or raise the limit";
     loop {
         match dead_letters.dead_letter_usage().await {
             Ok(usage) => {
@@ -45,19 +45,19 @@ pub(super) async fn watch_dead_letters(
                         tracing::warn!(bytes = usage.bytes, bytes_max, "{DETAIL}");
                     }
                 } else if health.clear(Component::Database, CODE) {
-                    tracing::info!(bytes = usage.bytes, "dead letters have room again");
+                    tracing::info!(bytes = usage.bytes, "dead letters are below their limit again");
                 }
             }
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
-                tracing::debug!(error = cause, "number of dead letters not known, asking again");
+                tracing::debug!(error = cause, "dead letters not counted, retrying");
             }
         }
         sleep(DEAD_LETTERS_INTERVAL).await;
     }
 }
 
-/// Looks now and then whether rows of a newer build can be read again.
+/// Reads rows of a newer build again, at intervals.
 pub(super) async fn watch_newer_documents(newer: NewerDocuments, repository: Arc<dyn Repository>) {
     loop {
         sleep(NEWER_DOCUMENTS_INTERVAL).await;

@@ -13,8 +13,8 @@ const DATABASE_UNAVAILABLE: &str =
     "the database does not answer; the same request can succeed later";
 const NEWER_BUILD: &str = "a newer build wrote this row, and this one cannot read it; the same \
                            request can succeed once the newer build runs";
-const DEAD_LETTERS_FULL: &str = "a record was refused, and dead letters take all the room that they may; nothing \
-                                 is acknowledged. Replay or remove dead letters, or raise \
+const DEAD_LETTERS_FULL: &str = "a record was refused, and dead letters are at their limit; nothing is \
+                                 acknowledged. Replay or discard dead letters, or raise \
                                  retention.dead_letters_megabytes; then send the same request again";
 
 /// A failed read of batches, through the cache.

@@ -17,8 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::backoff::Backoff;
 use crate::error::DbError;
 use crate::outage::ReportedOutage;
-use crate::postgres::connect::within;
-use crate::postgres::connect::{ConnectionLimits, check_sessions, connect};
+use crate::postgres::connect::{ConnectionLimits, check_sessions, connect, within};
 
 /// Waits between probes.
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(250);
