@@ -1,11 +1,14 @@
 //! `cargo x`: the tasks of a developer or a CI that take more than one cargo command.
 
+mod bench;
 mod check;
 mod measure;
+mod measured;
 mod needs;
 mod paths;
 mod report;
 mod rules;
+mod screenshots;
 mod services;
 mod shell;
 mod test;
@@ -15,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::check::CheckArguments;
 use crate::measure::MeasureArguments;
 use crate::test::TestArguments;
@@ -35,12 +39,15 @@ enum Command {
     Test(TestArguments),
     Check(CheckArguments),
     Measure(MeasureArguments),
+    Bench(BenchArguments),
     /// Start PostgreSQL, Redis and Kafka to try the service by hand
     ///
     /// Prints the variables that point the service to them, and the command that starts it. The
     /// servers are empty, run as you, on free ports, and end with Ctrl-C. What is missing on
     /// this machine is installed first, as for `cargo x test`.
     Services,
+    /// Make the pictures of the console in docs/pictures anew, by a real Chromium
+    Screenshots,
 }
 
 fn main() -> ExitCode {
@@ -48,7 +55,9 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Measure(arguments) => measure::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Services => services::run().map(|()| ExitCode::SUCCESS),
+        Command::Screenshots => screenshots::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -27,7 +27,9 @@ impl Tool {
             let Self { name, version } = self;
             report.step(format_args!("build {name} {version}, once; this takes some minutes"));
             let mut install = cargo();
-            install.args(["install", "--quiet", "--locked", "--force", "--root"]).arg(&directory);
+            // Unoptimized: it runs for seconds, and would be compiled for minutes.
+            install.args(["install", "--quiet", "--debug", "--locked", "--force", "--root"]);
+            install.arg(&directory).env("CARGO_PROFILE_DEV_DEBUG", "false");
             install.args(["--version", &format!("={version}"), name]);
             run_silently(&mut install).with_context(|| format!("install {name}"))?;
         }

@@ -24,10 +24,13 @@ pub async fn point(name: &'static str) {
 
 /// The mistake that `FAULT_MUTANT` asks to plant in the cache, if any.
 #[cfg(feature = "fault-injection")]
-pub fn planted_mutant() -> Option<freshset::Mutant> {
+pub fn planted_mutant() -> Option<freshset::testing::Mutant> {
+    use freshset::testing::Mutant;
+
     match std::env::var("FAULT_MUTANT").ok()?.as_str() {
-        "fill-without-generation-check" => Some(freshset::Mutant::FillWithoutGenerationCheck),
-        "smembers-then-del" => Some(freshset::Mutant::SmembersThenDel),
+        "fill-without-generation-check" => Some(Mutant::FillWithoutGenerationCheck),
+        "near-copy-unchecked" => Some(Mutant::NearCopyUnchecked),
+        "smembers-then-del" => Some(Mutant::SmembersThenDel),
         _ => None,
     }
 }

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use projection::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// State of the Kafka consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsumerState {
     /// No partitions are assigned yet, or not again since a rebalance.
@@ -27,7 +28,7 @@ pub enum ConsumerState {
 }
 
 /// State of the outbox relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PublisherState {
     /// The brokers were not probed yet.
@@ -39,7 +40,7 @@ pub enum PublisherState {
 }
 
 /// State of the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheState {
     /// It was never connected since the start.
@@ -51,7 +52,7 @@ pub enum CacheState {
 }
 
 /// Component of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     /// PostgreSQL or SQLite.
@@ -67,7 +68,7 @@ pub enum Component {
 }
 
 /// Fault of a component.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Finding {
     component: Component,
     code: &'static str,
@@ -86,6 +87,37 @@ impl Finding {
         since: Timestamp,
     ) -> Self {
         Self { component, code, detail: detail.into(), since, blocks_readiness: false }
+    }
+
+    /// The name of its component.
+    pub fn component_name(&self) -> &'static str {
+        match self.component {
+            Component::Database => "database",
+            Component::Cache => "cache",
+            Component::Consumer => "consumer",
+            Component::Publisher => "publisher",
+            Component::Clock => "clock",
+        }
+    }
+
+    /// Its stable name.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The fault and its remedy.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Since when it is known.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Whether it makes the process not ready.
+    pub fn blocks_readiness(&self) -> bool {
+        self.blocks_readiness
     }
 
     /// The same, and `/readyz` answers 503 until it is cleared.
@@ -113,9 +145,20 @@ struct Shared {
     /// Whether the database did not answer the last probe.
     database_is_silent: bool,
     findings: BTreeMap<(Component, &'static str), Finding>,
+    is_stopping: bool,
 }
 
 impl Health {
+    /// Notes that this process stops. It cannot be taken back.
+    pub fn set_stopping(&self) {
+        self.lock().is_stopping = true;
+    }
+
+    /// Whether this process stops, and no new request should be sent to it.
+    pub fn is_stopping(&self) -> bool {
+        self.lock().is_stopping
+    }
+
     /// Sets the state of the consumer.
     pub fn set_consumer(&self, state: ConsumerState) {
         self.lock().consumer = Some(state);

@@ -1,15 +1,17 @@
 //! The JSON bodies that the service and its clients share, each declared once.
 //!
 //! Plain data: fields stand in the order in which they are sent. Times are RFC 3339 texts, and codes
-//! are texts, so that a client reads what a newer server sends.
+//! are texts, so that a client reads what a newer server sends. The schemas go to the OpenAPI document.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Body of every refusal and failure: `application/problem+json`, as in RFC 9457.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// `about:blank`: `title` is no more than the status in words; what exactly happened is in `code`.
     pub r#type: String,
@@ -26,7 +28,7 @@ pub struct ProblemBody {
 }
 
 /// Why a record was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// The kind of fault, as a name.
     pub code: String,
@@ -41,7 +43,7 @@ impl fmt::Display for Reason {
 }
 
 /// Answer of `POST /events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventsReport {
     /// Number of lines with the outcome `applied`.
     pub applied: u64,
@@ -54,7 +56,7 @@ pub struct EventsReport {
 }
 
 /// Outcome of one line of `POST /events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LineReport {
     /// Number of the line in the request; the first is 1.
     pub line: u64,
@@ -69,7 +71,7 @@ pub struct LineReport {
 }
 
 /// Outcome of one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LineOutcome {
     /// The event changed something.
@@ -80,18 +82,66 @@ pub enum LineOutcome {
     Refused,
 }
 
+/// Answer of `GET /cache/{owner}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CachedAnswers {
+    /// Members of the owner's index in the cache. Answers that have expired may be among them.
+    pub members: u64,
+    /// Answers that a reader would be given now, by their keys.
+    pub answers: Vec<CachedAnswer>,
+}
+
+/// A cached answer, without its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CachedAnswer {
+    /// Its key among those of the owner.
+    pub key: String,
+    /// Length of its body.
+    pub size_bytes: u64,
+    /// When it expires; none if the cache does not say.
+    #[schema(required)]
+    pub expires_in_seconds: Option<u64>,
+    /// Whether the database has the same; none if that was not asked.
+    #[schema(required)]
+    pub comparison: Option<Comparison>,
+}
+
+/// A cached answer compared with the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The database has the same.
+    Same,
+    /// The database has another one, and a second later the cache still had this one.
+    Stale,
+    /// It differed, and is no longer in the cache: an event was being applied.
+    Changed,
+    /// It is of a process with other settings, and was not compared.
+    Foreign,
+}
+
+/// Answer of `DELETE /cache/{owner}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InvalidationReport {
+    /// Answers that were in the owner's index, those that had expired included.
+    pub entries: u64,
+}
+
 /// A dead letter as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterSummary {
     /// Its id.
     pub id: u64,
     /// How the record came in: `kafka` or `http`.
     pub source: String,
     /// Kafka topic; none for a record that came over HTTP.
+    #[schema(required)]
     pub topic: Option<String>,
     /// Kafka partition; none for a record that came over HTTP.
+    #[schema(required)]
     pub partition: Option<i32>,
     /// Kafka offset; none for a record that came over HTTP.
+    #[schema(required)]
     pub offset: Option<i64>,
     /// Length of the record.
     pub size_bytes: u64,
@@ -106,34 +156,38 @@ pub struct DeadLetterSummary {
 }
 
 /// Answer of `GET /dead-letters`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterList {
     /// The dead letters, in the order of their ids.
     pub dead_letters: Vec<DeadLetterSummary>,
     /// The value of `after` for the next page; none on the last page.
+    #[schema(required)]
     pub next_after: Option<u64>,
 }
 
 /// Answer of `GET /dead-letters/{id}`: the whole dead letter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetter {
     /// What a list shows of it.
     #[serde(flatten)]
     pub summary: DeadLetterSummary,
     /// Kafka key, in hexadecimal.
+    #[schema(required)]
     pub key_hex: Option<String>,
     /// Kafka headers, in their order.
     pub headers: Vec<Header>,
     /// Why this build refuses the bytes by themselves; none if it can decode them.
+    #[schema(required)]
     pub refused_today: Option<Reason>,
     /// The bytes that are at fault, if there are such.
+    #[schema(required)]
     pub place: Option<ByteRange>,
     /// The record, in hexadecimal. The last field: the server streams it.
     pub bytes_hex: String,
 }
 
 /// A Kafka header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Header {
     /// Its name.
     pub name: String,
@@ -142,7 +196,7 @@ pub struct Header {
 }
 
 /// A range of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ByteRange {
     /// The first byte, counted from 0.
     pub start: usize,
@@ -151,7 +205,7 @@ pub struct ByteRange {
 }
 
 /// Answer of `POST /dead-letters/{id}/replay`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplayReport {
     /// Outcome of the replay.
     pub outcome: ReplayOutcome,
@@ -164,7 +218,7 @@ pub struct ReplayReport {
 }
 
 /// Outcome of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayOutcome {
     /// The event changed something, and the dead letter is removed.
@@ -178,14 +232,14 @@ pub enum ReplayOutcome {
 }
 
 /// Answer of `DELETE /dead-letters/{id}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiscardReport {
     /// Outcome of the discard.
     pub outcome: DiscardOutcome,
 }
 
 /// Outcome of a discard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DiscardOutcome {
     /// The dead letter is removed.

@@ -5,13 +5,13 @@
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
+use aggregator::http::events::BODY_BYTES_MAX;
 use anyhow::{Context as _, bail};
 use api_types::{EventsReport, LineOutcome, LineReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::Target;
 use crate::client::events::{EventsClient, REQUEST_BYTES, REQUEST_LINES};
-use aggregator::http::events::BODY_BYTES_MAX;
 
 /// Refused lines that are listed one by one.
 const REFUSED_LISTED_MAX: usize = 20;

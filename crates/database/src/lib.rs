@@ -13,6 +13,8 @@ mod dead_letter;
 mod error;
 mod held_locks;
 mod inbox;
+pub mod inspect;
+mod list_changes;
 mod migrate;
 pub mod outage;
 mod outbox;
@@ -20,25 +22,30 @@ mod postgres;
 mod repository;
 mod rows;
 mod sqlite;
+mod version;
 
 pub use self::dead_letter::{
-    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage,
-    DeadLetterQuery, DeadLetterRepository, DeadLetterSummary, DeadLetterUsage, ExpiredDeadLetters,
-    PurgedDeadLetters, StoredDeadLetter,
+    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor, DeadLetterGroup, DeadLetterId,
+    DeadLetterPage, DeadLetterQuery, DeadLetterRepository, DeadLetterSummary, DeadLetterUsage,
+    ExpiredDeadLetters, PurgedDeadLetters, StoredDeadLetter,
 };
 pub use self::error::{BoxError, DbError};
 pub use self::inbox::{
     AppliedEvent, InboxChunk, InboxCursor, InboxRepository, KafkaOffset, KafkaOffsets, LogStart,
     LogStarts, PurgedEvents,
 };
-pub use self::migrate::NewerSchema;
+pub use self::list_changes::{LIST_CHANGES_MAX, ListChange, ListChanges};
+pub use self::migrate::{NewerSchema, SchemaVersion};
 pub use self::outbox::{
     ClaimRequest, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
     OutboxRepository, READ_BYTES_MAX,
 };
-pub use self::postgres::{LockMode, LockWatch, PostgresOptions, PostgresRepository, ProcessLock};
+pub use self::postgres::{
+    LockMode, LockWatch, PostgresInspector, PostgresOptions, PostgresRepository, ProcessLock,
+};
 pub use self::repository::{
     BATCHES_PER_UNIT_MAX, BatchRepository, BatchWithEssays, Changes, DatabaseClock, LoadResult,
     Page, PageQuery, Repository, UnitOfWork,
 };
 pub use self::sqlite::{SqliteOptions, SqliteRepository};
+pub use self::version::Version;

@@ -30,6 +30,7 @@ const POSTGRES: &[File] = &[
     (7, "breaking: counted essays", include_str!("migrations/postgres/0007_counted_essays.sql")),
     (8, "dead letter usage", include_str!("migrations/postgres/0008_dead_letter_usage.sql")),
     (9, "batches as sent", include_str!("migrations/postgres/0009_batches_as_sent.sql")),
+    (10, "versions", include_str!("migrations/postgres/0010_versions.sql")),
 ];
 
 const SQLITE: &[File] = &[
@@ -41,6 +42,7 @@ const SQLITE: &[File] = &[
     (6, "dead letters in order", include_str!("migrations/sqlite/0006_dead_letters_in_order.sql")),
     (7, "breaking: counted essays", include_str!("migrations/sqlite/0007_counted_essays.sql")),
     (8, "dead letter usage", include_str!("migrations/sqlite/0008_dead_letter_usage.sql")),
+    (9, "versions", include_str!("migrations/sqlite/0009_versions.sql")),
 ];
 
 /// Start of the description of a migration that earlier builds cannot work with.
@@ -49,6 +51,25 @@ const BREAKING: &str = "breaking:";
 /// Migrations that this build does not know.
 const UNKNOWN: &str = "select version, description from _sqlx_migrations \
                        where version > $1 order by version";
+
+/// Whether any migration was ever applied.
+const POSTGRES_HAS_MIGRATIONS: &str = "select to_regclass('_sqlx_migrations') is not null";
+const SQLITE_HAS_MIGRATIONS: &str =
+    "select exists (select 1 from sqlite_master where name = '_sqlx_migrations')";
+const APPLIED: &str =
+    "select version, description, success, checksum from _sqlx_migrations order by version";
+
+/// Version of the schema of a database that this build can work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaVersion {
+    /// The newest applied version; none in a new database.
+    pub applied: Option<i64>,
+    /// The newest version known to this build.
+    pub known: i64,
+}
+
+/// Version, description, success and checksum of an applied migration.
+type Applied = (i64, String, bool, Vec<u8>);
 
 /// A newer schema that this build can work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +96,47 @@ pub(super) async fn sqlite(
     run(SQLITE, connection).await?;
     let known = newest(SQLITE);
     newer(known, sqlx::query_as(UNKNOWN).bind(known).fetch_all(connection).await?)
+}
+
+/// The version, if a start could go on with it. Changes nothing.
+pub(super) async fn inspect_postgres(
+    connection: &mut PgConnection,
+) -> Result<SchemaVersion, DbError> {
+    let has_any: bool =
+        sqlx::query_scalar(POSTGRES_HAS_MIGRATIONS).fetch_one(&mut *connection).await?;
+    let applied =
+        if has_any { sqlx::query_as(APPLIED).fetch_all(connection).await? } else { Vec::new() };
+    compare(POSTGRES, applied)
+}
+
+/// The same of an SQLite file.
+pub(super) async fn inspect_sqlite(
+    connection: &mut SqliteConnection,
+) -> Result<SchemaVersion, DbError> {
+    let has_any: bool =
+        sqlx::query_scalar(SQLITE_HAS_MIGRATIONS).fetch_one(&mut *connection).await?;
+    let applied =
+        if has_any { sqlx::query_as(APPLIED).fetch_all(connection).await? } else { Vec::new() };
+    compare(SQLITE, applied)
+}
+
+/// Refuses what a start refuses.
+fn compare(files: &[File], applied: Vec<Applied>) -> Result<SchemaVersion, DbError> {
+    let known = newest(files);
+    let migrator = migrator(files);
+    for (version, _, is_whole, checksum) in &applied {
+        if !is_whole {
+            return Err(MigrateError::Dirty(*version).into());
+        }
+        let mut ours = migrator.iter().filter(|migration| migration.version == *version);
+        if ours.any(|migration| *migration.checksum != **checksum) {
+            return Err(MigrateError::VersionMismatch(*version).into());
+        }
+    }
+    let newest_applied = applied.last().map(|(version, ..)| *version);
+    let unknown = applied.into_iter().filter(|(version, ..)| *version > known);
+    newer(known, unknown.map(|(version, description, ..)| (version, description)).collect())?;
+    Ok(SchemaVersion { applied: newest_applied, known })
 }
 
 fn newest(files: &[File]) -> i64 {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -166,13 +167,13 @@ pub struct OutboxDepth {
 #[derive(Debug)]
 pub struct OutboxNotifier {
     written: watch::Receiver<()>,
-    /// The listening task, if one is needed. Ends with the notifier.
-    _listening: JoinSet<()>,
+    /// The listening task, if one is needed. Ends with the last that holds it.
+    _listening: Option<Arc<JoinSet<()>>>,
 }
 
 impl OutboxNotifier {
     /// A notifier that wakes on each change of `written`, which the tasks in `listening` may cause.
-    pub fn new(written: watch::Receiver<()>, listening: JoinSet<()>) -> Self {
+    pub fn new(written: watch::Receiver<()>, listening: Option<Arc<JoinSet<()>>>) -> Self {
         Self { written, _listening: listening }
     }
 

@@ -10,7 +10,9 @@ use projection::{
 use crate::dead_letter::DeadLetterRepository;
 use crate::error::DbError;
 use crate::inbox::{AppliedEvent, InboxRepository, KafkaOffsets};
+use crate::list_changes::ListChanges;
 use crate::outbox::OutboxRepository;
+use crate::version::Version;
 
 /// Most batches that one unit of work may need.
 ///
@@ -54,6 +56,11 @@ impl<R> Repository for R where
 /// - **R13** Several processes may start on one empty database at the same time.
 /// - **R32** Rows of a build that did not count essays in the row of their batch are still read;
 ///   the next unit that writes them counts the essays.
+/// - **R35** A commit that changes what a batch shows, its row or an essay of it, raises the
+///   [`Version`] of that batch and that of its user, each by one. Nothing else does. A page and a
+///   batch have the version of their snapshot.
+/// - **R36** A commit that raises the version of a user is reported to all that listen, in every process.
+///   What they may have missed, is reported as [`ListChange::Missed`](crate::ListChange::Missed).
 /// - **R14** A document that cannot be read is [`DbError::Corrupt`], or [`DbError::NewerDocument`]
 ///   if a newer build wrote it. Unknown fields of a newer build stay in a document that this build
 ///   writes.
@@ -73,6 +80,13 @@ pub trait BatchRepository: Send + Sync + 'static {
 
     /// One page of a user's batches, its total and its essays, from one snapshot.
     async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError>;
+
+    /// Versions of the lists of some users, from one snapshot; none for a user of whom nothing was ever
+    /// changed.
+    async fn user_versions(&self, users: &[UserId]) -> Result<HashMap<UserId, Version>, DbError>;
+
+    /// Reports changed lists from now on. Costs a connection, which all share.
+    fn list_changes(&self) -> ListChanges;
 
     /// Whether the database answers and accepts writes.
     async fn ping(&self) -> Result<(), DbError>;
@@ -154,6 +168,8 @@ pub struct Changes<'a> {
 /// A batch and the essays that belong to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchWithEssays {
+    /// Version of the batch: 0 if it was not changed since versions exist.
+    pub version: Version,
     /// The batch.
     pub batch: Batch,
     /// All its essays, by essay id in byte order.
@@ -178,6 +194,8 @@ pub struct PageQuery {
 /// A page of a user's batches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
+    /// Version of the list: 0 for a user of whom nothing was ever changed.
+    pub version: Version,
     /// Number of batches that the query selects, over all pages.
     pub total: u64,
     /// The batches of this page, newest first, then by batch id in byte order.

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use projection::{
-    Batch, BatchId, BatchStatus, CorrelationId, Essay, EssayId, EventId, OutgoingEvent, Timestamp,
-    UserId,
+    Batch, BatchId, BatchStatus, CorrelationId, Essay, EssayId, EventId, OutgoingEvent, Rows,
+    Timestamp, UserId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +20,7 @@ use crate::held_locks::HeldLocks;
 use crate::inbox::{AppliedEvent, InboxCursor, KafkaOffsets, PurgedEvents};
 use crate::outbox::{OutboxDepth, OutboxPosition, OutboxRecord};
 use crate::repository::{BatchWithEssays, Changes, LoadResult, Page};
+use crate::version::Version;
 
 /// A column with a state document, not parsed: `json` on PostgreSQL, text on SQLite. A cast to `text`
 /// would cost PostgreSQL two more copies.
@@ -59,11 +60,11 @@ where
 /// A row of `load.sql`: kind, id, revision, state, essay ids.
 pub(super) type LoadRow = (String, String, Option<i64>, Option<String>, Option<String>);
 
-/// A row of `batch.sql`: kind, state.
-pub(super) type BatchRow = (String, Document);
+/// A row of `batch.sql`: kind, state, version of the batch.
+pub(super) type BatchRow = (String, Document, Option<i64>);
 
-/// A row of `user_page.sql`: number, batch id, state. Its nulls determine its kind.
-pub(super) type PageRow = (i64, Option<String>, Option<Document>);
+/// A row of `user_page.sql`: number, batch id, state, version. Its nulls determine its kind.
+pub(super) type PageRow = (i64, Option<String>, Option<Document>, Option<i64>);
 
 /// A row of the outbox: position, event id, topic, key, batch id, correlation id, value, and when it
 /// was written and published, in microseconds since the Unix epoch.
@@ -120,6 +121,8 @@ pub(super) struct NewRows<'a> {
     pub(super) redelivered: Vec<RedeliveredEvent<'a>>,
     pub(super) batches: Vec<NewBatch<'a>>,
     pub(super) essays: Vec<NewEssay<'a>>,
+    /// Ids of the locked batches of these essays that are not written themselves, ascending.
+    pub(super) batches_of_essays: Vec<&'a str>,
     /// In sending order.
     pub(super) outgoing_events: &'a [OutgoingEvent],
 }
@@ -156,9 +159,19 @@ impl<'a> NewRows<'a> {
                 .values()
                 .map(|essay| new_essay(essay, held))
                 .collect::<Result<_, _>>()?,
+            batches_of_essays: batches_of_essays(rows, held),
             outgoing_events: changes.outgoing_events,
         })
     }
+}
+
+/// Only those whose locks are held: to wait for another one's row, while essays are locked, can end in a
+/// deadlock.
+fn batches_of_essays<'a>(rows: &'a Rows, held: &HeldLocks) -> Vec<&'a str> {
+    let batches: BTreeSet<_> = rows.essays.values().map(Essay::batch_id).collect();
+    let unwritten = batches.into_iter().filter(|id| !rows.batches.contains_key(*id));
+    let unwritten = unwritten.filter(|id| held.batches().contains(*id));
+    unwritten.map(BatchId::as_str).collect()
 }
 
 fn new_batch<'a>(
@@ -229,28 +242,41 @@ pub(super) fn batch_owner(rows: Vec<(String,)>) -> Result<Option<UserId>, DbErro
 /// Converts the rows of `batch.sql`.
 pub(super) fn batch(id: &BatchId, rows: Vec<BatchRow>) -> Result<Option<BatchWithEssays>, DbError> {
     let (mut batch, mut essays) = (None, Vec::with_capacity(rows.len()));
-    for (kind, Document(state)) in rows {
+    let mut version = Version::default();
+    for (kind, Document(state), of_batch) in rows {
         if kind == "batch" {
             batch = Some(read("batch", id.as_str(), &state)?);
+            version = Version::from_column(of_batch);
         } else {
             essays.push(read("essay of batch", id.as_str(), &state)?);
         }
     }
-    Ok(batch.map(|batch| with_essays(batch, essays)))
+    Ok(batch.map(|batch| with_essays(batch, version, essays)))
+}
+
+/// Rows of one batch of a page, which come in any order.
+#[derive(Default)]
+struct FoundBatch {
+    batch: Option<Batch>,
+    version: Version,
+    essays: Vec<Essay>,
 }
 
 /// Converts the rows of `user_page.sql`.
 pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, DbError> {
-    let mut total = 0;
-    let mut batches: BTreeMap<i64, (Option<Batch>, Vec<Essay>)> = BTreeMap::new();
-    for (number, id, state) in rows {
+    let (mut total, mut list_version) = (0, Version::default());
+    let mut batches: BTreeMap<i64, FoundBatch> = BTreeMap::new();
+    for (number, id, state, version) in rows {
+        let version = Version::from_column(version);
         match (id, state) {
-            (None, None) => total = number.unsigned_abs(),
+            (None, None) => (total, list_version) = (number.unsigned_abs(), version),
             (Some(id), Some(Document(state))) => {
-                batches.entry(number).or_default().0 = Some(read("batch", &id, &state)?);
+                let found = batches.entry(number).or_default();
+                found.batch = Some(read("batch", &id, &state)?);
+                found.version = version;
             }
             (None, Some(Document(state))) => {
-                let (batch, essays) = batches.entry(number).or_default();
+                let FoundBatch { batch, essays, .. } = batches.entry(number).or_default();
                 let batch_id = batch.as_ref().map_or("", |batch| batch.id.as_str());
                 essays.push(read("essay of batch", batch_id, &state)?);
             }
@@ -260,9 +286,19 @@ pub(super) fn page(rows: Vec<PageRow>) -> Result<Page, DbError> {
             }
         }
     }
-    let found = batches.into_values();
-    let batches = found.filter_map(|(batch, essays)| Some(with_essays(batch?, essays))).collect();
-    Ok(Page { total, batches })
+    let with_its_essays =
+        |found: FoundBatch| Some(with_essays(found.batch?, found.version, found.essays));
+    let batches = batches.into_values().filter_map(with_its_essays).collect();
+    Ok(Page { version: list_version, total, batches })
+}
+
+/// Converts rows of `user_versions`: user id, version.
+pub(super) fn user_versions(rows: Vec<(String, i64)>) -> Result<Vec<(UserId, Version)>, DbError> {
+    let of_row = |(id, version): (String, i64)| {
+        let id = UserId::parse(id).map_err(DbError::internal)?;
+        Ok((id, Version::from_column(Some(version))))
+    };
+    rows.into_iter().map(of_row).collect()
 }
 
 /// Converts rows of the outbox.
@@ -313,9 +349,9 @@ pub(super) fn outbox_depth((count, oldest): DepthRow) -> OutboxDepth {
     }
 }
 
-fn with_essays(batch: Batch, mut essays: Vec<Essay>) -> BatchWithEssays {
+fn with_essays(batch: Batch, version: Version, mut essays: Vec<Essay>) -> BatchWithEssays {
     essays.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    BatchWithEssays { batch, essays }
+    BatchWithEssays { version, batch, essays }
 }
 
 fn read<T: DeserializeOwned>(what: &str, id: &str, json: &str) -> Result<T, DbError> {

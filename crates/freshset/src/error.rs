@@ -1,6 +1,7 @@
 //! Errors of the backends and of the cache, sorted by what the caller does next.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,15 @@ pub enum BackendError {
         /// The server's answer.
         source: BoxError,
     },
+    /// A Redis Cluster is moving the owner's keys to another server, and they are not together now. That
+    /// ends by itself. It concerns the owners of one slot.
+    #[error("{backend} is moving these keys to another server")]
+    KeysMoving {
+        /// Name of the backend.
+        backend: &'static str,
+        /// The server's answer.
+        source: BoxError,
+    },
     /// The login was refused, or a right is missing. An operator must change something.
     #[error("{backend} refused the login or a right")]
     Unauthorized {
@@ -87,8 +97,18 @@ pub enum BackendError {
 }
 
 impl BackendError {
-    /// Whether the backend as a whole does not answer, so that another call would fail too.
-    /// Otherwise the backend answered, and the error concerns this call or this owner.
+    /// Whether the backend as a whole does not answer, so that another call would fail too: wait before
+    /// the next one. Otherwise the backend answered, and the error concerns this call or this owner: others
+    /// may go on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use freshset::BackendError;
+    ///
+    /// let waited = Duration::from_millis(50);
+    /// assert!(BackendError::Timeout { backend: "redis", waited }.is_outage());
+    /// assert!(!BackendError::Unexpected { backend: "redis", expected: "a number" }.is_outage());
+    /// ```
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Timeout { .. }
@@ -96,7 +116,8 @@ impl BackendError {
             | Self::NotPrimary { .. }
             | Self::NotReady { .. }
             | Self::Unauthorized { .. } => true,
-            Self::OutOfMemory { .. }
+            Self::KeysMoving { .. }
+            | Self::OutOfMemory { .. }
             | Self::Rejected { .. }
             | Self::Unexpected { .. }
             | Self::Random(_) => false,
@@ -110,19 +131,61 @@ impl BackendError {
     }
 }
 
-/// The loader's own error, shared by all readers that waited for that load.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("load failed")]
-pub struct LoadError(#[source] Arc<dyn Error + Send + Sync + 'static>);
+/// Why a read gave no entry. A failure of the backend is no reason: then the entry is loaded.
+///
+/// The message has that of the loader's error, so that any loader's error will do, and so it has no source.
+/// [`loader_error`](Self::loader_error) gives that error itself, with its sources.
+///
+/// ```
+/// use std::io;
+/// use freshset::{Cache, EntryKey, LoadError, Owner, backend::memory::MemoryBackend};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), freshset::BoxError> {
+/// # let cache = Cache::new(MemoryBackend::new());
+/// # let (user, key) = (Owner::new("user", "u17")?, EntryKey::of("list")?);
+/// let load = || async { Err(io::Error::from(io::ErrorKind::TimedOut)) };
+/// let error: LoadError<io::Error> = cache.get_or_load(&user, &key, load).await.unwrap_err();
+/// assert_eq!(error.loader_error().map(io::Error::kind), Some(io::ErrorKind::TimedOut));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError<E> {
+    /// The loader's own error, shared by all readers that waited for that load.
+    #[error("load failed: {0}")]
+    Loader(Arc<E>),
+    /// The loader asked for the entry that it was loading, and would have waited for itself.
+    #[error("the loader asked for the entry that it was loading")]
+    Recursive,
+}
 
-impl LoadError {
-    pub(crate) fn new(error: impl Into<BoxError>) -> Self {
-        Self(error.into().into())
+impl<E> LoadError<E> {
+    /// The loader's error, if that is the reason.
+    pub fn loader_error(&self) -> Option<&E> {
+        match self {
+            Self::Loader(error) => Some(error),
+            Self::Recursive => None,
+        }
     }
+}
 
-    /// The loader's error, if it is of this type.
-    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
-        self.0.downcast_ref()
+impl<E> Clone for LoadError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Loader(error) => Self::Loader(Arc::clone(error)),
+            Self::Recursive => Self::Recursive,
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for LoadError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loader(error) => f.debug_tuple("Loader").field(error).finish(),
+            Self::Recursive => f.write_str("Recursive"),
+        }
     }
 }
 
@@ -130,13 +193,81 @@ impl LoadError {
 ///
 /// Do not acknowledge the change. Repeat the invalidation; repeating is harmless. This process reads
 /// the owner past the cache until an invalidation is confirmed, and also repeats it in the background.
+///
+/// ```
+/// use std::time::Duration;
+/// use freshset::{BackendError, InvalidateError};
+///
+/// let waited = Duration::from_millis(500);
+/// let error = InvalidateError::from(BackendError::Timeout { backend: "redis", waited });
+/// assert_eq!(error.to_string(), "invalidation not confirmed");
+/// assert_eq!(error.backend_error().to_string(), "no answer from redis within 500 ms");
+/// assert!(error.is_outage()); // other invalidations would fail, too: wait before the next one
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("invalidation not confirmed")]
 pub struct InvalidateError(#[from] BackendError);
 
 impl InvalidateError {
     /// Whether the backend as a whole does not answer, so that other invalidations would fail too.
-    pub(crate) fn is_outage(&self) -> bool {
+    pub fn is_outage(&self) -> bool {
         self.0.is_outage()
+    }
+
+    /// The backend's error.
+    pub fn backend_error(&self) -> &BackendError {
+        &self.0
+    }
+}
+
+/// Invalidations that were not confirmed in time: the backend does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the invalidations of {owners} owners are not confirmed")]
+#[non_exhaustive]
+pub struct Unconfirmed {
+    /// Number of owners.
+    pub owners: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
+        let chain =
+            std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+        chain.map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn invalidate_error_has_the_chain_of_its_causes() {
+        let source = io::Error::from(io::ErrorKind::ConnectionReset).into();
+        let error = InvalidateError::from(BackendError::Unreachable { backend: "redis", source });
+        assert_eq!(
+            messages(&error),
+            ["invalidation not confirmed", "connection to redis failed", "connection reset"]
+        );
+        assert!(error.is_outage());
+    }
+
+    #[test]
+    fn load_error_says_what_the_loader_said_and_gives_its_error() {
+        let error = LoadError::Loader(Arc::new(io::Error::other("no database")));
+        assert_eq!(messages(&error), ["load failed: no database"]);
+        assert_eq!(error.loader_error().map(io::Error::kind), Some(io::ErrorKind::Other));
+        let boxed = LoadError::Loader(Arc::new(BoxError::from("no database")));
+        assert_eq!(messages(&boxed), ["load failed: no database"]);
+    }
+
+    #[test]
+    fn errors_can_be_sent_and_boxed() {
+        fn check<E: Error + Send + Sync + 'static>() {}
+        check::<BackendError>();
+        check::<InvalidateError>();
+        check::<LoadError<BoxError>>();
+        check::<LoadError<io::Error>>();
+        check::<Unconfirmed>();
     }
 }

@@ -10,6 +10,7 @@ pub const ENTRY_TTL_MIN: Duration = Duration::from_millis(10);
 
 /// Lifetimes of the keys of one fill. Derived from one entry TTL, so that they cannot contradict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lifetimes {
     /// The entry itself.
     pub entry: Duration,
@@ -38,18 +39,23 @@ impl Lifetimes {
 /// `share_percent` is capped at 100. `draw` is uniform over the whole range of `u32`; it is a
 /// parameter so that this function stays pure. The result is at least one millisecond, the
 /// resolution of Redis `PEXPIRE`.
-///
-/// ```
-/// use std::time::Duration;
-/// use freshset::shortened_ttl;
-///
-/// let ttl = Duration::from_secs(300);
-/// assert_eq!(shortened_ttl(ttl, 10, 0), ttl);
-/// assert_eq!(shortened_ttl(ttl, 10, u32::MAX), Duration::from_secs(270));
-/// ```
-pub fn shortened_ttl(ttl: Duration, share_percent: u8, draw: u32) -> Duration {
+pub(crate) fn shortened_ttl(ttl: Duration, share_percent: u8, draw: u32) -> Duration {
     let share = u128::from(share_percent.min(100));
     let cut = ttl.as_nanos() * share * u128::from(draw) / (100 * u128::from(u32::MAX));
     let cut = Duration::from_nanos(u64::try_from(cut).unwrap_or(u64::MAX));
     ttl.saturating_sub(cut).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ttl_is_shortened_by_the_drawn_part_of_its_share_at_most() {
+        let ttl = Duration::from_secs(300);
+        assert_eq!(shortened_ttl(ttl, 10, 0), ttl);
+        assert_eq!(shortened_ttl(ttl, 10, u32::MAX / 2).as_secs(), 285);
+        assert_eq!(shortened_ttl(ttl, 10, u32::MAX), Duration::from_secs(270));
+        assert_eq!(shortened_ttl(ttl, 200, u32::MAX), Duration::from_millis(1));
+    }
 }

@@ -5,9 +5,10 @@
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// A finite number. Negative zero becomes zero, because databases do not keep it.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct Finite(f64);
 

@@ -5,6 +5,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// Longest text id in bytes: the column width of the other services of the platform.
@@ -45,6 +48,19 @@ pub(crate) fn check_id(text: &str) -> Result<(), IdError> {
     }
 }
 
+/// Schema of every text id. It counts characters where the limit is in bytes.
+fn id_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(ID_BYTES_MAX))
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]*$"))
+        .description(Some(format!(
+            "1 to {ID_BYTES_MAX} bytes of UTF-8 without control characters, else opaque"
+        )))
+        .into()
+}
+
 macro_rules! text_id {
     ($(#[$meta:meta])* $Id:ident) => {
         $(#[$meta])*
@@ -71,6 +87,14 @@ macro_rules! text_id {
                 &self.0
             }
         }
+
+        impl PartialSchema for $Id {
+            fn schema() -> RefOr<Schema> {
+                id_schema()
+            }
+        }
+
+        impl ToSchema for $Id {}
 
         impl TryFrom<String> for $Id {
             type Error = IdError;

@@ -96,4 +96,4 @@ pub use self::status::{
     BatchStatus, ClientStatus, ProcessingStage, StatusFilter, StatusValues, UnknownStatus,
 };
 pub use self::time::{Timestamp, TimestampError};
-pub use self::view::{BatchView, Pagination, page_json, status_json};
+pub use self::view::{BatchView, PageView, Pagination, page_json, status_json};

@@ -3,9 +3,12 @@
 //! A macro, because serde's derive is too lenient for records: it also accepts `{"ENG5": null}` for
 //! the value `"ENG5"`.
 
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+
 use crate::excerpt::excerpt;
 
-/// Declares an enum of named values with `ALL`, `as_str`, `parse`, `Display` and serde by name.
+/// Declares an enum of named values with `ALL`, `as_str`, `parse`, `Display`, serde by name, and its schema.
 macro_rules! named_values {
     (
         $(#[$enum_meta:meta])*
@@ -45,6 +48,14 @@ macro_rules! named_values {
             }
         }
 
+        impl utoipa::PartialSchema for $Enum {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::names::schema(Self::ALL.iter().map(|value| value.as_str()))
+            }
+        }
+
+        impl utoipa::ToSchema for $Enum {}
+
         impl serde::Serialize for $Enum {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
@@ -64,6 +75,11 @@ macro_rules! named_values {
 }
 
 pub(crate) use named_values;
+
+/// Schema of a text that is one of these names.
+pub(crate) fn schema(names: impl IntoIterator<Item = &'static str>) -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+}
 
 /// Error text for a name that is not one of `allowed`.
 pub(crate) fn unknown_value(name: &str, allowed: impl IntoIterator<Item = &'static str>) -> String {

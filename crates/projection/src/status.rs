@@ -180,7 +180,7 @@ impl StatusFilter {
     }
 
     /// Every allowed name once, those of the platform first.
-    fn names() -> Vec<&'static str> {
+    pub fn names() -> Vec<&'static str> {
         let internal = BatchStatus::ALL.iter().map(|status| status.as_str());
         let client = ClientStatus::ALL.iter().map(|status| status.as_str());
         internal.chain(client.filter(|name| BatchStatus::parse(name).is_none())).collect()

@@ -5,6 +5,9 @@
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::batch::Batch;
 use crate::error_detail::ErrorDetail;
@@ -13,14 +16,15 @@ use crate::event::StorageReferences;
 use crate::finite::Finite;
 use crate::ids::{BatchId, EssayId, UserId};
 use crate::join::Latest;
+use crate::names;
 use crate::phase::PhaseName;
 use crate::registered_batch::RegisteredBatch;
-use crate::status::{BatchStatus, ProcessingStage, StatusValues};
+use crate::status::{BatchStatus, ProcessingStage, StatusFilter, StatusValues};
 use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// Position of a page in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Pagination {
     /// Maximum number of batches on the page.
     pub limit: u32,
@@ -31,24 +35,31 @@ pub struct Pagination {
 }
 
 /// One batch as a client sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Batch)]
 pub struct BatchView<'a> {
     batch_id: &'a BatchId,
     user_id: &'a UserId,
+    #[schema(required)]
     assignment_id: Option<&'a str>,
     overall_status: ShownStatus,
     essay_count: u32,
     completed_essay_count: u32,
     failed_essay_count: u32,
     /// Always null: no event has it.
+    #[schema(required)]
     requested_pipeline: Option<&'a str>,
+    #[schema(required)]
     current_phase: Option<PhaseName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     essays: Option<Vec<EssayView<'a>>>,
     created_at: Timestamp,
     last_updated: Timestamp,
+    #[schema(required)]
     processing_started_at: Option<Timestamp>,
+    #[schema(required)]
     processing_completed_at: Option<Timestamp>,
+    #[schema(required)]
     student_prompt_ref: Option<&'a StorageReferences>,
 }
 
@@ -65,27 +76,48 @@ impl Serialize for ShownStatus {
     }
 }
 
+impl PartialSchema for ShownStatus {
+    fn schema() -> RefOr<Schema> {
+        // Both vocabularies: the setting `http.status_values` chooses.
+        names::schema(StatusFilter::names())
+    }
+}
+
+impl ToSchema for ShownStatus {}
+
 /// One essay as a client sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Essay)]
 struct EssayView<'a> {
     essay_id: &'a EssayId,
+    #[schema(required)]
     filename: Option<&'a str>,
+    #[schema(required)]
     file_upload_id: Option<&'a str>,
+    #[schema(required)]
     spellcheck_status: Option<ProcessingStage>,
+    #[schema(required)]
     spellcheck_correction_count: Option<u32>,
+    #[schema(required)]
     spellcheck_corrected_text_storage_id: Option<&'a str>,
+    #[schema(required)]
     spellcheck_error_detail: Option<&'a ErrorDetail>,
+    #[schema(required)]
     cj_assessment_status: Option<ProcessingStage>,
+    #[schema(required)]
     cj_rank: Option<u32>,
+    #[schema(required)]
     cj_score: Option<Finite>,
     /// Always null: no event has it.
+    #[schema(required)]
     cj_assessment_error_detail: Option<&'a ErrorDetail>,
     last_updated: Timestamp,
 }
 
 /// One page of a list of batches as a client sees it.
-#[derive(Serialize)]
-struct PageView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchList)]
+pub struct PageView<'a> {
     batches: Vec<BatchView<'a>>,
     pagination: Pagination,
 }

@@ -1,4 +1,4 @@
-//! Real PostgreSQL, Redis and Kafka for tests, and their faults on demand.
+//! Real PostgreSQL, Redis, Kafka and NATS for tests, and their faults on demand.
 //!
 //! Every server is started by the test process, on its own port, with its own temporary directory.
 //! It ends with the test process, even if that is killed with SIGKILL (see `guard`), so no test
@@ -9,12 +9,17 @@
 //! let redis = testkit::redis().await; // one for all tests of this binary: do not stop it
 //! let own = testkit::Redis::start().await; // one for this test alone
 //! own.pause().await;
-//! # let _ = redis.url();
+//! let cluster = testkit::RedisCluster::start().await;
+//! let new_primary = cluster.failover(cluster.slot_of("{user:1}")).await;
+//! # let _ = (redis.url(), new_primary);
 //! # }
 //! ```
 //!
 //! Methods panic with the command and the end of the log, because a test cannot continue after them.
 //! Where a caller can, there is a `try_` variant that returns the error.
+//!
+//! Redis is any server that speaks its protocol: `TESTKIT_REDIS_SERVER` names another program (see
+//! [`programs`]), such as that of Valkey.
 //!
 //! What it deliberately does not do: depend on a client of any of the servers, install anything
 //! (`cargo x test` does), or run on Windows. All waits are in real time: a test with a paused tokio
@@ -28,6 +33,8 @@ use tokio::sync::OnceCell;
 mod eventually;
 mod guard;
 mod kafka;
+pub mod log;
+mod nats;
 mod pgbouncer;
 mod postgres;
 mod process;
@@ -38,11 +45,15 @@ mod server;
 
 pub use eventually::{Condition, eventually};
 pub use kafka::{Kafka, KafkaBuilder};
+pub use nats::Nats;
 pub use pgbouncer::{PgBouncer, PoolMode};
 pub use postgres::{Postgres, PostgresBuilder};
 pub use process::{Process, ProcessBuilder};
 pub use proxy::{FaultProxy, Mode};
-pub use redis::{Redis, RedisBuilder};
+pub use redis::{
+    Certificates, Redis, RedisBuilder, RedisCluster, RedisClusterBuilder, RedisSentinel,
+    RedisSentinelBuilder, Slot,
+};
 pub use server::free_port;
 
 /// Names the seed to repeat a run with.
@@ -51,6 +62,7 @@ const SEED: &str = "TESTKIT_SEED";
 // Shared by the tests of a binary, and started by the first that asks. So these keep apart by
 // database, key prefix or topic, and never pause or kill one: for that a test starts its own.
 static REDIS: OnceCell<Redis> = OnceCell::const_new();
+static REDIS_CLUSTER: OnceCell<RedisCluster> = OnceCell::const_new();
 static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
 static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
 
@@ -61,6 +73,15 @@ static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
 /// If it does not start.
 pub async fn redis() -> &'static Redis {
     REDIS.get_or_init(Redis::start).await
+}
+
+/// The Redis Cluster that the tests of this binary share. No test of it moves slots or primaries.
+///
+/// # Panics
+///
+/// If it does not start.
+pub async fn redis_cluster() -> &'static RedisCluster {
+    REDIS_CLUSTER.get_or_init(RedisCluster::start).await
 }
 
 /// The PostgreSQL that the tests of this binary share. One database per test keeps them apart.

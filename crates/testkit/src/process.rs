@@ -85,6 +85,21 @@ impl Process {
         panic!("no line with `{part}`: {why}\n{}", self.evidence());
     }
 
+    /// Waits until exactly this many lines contain `part`. The line of an event may come after other signs
+    /// of it, so a number that was read once says nothing.
+    ///
+    /// # Panics
+    ///
+    /// After `limit`, or when the program ends before; with what it printed instead.
+    pub async fn wait_for_lines(&self, part: &str, expected: usize, limit: Duration) {
+        let count = |output: &Output| output.lines.iter().filter(|it| it.contains(part)).count();
+        let mut output = self.output.clone();
+        let reached = output.wait_for(|output| output.complete || count(output) == expected);
+        let _ = timeout(limit, reached).await;
+        let found = count(&self.output.borrow());
+        assert_eq!(found, expected, "lines with `{part}`\n{}", self.evidence());
+    }
+
     /// Waits for its end; then [`Process::lines`] is complete. A program that a signal ended shows
     /// the signal, and so does one that exits with more than 128, as in a shell.
     ///

@@ -4,6 +4,8 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
 
@@ -13,6 +15,12 @@ pub const POSTGRES_BIN: &str = "TESTKIT_POSTGRES_BIN";
 pub const REDIS_SERVER: &str = "TESTKIT_REDIS_SERVER";
 /// Names the program `pgbouncer`.
 pub const PGBOUNCER: &str = "TESTKIT_PGBOUNCER";
+/// Names the program `nats-server`.
+pub const NATS_SERVER: &str = "TESTKIT_NATS_SERVER";
+/// Names the program `chromium`, or another browser of its kind.
+pub const CHROMIUM: &str = "TESTKIT_CHROMIUM";
+/// Names the program `chromedriver` of the same version.
+pub const CHROMEDRIVER: &str = "TESTKIT_CHROMEDRIVER";
 /// Names the directory with the jars of an Apache Kafka broker.
 pub const KAFKA_LIBS: &str = "TESTKIT_KAFKA_LIBS";
 /// Names the program `java`, 17 or later.
@@ -21,7 +29,10 @@ pub const JAVA: &str = "TESTKIT_JAVA";
 /// Where `cargo x test` puts the jars, below the target directory.
 pub const KAFKA_LIBS_IN_TARGET: &str = "testkit/kafka-libs";
 
+const REDIS_PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+
 const DEBIAN_PGBOUNCER: &str = "/usr/sbin/pgbouncer";
+const DEBIAN_NATS_SERVER: &str = "/usr/sbin/nats-server";
 
 /// Where Debian keeps one directory for each major version of PostgreSQL.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
@@ -56,7 +67,70 @@ pub fn postgres_bin() -> anyhow::Result<PathBuf> {
 ///
 /// None found, or the variable names no file.
 pub fn redis_server() -> anyhow::Result<PathBuf> {
-    program(REDIS_SERVER, &["redis-server", "valkey-server"], "Redis")
+    program(REDIS_SERVER, &REDIS_PROGRAMS, "Redis")
+}
+
+/// [`redis_server`], if it is built with TLS; else another `redis-server` or `valkey-server` on `PATH`
+/// that is.
+///
+/// # Errors
+///
+/// None found.
+pub fn redis_tls_server() -> anyhow::Result<PathBuf> {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found.clone());
+    }
+    let found = redis_tls_server_for(&redis_server()?)?;
+    Ok(FOUND.get_or_init(|| found).clone())
+}
+
+/// What [`redis_tls_server`] is where [`redis_server`] is this program.
+///
+/// # Errors
+///
+/// None found.
+pub fn redis_tls_server_for(redis_server: &Path) -> anyhow::Result<PathBuf> {
+    let others = REDIS_PROGRAMS.iter().filter_map(|name| on_path(&[name]));
+    let mut programs = [redis_server.to_owned()].into_iter().chain(others);
+    programs
+        .find(|program| has_tls(program))
+        .with_context(|| missing("Redis with TLS", REDIS_SERVER))
+}
+
+/// Name and version of [`redis_server`], such as `Redis 7.0.15` or `Valkey 9.1.2`.
+///
+/// # Errors
+///
+/// There is none, or it prints something else.
+pub fn redis_version() -> anyhow::Result<String> {
+    redis_version_of(&redis_server()?)
+}
+
+/// Name and version of this Redis server.
+///
+/// # Errors
+///
+/// It cannot be run, or prints something else.
+pub fn redis_version_of(program: &Path) -> anyhow::Result<String> {
+    let output = Command::new(program).arg("--version").output();
+    let output = output.with_context(|| format!("run {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // `Redis server v=7.0.15 sha=...`
+    let mut words = text.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let version = words.find_map(|word| word.strip_prefix("v="));
+    let version = version.with_context(|| format!("{} says no version", program.display()))?;
+    Ok(format!("{name} {version}"))
+}
+
+/// Without TLS it does not know the setting, or not what to do with it; with TLS, it misses the
+/// certificate.
+fn has_tls(redis_server: &Path) -> bool {
+    let output = Command::new(redis_server).args(["--port", "0", "--tls-port", "1"]).output();
+    output.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).contains("No tls-cert-file configured")
+    })
 }
 
 /// The program `redis-cli` that belongs to [`redis_server`].
@@ -76,12 +150,34 @@ pub fn redis_cli() -> anyhow::Result<PathBuf> {
 ///
 /// None found, or the variable names no file.
 pub fn pgbouncer() -> anyhow::Result<PathBuf> {
-    // Debian keeps it where only root looks.
-    let debian = Path::new(DEBIAN_PGBOUNCER);
-    if env::var_os(PGBOUNCER).is_none() && debian.is_file() {
-        return Ok(debian.to_owned());
-    }
-    program(PGBOUNCER, &["pgbouncer"], "PgBouncer")
+    root_program(DEBIAN_PGBOUNCER, PGBOUNCER, "pgbouncer", "PgBouncer")
+}
+
+/// The program `nats-server`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn nats_server() -> anyhow::Result<PathBuf> {
+    root_program(DEBIAN_NATS_SERVER, NATS_SERVER, "nats-server", "NATS")
+}
+
+/// The program `chromium`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn chromium() -> anyhow::Result<PathBuf> {
+    program(CHROMIUM, &["chromium", "chromium-browser", "google-chrome"], "Chromium")
+}
+
+/// The program `chromedriver`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn chromedriver() -> anyhow::Result<PathBuf> {
+    program(CHROMEDRIVER, &["chromedriver"], "the driver of Chromium")
 }
 
 /// The program `java`.
@@ -114,6 +210,15 @@ pub fn kafka_libs() -> anyhow::Result<PathBuf> {
         .map(|target| target.join(KAFKA_LIBS_IN_TARGET))
         .find(|libs| has_broker_jar(libs))
         .with_context(|| missing("the jars of Kafka", KAFKA_LIBS))
+}
+
+/// A program that Debian keeps where only root looks.
+fn root_program(debian: &str, variable: &str, name: &str, what: &str) -> anyhow::Result<PathBuf> {
+    let debian = Path::new(debian);
+    if env::var_os(variable).is_none() && debian.is_file() {
+        return Ok(debian.to_owned());
+    }
+    program(variable, &[name], what)
 }
 
 fn program(variable: &str, names: &[&str], what: &str) -> anyhow::Result<PathBuf> {

@@ -129,6 +129,10 @@ impl Server {
         &self.directory
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.guard.is_running()
+    }
+
     /// Starts the program and waits until `answers`.
     pub(crate) async fn start(
         &self,

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::Context;
 use testkit::programs;
 
+use super::fetched::Fetched;
 use crate::paths;
 use crate::report::Report;
 use crate::shell::run_silently;
@@ -19,7 +20,7 @@ const ATTEMPTS: usize = 3;
 
 /// Whether there is nothing to fetch.
 pub(super) fn are_there() -> bool {
-    env::var_os(programs::KAFKA_LIBS).is_some() || is_current(&directory())
+    env::var_os(programs::KAFKA_LIBS).is_some() || jars().is_ok_and(|jars| jars.is_current())
 }
 
 /// The directory with the jars; fetches them if they are missing or of another version.
@@ -27,60 +28,31 @@ pub(super) fn ensure(report: &Report) -> anyhow::Result<PathBuf> {
     if env::var_os(programs::KAFKA_LIBS).is_some() {
         return programs::kafka_libs();
     }
-    let directory = directory();
-    if !is_current(&directory) {
+    let jars = jars()?;
+    if !jars.is_current() {
         report.step("fetch the jars of Kafka (45 MB, once)");
-        fetch(&directory)?;
+        jars.fetch(fetch).context("fetch the jars of Kafka")?;
     }
-    report.step(format_args!("Kafka: {}", directory.display()));
-    Ok(directory)
+    report.step(format_args!("Kafka: {}", jars.directory().display()));
+    Ok(jars.directory().to_owned())
 }
 
-fn directory() -> PathBuf {
-    paths::target().join(programs::KAFKA_LIBS_IN_TARGET)
+/// They are of the versions that the pom says.
+fn jars() -> anyhow::Result<Fetched> {
+    let pom = fs::read(paths::root().join(POM)).with_context(|| format!("read {POM}"))?;
+    Ok(Fetched::new(Path::new(programs::KAFKA_LIBS_IN_TARGET), "pom.xml", pom))
 }
 
-/// The copy of the pom among the jars, which is made last, says from which versions they are.
-fn is_current(directory: &Path) -> bool {
-    let made_from = fs::read(directory.join("pom.xml")).ok();
-    made_from.is_some() && made_from == fs::read(paths::root().join(POM)).ok()
-}
-
-/// Fetches into a temporary directory and renames that, so that the directory never has only a part
-/// of the jars, also if two `cargo x` fetch at the same time.
 fn fetch(directory: &Path) -> anyhow::Result<()> {
-    let parent = directory.parent().unwrap_or(directory);
-    fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-    let temporary = |prefix: &str| {
-        let builder = &mut tempfile::Builder::new();
-        builder.prefix(prefix).tempdir_in(parent).context("create a directory for the jars")
-    };
-    let fetched = temporary("kafka-libs-new-")?;
     let pom = paths::root().join(POM);
     let mut attempts = 1;
-    while let Err(error) = copy_dependencies(&pom, fetched.path()) {
+    while let Err(error) = copy_dependencies(&pom, directory) {
         if attempts == ATTEMPTS {
-            return Err(error).context("fetch the jars of Kafka");
+            return Err(error);
         }
         attempts += 1;
     }
-    fs::copy(&pom, fetched.path().join("pom.xml")).context("copy the pom to the jars")?;
-    let old = temporary("kafka-libs-old-")?;
-    install(fetched.path(), directory, old.path())
-}
-
-/// Puts `fetched` in the place of `directory`, whose old content goes to `old`. If another process was
-/// faster, its jars stay.
-fn install(fetched: &Path, directory: &Path, old: &Path) -> anyhow::Result<()> {
-    if is_current(directory) {
-        return Ok(());
-    }
-    // A rename fails if there is nothing to replace, or if another process has just moved it.
-    let _ = fs::rename(directory, old.join("jars"));
-    match fs::rename(fetched, directory) {
-        Err(_) if is_current(directory) => Ok(()),
-        renamed => renamed.context("move the jars of Kafka to the target directory"),
-    }
+    Ok(())
 }
 
 fn copy_dependencies(pom: &Path, directory: &Path) -> anyhow::Result<()> {
@@ -89,29 +61,4 @@ fn copy_dependencies(pom: &Path, directory: &Path) -> anyhow::Result<()> {
     maven.arg("dependency:copy-dependencies");
     maven.arg(format!("-DoutputDirectory={}", directory.display()));
     run_silently(&mut maven).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{POM, fs, install, is_current, paths};
-
-    #[test]
-    fn second_fetch_at_the_same_time_keeps_the_jars_of_the_first() {
-        let parent = tempfile::tempdir().unwrap();
-        let [one, two, old, target] =
-            ["one", "two", "old", "target"].map(|name| parent.path().join(name));
-        for fetched in [&one, &two] {
-            fs::create_dir(fetched).unwrap();
-            fs::copy(paths::root().join(POM), fetched.join("pom.xml")).unwrap();
-            fs::write(fetched.join("a.jar"), "").unwrap();
-        }
-        fs::create_dir(&old).unwrap();
-        fs::create_dir(&target).unwrap();
-        fs::write(target.join("outdated.jar"), "").unwrap();
-        install(&one, &target, &old).unwrap();
-        assert!(is_current(&target) && target.join("a.jar").exists());
-        assert!(!target.join("outdated.jar").exists());
-        install(&two, &target, &old).unwrap();
-        assert!(is_current(&target) && target.join("a.jar").exists());
-    }
 }

@@ -1,10 +1,15 @@
 //! The programs that the tests need besides Rust: found on this machine, or installed.
 //!
 //! Installs on Debian and Ubuntu as root or with a passwordless sudo. Anywhere else it says what to
-//! install. The jars of Kafka are fetched anywhere, below the target directory (see `jars`).
+//! install. The jars of Kafka, and other Redis servers, are fetched below the target directory (see `jars`
+//! and `servers`).
 
+mod fetched;
 mod install;
 mod jars;
+mod linters;
+mod promtool;
+mod servers;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,6 +17,9 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use testkit::programs;
 
+pub(crate) use self::linters::Linters;
+pub(crate) use self::promtool::promtool;
+pub(crate) use self::servers::{REDIS_SERVERS, RedisServer};
 use crate::report::Report;
 use crate::shell::{on_path, run_silently};
 
@@ -30,15 +38,25 @@ pub(crate) struct Need {
 
 /// To compile the workspace at all.
 const BUILD_TOOLS: Need = Need {
-    what: "a C and a C++ compiler and make, for librdkafka and zlib",
+    what: "a C and a C++ compiler and make, for librdkafka and zlib, and the headers of OpenSSL",
     find: build_tools,
-    debian: &["gcc", "g++", "make"],
-    fedora: &["gcc", "gcc-c++", "make"],
+    debian: &["gcc", "g++", "make", "pkg-config", "libssl-dev"],
+    fedora: &["gcc", "gcc-c++", "make", "pkgconf-pkg-config", "openssl-devel"],
     macos: "xcode-select --install",
 };
 
+/// To look at the console.
+const CHROMIUM: Need = Need {
+    what: "Chromium, for the console",
+    find: programs::chromium,
+    debian: &["chromium"],
+    fedora: &["chromium"],
+    macos: "brew install --cask google-chrome; \
+            export TESTKIT_CHROMIUM='/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'",
+};
+
 /// To run the tests.
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 7] = [
     Need {
         what: "PostgreSQL",
         find: programs::postgres_bin,
@@ -60,6 +78,21 @@ const NEEDS: [Need; 4] = [
         debian: &["redis-server"],
         fedora: &["valkey"],
         macos: "brew install redis",
+    },
+    Need {
+        what: "NATS, for an example of freshset",
+        find: programs::nats_server,
+        debian: &["nats-server"],
+        fedora: &["nats-server"],
+        macos: "brew install nats-server",
+    },
+    CHROMIUM,
+    Need {
+        what: "its driver",
+        find: programs::chromedriver,
+        debian: &["chromium-driver"],
+        fedora: &["chromedriver"],
+        macos: "brew install --cask chromedriver",
     },
     Need {
         what: "Java 17 or later, for Kafka",
@@ -95,6 +128,9 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
         (programs::POSTGRES_BIN, programs::postgres_bin()?),
         (programs::PGBOUNCER, programs::pgbouncer()?),
         (programs::REDIS_SERVER, programs::redis_server()?),
+        (programs::NATS_SERVER, programs::nats_server()?),
+        (programs::CHROMIUM, programs::chromium()?),
+        (programs::CHROMEDRIVER, programs::chromedriver()?),
         (programs::JAVA, programs::java()?),
         (programs::KAFKA_LIBS, jars),
     ]))
@@ -103,6 +139,11 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
 /// Finds what it takes to compile the workspace, or installs it.
 pub(crate) fn ensure_build_tools(report: &Report) -> anyhow::Result<()> {
     find_or_install(report, &[&BUILD_TOOLS])
+}
+
+/// Finds what the pictures of the console are made with, or installs it.
+pub(crate) fn ensure_chromium(report: &Report) -> anyhow::Result<()> {
+    find_or_install(report, &[&CHROMIUM])
 }
 
 fn find_or_install(report: &Report, needs: &[&Need]) -> anyhow::Result<()> {
@@ -122,7 +163,14 @@ fn find_or_install(report: &Report, needs: &[&Need]) -> anyhow::Result<()> {
 fn build_tools() -> anyhow::Result<PathBuf> {
     on_path(&["cc", "gcc", "clang"]).context("no C compiler")?;
     on_path(&["c++", "g++", "clang++"]).context("no C++ compiler")?;
-    on_path(&["make", "gmake"]).context("no make")
+    let make = on_path(&["make", "gmake"]).context("no make")?;
+    // Elsewhere the system itself has what `native-tls` uses.
+    if cfg!(target_os = "linux") {
+        let pkg_config = on_path(&["pkg-config"]).context("no pkg-config")?;
+        run_silently(Command::new(pkg_config).args(["--exists", "openssl"]))
+            .context("no headers of OpenSSL")?;
+    }
+    Ok(make)
 }
 
 fn redis() -> anyhow::Result<PathBuf> {

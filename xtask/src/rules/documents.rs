@@ -8,7 +8,7 @@ const INVARIANTS: &str = "docs/invariants.md";
 /// What runs tests, in any document.
 const COMMAND: &str = "cargo x test -- ";
 /// The directories whose files are named by their path from the root.
-const DIRECTORIES: [&str; 3] = ["crates/", "docs/", "xtask/"];
+const DIRECTORIES: [&str; 4] = ["crates/", "docs/", "monitoring/", "xtask/"];
 /// Ends the first part of a name that stands for several.
 const ELLIPSIS: char = '…';
 

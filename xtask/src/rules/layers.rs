@@ -11,11 +11,13 @@ const UNRESTRICTED: [&str; 2] = ["app", "lib"];
 
 /// Each layer, and what it may name of the other ones. Every other module (clock, config, ..) may name
 /// none, and may be named by all.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("ingest", &["apply"]),
     ("apply", &["cache"]),
     ("cache", &[]),
-    ("http", &["ingest", "apply", "cache"]),
+    ("audit", &["cache"]),
+    ("http", &["ingest", "apply", "cache", "audit"]),
+    ("console", &["ingest", "apply", "cache"]),
     ("publish", &[]),
     ("retention", &[]),
 ];
@@ -82,6 +84,8 @@ mod tests {
         finds("apply/mod.rs", "use crate::ingest::pipeline;", 1);
         finds("retention.rs", "use crate::ingest::kafka;", 1);
         finds("clock.rs", "use crate::cache;", 1);
+        finds("audit/sampler.rs", "use crate::http::lists;", 1);
+        finds("cache/mod.rs", "use crate::audit::HitSampler;", 1);
     }
 
     #[test]

@@ -47,7 +47,7 @@ const RETIRED: &[Retired] = &[
     retired(&["Store"], "backend (of the cache), database, repository"),
     retired(&["are away", "is away", "was away", "were away"], "is unavailable")
         .allowed_in(&["crates/projection/src/error_detail/"]),
-    retired(&["announce*"], "publish, outgoing event"),
+    retired(&["announce*"], "publish, outgoing event").except(&["cluster announce ip"]),
     retired(&["bell", "bells"], "OutboxNotifier"),
     retired(&["chore", "chores", "janitor", "janitors"], "Maintenance, MaintenanceTask"),
     retired(&["claimant", "claimants"], "claiming batches")
@@ -58,7 +58,8 @@ const RETIRED: &[Retired] = &[
         .except(&["single flight*", "in flight"]),
     retired(&["folder", "folders"], "RegisteredBatch").only_in("crates/projection"),
     retired(&["goodbye"], "close timeout"),
-    retired(&["grace"], "drain timeout, close timeout").except(&["stop grace"]),
+    retired(&["grace"], "drain timeout, close timeout")
+        .except(&["stop grace", "termination grace"]),
     retired(&["heap", "reap", "reaps", "reaped", "reaping", "reaper"], "garbage set, collect")
         .except(&["binary heap", "heap blks", "heap fetches"]),
     retired(&["hire", "hires", "hired"], "spawn"),

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use database::LockWatch;
-use freshset::backend::redis::{RedisBackend, RedisOptions};
-use freshset::{Cache, CacheBackend, CacheBuilder, Namespace, SystemClock};
-use secrecy::ExposeSecret as _;
+use freshset::backend::redis::RedisBackend;
+use freshset::{Cache, CacheBackend, CacheBuilder, Near, SystemClock};
 
+use crate::app::redis::redis_backend;
 use crate::cache::CacheManager;
 use crate::cache::check::CacheCheck;
 use crate::cache::locked_backend::LockedBackend;
@@ -25,8 +24,10 @@ pub(super) fn cache_manager(
     clock: &Arc<dyn Clock>,
 ) -> (CacheManager, Option<CacheCheck>) {
     let ConfiguredBackend { backend, redis, .. } = backend;
-    let cache = CacheManager::new(cache_builder(&config.cache, backend), metrics.clone())
-        .with_status_values(config.api.status_values.into());
+    let near = if redis.is_some() { near_copies(&config.cache) } else { Near::off() };
+    let cache =
+        CacheManager::new(cache_builder(&config.cache, backend).near(near), metrics.clone())
+            .with_status_values(config.api.status_values.into());
     let check =
         redis.map(|redis| CacheCheck::new(redis, cache.clone(), health.clone(), Arc::clone(clock)));
     (cache, check)
@@ -43,7 +44,7 @@ pub(super) struct ConfiguredBackend {
 
 /// Makes the backend that the settings name.
 pub(super) fn cache_backend(config: &Config) -> anyhow::Result<ConfiguredBackend> {
-    let Some(url) = &config.redis_url else {
+    let Some(servers) = config.redis() else {
         let capacity_bytes = config.cache.memory_megabytes * 1024 * 1024;
         if config.database_url.is_none() {
             let backend = Arc::new(LockedBackend::empty_memory(capacity_bytes));
@@ -54,13 +55,7 @@ pub(super) fn cache_backend(config: &Config) -> anyhow::Result<ConfiguredBackend
         let lock_watch = Arc::clone(&backend);
         return Ok(ConfiguredBackend { backend, redis: None, lock_watch });
     };
-    let namespace = Namespace::new(&config.cache.namespace).context("cache.namespace")?;
-    let options = RedisOptions {
-        command_timeout: config.cache.command_timeout,
-        invalidate_timeout: config.cache.drop_timeout,
-        ..RedisOptions::new(namespace)
-    };
-    let redis = RedisBackend::new(url.expose_secret(), options).context("redis_url")?;
+    let redis = redis_backend(config, servers)?;
     let redis = Arc::new(plant(redis));
     Ok(ConfiguredBackend { backend: redis.clone(), redis: Some(redis), lock_watch: Arc::new(()) })
 }
@@ -79,9 +74,32 @@ fn plant(backend: RedisBackend) -> RedisBackend {
     }
 }
 
+#[cfg(not(feature = "fault-injection"))]
+fn plant_in_cache(builder: CacheBuilder) -> CacheBuilder {
+    builder
+}
+
+/// Plants the mistake that a test asks for, if it is one of the cache and not of its backend.
+#[cfg(feature = "fault-injection")]
+fn plant_in_cache(builder: CacheBuilder) -> CacheBuilder {
+    match crate::fault::planted_mutant().filter(|mutant| mutant.is_in_cache()) {
+        Some(mutant) => builder.with_mutant(mutant),
+        None => builder,
+    }
+}
+
+/// A cache inside this process is as near as its copies would be, so only Redis has them.
+fn near_copies(config: &CacheConfig) -> Near {
+    match config.near_megabytes {
+        0 => Near::off(),
+        megabytes => Near::validated(megabytes * 1024 * 1024),
+    }
+}
+
 fn cache_builder(config: &CacheConfig, backend: Arc<dyn CacheBackend>) -> CacheBuilder {
-    Cache::builder(backend)
+    let builder = Cache::builder(backend)
         .entry_ttl(config.entry_ttl)
         .jitter_percent(u8::try_from(config.ttl_jitter_percent).unwrap_or(u8::MAX))
-        .entries_per_owner_max(config.pages_per_owner_max)
+        .entries_per_owner_max(config.pages_per_owner_max);
+    plant_in_cache(builder)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::Repository;
 use rdkafka::ClientConfig;
 use tokio::time::sleep;
 
@@ -13,7 +14,6 @@ use crate::health::{Component, Finding, Health};
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
 use crate::output;
-use database::Repository;
 
 /// How often the cache and lost log lines are sampled.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(500);

@@ -3,9 +3,14 @@
 //! It builds the database and the cache first, then the modules in the order of the data flow. The port
 //! is bound before that, so that a port in use fails the start.
 
+mod audit;
 mod cache;
+mod console;
+pub mod doctor;
+mod drain;
 mod gauges;
 mod open_database;
+mod redis;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use database::data_dir::{DataDir, DataDirLock};
+use database::{DbError, LockWatch, LogStarts, ProcessLock, Repository};
 use rdkafka::ClientConfig;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -21,17 +28,23 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::audit::audit;
 use self::cache::{cache_backend, cache_manager};
+use self::console::console;
+use self::drain::drain;
 use self::gauges::{show_brokers, show_gauges, watch_dead_letters, watch_newer_documents};
 use self::open_database::repository;
 use crate::apply::EventProcessor;
+use crate::audit::Auditor;
 use crate::brokers::BrokerErrors;
 use crate::cache::CacheManager;
 use crate::cache::check::CacheCheck;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::console::ConsoleTask;
 use crate::health::Health;
 use crate::http::auth::Auth;
+use crate::http::compressed_forms::CompressedForms;
 use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use crate::http::server::{self, ServerLimits};
 use crate::http::{self, ApiState};
@@ -40,12 +53,11 @@ use crate::ingest::kafka::{
     GroupAheadCheck, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
 };
 use crate::key;
+use crate::live_lists::LiveLists;
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
 use crate::publish::{KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth};
 use crate::retention::{InboxSweep, OutboxRetention, Retention, RetentionPeriods, RetentionTime};
-use database::data_dir::{DataDir, DataDirLock};
-use database::{DbError, LockWatch, LogStarts, ProcessLock, Repository};
 
 /// How long closing the database may take.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -131,7 +143,12 @@ pub struct App {
     starting: JoinSet<()>,
     listener: TcpListener,
     router: axum::Router,
+    console: Option<ConsoleTask>,
     limits: ServerLimits,
+    drain_delay: Duration,
+    /// Closes the listener and the streams, and then all that is idle.
+    close: CancellationToken,
+    live_lists: LiveLists,
     consumer: Option<KafkaConsumer>,
     retention: Retention,
     relay: Option<Relay>,
@@ -141,6 +158,7 @@ pub struct App {
     lock_watch: Arc<dyn LockWatch>,
     cache: CacheManager,
     cache_check: Option<CacheCheck>,
+    auditor: Option<Auditor>,
     metrics: Metrics,
     health: Health,
     newer: NewerDocuments,
@@ -168,6 +186,7 @@ impl App {
         if let Some(check) = &mut cache_check {
             check.before_first_event().await;
         }
+        let (hit_sampler, auditor) = audit(config, &repository, &cache, &clock, &metrics, &health);
         let newer = NewerDocuments::new(Arc::clone(&clock), health.clone());
         let processor = EventProcessor::new(
             repository.clone(),
@@ -187,7 +206,7 @@ impl App {
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
                 .with_dead_letter_bytes_max(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
-        let consumer = consumer(config, &pipeline, &clock, &errors, &health)?
+        let consumer = consumer(config, &pipeline, &clock, &errors, &health, &metrics)?
             .map(|consumer| consumer.with_group_ahead_check(group_ahead));
         let relay = relay(config, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
@@ -196,13 +215,25 @@ impl App {
         let brokers = kafka_options(config).map(|options| client_config(&options));
         let retention = retention(config, &repository, &clock, &health, &metrics);
         let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);
-        let router = http::router(ApiState {
+        let close = CancellationToken::new();
+        let live_lists = LiveLists::new(
+            repository.clone(),
+            config.http.streams_max(),
+            close.clone(),
+            metrics.clone(),
+        );
+        let (pages, console) =
+            console(config, &repository, &cache, &pipeline, &clock, &metrics, &health)?;
+        let state = ApiState {
             batches: repository.clone(),
             dead_letters: repository.clone(),
             outbox: repository.clone(),
             pipeline,
             cache: cache.clone(),
-            auth: Auth::new(&key.secret, config.allowed_services.iter().cloned())?,
+            live_lists: live_lists.clone(),
+            audit: hit_sampler,
+            compressed: CompressedForms::new(config.http.compressed_megabytes * 1024 * 1024),
+            auth: auth(config, &key)?,
             metrics: metrics.clone(),
             health: health.clone(),
             newer: newer.clone(),
@@ -211,12 +242,17 @@ impl App {
             dead_letter_memory: BodyMemory::new(body_memory_bytes),
             clock: Arc::clone(&clock),
             correlation_ids: Uuid::new_v4,
-        });
+        };
+        let router = http::router_beside(state, pages);
         Ok(Self {
             starting: JoinSet::new(),
             listener: TcpListener::from_std(listener).context("listen")?,
             router,
+            console,
             limits: ServerLimits::from(&config.http),
+            drain_delay: config.http.drain_delay,
+            close,
+            live_lists,
             consumer,
             retention,
             relay,
@@ -226,6 +262,7 @@ impl App {
             lock_watch,
             cache,
             cache_check,
+            auditor,
             metrics,
             health,
             newer,
@@ -256,7 +293,8 @@ impl App {
         self.key.made_at.as_deref()
     }
 
-    /// Runs until `stop` fires; then every part finishes its work under way.
+    /// Runs until `stop` fires; then every part finishes its work under way. The server accepts requests for
+    /// the setting `http.drain_delay_seconds` longer, and is not ready meanwhile.
     ///
     /// # Errors
     ///
@@ -267,9 +305,16 @@ impl App {
         if let Some(check) = self.cache_check {
             gauges.spawn(check.run());
         }
+        if let Some(auditor) = self.auditor {
+            gauges.spawn(auditor.run());
+        }
         let mut lock = JoinSet::new();
+        let close = self.close;
+        gauges.spawn(self.live_lists.run());
+        gauges.spawn(drain(stop.clone(), self.health.clone(), self.drain_delay, close.clone()));
         if let Some(process_lock) = self.process_lock {
-            lock.spawn(stop_if_taken(process_lock, self.lock_watch, stop.clone()));
+            let stops = [stop.clone(), close.clone()];
+            lock.spawn(stop_if_taken(process_lock, self.lock_watch, stops));
         }
         if let Some(brokers) = self.brokers {
             gauges.spawn(show_brokers(brokers, self.health.clone(), self.errors));
@@ -282,9 +327,12 @@ impl App {
             self.metrics.clone(),
             self.health.clone(),
         ));
+        if let Some(console) = self.console {
+            gauges.spawn(console.run(close.clone()));
+        }
         let publishes = self.relay.is_some();
         gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics, publishes));
-        let serving = server::serve(self.listener, self.router, self.limits, stop.clone());
+        let serving = server::serve(self.listener, self.router, self.limits, close);
         let consuming = async {
             if let Some(consumer) = self.consumer {
                 consumer.run(stop.clone()).await;
@@ -302,7 +350,11 @@ impl App {
             tracing::warn!("timed out closing the database");
         }
         tracing::info!("stopped");
-        match lock.try_join_next() {
+        // The task may have just asked for this stop and not have returned yet: it is aborted only if
+        // it still waits.
+        lock.abort_all();
+        match lock.join_next().await {
+            Some(Err(error)) if error.is_cancelled() => Ok(()),
             Some(taken) => Err(taken?).context("stopped: this process may not continue"),
             None => Ok(()),
         }
@@ -310,16 +362,19 @@ impl App {
 }
 
 /// Holds the lock of this process, and stops the process if another one takes it: entries cached here
-/// could then be older than an event that the other process has acknowledged.
+/// could then be older than an event that the other process has acknowledged. So nothing is answered during
+/// a drain.
 async fn stop_if_taken(
     process_lock: ProcessLock,
     watch: Arc<dyn LockWatch>,
-    stop: CancellationToken,
+    stops: [CancellationToken; 2],
 ) -> DbError {
     let taken = process_lock.hold(watch).await;
     let cause = &taken as &dyn std::error::Error;
     tracing::error!(error = cause, "another process has taken the database, stopping");
-    stop.cancel();
+    for stop in stops {
+        stop.cancel();
+    }
     taken
 }
 
@@ -338,6 +393,14 @@ fn key(config: &Config) -> anyhow::Result<ApiKey> {
     Ok(ApiKey { secret: stored.key, made_at: stored.is_new.then_some(stored.path) })
 }
 
+fn auth(config: &Config, key: &ApiKey) -> anyhow::Result<Auth> {
+    let auth = Auth::new(&key.secret, config.allowed_services.iter().cloned())?;
+    Ok(match &config.internal_api_key_previous {
+        Some(previous) => auth.with_previous_key(previous)?,
+        None => auth,
+    })
+}
+
 /// Directory of the files of the embedded mode; none if it has no files.
 fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
     let is_used = config.database_url.is_none() || config.internal_api_key.is_none();
@@ -350,6 +413,7 @@ fn consumer(
     clock: &Arc<dyn Clock>,
     errors: &BrokerErrors,
     health: &Health,
+    metrics: &Metrics,
 ) -> anyhow::Result<Option<KafkaConsumer>> {
     let Some(options) = kafka_options(config) else { return Ok(None) };
     let consumer = KafkaConsumer::new(
@@ -358,6 +422,7 @@ fn consumer(
         Arc::clone(clock),
         errors.clone(),
         health.clone(),
+        metrics.clone(),
     );
     Ok(Some(consumer.context("prepare the kafka consumer")?))
 }

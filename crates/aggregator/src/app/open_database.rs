@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::sleep;
-
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::health::{Component, Finding, Health};
 use database::backoff::Backoff;
 use database::data_dir::DataDir;
 use database::{
     DbError, LockMode, NewerSchema, PostgresOptions, PostgresRepository, ProcessLock, Repository,
     SqliteOptions, SqliteRepository,
 };
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::sleep;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::health::{Component, Finding, Health};
+
+/// File of the database in the data directory.
+pub(super) const SQLITE_FILE: &str = "results.sqlite3";
+/// Code of the finding that a newer build has changed the schema.
+pub(super) const NEWER_SCHEMA: &str = "newer_schema";
 
 /// The database, and the lock of this process if other processes may use the database too.
 pub(super) async fn repository(
@@ -25,18 +30,15 @@ pub(super) async fn repository(
 ) -> anyhow::Result<(Arc<dyn Repository>, Option<ProcessLock>)> {
     let Some(url) = &config.database_url else {
         let sqlite_dir = sqlite_dir.context("no data directory for SQLite")?;
-        let path = sqlite_dir.file("results.sqlite3")?;
+        let path = sqlite_dir.file(SQLITE_FILE)?;
         let open = || SqliteRepository::open(&path, SqliteOptions::default());
         let opened = with_retry(open, clock, health).await;
         let repository = opened.with_context(|| format!("open {}", path.display()))?;
         report_newer_schema(repository.newer_schema(), clock, health);
         return Ok((Arc::new(repository), None));
     };
-    let options = PostgresOptions {
-        connections_max: config.postgres.connections_max,
-        acquire_timeout: config.postgres.acquire_timeout,
-        ..PostgresOptions::default()
-    };
+    let options =
+        PostgresOptions::new(config.postgres.connections_max, config.postgres.acquire_timeout);
     let lock_mode =
         if config.cache.single_process { LockMode::Exclusive } else { LockMode::Shared };
     let connect = || connect(url, options.clone(), lock_mode);
@@ -53,8 +55,10 @@ fn report_newer_schema(newer: Option<NewerSchema>, clock: &Arc<dyn Clock>, healt
         "the schema is of a newer build: migration {applied} is applied, this build knows {known}; \
          it works, and is to be replaced by that build"
     );
-    tracing::warn!("{detail}");
-    health.report(Finding::new(Component::Database, "newer_schema", detail, clock.now()));
+    let finding = Finding::new(Component::Database, NEWER_SCHEMA, detail.clone(), clock.now());
+    if health.report(finding) {
+        tracing::warn!("{detail}");
+    }
 }
 
 async fn connect(

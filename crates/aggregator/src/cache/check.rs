@@ -26,7 +26,7 @@ const RECHECK_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Wait between checks without findings. Rights may be revoked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// Code of the finding that Redis does not answer.
-const UNAVAILABLE: &str = "unavailable";
+pub const UNAVAILABLE: &str = "unavailable";
 
 /// The check of one Redis; see the [module](self).
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use database::LockWatch;
 use freshset::backend::memory::MemoryBackend;
-use freshset::backend::{Collected, Entry, Filled, Invalidated, Lookup, Trimmed};
-use freshset::{
-    BackendError, CacheBackend, Clock, EntryKey, Generation, Lifetimes, Owner, RandomHex,
-    SystemClock,
+use freshset::backend::{
+    Collected, Entry, Filled, Found, Generation, Invalidated, Lifetimes, Lookup, Members,
+    RandomHex, Trimmed,
 };
+use freshset::{BackendError, CacheBackend, Clock, EntryKey, Owner, SystemClock};
 
 /// Entries in memory, readable only while the process holds the lock. Starts without it.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ impl LockWatch for LockedBackend {
 
 #[async_trait]
 impl CacheBackend for LockedBackend {
-    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, BackendError> {
-        self.memory()?.get(owner, key).await
+    async fn get(&self, lookup: Lookup<'_>) -> Result<Found, BackendError> {
+        self.memory()?.get(lookup).await
     }
 
     async fn generation(
@@ -99,12 +99,20 @@ impl CacheBackend for LockedBackend {
         self.memory()?.invalidate(owner, garbage_set, lifetimes).await
     }
 
+    async fn remove(&self, owner: &Owner, key: &EntryKey) -> Result<bool, BackendError> {
+        self.memory()?.remove(owner, key).await
+    }
+
     async fn collect(&self, owner: &Owner) -> Result<Collected, BackendError> {
         self.memory()?.collect(owner).await
     }
 
     async fn trim(&self, owner: &Owner) -> Result<Trimmed, BackendError> {
         self.memory()?.trim(owner).await
+    }
+
+    async fn members(&self, owner: &Owner, keys_max: usize) -> Result<Members, BackendError> {
+        self.memory()?.members(owner, keys_max).await
     }
 
     fn is_connected(&self) -> bool {
@@ -141,21 +149,24 @@ mod tests {
         backend.held(VALID_FOR);
         assert_eq!(read(&cache, &owner).await, Source::Hit);
         let key = EntryKey::new(["list"]).unwrap();
+        let owners = std::slice::from_ref(&owner);
+        let lookup = Lookup::of_entry(&owner, &key, owners);
 
         clock.advance(VALID_FOR);
-        assert!(backend.get(&owner, &key).await.is_err(), "the process was paused");
+        assert!(backend.get(lookup).await.is_err(), "the process was paused");
         backend.held(VALID_FOR);
-        assert!(matches!(backend.get(&owner, &key).await.unwrap(), Lookup::Hit { .. }));
+        assert!(backend.get(lookup).await.unwrap().stored.is_some());
 
         backend.lost();
-        let error = backend.get(&owner, &key).await.unwrap_err();
+        let error = backend.get(lookup).await.unwrap_err();
         assert!(error.is_outage(), "{error:?}");
         assert!(!backend.is_connected());
         assert!(matches!(read(&cache, &owner).await, Source::Bypass(_)));
         cache.invalidate(&owner).await.unwrap_err();
 
         backend.held(VALID_FOR);
-        assert_eq!(backend.get(&owner, &key).await.unwrap(), Lookup::Miss(None));
+        let found = backend.get(lookup).await.unwrap();
+        assert_eq!((found.stored, found.generations), (None, vec![None]));
         cache.invalidate(&owner).await.unwrap();
         assert!(matches!(read(&cache, &owner).await, Source::Loaded { .. }));
         assert_eq!(read(&cache, &owner).await, Source::Hit);

@@ -4,25 +4,35 @@
 //! Nothing here waits, retries or decides what an event changes.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use database::{DbError, PageQuery};
+use database::{DbError, PageQuery, Version};
 use freshset::{
-    Answer, BoxError, BypassReason, Cache, CacheBuilder, InvalidateError, Invalidated, KeyError,
+    Answer, BypassReason, Cache, CacheBuilder, EntryKey, InvalidateError, Invalidated, KeyError,
     LoadError, Owner, Source, Stored,
 };
 use projection::{BatchId, StatusValues, UserId};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::answers::LoadedAnswer;
 use crate::metrics::{CacheType, Metrics};
 
 pub mod check;
 pub mod locked_backend;
 mod names;
+mod owner;
+pub mod versions;
 
-/// Version of the stored payload: a digest, then the JSON that clients read. Raise it when either
-/// changes, so that a new version of the service does not serve entries of an old one.
-const PAYLOAD_VERSION: u16 = 2;
+pub use self::owner::{AnswerOwner, CachedAnswers, ListError, OwnerError, StoredAnswer};
+
+/// Version of the stored payload: a digest, the version of the owner, then the JSON that clients read.
+/// Raise it when one of them changes, so that a new version of the service does not serve entries of an
+/// old one.
+const PAYLOAD_VERSION: u16 = 3;
+
+/// Bytes of the stored payload before the JSON.
+const HEAD_BYTES: usize = size_of::<Digest>() + size_of::<u64>();
 
 /// Digest of the body of an answer: 128 bits of XXH3. It distinguishes versions of an answer. It does not
 /// protect against forged answers, which take write access to the cache.
@@ -36,9 +46,37 @@ pub struct CacheManager {
     status_values: StatusValues,
 }
 
+/// Name of an answer: no two answers share one. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AnswerName {
+    owner: Owner,
+    key: EntryKey,
+}
+
+impl AnswerName {
+    /// The owner whose invalidation makes the answer unreadable, escaped: printable ASCII.
+    pub fn owner(&self) -> &str {
+        self.owner.as_str()
+    }
+
+    /// Its key among those of the owner: escaped parts, joined by colons.
+    pub fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    /// Length of the name.
+    pub fn byte_count(&self) -> usize {
+        self.owner.as_str().len() + self.key.as_str().len()
+    }
+}
+
 /// An answer, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedAnswer {
+    /// Which answer it is.
+    pub name: AnswerName,
+    /// Version of the owner when the answer was loaded.
+    pub version: Version,
     /// Digest of `body`, stored with it so that a hit hashes nothing.
     pub digest: Digest,
     /// The JSON that the client gets.
@@ -52,15 +90,30 @@ pub struct CachedAnswer {
 pub enum ReadError {
     /// The answer had to be loaded, and could not be.
     #[error("cannot load the answer")]
-    Load(#[from] LoadError),
+    Load(#[source] Arc<DbError>),
+
+    /// The status of a batch had to be loaded, and could not be.
+    #[error("cannot load the status")]
+    Status(#[source] Arc<NoStatus>),
+
+    /// The database has no version of the owner that is as new as the one that was asked for.
+    #[error("the owner has version {current} only")]
+    VersionNotReached {
+        /// The newest version.
+        current: Version,
+    },
+
+    /// The loader asked for its own answer. A bug.
+    #[error("the loader of an answer asked for it")]
+    Recursive,
 
     /// The id or the query is longer than a key may be. A bug: ids and queries have limits.
     #[error("cannot name the answer")]
     Name(#[from] KeyError),
 
-    /// The answer has no digest. A bug: a cached one without it is a miss.
-    #[error("the answer has no digest")]
-    NoDigest,
+    /// The answer has no digest and no version. A bug: a cached one without them is a miss.
+    #[error("the answer has no digest and no version")]
+    NoHead,
 }
 
 /// Why an invalidation is not confirmed. Its change must not be acknowledged.
@@ -76,12 +129,25 @@ pub enum InvalidationError {
     Name(#[from] KeyError),
 }
 
+impl From<LoadError<DbError>> for ReadError {
+    fn from(error: LoadError<DbError>) -> Self {
+        match error {
+            LoadError::Loader(error) => Self::Load(error),
+            _ => Self::Recursive,
+        }
+    }
+}
+
 impl ReadError {
     /// The error of the database, if that is the reason.
     pub fn database_error(&self) -> Option<&DbError> {
         match self {
-            Self::Load(error) => error.downcast_ref(),
-            Self::Name(_) | Self::NoDigest => None,
+            Self::Load(error) => Some(error),
+            Self::Status(error) => match &**error {
+                NoStatus::Failed(error) => Some(error),
+                NoStatus::NoSuchBatch => None,
+            },
+            Self::VersionNotReached { .. } | Self::Recursive | Self::Name(_) | Self::NoHead => None,
         }
     }
 }
@@ -114,24 +180,28 @@ impl CacheManager {
     /// There is no method that only stores. An answer may be stored only if its owner was not
     /// invalidated since before the load began, so one call does both.
     ///
+    /// The answer is never older than `min_version`: see [`versions`].
+    ///
     /// # Errors
     ///
-    /// [`ReadError::Load`] with the error of `load`, which is shared by all who waited for it.
+    /// [`ReadError::Load`] with the error of `load`, which is shared by all who waited for it;
+    /// [`ReadError::VersionNotReached`].
     pub async fn user_batches<L, F>(
         &self,
         query: &PageQuery,
+        min_version: Version,
         load: L,
     ) -> Result<CachedAnswer, ReadError>
     where
-        L: FnOnce() -> F,
-        F: Future<Output = Result<Vec<u8>, DbError>>,
+        L: Fn() -> F,
+        F: Future<Output = Result<LoadedAnswer, DbError>>,
     {
         let owner = names::user(&query.user_id)?;
         let key = names::page_key(query, self.status_values)?;
-        let load = || async { load().await.map(|body| payload(&body)) };
-        let answer = self.cache.get_or_load_if(&owner, &key, has_digest, load).await;
-        self.count(CacheType::UserBatches, answer.as_ref().ok());
-        CachedAnswer::read(answer?)
+        let name = AnswerName { owner, key };
+        let load = || async { load().await.map(|loaded| payload(&loaded)) };
+        let answer = self.read(CacheType::UserBatches, &name, min_version, load).await?;
+        CachedAnswer::read(name, answer?)
     }
 
     /// The status of one batch: from the cache, or else from `load`, which is then stored.
@@ -139,30 +209,42 @@ impl CacheManager {
     /// `None`, from `load` and in the answer: there is no such batch. That is not stored: clients can
     /// ask for any number of ids that do not exist, and each would take memory.
     ///
+    /// The answer is never older than `min_version`: see [`versions`]. A batch that does not exist has
+    /// version 0.
+    ///
     /// # Errors
     ///
-    /// [`ReadError::Load`] with the error of `load`, which is shared by all who waited for it.
+    /// [`ReadError::Load`] with the error of `load`, which is shared by all who waited for it;
+    /// [`ReadError::VersionNotReached`].
     pub async fn batch_status<L, F>(
         &self,
         id: &BatchId,
+        min_version: Version,
         load: L,
     ) -> Result<Option<CachedAnswer>, ReadError>
     where
-        L: FnOnce() -> F,
-        F: Future<Output = Result<Option<Vec<u8>>, DbError>>,
+        L: Fn() -> F,
+        F: Future<Output = Result<Option<LoadedAnswer>, DbError>>,
     {
-        let owner = names::batch(id)?;
-        let key = names::status_key(self.status_values)?;
+        let name =
+            AnswerName { owner: names::batch(id)?, key: names::status_key(self.status_values)? };
         let load = || async {
-            let body = load().await?.ok_or(NoSuchBatch)?;
-            Ok::<_, BoxError>(payload(&body))
+            let loaded = load().await.map_err(NoStatus::Failed)?.ok_or(NoStatus::NoSuchBatch)?;
+            Ok(payload(&loaded))
         };
-        let answer = self.cache.get_or_load_if(&owner, &key, has_digest, load).await;
-        self.count(CacheType::BatchStatus, answer.as_ref().ok());
-        match answer {
-            Err(error) if error.downcast_ref::<NoSuchBatch>().is_some() => Ok(None),
-            answer => CachedAnswer::read(answer?).map(Some),
+        match self.read(CacheType::BatchStatus, &name, min_version, load).await? {
+            Ok(answer) => CachedAnswer::read(name, answer).map(Some),
+            Err(LoadError::Loader(error)) if matches!(*error, NoStatus::NoSuchBatch) => Ok(None),
+            Err(LoadError::Loader(error)) => Err(ReadError::Status(error)),
+            Err(_) => Err(ReadError::Recursive),
         }
+    }
+
+    /// Digest of the answer that a hit would give now; none: there would be no hit. Loads, stores and
+    /// counts nothing.
+    pub async fn stored_digest(&self, name: &AnswerName) -> Option<Digest> {
+        let stored = self.cache.get(&name.owner, &name.key).await?;
+        stored.first_chunk().copied()
     }
 
     /// Makes every cached list of the user unreadable, in every process that shares the cache.
@@ -232,16 +314,16 @@ impl CacheManager {
                 self.metrics.cache_fill_refused(cache_type);
             }
             // A load that failed, or found no batch, began with a miss.
-            Some(Source::Loaded { .. }) | None => self.metrics.cache_miss(cache_type),
+            Some(_) | None => self.metrics.cache_miss(cache_type),
         }
     }
 }
 
 impl CachedAnswer {
-    fn read(answer: Answer) -> Result<Self, ReadError> {
-        let (digest, _) = answer.bytes.split_first_chunk().ok_or(ReadError::NoDigest)?;
-        let body = answer.bytes.slice(size_of::<Digest>()..);
-        Ok(Self { digest: *digest, body, source: answer.source })
+    fn read(name: AnswerName, answer: Answer) -> Result<Self, ReadError> {
+        let Head { digest, version, .. } = head(&answer.bytes).ok_or(ReadError::NoHead)?;
+        let body = answer.bytes.slice(HEAD_BYTES..);
+        Ok(Self { name, version, digest, body, source: answer.source })
     }
 }
 
@@ -250,29 +332,51 @@ fn reason_name(reason: BypassReason) -> &'static str {
     match reason {
         BypassReason::UnconfirmedInvalidation => "pending_drop",
         BypassReason::BackendUnavailable => "store_away",
-        BypassReason::BackendFailed => "store_failed",
+        BypassReason::Requested => "min_version",
+        // The other reasons are of reads that this service does not make.
+        _ => "store_failed",
     }
 }
 
-/// Stands for `None` in the cache, which stores no errors.
+/// Why there is no status to store. The cache stores no errors.
 #[derive(Debug, thiserror::Error)]
-#[error("no such batch")]
-struct NoSuchBatch;
-
-/// The stored payload: the digest of the body, then the body.
-fn payload(body: &[u8]) -> Bytes {
-    let digest: Digest = xxh3_128(body).to_be_bytes();
-    [digest.as_slice(), body].concat().into()
+pub enum NoStatus {
+    /// There is no such batch.
+    #[error("no such batch")]
+    NoSuchBatch,
+    /// It could not be loaded.
+    #[error(transparent)]
+    Failed(DbError),
 }
 
-fn has_digest(stored: &Bytes) -> bool {
-    stored.len() >= size_of::<Digest>()
+/// The stored payload: the digest of the body, the version, then the body.
+fn payload(loaded: &LoadedAnswer) -> Bytes {
+    let LoadedAnswer { version, body } = loaded;
+    [digest_of(body).as_slice(), &version.0.to_be_bytes(), body].concat().into()
+}
+
+/// What is in a stored payload before the body.
+struct Head {
+    digest: Digest,
+    version: Version,
+    body_bytes: usize,
+}
+
+/// Reads what is before the body; none: the payload is too short.
+fn head(stored: &[u8]) -> Option<Head> {
+    let (digest, rest) = stored.split_first_chunk()?;
+    let (version, body) = rest.split_first_chunk()?;
+    let version = Version(u64::from_be_bytes(*version));
+    Some(Head { digest: *digest, version, body_bytes: body.len() })
+}
+
+/// Digest of a body, as it is stored with it.
+pub(crate) fn digest_of(body: &[u8]) -> Digest {
+    xxh3_128(body).to_be_bytes()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use freshset::backend::memory::MemoryBackend;
 
     use super::*;
@@ -287,42 +391,53 @@ mod tests {
         }
     }
 
+    fn loaded() -> LoadedAnswer {
+        LoadedAnswer { version: Version(7), body: b"{}".to_vec() }
+    }
+
     #[test]
     fn every_bypass_reason_has_a_counter() {
         let reasons = [
             BypassReason::UnconfirmedInvalidation,
             BypassReason::BackendUnavailable,
             BypassReason::BackendFailed,
+            BypassReason::Requested,
         ];
         assert_eq!(reasons.map(reason_name), crate::metrics::BYPASS_REASONS);
     }
 
     #[tokio::test]
-    async fn entry_without_a_digest_is_a_miss_and_replaced() {
+    async fn entry_without_a_head_is_a_miss_and_replaced() {
         let backend = Arc::new(MemoryBackend::new());
         let other = Cache::builder(backend.clone()).schema_version(PAYLOAD_VERSION).build();
         let owner = names::user(&query().user_id).unwrap();
         let key = names::page_key(&query(), StatusValues::Client).unwrap();
-        let short = || async { Ok::<_, BoxError>(Bytes::from_static(b"short")) };
+        let short = || async { Ok::<_, DbError>(Bytes::from_static(b"short")) };
         other.get_or_load(&owner, &key, short).await.unwrap();
 
         let manager = CacheManager::new(Cache::builder(backend), Metrics::new());
-        let load = || async { Ok(b"{}".to_vec()) };
-        let answer = manager.user_batches(&query(), load).await.unwrap();
+        let load = || async { Ok(loaded()) };
+        let answer = manager.user_batches(&query(), Version::default(), load).await.unwrap();
         let loaded = Source::Loaded { stored: Stored::Yes, shared: false };
         assert_eq!((answer.source, &answer.body[..]), (loaded, &b"{}"[..]));
-        let answer = manager.user_batches(&query(), load).await.unwrap();
+        let answer = manager.user_batches(&query(), Version::default(), load).await.unwrap();
         assert_eq!((answer.source, &answer.body[..]), (Source::Hit, &b"{}"[..]));
     }
 
     #[test]
     fn stored_payload_reads_back() {
-        let answer = Answer { bytes: payload(b"{}"), source: Source::Hit };
-        let read = CachedAnswer::read(answer).unwrap();
-        assert_eq!(read.body, "{}");
+        let name = AnswerName {
+            owner: names::user(&query().user_id).unwrap(),
+            key: names::page_key(&query(), StatusValues::Client).unwrap(),
+        };
+        let answer = Answer::new(payload(&loaded()), Source::Hit);
+        let read = CachedAnswer::read(name.clone(), answer).unwrap();
+        assert_eq!((&read.body[..], read.version), (&b"{}"[..], Version(7)));
         assert_eq!(read.digest, xxh3_128(b"{}").to_be_bytes());
 
-        let cut = Answer { bytes: Bytes::from_static(b"short"), source: Source::Hit };
-        assert!(matches!(CachedAnswer::read(cut), Err(ReadError::NoDigest)));
+        for bytes in [0, size_of::<Digest>(), HEAD_BYTES - 1] {
+            let cut = Answer::new(payload(&loaded()).slice(..bytes), Source::Hit);
+            assert!(matches!(CachedAnswer::read(name.clone(), cut), Err(ReadError::NoHead)));
+        }
     }
 }

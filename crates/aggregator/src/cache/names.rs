@@ -10,7 +10,10 @@
 
 use database::PageQuery;
 use freshset::{EntryKey, KeyError, Owner};
-use projection::{BatchId, StatusValues, UserId};
+use projection::{BatchId, BatchStatus, StatusValues, UserId};
+
+use super::AnswerOwner;
+use crate::answers::AnswerQuery;
 
 pub(super) fn user(id: &UserId) -> Result<Owner, KeyError> {
     Owner::new("user", id.as_str())
@@ -35,6 +38,37 @@ pub(super) fn status_key(values: StatusValues) -> Result<EntryKey, KeyError> {
     key_of(&["status"], values)
 }
 
+/// The answer that this key of the owner names, if a process with these status values would read it.
+pub(super) fn query(
+    owner: &AnswerOwner,
+    key: &EntryKey,
+    values: StatusValues,
+) -> Option<AnswerQuery> {
+    match owner {
+        AnswerOwner::User(id) => {
+            let query = page_query(id, key)?;
+            (page_key(&query, values).as_ref() == Ok(key)).then_some(AnswerQuery::Page(query))
+        }
+        AnswerOwner::Batch(id) => {
+            let is_status = status_key(values).as_ref() == Ok(key);
+            is_status.then(|| AnswerQuery::Status(id.clone()))
+        }
+    }
+}
+
+fn page_query(user_id: &UserId, key: &EntryKey) -> Option<PageQuery> {
+    let parts: Vec<_> = key.parts().collect();
+    let [_, limit, offset, statuses, form, ..] = &parts[..] else { return None };
+    let statuses = statuses.split(',').filter(|name| !name.is_empty());
+    Some(PageQuery {
+        user_id: user_id.clone(),
+        statuses: statuses.map(BatchStatus::parse).collect::<Option<_>>()?,
+        limit: limit.parse().ok()?,
+        offset: offset.parse().ok()?,
+        include_essays: form == "full",
+    })
+}
+
 fn key_of(parts: &[&str], values: StatusValues) -> Result<EntryKey, KeyError> {
     let more: &[&str] = match values {
         StatusValues::Client => &[],
@@ -45,8 +79,6 @@ fn key_of(parts: &[&str], values: StatusValues) -> Result<EntryKey, KeyError> {
 
 #[cfg(test)]
 mod tests {
-    use projection::BatchStatus;
-
     use super::*;
 
     const CLIENT: StatusValues = StatusValues::Client;
@@ -86,6 +118,32 @@ mod tests {
         ];
         for (at, one) in different.iter().enumerate() {
             assert!(!different[..at].contains(one), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn key_names_the_query_that_it_was_made_of() {
+        let statuses = vec![BatchStatus::ContentIngestionFailed, BatchStatus::FailedCritically];
+        let user = AnswerOwner::User(query().user_id);
+        for asked in [
+            query(),
+            PageQuery { limit: 0, offset: 7, ..query() },
+            PageQuery { statuses, include_essays: false, ..query() },
+        ] {
+            for values in [CLIENT, StatusValues::Internal] {
+                let key = page_key(&asked, values).unwrap();
+                let read = super::query(&user, &key, values);
+                assert_eq!(read, Some(AnswerQuery::Page(asked.clone())), "{key}");
+            }
+            let key = page_key(&asked, CLIENT).unwrap();
+            assert_eq!(super::query(&user, &key, StatusValues::Internal), None, "not read by it");
+        }
+        let id = BatchId::parse("batch").unwrap();
+        let batch = AnswerOwner::Batch(id.clone());
+        let key = status_key(CLIENT).unwrap();
+        assert_eq!(super::query(&batch, &key, CLIENT), Some(AnswerQuery::Status(id)));
+        for other in ["list:x:0::full", "list:20:0:unheard:full", "list:20:0::half", "status"] {
+            assert_eq!(super::query(&user, &other.parse().unwrap(), CLIENT), None, "{other}");
         }
     }
 

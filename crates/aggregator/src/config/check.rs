@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use freshset::Namespace;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
 use super::problem::Problems;
@@ -24,6 +24,8 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 10_000;
 const ENTRY_TTL_SECONDS_MAX: u64 = 30 * 24 * HOUR_SECONDS;
 /// More entries than one owner can have in a cache of any size.
 const ENTRIES_PER_OWNER_MAX: u64 = 10_000_000;
+/// More audits than find anything sooner; each reads the database.
+const AUDITED_HITS_PER_SECOND_MAX: u64 = 100;
 /// Least space for dead letters: several times those of one request.
 const DEAD_LETTERS_MEGABYTES_MIN: u64 = 64;
 /// Least memory for bodies: the largest one.
@@ -40,20 +42,22 @@ const SESSION_TIMEOUT_SECONDS_MAX: u64 = 300;
 const DELIVERY_TIMEOUT_SECONDS_MAX: u64 = 300;
 /// Ten years, so that no date is out of range.
 const RETENTION_HOURS_MAX: u64 = 10 * 366 * 24;
+/// Longest login to the console: 30 days.
+const SESSION_HOURS_MAX: u64 = 30 * 24;
 /// Longest service id and consumer group, in characters.
 const NAME_CHARS_MAX: usize = 128;
 /// Largest share.
 const PERCENT_MAX: u32 = 100;
-/// Schemes of a Redis URL. Its client checks the rest.
-const REDIS_SCHEMES: [&str; 4] = ["redis://", "redis+unix://", "unix://", "valkey://"];
 /// The levels of the log.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Config {
     pub(super) fn check(&self, problems: &mut Problems) {
         self.check_addresses(problems);
+        self.check_redis(problems);
         self.check_names(problems);
         self.check_key(problems);
+        self.check_console(problems);
         self.check_ranges(problems);
         self.check_together(problems);
     }
@@ -71,11 +75,6 @@ impl Config {
                             # are written as %40, %2F and %23";
                 problems.key("database_url", hint);
             }
-        }
-        if let Some(url) = &self.redis_url
-            && !REDIS_SCHEMES.iter().any(|scheme| url.expose_secret().starts_with(scheme))
-        {
-            problems.key("redis_url", "allowed is redis://user:password@host:6379, or nothing");
         }
         if let Some(brokers) = &self.kafka_brokers
             && !brokers.split(',').all(is_broker)
@@ -111,16 +110,60 @@ impl Config {
         if self.internal_api_key.as_ref().is_some_and(wrong) {
             problems.key("internal_api_key", key::ALLOWED);
         }
+        let Some(previous) = &self.internal_api_key_previous else { return };
+        if wrong(previous) {
+            problems.key("internal_api_key_previous", key::ALLOWED);
+        }
+        match &self.internal_api_key {
+            None => {
+                let hint = "is set without internal_api_key, the key that takes its place";
+                problems.key("internal_api_key_previous", hint);
+            }
+            Some(key) if key.expose_secret() == previous.expose_secret() => {
+                let hint = "is the same as internal_api_key; nothing is rotated";
+                problems.key("internal_api_key_previous", hint);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn check_console(&self, problems: &mut Problems) {
+        const OPERATOR: &str = "console.operator_token";
+        const VIEWER: &str = "console.viewer_token";
+        let (operator, viewer) = (&self.console.operator_token, &self.console.viewer_token);
+        let is = |one: &Option<SecretString>, other: &Option<SecretString>| {
+            let text = |secret: &SecretString| secret.expose_secret().to_owned();
+            one.is_some() && one.as_ref().map(text) == other.as_ref().map(text)
+        };
+        for (key, token) in [(OPERATOR, operator), (VIEWER, viewer)] {
+            if token.as_ref().is_some_and(|token| !key::is_acceptable(token.expose_secret())) {
+                problems.key(key, key::ALLOWED);
+            }
+            if is(token, &self.internal_api_key) || is(token, &self.internal_api_key_previous) {
+                problems.key(key, "is an API key; every service that has it could log in");
+            }
+        }
+        if viewer.is_some() && operator.is_none() {
+            problems.key(
+                VIEWER,
+                "is set without console.operator_token, which switches the console on",
+            );
+        }
+        if is(viewer, operator) {
+            problems
+                .key(VIEWER, "is the same as console.operator_token; viewers could do anything");
+        }
     }
 
     fn check_ranges(&self, problems: &mut Problems) {
-        let Self { http, cache, postgres, kafka, publish, retention, .. } = self;
+        let Self { http, cache, audit, postgres, kafka, publish, retention, .. } = self;
         let seconds = |time: Duration| time.as_secs();
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let hours = |time: Duration| time.as_secs() / HOUR_SECONDS;
         let connections = u64::from(POSTGRES_CONNECTIONS_MIN)..=u64::from(POSTGRES_CONNECTIONS_MAX);
         for (key, value, allowed) in [
             ("http.connections_max", http.connections_max as u64, 1..=CONNECTIONS_MAX),
+            ("http.streams_max", http.streams_max as u64, 0..=CONNECTIONS_MAX),
             ("http.head_timeout_seconds", seconds(http.head_timeout), 1..=HOUR_SECONDS),
             ("http.read_timeout_seconds", seconds(http.read_timeout), 1..=HOUR_SECONDS),
             ("http.events_wait_seconds", seconds(http.events_wait), 1..=HOUR_SECONDS),
@@ -129,6 +172,8 @@ impl Config {
                 http.body_memory_megabytes as u64,
                 BODY_MEMORY_MEGABYTES_MIN..=MEMORY_MEGABYTES_MAX,
             ),
+            ("http.compressed_megabytes", http.compressed_megabytes, 0..=MEMORY_MEGABYTES_MAX),
+            ("http.drain_delay_seconds", seconds(http.drain_delay), 0..=HOUR_SECONDS),
             ("http.stop_grace_seconds", seconds(http.stop_grace), 0..=HOUR_SECONDS),
             ("cache.entry_ttl_seconds", seconds(cache.entry_ttl), 1..=ENTRY_TTL_SECONDS_MAX),
             ("cache.ttl_jitter_percent", cache.ttl_jitter_percent.into(), 0..=PERCENT_MAX.into()),
@@ -138,6 +183,7 @@ impl Config {
                 1..=ENTRIES_PER_OWNER_MAX,
             ),
             ("cache.memory_megabytes", cache.memory_megabytes, 1..=MEMORY_MEGABYTES_MAX),
+            ("cache.near_megabytes", cache.near_megabytes, 0..=MEMORY_MEGABYTES_MAX),
             (
                 "cache.command_timeout_milliseconds",
                 milliseconds(cache.command_timeout),
@@ -148,6 +194,12 @@ impl Config {
                 milliseconds(cache.drop_timeout),
                 1..=WAIT_MILLISECONDS_MAX,
             ),
+            (
+                "audit.hits_per_second",
+                audit.hits_per_second.into(),
+                0..=AUDITED_HITS_PER_SECOND_MAX,
+            ),
+            ("audit.stale_after_seconds", seconds(audit.stale_after), 1..=HOUR_SECONDS),
             ("postgres.connections_max", postgres.connections_max.into(), connections),
             (
                 "postgres.acquire_timeout_milliseconds",
@@ -170,6 +222,7 @@ impl Config {
                 retention.dead_letters_megabytes,
                 DEAD_LETTERS_MEGABYTES_MIN..=MEMORY_MEGABYTES_MAX,
             ),
+            ("console.session_hours", hours(self.console.session), 1..=SESSION_HOURS_MAX),
             ("retention.inbox_hours", hours(retention.inbox), 1..=RETENTION_HOURS_MAX),
             ("retention.outbox_hours", hours(retention.outbox), 1..=RETENTION_HOURS_MAX),
             ("retention.dead_letter_hours", hours(retention.dead_letters), 1..=RETENTION_HOURS_MAX),
@@ -182,7 +235,7 @@ impl Config {
         if self.internal_api_key.is_none() && !self.is_embedded() {
             problems.key(
                 "internal_api_key",
-                "is not set; it is required as soon as database_url, redis_url or kafka_brokers is, \
+                "is not set; it is required as soon as a database, Redis or Kafka is, \
                  because a key that every replica made for itself would differ",
             );
         } else if self.internal_api_key.is_none() && !self.listen.ip().is_loopback() {
@@ -190,7 +243,7 @@ impl Config {
                         (RAS_INTERNAL_API_KEY), or listen on 127.0.0.1";
             problems.key("listen", hint);
         }
-        if self.redis_url.is_none() && !self.is_embedded() && !self.cache.single_process {
+        if self.redis().is_none() && !self.is_embedded() && !self.cache.single_process {
             problems.key(
                 "redis_url",
                 "is not set; without it each process has a cache of its own, which another process \

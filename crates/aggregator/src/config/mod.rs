@@ -3,7 +3,9 @@
 //! `config.default.toml` documents every key and holds every default, so that the two cannot differ.
 
 mod check;
+mod effective;
 mod problem;
+mod redis;
 mod reference;
 mod source;
 
@@ -17,8 +19,10 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
 
+pub use self::effective::{EffectiveSetting, Origin};
 pub use self::problem::ConfigError;
 use self::problem::Problems;
+pub use self::redis::{RedisMode, RedisServers};
 pub use self::reference::unread_variables;
 
 /// The documented defaults.
@@ -44,12 +48,39 @@ pub struct Config {
     /// URL of Redis; none: a cache inside this process.
     #[serde(deserialize_with = "non_empty_secret")]
     pub redis_url: Option<SecretString>,
+    /// What the servers of Redis are to each other.
+    #[serde(deserialize_with = "word")]
+    pub redis_mode: RedisMode,
+    /// URLs of sentinels, or of servers of a Cluster.
+    #[serde(deserialize_with = "secret_list")]
+    pub redis_urls: Vec<SecretString>,
+    /// What the sentinels call the primary.
+    #[serde(deserialize_with = "non_empty")]
+    pub redis_sentinel_master: Option<String>,
+    /// User of the servers that sentinels name.
+    #[serde(deserialize_with = "non_empty")]
+    pub redis_username: Option<String>,
+    /// Its password.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub redis_password: Option<SecretString>,
+    /// File of the CA of the servers of Redis; none: those that the system trusts.
+    #[serde(deserialize_with = "non_empty_path")]
+    pub redis_ca_file: Option<PathBuf>,
+    /// File of the certificate that the servers ask for.
+    #[serde(deserialize_with = "non_empty_path")]
+    pub redis_client_certificate_file: Option<PathBuf>,
+    /// File of its key.
+    #[serde(deserialize_with = "non_empty_path")]
+    pub redis_client_key_file: Option<PathBuf>,
     /// Brokers of Kafka; none: no consumer and no publisher.
     #[serde(deserialize_with = "non_empty")]
     pub kafka_brokers: Option<String>,
     /// Key that callers send.
     #[serde(deserialize_with = "non_empty_secret")]
     pub internal_api_key: Option<SecretString>,
+    /// The key before it, accepted while it is rotated.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub internal_api_key_previous: Option<SecretString>,
     /// Services that may call.
     #[serde(deserialize_with = "list")]
     pub allowed_services: Vec<String>,
@@ -64,6 +95,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// Cache.
     pub cache: CacheConfig,
+    /// Audit of the cache.
+    pub audit: AuditConfig,
     /// PostgreSQL.
     pub postgres: PostgresConfig,
     /// Kafka consumer.
@@ -72,6 +105,11 @@ pub struct Config {
     pub publish: PublishConfig,
     /// Retention periods.
     pub retention: RetentionConfig,
+    /// The operator's console.
+    pub console: ConsoleConfig,
+    /// All of these as people read them, secrets masked.
+    #[serde(skip)]
+    pub effective: Vec<EffectiveSetting>,
 }
 
 /// Format of log lines.
@@ -90,6 +128,8 @@ pub enum LogFormat {
 pub struct HttpConfig {
     /// Connections at a time.
     pub connections_max: usize,
+    /// Streams of versions at a time; 0: none. See [`streams_max`](Self::streams_max).
+    pub streams_max: usize,
     /// Time limit of the first head of a connection.
     #[serde(rename = "head_timeout_seconds", deserialize_with = "seconds")]
     pub head_timeout: Duration,
@@ -101,9 +141,21 @@ pub struct HttpConfig {
     pub events_wait: Duration,
     /// Memory for bodies of `POST events`.
     pub body_memory_megabytes: usize,
+    /// Capacity of the compressed forms of answers; 0: none.
+    pub compressed_megabytes: u64,
+    /// How long after a stop begins requests are still accepted.
+    #[serde(rename = "drain_delay_seconds", deserialize_with = "seconds")]
+    pub drain_delay: Duration,
     /// Drain timeout: time limit of answers under way after a stop.
     #[serde(rename = "stop_grace_seconds", deserialize_with = "seconds")]
     pub stop_grace: Duration,
+}
+
+impl HttpConfig {
+    /// Streams of versions at a time. A third of the connections is left for reads.
+    pub fn streams_max(&self) -> usize {
+        self.streams_max.min(self.connections_max.saturating_mul(2) / 3)
+    }
 }
 
 /// Settings of the HTTP answers.
@@ -149,6 +201,8 @@ pub struct CacheConfig {
     pub pages_per_owner_max: u32,
     /// Capacity of the cache inside this process.
     pub memory_megabytes: u64,
+    /// Capacity of the near copies of entries in Redis; 0: none.
+    pub near_megabytes: u64,
     /// Whether this is the only process, which needs no Redis.
     pub single_process: bool,
     /// Time limit of a command.
@@ -157,6 +211,17 @@ pub struct CacheConfig {
     /// Time limit of an invalidation.
     #[serde(rename = "drop_timeout_milliseconds", deserialize_with = "milliseconds")]
     pub drop_timeout: Duration,
+}
+
+/// Settings of the audit of the cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Hits of each cached read that are audited in a second, at most; 0: none.
+    pub hits_per_second: u32,
+    /// How long a cached answer must differ from the database before it is stale.
+    #[serde(rename = "stale_after_seconds", deserialize_with = "seconds")]
+    pub stale_after: Duration,
 }
 
 /// Settings of PostgreSQL.
@@ -213,6 +278,21 @@ pub struct RetentionConfig {
     pub dead_letters_megabytes: u64,
 }
 
+/// Settings of the operator's console.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleConfig {
+    /// What an operator logs in with.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub operator_token: Option<SecretString>,
+    /// What somebody who may only read logs in with.
+    #[serde(deserialize_with = "non_empty_secret")]
+    pub viewer_token: Option<SecretString>,
+    /// How long a login lasts.
+    #[serde(rename = "session_hours", deserialize_with = "hours")]
+    pub session: Duration,
+}
+
 /// Settings of the command line. `None`: not given.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -226,6 +306,8 @@ pub struct Overrides {
     pub database_url: Option<String>,
     /// `--redis-url`
     pub redis_url: Option<String>,
+    /// Leaves every setting of Redis at its default, whatever the variables say.
+    pub without_redis: bool,
     /// `--kafka-brokers`
     pub kafka_brokers: Option<String>,
 }
@@ -246,7 +328,7 @@ impl Config {
 
     /// Whether the service uses no server.
     pub fn is_embedded(&self) -> bool {
-        self.database_url.is_none() && self.redis_url.is_none() && self.kafka_brokers.is_none()
+        self.database_url.is_none() && self.redis().is_none() && self.kafka_brokers.is_none()
     }
 }
 
@@ -257,6 +339,10 @@ fn path_text(path: &Path) -> String {
 fn non_empty<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(source)?;
     Ok((!text.is_empty()).then_some(text))
+}
+
+fn non_empty_path<'de, D: Deserializer<'de>>(source: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(non_empty(source)?.map(PathBuf::from))
 }
 
 fn non_empty_secret<'de, D: Deserializer<'de>>(
@@ -323,4 +409,8 @@ fn list<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
     }
     let items = text.split(',').map(|item| item.trim().to_owned());
     Ok(items.filter(|item| !item.is_empty()).collect())
+}
+
+fn secret_list<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<SecretString>, D::Error> {
+    Ok(list(source)?.into_iter().map(SecretString::from).collect())
 }

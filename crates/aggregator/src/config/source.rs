@@ -8,6 +8,7 @@ use std::num::ParseIntError;
 use config::{Environment, File, FileFormat, Value, ValueKind};
 use serde::Deserialize as _;
 
+use super::effective::{self, Origins};
 use super::problem::{ConfigError, Problems, variable};
 use super::{ALLOWED_IS, Config, DEFAULTS, ENV_PREFIX, Overrides, path_text};
 
@@ -22,13 +23,15 @@ const SYNTAX_ERROR: &str = "TOML parse error at ";
 /// rest can be checked too.
 pub(super) fn read(overrides: Overrides, problems: &mut Problems) -> Result<Config, ConfigError> {
     let file = overrides.file.as_deref().map(path_text).unwrap_or_default();
-    let merged = merge(overrides).map_err(|error| unreadable(&error, &file))?;
+    let (merged, origins) = merge(overrides).map_err(|error| unreadable(&error, &file))?;
     let defaults = defaults().map_err(|error| unreadable(&error, &file))?;
     let mut tree = merged;
     refuse_unknown_keys(&mut tree, &defaults, "", problems);
     loop {
         let error = match Config::deserialize(Value::new(None, tree.clone())) {
-            Ok(config) => return Ok(config),
+            Ok(config) => {
+                return Ok(Config { effective: effective::settings(&tree, &origins), ..config });
+            }
             Err(error) => error,
         };
         let key = key_of(&error).unwrap_or_default();
@@ -42,7 +45,9 @@ pub(super) fn read(overrides: Overrides, problems: &mut Problems) -> Result<Conf
     }
 }
 
-fn merge(overrides: Overrides) -> Result<Table, config::ConfigError> {
+/// The settings of all sources, and which source has which.
+fn merge(overrides: Overrides) -> Result<(Table, Origins), config::ConfigError> {
+    let mut origins = Origins::default();
     let mut sources =
         config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     if let Some(file) = &overrides.file {
@@ -50,24 +55,41 @@ fn merge(overrides: Overrides) -> Result<Table, config::ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|error| {
             config::ConfigError::Foreign(format!("read {}: {error}", file.display()).into())
         })?;
-        sources = sources.add_source(File::from_str(&text, FileFormat::Toml));
+        let file = File::from_str(&text, FileFormat::Toml);
+        origins.file = effective::keys(&table_of(file.clone())?);
+        sources = sources.add_source(file);
+    }
+    if overrides.without_redis {
+        for (key, default) in defaults()?.into_iter().filter(|(key, _)| key.starts_with("redis_")) {
+            origins.flags.push(key.clone());
+            sources = sources.set_override(key, default)?;
+        }
     }
     let variables = Environment::with_prefix(ENV_PREFIX).prefix_separator("_").separator("__");
-    sources
-        .add_source(variables)
-        .set_override_option("listen", overrides.listen.map(|address| address.to_string()))?
-        .set_override_option("data_dir", overrides.data_dir.as_deref().map(path_text))?
-        .set_override_option("database_url", overrides.database_url)?
-        .set_override_option("redis_url", overrides.redis_url)?
-        .set_override_option("kafka_brokers", overrides.kafka_brokers)?
-        .build()?
-        .cache
-        .into_table()
+    origins.variables = effective::keys(&table_of(variables.clone())?);
+    sources = sources.add_source(variables);
+    for (key, flag) in [
+        ("listen", overrides.listen.map(|address| address.to_string())),
+        ("data_dir", overrides.data_dir.as_deref().map(path_text)),
+        ("database_url", overrides.database_url),
+        ("redis_url", overrides.redis_url),
+        ("kafka_brokers", overrides.kafka_brokers),
+    ] {
+        let Some(value) = flag else { continue };
+        origins.flags.push(key.to_owned());
+        sources = sources.set_override(key, value)?;
+    }
+    Ok((sources.build()?.cache.into_table()?, origins))
+}
+
+fn table_of(
+    source: impl config::Source + Send + Sync + 'static,
+) -> Result<Table, config::ConfigError> {
+    config::Config::builder().add_source(source).build()?.cache.into_table()
 }
 
 fn defaults() -> Result<Table, config::ConfigError> {
-    let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
-    config::Config::builder().add_source(defaults).build()?.cache.into_table()
+    table_of(File::from_str(DEFAULTS, FileFormat::Toml))
 }
 
 /// A file that is missing or no TOML: the position, and not its text.

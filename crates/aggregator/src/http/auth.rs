@@ -1,7 +1,7 @@
 //! Authentication: every route below `/internal/v1` needs the shared key and a known service name.
 //!
-//! There is one key and one list of services. What a caller may see is not decided here: the callers
-//! are services that have authorised their own users.
+//! There is one key, or two while it is rotated, and one list of services. What a caller may see is not
+//! decided here: the callers are services that have authorised their own users.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,18 +17,27 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::http::problem::Problem;
+use crate::metrics::Metrics;
 
 /// The header with the shared key.
-const KEY_HEADER: &str = "x-internal-api-key";
+pub(super) const KEY_HEADER: &str = "x-internal-api-key";
 /// The header with the name of the calling service.
-const SERVICE_HEADER: &str = "x-service-id";
+pub(super) const SERVICE_HEADER: &str = "x-service-id";
 
-/// The key and the services that are let in.
+/// The keys and the services that are let in.
 #[derive(Clone)]
 pub struct Auth {
     // The digest is enough to compare, and a memory dump does not show the key.
     key_digest: [u8; 32],
+    previous_key_digest: Option<[u8; 32]>,
     services: BTreeSet<String>,
+}
+
+/// Which key a caller has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcceptedKey {
+    Current,
+    Previous,
 }
 
 /// The key is empty, and would let in every caller with an empty header.
@@ -46,23 +55,38 @@ impl Auth {
         key: &SecretString,
         services: impl IntoIterator<Item = S>,
     ) -> Result<Self, EmptyKey> {
-        let key = key.expose_secret();
-        if key.is_empty() {
-            return Err(EmptyKey);
-        }
         let services = services.into_iter().map(Into::into).collect();
-        Ok(Self { key_digest: digest(key.as_bytes()), services })
+        Ok(Self { key_digest: digest_of(key)?, previous_key_digest: None, services })
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Lets in callers with the previous key too, until all of them send the current one.
+    ///
+    /// # Errors
+    ///
+    /// [`EmptyKey`] if the key has no characters.
+    pub fn with_previous_key(self, key: &SecretString) -> Result<Self, EmptyKey> {
+        Ok(Self { previous_key_digest: Some(digest_of(key)?), ..self })
+    }
+
+    fn check(&self, headers: &HeaderMap) -> Result<AcceptedKey, Problem> {
         let key = one_value(headers, KEY_HEADER)?;
         let service = one_value(headers, SERVICE_HEADER)?;
-        // Digests have one length, so the time of the comparison does not reveal the length of the key.
-        let key_is_right: bool = digest(key).ct_eq(&self.key_digest).into();
+        let accepted = self.accepted_key(key);
         // The name is no secret.
         let service_is_known =
             std::str::from_utf8(service).is_ok_and(|name| self.services.contains(name));
-        if key_is_right && service_is_known { Ok(()) } else { Err(Problem::invalid_credentials()) }
+        accepted.filter(|_| service_is_known).ok_or_else(Problem::invalid_credentials)
+    }
+
+    /// Digests have one length, so the time of a comparison does not reveal the length of a key. Both keys
+    /// are compared, whether or not the first one is right.
+    fn accepted_key(&self, sent: &[u8]) -> Option<AcceptedKey> {
+        let sent = digest(sent);
+        let is_current: bool = sent.ct_eq(&self.key_digest).into();
+        let is_previous: bool =
+            self.previous_key_digest.is_some_and(|previous| sent.ct_eq(&previous).into());
+        let previous = is_previous.then_some(AcceptedKey::Previous);
+        is_current.then_some(AcceptedKey::Current).or(previous)
     }
 }
 
@@ -74,12 +98,16 @@ impl fmt::Debug for Auth {
 
 /// Answers 401 instead of the route if the request is not let in.
 pub(super) async fn require(
-    State(auth): State<Arc<Auth>>,
+    State((auth, metrics)): State<(Arc<Auth>, Metrics)>,
     request: Request,
     next: Next,
 ) -> Response {
     match auth.check(request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(AcceptedKey::Current) => next.run(request).await,
+        Ok(AcceptedKey::Previous) => {
+            metrics.previous_key_request();
+            next.run(request).await
+        }
         Err(problem) => challenge(problem),
     }
 }
@@ -103,6 +131,11 @@ fn one_value<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a [u8], Problem
         return Err(Problem::invalid_credentials());
     }
     Ok(value)
+}
+
+fn digest_of(key: &SecretString) -> Result<[u8; 32], EmptyKey> {
+    let key = key.expose_secret();
+    if key.is_empty() { Err(EmptyKey) } else { Ok(digest(key.as_bytes())) }
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {

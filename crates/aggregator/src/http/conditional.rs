@@ -1,6 +1,7 @@
-//! Answers that may be cached by the client: `ETag`, `If-None-Match`, 304, and `Cache-Status`.
+//! Answers that may be cached by the client: `ETag`, `If-None-Match`, 304, `Cache-Status` and
+//! `Cache-Groups`, `X-Version`.
 //!
-//! The tags are weak. An answer is compressed on the way out as the client likes it, so one tag
+//! The tags are weak. An answer is sent in the coding that the client prefers, so one tag
 //! stands for several byte sequences, which a strong tag must not; and `If-None-Match`, the only
 //! precondition these reads have, compares weakly anyway. Ranges, which would need strong tags, are
 //! not offered.
@@ -9,16 +10,25 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use freshset::{BypassReason, Source, Stored};
 
 use crate::cache::{CachedAnswer, Digest};
+use crate::http::compressed_forms::CompressedForms;
+use crate::http::compression::Coding;
 
 /// How the cache took part in an answer (RFC 9211).
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// What is invalidated together with an answer (RFC 9875).
+const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+
+/// Version of the owner of an answer: the number of changes up to it.
+pub(super) const VERSION_HEADER: HeaderName = HeaderName::from_static("x-version");
 
 /// The `If-None-Match` lines of a request.
 #[derive(Debug)]
@@ -38,27 +48,67 @@ impl IfNoneMatch {
         self.0.iter().any(|line| line_matches(line.as_bytes(), current.opaque()))
     }
 
-    /// 200 with the body, or 304 without if the client already has it.
-    pub(super) fn answer(&self, answer: CachedAnswer) -> Response {
+    /// 200 with the body in the coding that the client prefers, or 304 without if the client already
+    /// has it.
+    pub(super) async fn answer(
+        &self,
+        answer: CachedAnswer,
+        coding: Option<Coding>,
+        compressed: &CompressedForms,
+    ) -> Response {
         let tag = EntityTag::new(answer.digest);
+        let (source, version) = (answer.source, answer.version);
+        let groups = cache_groups(answer.name.owner());
         let mut response = if self.matches(&tag) {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         } else {
-            let mut response = Response::new(Body::from(answer.body));
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(CONTENT_TYPE, json);
-            response
+            with_body(answer, coding, compressed).await
         };
         let headers = response.headers_mut();
         headers.insert(ETAG, tag.value());
         // The client may keep it, shared caches may not, and it asks before every use.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        headers.insert(CACHE_STATUS, cache_status(answer.source));
+        headers.insert(CACHE_STATUS, cache_status(source));
+        headers.insert(VERSION_HEADER, HeaderValue::from(version.0));
+        if let Some(groups) = groups {
+            headers.insert(CACHE_GROUPS, groups);
+        }
         response
     }
+}
+
+/// The body in this coding. Without a compressed form it is plain, and the compression layer decides.
+async fn with_body(
+    answer: CachedAnswer,
+    coding: Option<Coding>,
+    compressed: &CompressedForms,
+) -> Response {
+    let form = match coding {
+        Some(coding) => compressed.get(&answer, coding).await.map(|body| (coding, body)),
+        None => None,
+    };
+    let mut response = match form {
+        Some((coding, body)) => {
+            let mut response = Response::new(Body::from(body));
+            response.headers_mut().insert(CONTENT_ENCODING, coding.value());
+            response
+        }
+        None => Response::new(Body::from(answer.body)),
+    };
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+/// The value of `Cache-Groups`: a list of one string (RFC 9651). It says no more than the path, which has
+/// the same id. None for an owner that is no such string; its escaping leaves none.
+fn cache_groups(owner: &str) -> Option<HeaderValue> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    let is_string = owner.bytes().all(is_plain);
+    is_string.then(|| HeaderValue::from_str(&format!("\"{owner}\"")).ok()).flatten()
 }
 
 /// The value of `Cache-Status` for an answer from `source`. There are few, so each is written out.
@@ -72,13 +122,15 @@ fn cache_status(source: Source) -> HeaderValue {
             Stored::Refused => "freshset; fwd=miss; detail=refused",
             Stored::Full => "freshset; fwd=miss; detail=full",
             Stored::TooLarge => "freshset; fwd=miss; detail=too_large",
-            Stored::Failed => "freshset; fwd=miss; detail=failed",
+            _ => "freshset; fwd=miss; detail=failed",
         },
         Source::Bypass(reason) => match reason {
             BypassReason::UnconfirmedInvalidation => "freshset; fwd=bypass; detail=pending_drop",
             BypassReason::BackendUnavailable => "freshset; fwd=bypass; detail=store_away",
-            BypassReason::BackendFailed => "freshset; fwd=bypass; detail=store_failed",
+            BypassReason::Requested => "freshset; fwd=request; detail=min_version",
+            _ => "freshset; fwd=bypass; detail=store_failed",
         },
+        _ => "freshset; fwd=miss",
     })
 }
 

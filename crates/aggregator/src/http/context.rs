@@ -14,7 +14,8 @@ use tracing::Instrument as _;
 use crate::http::state::ApiState;
 use crate::metrics::NO_ROUTE;
 
-const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+/// The header with the correlation id, of requests and answers.
+pub(super) const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// Longest correlation id that is accepted, in characters: three uuids. A longer one would be written
 /// into every log line.

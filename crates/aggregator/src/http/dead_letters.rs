@@ -25,11 +25,15 @@ use database::{
 use futures_util::{StreamExt as _, stream};
 use projection::{EventKind, RefusalCode, Timestamp, decode, locate};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use crate::apply::ApplyOutcome;
 use crate::http::error;
 use crate::http::events::reason;
 use crate::http::limits::Deadline;
+use crate::http::openapi::parameters;
 use crate::http::parameters::{Parameters, Unknown};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::state::ApiState;
@@ -49,6 +53,18 @@ const NOT_REPLAYED: &str = "the dead letter may be applied and is still kept; re
 type Id = Result<Path<String>, PathRejection>;
 
 /// Lists the dead letters that the query selects.
+#[utoipa::path(
+    get,
+    path = "/internal/v1/dead-letters",
+    operation_id = "list_dead_letters",
+    tag = "dead-letters",
+    summary = "Dead letters, in the order of their ids, without their bytes",
+    description = "An unknown parameter is refused.",
+    params(ListParameters),
+    responses((status = 200, description = "The dead letters", body = DeadLetterList, headers(
+        ("Cache-Control" = String, description = "`no-store`")
+    )))
+)]
 pub(super) async fn list(
     State(state): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
@@ -73,6 +89,18 @@ pub(super) async fn list(
 }
 
 /// Shows one whole dead letter.
+#[utoipa::path(
+    get,
+    path = "/internal/v1/dead-letters/{id}",
+    operation_id = "show_dead_letter",
+    tag = "dead-letters",
+    summary = "One whole dead letter",
+    description = "",
+    params(IdParameter),
+    responses((status = 200, description = "The dead letter", body = DeadLetter, headers(
+        ("Cache-Control" = String, description = "`no-store`")
+    )))
+)]
 pub(super) async fn show(State(state): State<Arc<ApiState>>, id: Id) -> Result<Response, Problem> {
     let id = dead_letter_id(id)?;
     let deadline = state.reads.deadline();
@@ -89,6 +117,16 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, id: Id) -> Result<R
 }
 
 /// Replays one dead letter.
+#[utoipa::path(
+    post,
+    path = "/internal/v1/dead-letters/{id}/replay",
+    operation_id = "replay_dead_letter",
+    tag = "dead-letters",
+    summary = "Apply a dead letter as if it came in now",
+    description = "",
+    params(IdParameter),
+    responses((status = 200, description = "What happened", body = ReplayReport))
+)]
 pub(super) async fn replay(
     State(state): State<Arc<ApiState>>,
     id: Id,
@@ -114,6 +152,16 @@ pub(super) async fn replay(
 }
 
 /// Discards one dead letter; with `refused_at`, only if it was not refused again since then.
+#[utoipa::path(
+    delete,
+    path = "/internal/v1/dead-letters/{id}",
+    operation_id = "discard_dead_letter",
+    tag = "dead-letters",
+    summary = "Remove a dead letter",
+    description = "An unknown parameter is refused.",
+    params(DiscardParameters),
+    responses((status = 200, description = "What happened", body = DiscardReport))
+)]
 pub(super) async fn discard(
     State(state): State<Arc<ApiState>>,
     id: Id,
@@ -147,6 +195,47 @@ fn dead_letter_id(id: Id) -> Result<DeadLetterId, Problem> {
     id.ok_or_else(|| Problem::invalid_parameter("id", "not a whole number from 1 on"))
 }
 
+/// What [`show`] and [`replay`] take.
+struct IdParameter;
+
+impl IntoParams for IdParameter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let id = ObjectBuilder::new().schema_type(Type::Integer);
+        let id = id.minimum(Some(1)).maximum(Some(i64::MAX));
+        vec![parameters::path_id("id", id.build())]
+    }
+}
+
+/// What [`discard`] takes.
+struct DiscardParameters;
+
+impl IntoParams for DiscardParameters {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let refused_at = "only if it was not refused again since this time";
+        let mut all = IdParameter::into_params(place);
+        all.push(parameters::time("refused_at", refused_at));
+        all
+    }
+}
+
+/// What [`list`] takes.
+struct ListParameters;
+
+impl IntoParams for ListParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let codes = RefusalCode::ALL.iter().map(|code| code.as_str());
+        vec![
+            parameters::word("source", SOURCES, "how the records came in"),
+            parameters::query("topic", parameters::text().build(), "the Kafka topic"),
+            parameters::word("code", codes, "why they were last refused"),
+            parameters::time("from", "last refused at this time or later"),
+            parameters::time("until", "last refused before this time"),
+            parameters::number("after", 0..=i64::MAX, 0, "the id before the first"),
+            parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, "dead letters in the answer"),
+        ]
+    }
+}
+
 fn not_found() -> Problem {
     Problem::new(
         ProblemCode::DeadLetterNotFound,
@@ -163,6 +252,7 @@ fn list_query(query: &str) -> Result<DeadLetterQuery, Problem> {
         source: sent.get("source").map(source).transpose()?,
         topic: sent.get("topic").map(str::to_owned),
         code: sent.get("code").map(code).transpose()?,
+        detail: None,
         from: time(&sent, "from")?,
         until: time(&sent, "until")?,
         after: sent.get("after").map_or(Ok(None), after)?,

@@ -19,6 +19,9 @@ const DEAD_LETTERS_FULL: &str = "a record was refused, and dead letters are at t
 
 /// A failed read of batches, through the cache.
 pub(super) fn of_read(error: &ReadError) -> Problem {
+    if let ReadError::VersionNotReached { current } = error {
+        return Problem::version_not_reached(*current);
+    }
     of_cause(error, error.database_error(), "batches")
 }
 

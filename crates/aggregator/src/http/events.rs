@@ -10,6 +10,9 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use projection::{Refusal, Timestamp};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::apply::ApplyOutcome;
 pub use crate::http::body::BODY_BYTES_MAX;
@@ -26,6 +29,24 @@ pub const LINES_MAX: usize = 10_000;
 const NOT_ACKNOWLEDGED: &str =
     "the events may be applied and are not acknowledged; send the same request again";
 
+/// An event as its producer sends it, for the API document. `data` depends on `event_type`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Envelope {
+    /// If missing, it is derived from the bytes.
+    event_id: Option<Uuid>,
+    /// The topic of the kind, or its short name.
+    event_type: String,
+    /// If missing, the time at which the record came in.
+    event_timestamp: Option<Timestamp>,
+    source_service: String,
+    /// 1, the default.
+    schema_version: Option<i64>,
+    correlation_id: Option<Uuid>,
+    #[schema(value_type = Object)]
+    data: Value,
+}
+
 /// How the body is split into records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
@@ -34,6 +55,23 @@ enum Framing {
 }
 
 /// Applies the records of the body.
+#[utoipa::path(
+    post,
+    path = "/internal/v1/events",
+    operation_id = "send_events",
+    tag = "events",
+    summary = "Apply one event, or one per line",
+    description = "Once it is answered with 200, no read is older than the events. Safe to repeat. A \
+                   body has at most 16 MiB, as sent and as decoded, and 10,000 lines; `Content-Encoding` \
+                   may be gzip, zstd or identity. A single event that is refused is answered with 422; \
+                   of many, each has its own outcome.",
+    request_body(description = "The schemas of all events are in `docs/asyncapi.json`", content(
+        (Envelope = "application/json"),
+        (String = "application/x-ndjson"),
+        (String = "application/jsonl")
+    )),
+    responses((status = 200, description = "The outcome of each line", body = EventsReport))
+)]
 pub(super) async fn ingest(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,

@@ -2,7 +2,8 @@
 //!
 //! The database decides readiness, and so do findings that block it (`crate::health`). Without the cache
 //! every answer is right, only slower; and a consumer that waits does not make a read wrong. Both are
-//! reported, and neither makes the process unready.
+//! reported, and neither makes the process unready. A process that stops is not ready either, so that
+//! nobody sends it new requests.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use database::outage;
 use serde::Serialize;
-use serde_json::json;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::health::{CacheState, ConsumerState, Finding, Health, PublisherState};
 use crate::http::error::chain;
@@ -28,15 +29,45 @@ pub(super) struct Starting {
     pub(super) metrics: Metrics,
 }
 
+/// That the process runs.
+#[derive(Serialize, ToSchema)]
+struct Live {
+    status: &'static str,
+    service: &'static str,
+    version: &'static str,
+    message: &'static str,
+}
+
+/// State of every component, and all findings.
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    /// `ready`, `unavailable` or `starting`.
+    status: &'static str,
+    /// `connected`, `unavailable` or `connecting`.
+    database: &'static str,
+    cache: CacheState,
+    /// None without Kafka.
+    #[schema(required)]
+    consumer: Option<ConsumerState>,
+    /// None without Kafka.
+    #[schema(required)]
+    publisher: Option<PublisherState>,
+    findings: Vec<Finding>,
+}
+
 /// Answers that the process runs, and checks nothing else.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "live",
+    tag = "service",
+    summary = "Whether the process runs",
+    description = "",
+    responses((status = 200, description = "It runs", body = Live, headers(
+        ("Cache-Control" = String, description = "`no-store`")
+    )))
+)]
 pub(super) async fn live() -> Response {
-    #[derive(Serialize)]
-    struct Live {
-        status: &'static str,
-        service: &'static str,
-        version: &'static str,
-        message: &'static str,
-    }
     uncached(Json(Live {
         status: "healthy",
         service: projection::SOURCE_SERVICE,
@@ -45,22 +76,34 @@ pub(super) async fn live() -> Response {
     }))
 }
 
-/// 200 if the database answers and no finding blocks readiness, else 503; the body has the state of
+/// 200 if the database answers, no finding blocks readiness and the process does not stop, else 503; the body has the state of
 /// every component and all findings.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "ready",
+    tag = "service",
+    summary = "Whether it can answer, and the findings",
+    description = "",
+    responses(
+        (status = 200, description = "The database answers, and no finding blocks", body = Ready, headers(
+            ("Cache-Control" = String, description = "`no-store`")
+        )),
+        (status = 503, description = "It cannot answer, or is starting", body = Ready, headers(
+            ("Cache-Control" = String, description = "`no-store`")
+        ))
+    )
+)]
 pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
-    #[derive(Serialize)]
-    struct Ready {
-        status: &'static str,
-        database: &'static str,
-        cache: CacheState,
-        consumer: Option<ConsumerState>,
-        publisher: Option<PublisherState>,
-        findings: Vec<Finding>,
-    }
     let database_answers = database_answers(&state).await;
-    let is_ready = database_answers && !state.health.is_blocked();
+    let is_stopping = state.health.is_stopping();
+    let is_ready = database_answers && !state.health.is_blocked() && !is_stopping;
     let body = Ready {
-        status: if is_ready { "ready" } else { "unavailable" },
+        status: match (is_stopping, is_ready) {
+            (true, _) => "stopping",
+            (false, true) => "ready",
+            (false, false) => "unavailable",
+        },
         database: if database_answers { "connected" } else { "unavailable" },
         cache: state.health.cache(state.cache.is_connected()),
         consumer: state.health.consumer(),
@@ -73,11 +116,14 @@ pub(super) async fn ready(State(state): State<Arc<ApiState>>) -> Response {
 
 /// 503: the service waits for its database.
 pub(super) async fn starting(State(Starting { health, .. }): State<Starting>) -> Response {
-    let body = json!({
-        "status": "starting", "database": "connecting", "cache": health.cache(false),
-        "consumer": health.consumer(), "publisher": health.publisher(),
-        "findings": health.findings(),
-    });
+    let body = Ready {
+        status: "starting",
+        database: "connecting",
+        cache: health.cache(false),
+        consumer: health.consumer(),
+        publisher: health.publisher(),
+        findings: health.findings(),
+    };
     uncached((StatusCode::SERVICE_UNAVAILABLE, Json(body)))
 }
 

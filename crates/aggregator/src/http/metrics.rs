@@ -13,6 +13,18 @@ use crate::http::state::ApiState;
 use crate::metrics::{Exposition, Metrics};
 
 /// Answers with every metric.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "service",
+    summary = "Every metric, in the format that `Accept` prefers",
+    description = "",
+    responses((status = 200, description = "The metrics", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text")
+    ), headers(("Vary" = String, description = "`accept`"))))
+)]
 pub(super) async fn read(
     State(state): State<Arc<ApiState>>,
     headers: HeaderMap,

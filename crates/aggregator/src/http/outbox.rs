@@ -13,8 +13,11 @@ use database::{OutboxPosition, OutboxRecord};
 use projection::{EventId, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::error;
+use crate::http::openapi::parameters;
 use crate::http::parameters::{Parameters, Unknown};
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
@@ -22,28 +25,37 @@ use crate::http::state::ApiState;
 /// Records that a reader may ask for at once. An answer also ends once it has
 /// [`READ_BYTES_MAX`](database::READ_BYTES_MAX) of values.
 const LIMIT_RANGE: RangeInclusive<u32> = 1..=500;
+/// Positions; 0 is before the first.
+const AFTER_RANGE: RangeInclusive<i64> = 0..=i64::MAX;
 /// Records in an answer unless the reader asks for another number.
 const LIMIT_DEFAULT: u32 = 100;
 
 /// The body of an answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OutboxPage<'a> {
     records: Vec<Record<'a>>,
     /// Where to continue: at the last record, or where the reader was if there is no new one.
+    #[schema(value_type = i64)]
     next_after: OutboxPosition,
 }
 
 /// A record as it is sent to Kafka, with its columns in the outbox.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OutboxRecord)]
 struct Record<'a> {
+    #[schema(value_type = i64)]
     position: OutboxPosition,
+    #[schema(value_type = Uuid)]
     event_id: EventId,
     topic: &'a str,
     key: &'a str,
+    #[schema(value_type = BTreeMap<String, String>)]
     headers: Headers,
     written_at: Timestamp,
+    #[schema(required)]
     published_at: Option<Timestamp>,
     /// Byte for byte.
+    #[schema(value_type = Object)]
     value: &'a RawValue,
 }
 
@@ -57,6 +69,19 @@ impl Serialize for Headers {
 }
 
 /// Lists the records after a position.
+#[utoipa::path(
+    get,
+    path = "/internal/v1/outbox",
+    operation_id = "read_outbox",
+    tag = "events",
+    summary = "Outgoing events after a position",
+    description = "A reader remembers `next_after` and asks again from there. An unknown parameter is \
+                   refused.",
+    params(OutboxParameters),
+    responses((status = 200, description = "The records", body = OutboxPage, headers(
+        ("Cache-Control" = String, description = "`no-store`")
+    )))
+)]
 pub(super) async fn read(
     State(state): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
@@ -64,7 +89,7 @@ pub(super) async fn read(
     const DETAIL: &str = "the read took too long; the same request can succeed later";
     let query = query.unwrap_or_default();
     let sent = Parameters::read(&query, &["after", "limit"], Unknown::Refused)?;
-    let after = OutboxPosition(sent.number("after", 0..=i64::MAX, 0)?);
+    let after = OutboxPosition(sent.number("after", AFTER_RANGE, 0)?);
     let limit = sent.number("limit", LIMIT_RANGE, LIMIT_DEFAULT)?;
 
     let records = state.outbox.outbox_after(after, limit);
@@ -76,6 +101,18 @@ pub(super) async fn read(
     })?;
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
+}
+
+/// What [`read`] takes.
+struct OutboxParameters;
+
+impl IntoParams for OutboxParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            parameters::number("after", AFTER_RANGE, 0, "the position before the first record"),
+            parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, "records in the answer"),
+        ]
+    }
 }
 
 fn body(records: &[OutboxRecord], after: OutboxPosition) -> serde_json::Result<Vec<u8>> {

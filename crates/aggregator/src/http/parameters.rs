@@ -83,15 +83,23 @@ impl<'a> Parameters<'a> {
         allowed: RangeInclusive<N>,
         default: N,
     ) -> Result<N, Problem> {
-        let Some(text) = self.get(name) else { return Ok(default) };
-        // `parse` alone would also take a leading plus sign.
-        let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let value = text.parse().ok().filter(|value| is_digits && allowed.contains(value));
-        value.ok_or_else(|| {
-            let (first, last) = (allowed.start(), allowed.end());
-            Problem::invalid_parameter(name, format!("not a whole number from {first} to {last}"))
-        })
+        self.get(name).map_or(Ok(default), |text| whole_number(name, text, allowed))
     }
+}
+
+/// The value of `name`, a whole number without a sign.
+pub(super) fn whole_number<N: Copy + Display + FromStr + PartialOrd>(
+    name: &str,
+    text: &str,
+    allowed: RangeInclusive<N>,
+) -> Result<N, Problem> {
+    // `parse` alone would also take a leading plus sign.
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = text.parse().ok().filter(|value| is_digits && allowed.contains(value));
+    value.ok_or_else(|| {
+        let (first, last) = (allowed.start(), allowed.end());
+        Problem::invalid_parameter(name, format!("not a whole number from {first} to {last}"))
+    })
 }
 
 /// Whether every `%` is followed by two hexadecimal digits.

@@ -11,7 +11,10 @@ use api_types::ProblemBody;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use database::Version;
 use projection::Refusal;
+
+use crate::http::conditional::VERSION_HEADER;
 
 /// The media type of every problem.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -19,6 +22,9 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 /// How long a client is asked to wait after a 503. Long enough for a lost connection to be replaced,
 /// short enough that a teacher who waits for a page does not notice twice.
 pub const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(2);
+
+/// The same where streams are at their limit: each is open for minutes.
+const RETRY_AFTER_STREAMS: Duration = Duration::from_secs(30);
 
 macro_rules! problem_codes {
     ($($(#[$doc:meta])+ $Variant:ident = $code:literal, $status:ident, $sentence:literal;)+) => {
@@ -71,6 +77,8 @@ problem_codes! {
     DeadLetterNotFound = "dead_letter_not_found", NOT_FOUND, "Dead letter not found";
     /// The path has no such method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// The client asked for a version that is newer than the newest one.
+    VersionNotReached = "version_not_reached", CONFLICT, "This version does not exist yet";
     /// The client did not send the body within the time limit of the request.
     SlowBody = "slow_body", REQUEST_TIMEOUT, "Request timed out";
     /// More bytes or lines than one request may have.
@@ -85,6 +93,8 @@ problem_codes! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Service temporarily unavailable";
     /// The request reached its time limit, whatever it waited for.
     TimedOut = "timed_out", SERVICE_UNAVAILABLE, "Service temporarily unavailable";
+    /// As many streams are open as may be.
+    TooManyStreams = "too_many_streams", SERVICE_UNAVAILABLE, "Too many streams";
     /// A record was refused, and dead letters are at their limit.
     DeadLettersFull = "dead_letters_full", INSUFFICIENT_STORAGE, "Dead letters at their limit";
 }
@@ -96,8 +106,15 @@ pub struct Problem {
     code: &'static str,
     sentence: &'static str,
     detail: Cow<'static, str>,
-    retry_after: Option<Duration>,
-    accept_encoding: Option<HeaderValue>,
+    header: Option<ProblemHeader>,
+}
+
+/// A header that a problem has beside those of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ProblemHeader {
+    RetryAfter(Duration),
+    AcceptEncoding(&'static str),
+    Version(Version),
 }
 
 impl Problem {
@@ -108,8 +125,7 @@ impl Problem {
             code: code.as_str(),
             sentence: code.sentence(),
             detail: detail.into(),
-            retry_after: None,
-            accept_encoding: None,
+            header: None,
         }
     }
 
@@ -120,22 +136,21 @@ impl Problem {
             code: code.as_str(),
             sentence: "Event refused",
             detail: detail.into(),
-            retry_after: None,
-            accept_encoding: None,
+            header: None,
         }
     }
 
     /// Asks the client to repeat the request after `wait`, rounded up to whole seconds.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.header = Some(ProblemHeader::RetryAfter(wait));
         self
     }
 
     /// Lists the content codings that are read.
     #[must_use]
     pub fn with_accept_encoding(mut self, codings: &'static str) -> Self {
-        self.accept_encoding = Some(HeaderValue::from_static(codings));
+        self.header = Some(ProblemHeader::AcceptEncoding(codings));
         self
     }
 
@@ -154,12 +169,28 @@ impl Problem {
         Self::new(ProblemCode::TimedOut, detail).with_retry_after(RETRY_AFTER_UNAVAILABLE)
     }
 
+    /// 503: another process may have room for the stream, or this one in a moment.
+    pub(super) fn too_many_streams() -> Self {
+        let detail = "as many streams are open as http.streams_max says; read the list at intervals, or \
+                      open the stream later";
+        Self::new(ProblemCode::TooManyStreams, detail).with_retry_after(RETRY_AFTER_STREAMS)
+    }
+
     /// 500: a fault of this service. What it was is in the log, under the correlation id.
     pub fn internal() -> Self {
         Self::new(
             ProblemCode::Internal,
             "the log of the service has the cause, under the correlation id of this answer",
         )
+    }
+
+    /// 409: the newest version is older than the one that was asked for.
+    pub(super) fn version_not_reached(current: Version) -> Self {
+        let detail = format!(
+            "min_version: the current version is {current}; allowed: 0 to {current}, as X-Version says it"
+        );
+        let header = Some(ProblemHeader::Version(current));
+        Self { header, ..Self::new(ProblemCode::VersionNotReached, detail) }
     }
 
     /// The status that will be sent.
@@ -211,11 +242,17 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         // A 404 may be stored by default, and would outlive the registration of the batch.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(wait) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
-        }
-        if let Some(codings) = self.accept_encoding {
-            headers.insert(ACCEPT_ENCODING, codings);
+        match self.header {
+            Some(ProblemHeader::RetryAfter(wait)) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+            }
+            Some(ProblemHeader::AcceptEncoding(codings)) => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
+            }
+            Some(ProblemHeader::Version(current)) => {
+                headers.insert(VERSION_HEADER, HeaderValue::from(current.0));
+            }
+            None => {}
         }
         response
     }

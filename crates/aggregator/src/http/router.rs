@@ -18,7 +18,8 @@ use crate::http::health::Starting;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 use crate::http::{
-    auth, batches, compression, context, dead_letters, events, health, metrics, outbox, well_formed,
+    auth, batches, cached_answers, changes, compression, context, dead_letters, events, health,
+    metrics, openapi, outbox, security_headers, well_formed,
 };
 use crate::metrics::Metrics;
 
@@ -27,13 +28,22 @@ use crate::metrics::Metrics;
 /// Reads of batches have [`ReadLimits`](super::limits::ReadLimits), events and replays
 /// [`WriteLimits`](super::limits::WriteLimits): a write may wait longer than a read.
 pub fn router(state: ApiState) -> Router {
+    router_beside(state, Router::new())
+}
+
+/// The same, and `others` below the same layers: each of their answers has a correlation id, is counted,
+/// and is compressed.
+pub fn router_beside(state: ApiState, others: Router) -> Router {
     let state = Arc::new(state);
+    let authentication = (Arc::new(state.auth.clone()), state.metrics.clone());
     let internal = Router::new()
         .route("/internal/v1/batches/{batch_id}/status", get(batches::status))
         .route("/internal/v1/batches/user/{user_id}", get(batches::list))
+        .route("/internal/v1/batches/user/{user_id}/changes", get(changes::stream))
         // A segment that is captured is never empty, so an empty id needs routes of its own.
         .route("/internal/v1/batches//status", get(batches::empty_batch_id))
         .route("/internal/v1/batches/user/", get(batches::empty_user_id))
+        .route("/internal/v1/batches/user//changes", get(batches::empty_user_id))
         .route("/internal/v1/events", post(events::ingest))
         .route("/internal/v1/dead-letters", get(dead_letters::list))
         .route(
@@ -42,22 +52,29 @@ pub fn router(state: ApiState) -> Router {
         )
         .route("/internal/v1/dead-letters/{id}/replay", post(dead_letters::replay))
         .route("/internal/v1/outbox", get(outbox::read))
+        .route(
+            "/internal/v1/cache/{owner}",
+            get(cached_answers::list).delete(cached_answers::invalidate),
+        )
         // Everything else below the base, so that a caller without a key learns nothing about routes.
         .route("/internal/v1", any(route_not_found))
         .route("/internal/v1/", any(route_not_found))
         .route("/internal/v1/{*rest}", any(route_not_found))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(Arc::new(state.auth.clone()), auth::require));
+        .layer(from_fn_with_state(authentication, auth::require));
     Router::new()
         .merge(internal)
+        .merge(others.with_state(()))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::read))
+        .route("/openapi.json", get(openapi::read))
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(
-            // One stack and not five layers: each call of `layer` boxes every route once more.
+            // One stack and not six layers: each call of `layer` boxes every route once more.
             ServiceBuilder::new()
+                .layer(MapResponseLayer::new(security_headers::add))
                 .layer(from_fn_with_state(Arc::clone(&state), context::surround))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn(well_formed::require))
@@ -77,6 +94,7 @@ pub fn starting_router(health: Health, metrics: Metrics) -> Router {
         .fallback(unavailable)
         .method_not_allowed_fallback(unavailable)
         .layer(MapResponseLayer::new(close_connection))
+        .layer(MapResponseLayer::new(security_headers::add))
         .with_state(Starting { health, metrics })
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use database::{BatchRepository, DeadLetterRepository, OutboxRepository};
 use uuid::Uuid;
 
+use crate::audit::HitSampler;
 use crate::cache::CacheManager;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::http::auth::Auth;
+use crate::http::compressed_forms::CompressedForms;
 use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use crate::ingest::IngestPipeline;
+use crate::live_lists::LiveLists;
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
 
@@ -27,6 +30,12 @@ pub struct ApiState {
     pub pipeline: IngestPipeline,
     /// Cached reads of batches.
     pub cache: CacheManager,
+    /// The streams of versions.
+    pub live_lists: LiveLists,
+    /// Takes hits for the auditor.
+    pub audit: HitSampler,
+    /// Compressed forms of the answers.
+    pub compressed: CompressedForms,
     /// Callers that are let in.
     pub auth: Auth,
     /// Metrics, shown by `/metrics`.

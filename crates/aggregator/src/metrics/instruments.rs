@@ -14,8 +14,9 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    BypassLabels, CacheLabels, ProcessedLabels, PurgedLabels, RefusedLabels, ReplayedLabels,
-    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels, TypeMismatchLabels,
+    AuditDropLabels, BypassLabels, CacheLabels, PartitionLabels, ProcessedLabels, PurgedLabels,
+    RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
+    TypeMismatchLabels,
 };
 
 /// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
@@ -31,10 +32,22 @@ const APPLY_BOUNDS_SECONDS: [f64; 10] =
 /// Bounds of the histogram of groups: from one event by itself to the largest group.
 const GROUP_BOUNDS: [f64; 7] = [1.0, 2.0, 8.0, 32.0, 64.0, 128.0, 256.0];
 
-/// Bounds of the lag histogram in seconds: from an event that is applied at once to one that waited
-/// for an outage of hours to end.
-const LAG_BOUNDS_SECONDS: [f64; 11] =
+/// Bounds of the histogram of the outbox's delays in seconds: from an outgoing event that is sent at once
+/// to one that waited for an outage of hours to end.
+const OUTBOX_BOUNDS_SECONDS: [f64; 11] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0, 60.0, 600.0, 3_600.0];
+
+/// Bounds of the histogram of events' lags in seconds. Fine where most events are, up to the one in ten
+/// thousand that waits for a database or a cache to come back.
+const EVENT_LAG_BOUNDS_SECONDS: [f64; 20] = [
+    0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0, 600.0, 3_600.0, 86_400.0,
+];
+
+/// Bounds of the histogram of stale hits in seconds: from the shortest that is counted to the longest life of an
+/// entry, 30 days.
+const STALE_BOUNDS_SECONDS: [f64; 10] =
+    [1.0, 5.0, 20.0, 40.0, 60.0, 120.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0];
 
 /// Every instrument, and the registry that encodes them.
 pub(super) struct Instruments {
@@ -47,12 +60,19 @@ pub(super) struct Instruments {
     pub(super) cache_hits: Family<CacheLabels, Counter>,
     pub(super) cache_misses: Family<CacheLabels, Counter>,
     pub(super) cache_bypasses: Family<BypassLabels, Counter>,
+    pub(super) streams_open: Gauge,
+    pub(super) stream_messages: Counter,
     pub(super) consumer_errors: Counter,
+    pub(super) consumer_lag: Family<PartitionLabels, Gauge>,
     pub(super) cache_invalidations: Counter,
     pub(super) cache_invalidated_entries: Counter,
     pub(super) cache_invalidation_failures: Counter,
     pub(super) cache_unconfirmed_invalidations: Gauge,
     pub(super) cache_refused_fills: Family<CacheLabels, Counter>,
+    pub(super) audited_hits: Family<CacheLabels, Counter>,
+    pub(super) audits_dropped: Family<AuditDropLabels, Counter>,
+    pub(super) stale_hits: Family<CacheLabels, Counter>,
+    pub(super) stale_hit_age: Histogram,
     pub(super) dead_letters: Gauge,
     pub(super) dead_letters_bytes: Gauge,
     pub(super) dead_letters_total: Family<RefusedLabels, PlainCounter>,
@@ -70,6 +90,7 @@ pub(super) struct Instruments {
     pub(super) outbox_oldest_age: Gauge<f64, AtomicU64>,
     pub(super) outbox_delay: Histogram,
     pub(super) log_lines_lost: Counter,
+    pub(super) previous_key_requests: Counter,
 }
 
 impl Instruments {
@@ -103,11 +124,18 @@ impl Instruments {
                 "cache_bypasses",
                 "Answers loaded without the cache",
             ),
+            streams_open: add(&mut registry, "streams_open", "Open streams of versions"),
+            stream_messages: add(&mut registry, "stream_messages", "Versions sent to streams"),
             consumer_errors: add(&mut registry, "consumer_errors", "Errors of the consumer"),
             cache_invalidations: add(
                 &mut registry,
                 "cache_drops",
                 "Invalidations of owners confirmed",
+            ),
+            consumer_lag: add(
+                &mut registry,
+                "consumer_lag_records",
+                "Records after the committed offset of a partition that this process consumes",
             ),
             cache_invalidated_entries: add(
                 &mut registry,
@@ -128,6 +156,27 @@ impl Instruments {
                 &mut registry,
                 "cache_refused_fills",
                 "Loaded answers not cached, because their owner was invalidated meanwhile",
+            ),
+            audited_hits: add(
+                &mut registry,
+                "audited_hits",
+                "Hits that were compared with the database",
+            ),
+            audits_dropped: add(
+                &mut registry,
+                "audits_dropped",
+                "Sampled hits that were not compared with the database",
+            ),
+            stale_hits: add(
+                &mut registry,
+                "stale_hits",
+                "Audited hits that were older than an acknowledged change",
+            ),
+            stale_hit_age: add_as(
+                &mut registry,
+                "stale_hit_age_seconds",
+                "Time for which a stale hit had differed from the database, at least",
+                Histogram::new(STALE_BOUNDS_SECONDS),
             ),
             dead_letters: add(&mut registry, "dead_letters", "Dead letters in the database"),
             dead_letters_bytes: add(
@@ -166,7 +215,7 @@ impl Instruments {
                 &mut registry,
                 "event_lag_seconds",
                 "Age of an event when its effect could be read",
-                Histogram::new(LAG_BOUNDS_SECONDS),
+                Histogram::new(EVENT_LAG_BOUNDS_SECONDS),
             ),
             purged: add(&mut registry, "removed", "Rows purged"),
             publish_skipped: add(
@@ -203,12 +252,17 @@ impl Instruments {
                 &mut registry,
                 "outbox_delay_seconds",
                 "Time from writing an outgoing event to its acknowledgement",
-                Histogram::new(LAG_BOUNDS_SECONDS),
+                Histogram::new(OUTBOX_BOUNDS_SECONDS),
             ),
             log_lines_lost: add(
                 &mut registry,
                 "log_lines_lost",
                 "Lines that standard output or standard error did not take",
+            ),
+            previous_key_requests: add(
+                &mut registry,
+                "previous_key_requests",
+                "Requests with internal_api_key_previous",
             ),
             registry,
         }

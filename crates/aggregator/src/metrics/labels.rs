@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 /// Why an answer was loaded without the cache.
-pub const BYPASS_REASONS: [&str; 3] = ["pending_drop", "store_away", "store_failed"];
+pub const BYPASS_REASONS: [&str; 4] = ["pending_drop", "store_away", "store_failed", "min_version"];
 /// Why an outgoing event is not known to have arrived.
 pub const SEND_FAILURE_REASONS: [&str; 3] = ["unavailable", "no_topic", "refused"];
 
@@ -16,6 +16,30 @@ pub enum CacheType {
     BatchStatus,
     /// One page of a user's batches.
     UserBatches,
+}
+
+impl CacheType {
+    /// Every kind.
+    pub(super) const ALL: [Self; 2] = [Self::BatchStatus, Self::UserBatches];
+}
+
+/// Why a sampled hit was not audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuditDrop {
+    /// Too many wait for the auditor.
+    QueueFull,
+    /// Its answer is watched already.
+    AlreadyWatched,
+    /// It differs from the database, and too many answers are watched.
+    TooManyWatched,
+    /// The database did not answer.
+    DatabaseFailed,
+}
+
+impl AuditDrop {
+    /// Every reason.
+    pub(super) const ALL: [Self; 4] =
+        [Self::QueueFull, Self::AlreadyWatched, Self::TooManyWatched, Self::DatabaseFailed];
 }
 
 /// Kind of the rows that are purged.
@@ -66,6 +90,12 @@ pub(super) struct ReplayedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PartitionLabels {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CacheLabels {
     pub(super) cache_type: CacheType,
 }
@@ -74,6 +104,12 @@ pub(super) struct CacheLabels {
 pub(super) struct BypassLabels {
     pub(super) cache_type: CacheType,
     pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct AuditDropLabels {
+    pub(super) cache_type: CacheType,
+    pub(super) reason: AuditDrop,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,6 +133,18 @@ impl EncodeLabelValue for CacheType {
         let value = match self {
             Self::BatchStatus => "batch_status",
             Self::UserBatches => "user_batches",
+        };
+        EncodeLabelValue::encode(&value, encoder)
+    }
+}
+
+impl EncodeLabelValue for AuditDrop {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = match self {
+            Self::QueueFull => "queue_full",
+            Self::AlreadyWatched => "already_watched",
+            Self::TooManyWatched => "too_many_watched",
+            Self::DatabaseFailed => "database_failed",
         };
         EncodeLabelValue::encode(&value, encoder)
     }

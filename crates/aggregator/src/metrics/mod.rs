@@ -17,13 +17,13 @@ use projection::{EventKind, RefusalCode, Timestamp};
 use prometheus_client::encoding::text;
 
 pub use self::exposition::Exposition;
-pub use self::labels::{BYPASS_REASONS, CacheType, Purged, SEND_FAILURE_REASONS};
+pub use self::labels::{AuditDrop, BYPASS_REASONS, CacheType, Purged, SEND_FAILURE_REASONS};
 pub use self::preset::{NO_ROUTE, NO_TOPIC};
 
 use self::instruments::{Instruments, mismatch};
 use self::labels::{
-    BypassLabels, CacheLabels, ProcessedLabels, PurgedLabels, RefusedLabels, ReplayedLabels,
-    RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
+    AuditDropLabels, BypassLabels, CacheLabels, PartitionLabels, ProcessedLabels, PurgedLabels,
+    RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
 };
 
 /// The metrics of the service. Cloning is cheap, and clones count together.
@@ -115,6 +115,38 @@ impl Metrics {
         self.instruments.cache_refused_fills.get_or_create(&CacheLabels { cache_type }).inc();
     }
 
+    /// Counts one hit whose audit has a result.
+    pub fn hit_audited(&self, cache_type: CacheType) {
+        self.instruments.audited_hits.get_or_create(&CacheLabels { cache_type }).inc();
+    }
+
+    /// Counts one sampled hit that is not audited, and why.
+    pub fn audit_dropped(&self, cache_type: CacheType, reason: AuditDrop) {
+        let labels = AuditDropLabels { cache_type, reason };
+        self.instruments.audits_dropped.get_or_create(&labels).inc();
+    }
+
+    /// Counts one stale hit. The change that it lacks was committed at least `age` before.
+    pub fn stale_hit(&self, cache_type: CacheType, age: Duration) {
+        self.instruments.stale_hits.get_or_create(&CacheLabels { cache_type }).inc();
+        self.instruments.stale_hit_age.observe(age.as_secs_f64());
+    }
+
+    /// A stream of versions was opened.
+    pub fn stream_opened(&self) {
+        self.instruments.streams_open.inc();
+    }
+
+    /// A stream of versions has ended.
+    pub fn stream_closed(&self) {
+        self.instruments.streams_open.dec();
+    }
+
+    /// A version was sent to a stream.
+    pub fn stream_message(&self) {
+        self.instruments.stream_messages.inc();
+    }
+
     /// Counts one outage of the brokers, or one other error of the consumer.
     pub fn consumer_error(&self) {
         self.instruments.consumer_errors.inc();
@@ -184,6 +216,17 @@ impl Metrics {
         self.instruments.outbox_send_failures.get_or_create(&labels).inc();
     }
 
+    /// Sets how many records of a partition are not acknowledged; none: it is not known here.
+    pub fn set_consumer_lag(&self, topic: &str, partition: i32, records: Option<u64>) {
+        let labels = PartitionLabels { topic: topic.to_owned(), partition };
+        let Some(records) = records else {
+            self.instruments.consumer_lag.remove(&labels);
+            return;
+        };
+        let records = i64::try_from(records).unwrap_or(i64::MAX);
+        self.instruments.consumer_lag.get_or_create(&labels).set(records);
+    }
+
     /// Sets how many outgoing events are not published, and how old the oldest of them is.
     pub fn set_outbox_depth(&self, unpublished: u64, oldest_age: Duration) {
         let unpublished = i64::try_from(unpublished).unwrap_or(i64::MAX);
@@ -194,6 +237,11 @@ impl Metrics {
     /// Counts lines of the log that were lost.
     pub fn log_lines_lost(&self, count: u64) {
         self.instruments.log_lines_lost.inc_by(count);
+    }
+
+    /// Counts one request with the previous API key.
+    pub fn previous_key_request(&self) {
+        self.instruments.previous_key_requests.inc();
     }
 
     /// All metrics, as text.
@@ -245,6 +293,9 @@ mod tests {
         counting.cache_miss(CacheType::UserBatches);
         counting.cache_bypass(CacheType::UserBatches, "store_away");
         counting.cache_fill_refused(CacheType::UserBatches);
+        counting.hit_audited(CacheType::UserBatches);
+        counting.audit_dropped(CacheType::BatchStatus, AuditDrop::QueueFull);
+        counting.stale_hit(CacheType::UserBatches, Duration::from_secs(25));
         counting.set_dead_letters(9, 512);
         counting.consumer_error();
         counting.cache_invalidated(7);
@@ -260,6 +311,11 @@ mod tests {
         counting.outbox_send_failed(outgoing, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
         counting.log_lines_lost(2);
+        counting.previous_key_request();
+        counting.stream_opened();
+        counting.stream_opened();
+        counting.stream_closed();
+        counting.stream_message();
 
         let page = metrics.encode(Exposition::Text).unwrap();
         let open_metrics = metrics.encode(Exposition::OpenMetrics).unwrap();
@@ -281,6 +337,10 @@ mod tests {
             r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,
             r#"ras_cache_misses_total{cache_type="user_batches"} 1"#,
             r#"ras_cache_bypasses_total{cache_type="user_batches",reason="store_away"} 1"#,
+            r#"ras_audited_hits_total{cache_type="user_batches"} 1"#,
+            r#"ras_audits_dropped_total{cache_type="batch_status",reason="queue_full"} 1"#,
+            r#"ras_stale_hits_total{cache_type="user_batches"} 1"#,
+            "ras_stale_hit_age_seconds_sum 25.0",
             "ras_consumer_errors_total 1",
             "ras_cache_drops_total 1",
             "ras_cache_dropped_pages_total 7",
@@ -299,6 +359,9 @@ mod tests {
             "ras_outbox_oldest_age_seconds 1.5",
             "ras_outbox_delay_seconds_count 1",
             "ras_log_lines_lost_total 2",
+            "ras_previous_key_requests_total 1",
+            "ras_streams_open 1",
+            "ras_stream_messages_total 1",
         ] {
             assert!(page.lines().any(|got| got == line), "no line {line}\n{page}");
             assert!(open_metrics.lines().any(|got| got == line), "no line {line}\n{open_metrics}");

@@ -7,9 +7,9 @@ use projection::{EventKind, OutgoingEventKind, RefusalCode};
 
 use super::instruments::Instruments;
 use super::labels::{
-    BYPASS_REASONS, BypassLabels, CacheLabels, CacheType, ProcessedLabels, Purged, PurgedLabels,
-    RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SEND_FAILURE_REASONS,
-    SendFailureLabels, TopicLabels,
+    AuditDrop, AuditDropLabels, BYPASS_REASONS, BypassLabels, CacheLabels, CacheType,
+    ProcessedLabels, Purged, PurgedLabels, RefusedLabels, ReplayedLabels, RequestLabels,
+    RouteLabels, SEND_FAILURE_REASONS, SendFailureLabels, TopicLabels,
 };
 
 /// Label of records whose topic is not one of ours.
@@ -18,23 +18,27 @@ pub const NO_TOPIC: &str = "unknown";
 pub const NO_ROUTE: &str = "unmatched";
 
 /// Every route with its methods, and the statuses that it commonly answers with.
-const ROUTES: [(&str, &[&str], &[u16]); 15] = [
+const ROUTES: [(&str, &[&str], &[u16]); 19] = [
     ("/internal/v1/batches/{batch_id}/status", READ, INTERNAL),
     ("/internal/v1/batches/user/{user_id}", READ, INTERNAL),
+    ("/internal/v1/batches/user/{user_id}/changes", READ, &[200, 400, 401, 500, 503]),
     ("/internal/v1/events", &["POST"], &[200, 400, 401, 413, 415, 422, 500, 503, 507]),
     ("/internal/v1/dead-letters", READ, INTERNAL),
     ("/internal/v1/dead-letters/{id}", &["GET", "DELETE"], INTERNAL),
     ("/internal/v1/dead-letters/{id}/replay", &["POST"], INTERNAL),
     ("/internal/v1/outbox", READ, INTERNAL),
+    ("/internal/v1/cache/{owner}", &["GET", "DELETE"], INTERNAL),
     // These answer with errors: paths without a route of their own.
     ("/internal/v1/batches//status", READ, &[400, 401]),
     ("/internal/v1/batches/user/", READ, &[400, 401]),
+    ("/internal/v1/batches/user//changes", READ, &[400, 401]),
     ("/internal/v1", READ, &[401, 404]),
     ("/internal/v1/", READ, &[401, 404]),
     ("/internal/v1/{*rest}", READ, &[401, 404]),
     ("/healthz", READ, &[200]),
     ("/readyz", READ, &[200, 503]),
     ("/metrics", READ, &[200, 500]),
+    ("/openapi.json", READ, &[200]),
 ];
 const READ: &[&str] = &["GET"];
 const INTERNAL: &[u16] = &[200, 304, 400, 401, 404, 500, 503];
@@ -88,11 +92,17 @@ fn records(instruments: &Instruments) {
 }
 
 fn cache(instruments: &Instruments) {
-    for cache_type in [CacheType::BatchStatus, CacheType::UserBatches] {
+    for cache_type in CacheType::ALL {
         let labels = CacheLabels { cache_type };
         let _ = instruments.cache_hits.get_or_create(&labels);
         let _ = instruments.cache_misses.get_or_create(&labels);
         let _ = instruments.cache_refused_fills.get_or_create(&labels);
+        let _ = instruments.audited_hits.get_or_create(&labels);
+        let _ = instruments.stale_hits.get_or_create(&labels);
+        for reason in AuditDrop::ALL {
+            let labels = AuditDropLabels { cache_type, reason };
+            let _ = instruments.audits_dropped.get_or_create(&labels);
+        }
         for reason in BYPASS_REASONS {
             let labels = BypassLabels { cache_type, reason };
             let _ = instruments.cache_bypasses.get_or_create(&labels);
@@ -108,5 +118,22 @@ fn outbox(instruments: &Instruments) {
             let labels = SendFailureLabels { topic: topic.into(), reason };
             let _ = instruments.outbox_send_failures.get_or_create(&labels);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ROUTES;
+
+    /// The source is compared, because a router does not list its routes.
+    #[test]
+    fn every_route_of_the_router_is_preset() {
+        let source = include_str!("../http/router.rs");
+        let path = |call: &'static str| call.split('"').nth(1).unwrap_or_default();
+        let routed: BTreeSet<_> = source.split(".route(").skip(1).map(path).collect();
+        let preset: BTreeSet<_> = ROUTES.iter().map(|(path, ..)| *path).collect();
+        assert_eq!(preset, routed);
     }
 }

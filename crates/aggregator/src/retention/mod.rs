@@ -19,7 +19,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use self::inbox::InboxSweep;
-pub use self::time::{CLOCK_DIFFERENCE_MAX, RetentionTime};
+pub use self::time::{
+    CLOCK_DIFFERENCE_MAX, CLOCK_DIFFERENCE_MEANING, ClockDifference, DIFFERS, RetentionTime,
+};
 
 use self::inbox::CHUNK_ROWS;
 use crate::metrics::{Metrics, Purged};

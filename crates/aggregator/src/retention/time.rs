@@ -2,6 +2,7 @@
 //!
 //! A process whose own clock is wrong has also written wrong times; it must not decide what is old.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,48 @@ use crate::health::{Component, Finding, Health};
 pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Code of the finding about a clock that is too far off.
-const DIFFERS: &str = "differs_from_database";
+pub const DIFFERS: &str = "differs_from_database";
+/// What the finding means.
+pub const CLOCK_DIFFERENCE_MEANING: &str = "nothing old is removed by this process";
+
+/// How far the clock of this machine is from the database's, at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockDifference {
+    /// How far.
+    pub by: Duration,
+    is_ahead: bool,
+    database_now: Timestamp,
+}
+
+impl ClockDifference {
+    /// Reads both clocks. None: the database has no clock of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the database does not answer.
+    pub async fn read(
+        database: &dyn DatabaseClock,
+        clock: &dyn Clock,
+    ) -> Result<Option<Self>, DbError> {
+        let before = clock.now();
+        let Some(database_now) = database.database_now().await? else { return Ok(None) };
+        // The database read its clock between the two readings of ours.
+        let is_ahead = database_now < before;
+        let by = if is_ahead {
+            time_between(database_now, before)
+        } else {
+            time_between(clock.now(), database_now)
+        };
+        Ok(Some(Self { by, is_ahead, database_now }))
+    }
+}
+
+impl fmt::Display for ClockDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = if self.is_ahead { "ahead of" } else { "behind" };
+        write!(f, "the clock of this machine is {} s {side} the database's", self.by.as_secs())
+    }
+}
 
 /// Reads the database's clock, and compares this process's with it.
 pub struct RetentionTime {
@@ -35,31 +77,23 @@ impl RetentionTime {
     ///
     /// If the database does not answer.
     pub async fn now(&self) -> Result<Option<Timestamp>, DbError> {
-        let before = self.clock.now();
-        let Some(now) = self.database.database_now().await? else {
+        let Some(difference) = ClockDifference::read(&*self.database, &*self.clock).await? else {
             // The file is of this machine, and so is its time.
-            return Ok(Some(before));
+            return Ok(Some(self.clock.now()));
         };
-        // The database read its clock between the two readings of ours.
-        let off = if now < before {
-            time_between(now, before)
-        } else {
-            time_between(self.clock.now(), now)
-        };
-        if off <= CLOCK_DIFFERENCE_MAX {
+        if difference.by <= CLOCK_DIFFERENCE_MAX {
             self.clear();
-            return Ok(Some(now));
+            return Ok(Some(difference.database_now));
         }
-        // By the database's clock: the other one is wrong.
-        self.report(off, if now < before { "ahead of" } else { "behind" }, now);
+        self.report(difference);
         Ok(None)
     }
 
-    fn report(&self, off: Duration, side: &str, since: Timestamp) {
+    fn report(&self, difference: ClockDifference) {
+        // By the database's clock: the other one is wrong.
+        let since = difference.database_now;
         let detail = format!(
-            "the clock of this machine is {} s {side} the database's; nothing old is removed by \
-             this process until they agree within {} s",
-            off.as_secs(),
+            "{difference}; {CLOCK_DIFFERENCE_MEANING} until they agree within {} s",
             CLOCK_DIFFERENCE_MAX.as_secs(),
         );
         if self.health.report(Finding::new(Component::Clock, DIFFERS, detail.clone(), since)) {

@@ -91,7 +91,9 @@ impl World {
     async fn start() -> Self {
         let url = testkit::postgres().await.create_database().await;
         let repository =
-            PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+            PostgresRepository::connect(&url, PostgresOptions::new(16, Duration::from_secs(2)))
+                .await
+                .unwrap();
         let repository = Arc::new(repository);
         let now = SystemClock::new().now();
         let clock = Arc::new(ManualClock::new(now));

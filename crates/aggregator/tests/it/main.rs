@@ -6,5 +6,4 @@ mod apply;
 mod clocks;
 mod dead_letters;
 mod http;
-mod log;
 mod publish;

@@ -13,6 +13,7 @@ mod lives;
 mod relational;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use database::{BatchRepository as _, Page, PageQuery, PostgresOptions, PostgresRepository};
 use projection::{Pagination, page_json};
@@ -35,7 +36,7 @@ const WARM_UP_EXECUTIONS: usize = 20;
 async fn main() {
     let postgres = Postgres::start().await;
     let url = postgres.create_database().await;
-    let one_connection = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
+    let one_connection = PostgresOptions::new(1, Duration::from_secs(2));
     let repository =
         PostgresRepository::connect(&url, one_connection).await.expect("the service connects");
     let repository = Arc::new(repository);

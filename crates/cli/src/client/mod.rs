@@ -9,8 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator::clock::{Clock, SystemClock};
+use aggregator::output::write_line;
 use anyhow::{Context as _, anyhow, bail};
 use api_types::ProblemBody;
+use database::backoff::Backoff;
 use indicatif::ProgressBar;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -18,9 +21,6 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::printable::printable;
-use aggregator::clock::{Clock, SystemClock};
-use aggregator::output::write_line;
-use database::backoff::Backoff;
 
 /// How long a request is repeated while the server is unavailable, by default.
 pub const RETRY_SECONDS_DEFAULT: u64 = 60;

@@ -133,7 +133,7 @@ async fn build(directory: &Path, listen: SocketAddr) -> anyhow::Result<Start> {
         data_dir: Some(directory.to_owned()),
         // The demo uses no real server, whatever the variables say.
         database_url: Some(String::new()),
-        redis_url: Some(String::new()),
+        without_redis: true,
         kafka_brokers: Some(String::new()),
         ..Overrides::default()
     })?;

@@ -25,15 +25,6 @@ async fn wait_for(service: &Service, status: u16, expected: &[&str]) -> Value {
     .await
 }
 
-/// Waits until exactly this many log lines contain the text. A line may arrive after its event.
-async fn wait_for_lines(service: &Service, text: &str, expected: usize) {
-    eventually(TIMEOUT, &format!("{expected} lines with {text}"), || async {
-        let lines = service.process.lines();
-        (lines.iter().filter(|line| line.contains(text)).count() == expected).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn missing_right_makes_service_unready_until_granted() {
     let rights = freshset::backend::redis::ACL_COMMANDS;
@@ -57,8 +48,8 @@ async fn missing_right_makes_service_unready_until_granted() {
     redis.cli(&["ACL", "SETUSER", "ras", "+rename"]).await;
     let body = wait_for(&service, 200, &[]).await;
     assert_eq!(body["cache"], "connected");
-    wait_for_lines(&service, "redis cannot be used", 1).await;
-    wait_for_lines(&service, "finding cleared", 1).await;
+    service.process.wait_for_lines("redis cannot be used", 1, TIMEOUT).await;
+    service.process.wait_for_lines("finding cleared", 1, TIMEOUT).await;
 
     redis.cli(&["ACL", "SETUSER", "ras", "-script"]).await;
     redis.cli(&["SCRIPT", "FLUSH"]).await;
@@ -88,7 +79,7 @@ async fn full_memory_is_reported_and_service_stays_ready() {
     redis.cli(&["CONFIG", "SET", "maxmemory", "100mb"]).await;
     wait_for(&service, 200, &[]).await;
     // One at its start, one at its end.
-    wait_for_lines(&service, "out_of_memory", 2).await;
+    service.process.wait_for_lines("out_of_memory", 2, TIMEOUT).await;
 }
 
 #[tokio::test]

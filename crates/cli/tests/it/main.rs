@@ -5,21 +5,32 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod audit;
 mod cache_check;
+mod cached_answers;
+mod changes;
+mod command_help;
 mod connections;
 mod consistency;
+mod console;
 mod crash;
 mod database_outage;
 mod dead_letters;
 mod demo;
+mod doctor;
+mod drain;
+mod health;
 mod lifecycle;
 mod lives;
 mod malformed;
 mod metrics;
+mod monitoring;
+mod near_copies;
 mod output;
 mod publish;
 mod readiness;
 mod redis_outage;
+mod redis_servers;
 mod replay;
 mod replicas;
 mod retention;
@@ -29,5 +40,6 @@ mod simulate;
 mod single_process;
 mod stop;
 mod support;
+mod versions;
 mod visible;
 mod wire;

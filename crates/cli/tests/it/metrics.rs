@@ -29,6 +29,7 @@ async fn every_route_has_its_series_before_first_request() {
     for (method, path) in [
         (Method::GET, "/healthz"),
         (Method::GET, "/readyz"),
+        (Method::GET, "/openapi.json"),
         (Method::GET, "/nothing"),
         (Method::GET, "/internal/v1"),
         (Method::GET, "/internal/v1/"),
@@ -36,8 +37,12 @@ async fn every_route_has_its_series_before_first_request() {
         (Method::GET, "/internal/v1/batches/user/"),
         (Method::GET, "/internal/v1/batches//status"),
         (Method::GET, "/internal/v1/batches/user/teacher"),
+        (Method::GET, "/internal/v1/batches/user/teacher/changes"),
+        (Method::GET, "/internal/v1/batches/user//changes"),
         (Method::GET, "/internal/v1/batches/nobody/status"),
         (Method::GET, "/internal/v1/outbox"),
+        (Method::GET, "/internal/v1/cache/user:teacher"),
+        (Method::DELETE, "/internal/v1/cache/user:teacher"),
         (Method::GET, "/internal/v1/dead-letters"),
         (Method::GET, "/internal/v1/dead-letters/7"),
         (Method::DELETE, "/internal/v1/dead-letters/7"),
@@ -77,7 +82,7 @@ async fn idle_consumer_with_partitions_is_running() {
         answer.json::<Value>().await.unwrap()["consumer"] == "running"
     })
     .await;
-    assert!(service.process.lines().iter().any(|line| line.contains("assigned")));
+    service.process.wait_for_line("assigned", TIMEOUT).await;
 }
 
 /// Dashboards depend on these names.

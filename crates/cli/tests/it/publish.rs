@@ -247,8 +247,7 @@ async fn outgoing_events_arrive_after_broker_outage() {
     .await;
 
     // One line for each outage, whatever the number of attempts.
-    let lines = service.process.lines();
-    let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
-    assert_eq!(count("outgoing events not sent, retrying"), 2);
-    assert_eq!(count("outgoing events are sent again"), 2);
+    for line in ["outgoing events not sent, retrying", "outgoing events are sent again"] {
+        service.process.wait_for_lines(line, 2, TIMEOUT).await;
+    }
 }

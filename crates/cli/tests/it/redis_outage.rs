@@ -155,5 +155,14 @@ async fn offset_is_committed_only_after_confirmed_invalidation() {
     assert_eq!(broker.unacknowledged().await, 1, "the offset is not committed");
     servers.redis.resume().await;
     broker.wait_until_acknowledged().await;
-    assert_eq!(service.client.list("teacher", "").await.total(), 1);
+
+    let lag = format!("ras_consumer_lag_records{{topic=\"{REGISTERED}\"");
+    servers.redis.pause().await;
+    let event = registered("teacher", "another", 1, next_micros());
+    broker.produce(REGISTERED, "key", event.to_string().as_bytes()).await;
+    eventually(TIMEOUT, "a lag of one", || async { service.client.metric(&lag).await == 1.0 })
+        .await;
+    servers.redis.resume().await;
+    eventually(TIMEOUT, "no lag", || async { service.client.metric(&lag).await == 0.0 }).await;
+    assert_eq!(service.client.list("teacher", "").await.total(), 2);
 }

@@ -198,7 +198,7 @@ fn clients(services: &[&Service]) -> Vec<Client> {
 
 /// Compares rows, inbox, dead letters, outgoing events and answers with the fold of all sent events.
 async fn compare(journal: &Journal, servers: &Servers, services: &[Service]) {
-    let options = PostgresOptions { connections_max: 2, ..PostgresOptions::default() };
+    let options = PostgresOptions::new(2, Duration::from_secs(2));
     let repository = PostgresRepository::connect(&servers.database, options).await.unwrap();
     let (mut events, mut outgoing) = (0, BTreeSet::new());
     let batches = journal.batches();

@@ -59,15 +59,18 @@ database_url = "mysql://host/database"
 kafka_brokers = "PLAINTEXT://kafka:9092"
 allowed_services = ["bff teacher"]
 internal_api_key = "short"
+internal_api_key_previous = "short"
 lissten = "127.0.0.1:1"
 retention = "long"
 [http]
 conections_max = 3
 read_timeout_seconds = "ten"
+compressed_megabytes = 17592186044417
 [cache]
 namespace = "my cache"
 ttl_jitter_percent = 101
 memory_megabytes = 17592186044417
+near_megabytes = 17592186044417
 single_process = "perhaps"
 [postgres]
 connections_max = 5000000000
@@ -77,12 +80,16 @@ group_id = ""
 skip_before = "yesterday"
 [api]
 status_values = "both"
+[console]
+operator_token = "short"
+viewer_token = "short"
+session_hours = 0
 "#,
         )
         .await;
     assert_eq!(code, 1, "{output}");
     for expected in [
-        "20 things are wrong",
+        "30 things are wrong",
         "listen (RAS_LISTEN): allowed is ADDRESS:PORT",
         "log (RAS_LOG): allowed are off, error, warn",
         "log_format (RAS_LOG_FORMAT): allowed is `text` or `json`",
@@ -90,19 +97,27 @@ status_values = "both"
         "kafka_brokers (RAS_KAFKA_BROKERS): allowed are host:9092",
         "allowed_services (RAS_ALLOWED_SERVICES): allowed are 1 to 128 characters",
         "internal_api_key (RAS_INTERNAL_API_KEY): allowed are 16 to 512 visible",
+        "internal_api_key_previous (RAS_INTERNAL_API_KEY_PREVIOUS): allowed are 16 to 512 visible",
+        "internal_api_key_previous (RAS_INTERNAL_API_KEY_PREVIOUS): is the same as internal_api_key",
         "lissten (RAS_LISSTEN): there is no such setting; did you mean listen?",
         "retention (RAS_RETENTION): is a section",
         "http.conections_max (RAS_HTTP__CONECTIONS_MAX): there is no such setting; did you mean \
          http.connections_max?",
         "http.read_timeout_seconds (RAS_HTTP__READ_TIMEOUT_SECONDS): allowed is a whole number",
+        "http.compressed_megabytes (RAS_HTTP__COMPRESSED_MEGABYTES): allowed are whole numbers from 0",
         "cache.namespace (RAS_CACHE__NAMESPACE): ",
         "cache.ttl_jitter_percent (RAS_CACHE__TTL_JITTER_PERCENT): allowed are whole numbers from 0 \
          to 100",
         "cache.memory_megabytes (RAS_CACHE__MEMORY_MEGABYTES): allowed are whole numbers from 1",
+        "cache.near_megabytes (RAS_CACHE__NEAR_MEGABYTES): allowed are whole numbers from 0",
         "cache.single_process (RAS_CACHE__SINGLE_PROCESS): allowed is true or false",
         "postgres.connections_max (RAS_POSTGRES__CONNECTIONS_MAX): allowed is a whole number",
         "kafka.group_id (RAS_KAFKA__GROUP_ID): allowed are 1 to 128 characters",
         "api.status_values (RAS_API__STATUS_VALUES): allowed is `client` or `internal`",
+        "console.operator_token (RAS_CONSOLE__OPERATOR_TOKEN): allowed are 16 to 512 visible",
+        "console.operator_token (RAS_CONSOLE__OPERATOR_TOKEN): is an API key",
+        "console.viewer_token (RAS_CONSOLE__VIEWER_TOKEN): is the same as console.operator_token",
+        "console.session_hours (RAS_CONSOLE__SESSION_HOURS): allowed are whole numbers from 1 to 720",
         "publish.skip_before (RAS_PUBLISH__SKIP_BEFORE): allowed is a time such as 2026-11-25T",
     ] {
         assert!(output.contains(expected), "{expected:?} in {output}");
@@ -122,6 +137,7 @@ async fn errors_never_print_lines_of_the_file() {
         (format!("{secret}log = = 3\n{secret}"), "line 2"),
         (format!("[{SECRET}\n"), "line 1"),
         (format!("internal_api_key = [\"{SECRET}\"]"), "internal_api_key"),
+        (format!("internal_api_key_previous = \"{SECRET}\""), "is set without internal_api_key"),
         (format!("http = \"{SECRET}\""), "http"),
         (format!("log_format = \"{SECRET}\""), "log_format"),
         (format!("listen = \"{SECRET}\""), "listen"),
@@ -138,6 +154,81 @@ async fn errors_never_print_lines_of_the_file() {
         assert_eq!(code, 1, "{broken}: {output}");
         assert!(output.contains(place), "{broken}: {output}");
         assert!(!output.contains("hunter2"), "{output}");
+    }
+}
+
+/// What is wrong is named by its key, with what is allowed, and without the password.
+#[tokio::test]
+async fn settings_of_redis_that_do_not_go_together_are_refused() {
+    let file = SettingsFile::new();
+    let url = format!("redis://u:{SECRET}@host");
+    let urls = format!("redis_urls = [\"{url}\"]");
+    let tls = format!("redis_url = \"rediss://u:{SECRET}@host\"");
+    for (text, key, hint) in [
+        (
+            "redis_mode = \"both\"".to_owned(),
+            "redis_mode",
+            "one of `single`, `cluster`, `sentinel`",
+        ),
+        (format!("redis_url = \"http://u:{SECRET}@host\""), "redis_url", "rediss://… over TLS"),
+        (urls.clone(), "redis_urls", "is for redis_mode = \"cluster\" or \"sentinel\""),
+        ("redis_mode = \"cluster\"".to_owned(), "redis_urls", "at least one"),
+        (
+            format!("redis_mode = \"cluster\"\nredis_url = \"{url}\"\n{urls}"),
+            "redis_url",
+            "set redis_urls instead",
+        ),
+        (
+            format!("redis_mode = \"cluster\"\nredis_urls = \"{url},rediss://u:{SECRET}@h\""),
+            "redis_urls",
+            "all of them or none",
+        ),
+        (
+            format!("redis_mode = \"cluster\"\nredis_urls = [\"unix:///{SECRET}\"]"),
+            "redis_urls",
+            "allowed are redis://",
+        ),
+        (
+            format!("redis_mode = \"sentinel\"\n{urls}"),
+            "redis_sentinel_master",
+            "what the sentinels call the primary",
+        ),
+        (
+            format!("redis_url = \"{url}\"\nredis_password = \"{SECRET}\""),
+            "redis_password",
+            "is for redis_mode = \"sentinel\"",
+        ),
+        (
+            format!("redis_url = \"{url}\"\nredis_ca_file = \"ca.pem\""),
+            "redis_ca_file",
+            "is for URLs that begin with rediss://",
+        ),
+        (
+            format!("{tls}\nredis_client_key_file = \"key.pem\""),
+            "redis_client_key_file",
+            "go together",
+        ),
+        (
+            format!("{tls}\nredis_client_certificate_file = \"client.pem\""),
+            "redis_client_certificate_file",
+            "go together",
+        ),
+    ] {
+        let text = format!("internal_api_key = \"{KEY}\"\n{text}\n");
+        let (code, output) = file.check(&text).await;
+        assert_eq!(code, 1, "{text}: {output}");
+        let is_named = output.contains(&format!("{key} (RAS_{})", key.to_uppercase()));
+        assert!(is_named && output.contains(hint), "{text}: {output}");
+        assert!(!output.contains("hunter2"), "{output}");
+    }
+    for text in [
+        format!("redis_mode = \"cluster\"\n{urls}"),
+        format!("redis_mode = \"sentinel\"\nredis_sentinel_master = \"m\"\n{urls}"),
+        tls,
+    ] {
+        let text = format!("internal_api_key = \"{KEY}\"\n{text}\n");
+        let (code, output) = file.check(&text).await;
+        assert_eq!(code, 0, "{text}: {output}");
     }
 }
 
@@ -273,7 +364,8 @@ async fn invalid_settings_are_refused_by_name() {
     check("a missing file", no_file, "no-such-file.toml").await;
     let redis_url = program(&["serve", "--redis-url", "http://x"]).env("RAS_INTERNAL_API_KEY", KEY);
     check("not a redis url", redis_url, "redis_url").await;
-    // This build has no TLS to Redis.
-    let tls = program(&["serve", "--redis-url", "rediss://x"]).env("RAS_INTERNAL_API_KEY", KEY);
-    check("a redis url with TLS", tls, "redis_url").await;
+    let no_ca = program(&["serve", "--redis-url", "rediss://x"])
+        .env("RAS_INTERNAL_API_KEY", KEY)
+        .env("RAS_REDIS_CA_FILE", "no-such-ca.pem");
+    check("a missing file of a CA", no_ca, "redis_ca_file: read no-such-ca.pem").await;
 }

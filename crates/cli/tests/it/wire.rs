@@ -8,10 +8,11 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
-use testkit::seed;
+use testkit::{eventually, seed};
 use uuid::Uuid;
 
 use crate::support::broker::Broker;
+use crate::support::common::TIMEOUT;
 use crate::support::published::{Published, Reader, outbox};
 use crate::support::servers::Servers;
 use crate::support::service::{Client, ServiceBuilder};
@@ -73,13 +74,18 @@ impl WireBatch {
     fn sent_later(&self, micros: i64) -> Self {
         let records = self.records.iter().map(|record| {
             let mut envelope: Value = serde_json::from_str(&record.value).unwrap();
-            let at = Timestamp::parse(envelope["event_timestamp"].as_str().unwrap()).unwrap();
-            let later = Timestamp::from_unix_micros(at.unix_micros() + micros);
+            let later = Timestamp::from_unix_micros(record.at().unix_micros() + micros);
             envelope["event_id"] = json!(Uuid::new_v4());
             envelope["event_timestamp"] = json!(later);
             WireRecord { value: envelope.to_string(), ..record.clone() }
         });
         Self { batch_id: self.batch_id.clone(), records: records.collect() }
+    }
+
+    /// A time after all events, and before those of the next day.
+    fn end(&self) -> Timestamp {
+        let last = self.records.iter().map(WireRecord::at).max().unwrap();
+        Timestamp::from_unix_micros(last.unix_micros() + 1)
     }
 
     /// The completion of another run of the pipeline.
@@ -167,6 +173,12 @@ impl WireRecord {
         };
         let topic = EventKind::from_topic(&text("topic")).unwrap().topic();
         Self { topic, key: text("key"), value: text("value") }
+    }
+
+    /// The time of the event.
+    fn at(&self) -> Timestamp {
+        let envelope: Value = serde_json::from_str(&self.value).unwrap();
+        Timestamp::parse(envelope["event_timestamp"].as_str().unwrap()).unwrap()
     }
 }
 
@@ -256,6 +268,8 @@ async fn internal_status_values_are_shown_if_configured() {
         .await;
     let mut batch = WireBatch::new();
     let rest = batch.records.split_off(1);
+    let is_result = |record: &WireRecord| record.topic == EventKind::SpellcheckResult.topic();
+    let first_result = rest.iter().position(is_result).unwrap();
     batch.post(&service.client).await;
     let shown = async || {
         let list = service.client.list(TEACHER, "").await.body;
@@ -264,7 +278,8 @@ async fn internal_status_values_are_shown_if_configured() {
         status["overall_status"].clone()
     };
     assert_eq!(shown().await, "awaiting_content_validation");
-    let checked = WireBatch { records: rest[..4].to_vec(), batch_id: batch.batch_id.clone() };
+    let checked =
+        WireBatch { records: rest[..=first_result].to_vec(), batch_id: batch.batch_id.clone() };
     checked.post(&service.client).await;
     assert_eq!(shown().await, "processing_pipelines");
     let filtered = service.client.list(TEACHER, "?status=processing").await;
@@ -282,17 +297,16 @@ async fn platform_batch_ends_as_reference_embedded() {
 #[tokio::test]
 async fn events_before_skip_before_are_applied_and_not_published_over_kafka() {
     let (servers, broker) = Servers::with_broker().await;
-    // The day after the last event of the file.
-    let service = servers
-        .builder()
-        .variable("RAS_PUBLISH__SKIP_BEFORE", "2026-10-06T00:00:00Z")
-        .start()
-        .await;
     let old = WireBatch::new();
+    let service =
+        servers.builder().variable("RAS_PUBLISH__SKIP_BEFORE", old.end().to_string()).start().await;
     old.produce(&broker).await;
     old.assert_status(&service.client, "backfilled").await;
-    let is_skipped = |line: &String| line.contains("not publishing what is older");
-    assert!(service.process.lines().iter().filter(|line| is_skipped(line)).count() >= 2);
+    let skipped = "not publishing what is older";
+    eventually(TIMEOUT, "a line at the start, and one for the events", async || {
+        service.process.lines().iter().filter(|line| line.contains(skipped)).count() >= 2
+    })
+    .await;
     assert_eq!(service.client.metric("ras_publish_skipped_total").await, 2.0);
     assert_eq!(servers.count("outbox").await, 0);
 

@@ -31,6 +31,7 @@ use crate::error::DbError;
 /// - **R31** The usage is exact after each insert, delete and purge.
 /// - **R33** Records that are already stored are recognised before an insert, whatever their
 ///   fingerprint.
+/// - **R34** Groups count exactly the newest dead letters, each once, the largest group first.
 #[async_trait]
 pub trait DeadLetterRepository: Send + Sync + 'static {
     /// Stores refused records. One that is already stored, by its fingerprint, is not changed.
@@ -51,6 +52,11 @@ pub trait DeadLetterRepository: Send + Sync + 'static {
     /// Cost: a scan of the dead letters after `query.after` until the page is full, or of
     /// [`DEAD_LETTERS_SCANNED_MAX`].
     async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, DbError>;
+
+    /// The newest `counted_max` dead letters, counted by source, topic and code.
+    ///
+    /// Cost: a scan of these.
+    async fn dead_letter_groups(&self, counted_max: u32) -> Result<Vec<DeadLetterGroup>, DbError>;
 
     /// One dead letter with its bytes. `None`: never existed, or deleted.
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError>;
@@ -174,6 +180,8 @@ pub struct DeadLetterQuery {
     pub topic: Option<String>,
     /// Code of the last refusal.
     pub code: Option<RefusalCode>,
+    /// A part of the sentence of the last refusal, in the same case.
+    pub detail: Option<String>,
     /// Last refused at this time or later.
     pub from: Option<Timestamp>,
     /// Last refused before this time.
@@ -187,9 +195,25 @@ pub struct DeadLetterQuery {
 impl DeadLetterQuery {
     /// Whether it filters, and so may scan more than it returns.
     pub(super) fn is_filtered(&self) -> bool {
-        let Self { source, topic, code, from, until, after: _, limit: _ } = self;
-        source.is_some() || topic.is_some() || code.is_some() || from.is_some() || until.is_some()
+        let Self { source, topic, code, detail, from, until, after: _, limit: _ } = self;
+        let is_text = source.is_some() || topic.is_some() || detail.is_some();
+        is_text || code.is_some() || from.is_some() || until.is_some()
     }
+}
+
+/// Dead letters that came in in the same way and were last refused for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterGroup {
+    /// Source: `kafka` or `http`.
+    pub source: String,
+    /// Kafka topic, if from Kafka.
+    pub topic: Option<String>,
+    /// Code of the last refusal, as text.
+    pub code: String,
+    /// Their number.
+    pub dead_letters: u64,
+    /// When one of them was last refused.
+    pub refused_at: Timestamp,
 }
 
 /// One page of a list.

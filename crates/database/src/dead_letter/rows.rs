@@ -8,8 +8,8 @@ use projection::Timestamp;
 use serde_json::Value;
 
 use super::{
-    DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage, DeadLetterSummary, DeadLetterUsage,
-    PurgedDeadLetters, StoredDeadLetter,
+    DeadLetter, DeadLetterCursor, DeadLetterGroup, DeadLetterId, DeadLetterPage, DeadLetterSummary,
+    DeadLetterUsage, PurgedDeadLetters, StoredDeadLetter,
 };
 use crate::error::{BoxError, DbError};
 
@@ -24,6 +24,9 @@ pub(crate) type SummaryRow =
 
 /// A row of a purge: number of purged dead letters, then time of refusal and id of the last one.
 pub(crate) type PurgedRow = (i64, i64, i64);
+
+/// A row of `dead_letter_groups.sql`.
+pub(crate) type GroupRow = (String, Option<String>, String, i64, i64);
 
 /// A row of `dead_letter.sql`: the same, then key, headers, record.
 #[rustfmt::skip]
@@ -92,6 +95,12 @@ pub(crate) fn summary(row: SummaryRow) -> DeadLetterSummary {
         detail,
         refused_at: Timestamp::from_unix_micros(at),
     }
+}
+
+/// Converts a row of `dead_letter_groups.sql`.
+pub(crate) fn group((source, topic, code, count, refused_at): GroupRow) -> DeadLetterGroup {
+    let refused_at = Timestamp::from_unix_micros(refused_at);
+    DeadLetterGroup { source, topic, code, dead_letters: count.unsigned_abs(), refused_at }
 }
 
 /// Makes a page of the rows of `dead_letters.sql`. `end` is the first id that was not scanned, if

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
 use crate::error::{DbError, HINT_SESSIONS};
+use crate::postgres::PostgresOptions;
 use crate::postgres::convert::milliseconds;
 
 const PREPARE_CONNECTION: &str = include_str!("../queries/postgres/prepare_connection.sql");
@@ -28,6 +29,18 @@ pub(super) struct ConnectionLimits {
     pub(super) statement_timeout: Duration,
     pub(super) lock_timeout: Duration,
     pub(super) idle_in_transaction_timeout: Duration,
+}
+
+impl ConnectionLimits {
+    /// Those of the connections that the options describe.
+    pub(super) fn of(options: &PostgresOptions) -> Self {
+        Self {
+            connect_timeout: options.acquire_timeout,
+            statement_timeout: options.statement_timeout,
+            lock_timeout: options.lock_timeout,
+            idle_in_transaction_timeout: options.idle_in_transaction_timeout,
+        }
+    }
 }
 
 /// Opens a connection and prepares it.

@@ -5,11 +5,11 @@ use projection::{Refusal, Timestamp};
 use sqlx::types::Json;
 
 use super::PostgresRepository;
-use crate::dead_letter::rows::{SummaryRow, without_nul};
+use crate::dead_letter::rows::{GroupRow, SummaryRow, without_nul};
 use crate::dead_letter::{
-    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterQuery,
-    DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters, PurgedDeadLetters, StoredDeadLetter,
-    rows,
+    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterPage,
+    DeadLetterQuery, DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters, PurgedDeadLetters,
+    StoredDeadLetter, rows,
 };
 use crate::error::DbError;
 use crate::postgres::convert::{column, moment};
@@ -19,6 +19,7 @@ const KNOWN_FINGERPRINTS: &str = include_str!("../queries/postgres/known_fingerp
 const USAGE: &str = include_str!("../queries/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/postgres/dead_letters.sql");
 const LIST_END: &str = include_str!("../queries/dead_letters_end.sql");
+const GROUPS: &str = include_str!("../queries/postgres/dead_letter_groups.sql");
 const READ: &str = include_str!("../queries/postgres/dead_letter.sql");
 const DELETE: &str = include_str!("../queries/postgres/delete_dead_letter.sql");
 const REFUSED_AGAIN: &str = include_str!("../queries/dead_letter_refused_again.sql");
@@ -65,9 +66,16 @@ impl DeadLetterRepository for PostgresRepository {
             .bind(query.until.map(|until| moment(until.unix_micros())))
             .bind(query.after.map_or(0, |after| after.0))
             .bind(i64::from(query.limit))
-            .bind(end);
+            .bind(end)
+            .bind(query.detail.as_deref().map(without_nul));
         let found: Vec<SummaryRow> = self.pool.read(query).await?;
         Ok(rows::page(found, limit, end))
+    }
+
+    async fn dead_letter_groups(&self, counted_max: u32) -> Result<Vec<DeadLetterGroup>, DbError> {
+        let query = sqlx::query_as(GROUPS).bind(i64::from(counted_max));
+        let found: Vec<GroupRow> = self.pool.read(query).await?;
+        Ok(found.into_iter().map(rows::group).collect())
     }
 
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError> {

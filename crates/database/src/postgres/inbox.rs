@@ -5,10 +5,10 @@ use async_trait::async_trait;
 use super::PostgresRepository;
 use crate::error::DbError;
 use crate::inbox::{InboxChunk, InboxRepository, PurgedEvents};
+use crate::inspect::INBOX_IS_EMPTY;
 use crate::postgres::convert::{column, moment};
 use crate::rows;
 
-const INBOX_IS_EMPTY: &str = include_str!("../queries/inbox_is_empty.sql");
 const PURGE_EVENTS: &str = include_str!("../queries/postgres/purge_events.sql");
 
 #[async_trait]

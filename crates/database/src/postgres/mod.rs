@@ -8,6 +8,7 @@ mod connect;
 mod convert;
 mod dead_letters;
 mod inbox;
+mod inspect;
 mod listen;
 mod outbox;
 mod pool;
@@ -15,6 +16,7 @@ mod process_lock;
 mod unit;
 mod url;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,20 +26,25 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnectOptions;
 
 use self::connect::{ConnectionLimits, check_encoding, check_sessions, connect, within};
+pub use self::inspect::PostgresInspector;
+use self::listen::Listener;
 use self::pool::ConnectionPool;
 pub use self::process_lock::{LockMode, LockWatch, ProcessLock};
 use self::unit::PostgresUnit;
 use crate::error::DbError;
+use crate::list_changes::ListChanges;
 use crate::migrate::NewerSchema;
 use crate::repository::{
     BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, UnitOfWork,
 };
+use crate::version::Version;
 use crate::{migrate, rows};
 
 const BATCH: &str = include_str!("../queries/postgres/batch.sql");
 const NOW: &str = include_str!("../queries/postgres/now.sql");
 const BATCH_OWNER: &str = include_str!("../queries/batch_owner.sql");
 const USER_PAGE: &str = include_str!("../queries/postgres/user_page.sql");
+const USER_VERSIONS: &str = include_str!("../queries/postgres/user_versions.sql");
 /// How long a start waits for another process that migrates the schema.
 const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -47,11 +54,9 @@ const MIGRATION_STATEMENT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Limits on connections to PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// Most connections of the pool; the publisher has one more, to listen. Default 16: five
-    /// processes stay below the 97 connections of a default server.
+    /// Most connections of the pool; there is one more to listen.
     pub connections_max: u32,
-    /// How long a call waits for a connection. Default 2 s: a reader gets an answer or an error
-    /// before its client gives up.
+    /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
     /// Time limit of one statement. Default 2 s: ten times what registering 10,000 essays takes.
     pub statement_timeout: Duration,
@@ -63,11 +68,12 @@ pub struct PostgresOptions {
     pub idle_in_transaction_timeout: Duration,
 }
 
-impl Default for PostgresOptions {
-    fn default() -> Self {
+impl PostgresOptions {
+    /// Options with the default time limits of the server's side.
+    pub fn new(connections_max: u32, acquire_timeout: Duration) -> Self {
         Self {
-            connections_max: 16,
-            acquire_timeout: Duration::from_secs(2),
+            connections_max,
+            acquire_timeout,
             statement_timeout: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(1),
             idle_in_transaction_timeout: Duration::from_secs(2),
@@ -81,6 +87,7 @@ pub struct PostgresRepository {
     pool: ConnectionPool,
     server: PgConnectOptions,
     connect_timeout: Duration,
+    listener: Listener,
     statement_timeout: Duration,
     newer_schema: Option<NewerSchema>,
 }
@@ -99,12 +106,7 @@ impl PostgresRepository {
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, DbError> {
         let server = url::parse(url)?;
         let connect_timeout = options.acquire_timeout;
-        let limits = ConnectionLimits {
-            connect_timeout,
-            statement_timeout: options.statement_timeout,
-            lock_timeout: options.lock_timeout,
-            idle_in_transaction_timeout: options.idle_in_transaction_timeout,
-        };
+        let limits = ConnectionLimits::of(&options);
         let prepared = prepare_database(&server, limits).await;
         if !matches!(prepared, Err(DbError::Unavailable { .. })) {
             // Not with each attempt while the server is unavailable.
@@ -113,7 +115,8 @@ impl PostgresRepository {
         let newer_schema = prepared?;
         let pool = ConnectionPool::new(&server, options.connections_max, limits);
         let statement_timeout = options.statement_timeout;
-        Ok(Self { pool, server, connect_timeout, statement_timeout, newer_schema })
+        let listener = Listener::new(server.clone(), connect_timeout);
+        Ok(Self { pool, server, connect_timeout, listener, statement_timeout, newer_schema })
     }
 
     /// The newer schema, if a newer build migrated the database.
@@ -157,6 +160,18 @@ impl BatchRepository for PostgresRepository {
             .bind(i64::from(query.offset))
             .bind(query.include_essays);
         rows::page(self.pool.read(query).await?)
+    }
+
+    async fn user_versions(&self, users: &[UserId]) -> Result<HashMap<UserId, Version>, DbError> {
+        let users: Vec<_> = users.iter().map(|user| user.as_str()).collect();
+        let query = sqlx::query_as(USER_VERSIONS).bind(users);
+        let found = rows::user_versions(self.pool.read(query).await?)?;
+        Ok(found.into_iter().collect())
+    }
+
+    fn list_changes(&self) -> ListChanges {
+        let changes = self.listener.list_changes();
+        ListChanges::new(changes, Some(self.listener.listen()))
     }
 
     async fn ping(&self) -> Result<(), DbError> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use projection::Timestamp;
 use sqlx::{Postgres, Transaction};
 
-use super::{PostgresRepository, listen};
+use super::PostgresRepository;
 use crate::error::DbError;
 use crate::outbox::{
     ClaimRequest, OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord,
@@ -88,7 +88,7 @@ impl OutboxRepository for PostgresRepository {
     }
 
     fn outbox_notifier(&self) -> OutboxNotifier {
-        listen::notifier(self.server.clone(), self.connect_timeout)
+        OutboxNotifier::new(self.listener.outbox_written(), Some(self.listener.listen()))
     }
 }
 

@@ -48,9 +48,10 @@ const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 const HINT_EXCLUSIVE: &str = "another process uses it, and this one has a cache of its own (cache.single_process = true), \
-     which another cannot invalidate; stop the other, or give all of them the same redis_url";
+     which another cannot invalidate; stop the other, or give all of them the same Redis \
+     (redis_url or redis_urls)";
 const HINT_SHARED: &str = "a process with a cache of its own (cache.single_process = true) uses it, which this one cannot \
-     invalidate; stop that one, or give all of them the same redis_url";
+     invalidate; stop that one, or give all of them the same Redis (redis_url or redis_urls)";
 
 /// Mode of the process lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl UnitOfWork for PostgresUnit {
         let essays = documents(new.essays.iter().map(|essay| essay.state))?;
         let write = write_statement(&new, &changes, batches, essays);
         let limit = self.statement_timeout;
-        let (events, redelivered, batches, essays) =
+        let (events, redelivered, batches, essays, _) =
             self.connection.answer(limit, |connection| write.fetch_one(connection)).await?;
         let written = [events, redelivered, batches, essays];
         if written == sent.map(|len| len as i64) { Ok(()) } else { Err(DbError::Conflict) }
@@ -129,7 +129,7 @@ fn write_statement<'a>(
     changes: &Changes<'a>,
     batches: Vec<String>,
     essays: Vec<String>,
-) -> QueryAs<'a, Postgres, (i64, i64, i64, i64), PgArguments> {
+) -> QueryAs<'a, Postgres, (i64, i64, i64, i64, i64), PgArguments> {
     let outgoing = new.outgoing_events;
     sqlx::query_as(WRITE)
         .bind(column(&new.events, |event| event.id))
@@ -157,6 +157,7 @@ fn write_statement<'a>(
         .bind(column(outgoing, |event| event.batch_id.as_str()))
         .bind(column(outgoing, |event| event.correlation_id.0))
         .bind(column(outgoing, |event| event.value.as_slice()))
+        .bind(new.batches_of_essays.clone())
 }
 
 fn lock_key(batch: &BatchId) -> i64 {

@@ -5,11 +5,11 @@ use projection::{Refusal, Timestamp};
 use serde_json::Value;
 
 use super::SqliteRepository;
-use crate::dead_letter::rows::{SummaryRow, without_nul};
+use crate::dead_letter::rows::{GroupRow, SummaryRow, without_nul};
 use crate::dead_letter::{
-    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterQuery,
-    DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters, PurgedDeadLetters, StoredDeadLetter,
-    rows,
+    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterGroup, DeadLetterId, DeadLetterPage,
+    DeadLetterQuery, DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters, PurgedDeadLetters,
+    StoredDeadLetter, rows,
 };
 use crate::error::DbError;
 
@@ -18,6 +18,7 @@ const KNOWN_FINGERPRINTS: &str = include_str!("../queries/sqlite/known_fingerpri
 const USAGE: &str = include_str!("../queries/dead_letter_usage.sql");
 const LIST: &str = include_str!("../queries/sqlite/dead_letters.sql");
 const LIST_END: &str = include_str!("../queries/dead_letters_end.sql");
+const GROUPS: &str = include_str!("../queries/sqlite/dead_letter_groups.sql");
 const READ: &str = include_str!("../queries/sqlite/dead_letter.sql");
 const DELETE: &str = include_str!("../queries/sqlite/delete_dead_letter.sql");
 const REFUSED_AGAIN: &str = include_str!("../queries/dead_letter_refused_again.sql");
@@ -81,9 +82,16 @@ impl DeadLetterRepository for SqliteRepository {
             .bind(query.until.map(Timestamp::unix_micros))
             .bind(query.after.map_or(0, |after| after.0))
             .bind(query.limit)
-            .bind(end);
+            .bind(end)
+            .bind(query.detail.as_deref().map(without_nul));
         let found: Vec<SummaryRow> = query.fetch_all(&self.readers).await?;
         Ok(rows::page(found, limit, end))
+    }
+
+    async fn dead_letter_groups(&self, counted_max: u32) -> Result<Vec<DeadLetterGroup>, DbError> {
+        let query = sqlx::query_as(GROUPS).bind(counted_max);
+        let found: Vec<GroupRow> = query.fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(rows::group).collect())
     }
 
     async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError> {

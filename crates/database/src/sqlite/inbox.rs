@@ -6,10 +6,10 @@ use uuid::Uuid;
 use super::SqliteRepository;
 use crate::error::DbError;
 use crate::inbox::{InboxChunk, InboxRepository, PurgedEvents};
+use crate::inspect::INBOX_IS_EMPTY;
 use crate::rows;
 use crate::sqlite::unit::json;
 
-const INBOX_IS_EMPTY: &str = include_str!("../queries/inbox_is_empty.sql");
 const INBOX_CHUNK_END: &str = include_str!("../queries/sqlite/inbox_chunk_end.sql");
 const PURGE_EVENTS: &str = include_str!("../queries/sqlite/purge_events.sql");
 

@@ -10,6 +10,7 @@ mod outbox;
 mod unit;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,20 +18,23 @@ use async_trait::async_trait;
 use projection::{BatchId, Timestamp, UserId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use self::unit::SqliteUnit;
 use self::writer::Writer;
 use crate::error::DbError;
+use crate::list_changes::{LIST_CHANGES_MAX, ListChange, ListChanges};
 use crate::migrate::NewerSchema;
 use crate::repository::{
     BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, UnitOfWork,
 };
+use crate::version::Version;
 use crate::{migrate, rows};
 
 const BATCH: &str = include_str!("../queries/sqlite/batch.sql");
 const BATCH_OWNER: &str = include_str!("../queries/batch_owner.sql");
 const USER_PAGE: &str = include_str!("../queries/sqlite/user_page.sql");
+const USER_VERSIONS: &str = include_str!("../queries/sqlite/user_versions.sql");
 const PING: &str = include_str!("../queries/sqlite/ping.sql");
 
 /// Limits on connections to an SQLite file.
@@ -69,6 +73,8 @@ pub struct SqliteRepository {
     newer_schema: Option<NewerSchema>,
     /// Notified after each commit that wrote to the outbox.
     outbox_written: watch::Sender<()>,
+    /// Sent each list that a commit changed.
+    list_changes: broadcast::Sender<ListChange>,
 }
 
 impl SqliteRepository {
@@ -120,6 +126,7 @@ impl SqliteRepository {
             claim_path,
             newer_schema,
             outbox_written: watch::Sender::new(()),
+            list_changes: broadcast::Sender::new(LIST_CHANGES_MAX),
         })
     }
 
@@ -140,7 +147,12 @@ impl DatabaseClock for SqliteRepository {
 impl BatchRepository for SqliteRepository {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, DbError> {
         let transaction = self.writer.begin().await?;
-        Ok(Box::new(SqliteUnit::new(transaction, self.writer.clone(), self.outbox_written.clone())))
+        Ok(Box::new(SqliteUnit::new(
+            transaction,
+            self.writer.clone(),
+            self.outbox_written.clone(),
+            self.list_changes.clone(),
+        )))
     }
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
@@ -162,6 +174,16 @@ impl BatchRepository for SqliteRepository {
             .bind(query.offset)
             .bind(query.include_essays);
         rows::page(query.fetch_all(&self.readers).await?)
+    }
+
+    async fn user_versions(&self, users: &[UserId]) -> Result<HashMap<UserId, Version>, DbError> {
+        let query = sqlx::query_as(USER_VERSIONS).bind(unit::json(users)?);
+        let found = rows::user_versions(query.fetch_all(&self.readers).await?)?;
+        Ok(found.into_iter().collect())
+    }
+
+    fn list_changes(&self) -> ListChanges {
+        ListChanges::new(self.list_changes.subscribe(), None)
     }
 
     async fn ping(&self) -> Result<(), DbError> {

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use projection::Timestamp;
-use tokio::task::JoinSet;
 
 use super::SqliteRepository;
 use crate::data_dir::open_private;
@@ -72,7 +71,7 @@ impl OutboxRepository for SqliteRepository {
     }
 
     fn outbox_notifier(&self) -> OutboxNotifier {
-        OutboxNotifier::new(self.outbox_written.subscribe(), JoinSet::new())
+        OutboxNotifier::new(self.outbox_written.subscribe(), None)
     }
 }
 

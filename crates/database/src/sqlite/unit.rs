@@ -4,23 +4,27 @@
 //! other locks are needed. Revisions are checked all the same: they cost nothing, and reveal a bug.
 
 use async_trait::async_trait;
-use projection::{EventId, Needs, OutgoingEvent, Timestamp};
+use projection::{EventId, Needs, OutgoingEvent, Timestamp, UserId};
 use serde::Serialize;
 use sqlx::{Sqlite, Transaction};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::error::DbError;
 use crate::held_locks::HeldLocks;
+use crate::list_changes::ListChange;
 use crate::repository::{Changes, LoadResult, UnitOfWork};
 use crate::rows;
 use crate::rows::NewRows;
 use crate::sqlite::writer::Writer;
+use crate::version::Version;
 
 const LOAD: &str = include_str!("../queries/sqlite/load.sql");
 const WRITE_INBOX: &str = include_str!("../queries/sqlite/write_inbox.sql");
 const WRITE_REDELIVERED: &str = include_str!("../queries/sqlite/write_redelivered.sql");
 const WRITE_BATCHES: &str = include_str!("../queries/sqlite/write_batches.sql");
 const WRITE_ESSAYS: &str = include_str!("../queries/sqlite/write_essays.sql");
+const WRITE_BATCH_VERSIONS: &str = include_str!("../queries/sqlite/write_batch_versions.sql");
+const WRITE_USER_VERSIONS: &str = include_str!("../queries/sqlite/write_user_versions.sql");
 const WRITE_OUTBOX: &str = include_str!("../queries/sqlite/write_outbox.sql");
 
 /// See [`UnitOfWork`].
@@ -30,6 +34,9 @@ pub(super) struct SqliteUnit {
     held: HeldLocks,
     has_outgoing_events: bool,
     outbox_written: watch::Sender<()>,
+    /// Users whose lists changed, with their new versions.
+    changed_lists: Vec<(UserId, Version)>,
+    list_changes: broadcast::Sender<ListChange>,
 }
 
 impl SqliteUnit {
@@ -37,6 +44,7 @@ impl SqliteUnit {
         transaction: Transaction<'static, Sqlite>,
         writer: Writer,
         outbox_written: watch::Sender<()>,
+        list_changes: broadcast::Sender<ListChange>,
     ) -> Self {
         Self {
             transaction,
@@ -44,6 +52,8 @@ impl SqliteUnit {
             held: HeldLocks::default(),
             has_outgoing_events: false,
             outbox_written,
+            changed_lists: Vec::new(),
+            list_changes,
         }
     }
 
@@ -59,6 +69,21 @@ impl SqliteUnit {
         let query = sqlx::query(statement).bind(json(new)?);
         let done = self.writer.record(query.execute(&mut *self.transaction).await)?;
         if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(DbError::Conflict) }
+    }
+
+    async fn raise_versions(&mut self, new: &NewRows<'_>) -> Result<(), DbError> {
+        if !new.batches_of_essays.is_empty() {
+            let query = sqlx::query(WRITE_BATCH_VERSIONS).bind(json(&new.batches_of_essays)?);
+            self.writer.record(query.execute(&mut *self.transaction).await)?;
+        }
+        let written = new.batches.iter().map(|batch| batch.id);
+        let changed: Vec<_> = written.chain(new.batches_of_essays.iter().copied()).collect();
+        if !changed.is_empty() {
+            let query = sqlx::query_as(WRITE_USER_VERSIONS).bind(json(&changed)?);
+            let raised = self.writer.record(query.fetch_all(&mut *self.transaction).await)?;
+            self.changed_lists = rows::user_versions(raised)?;
+        }
+        Ok(())
     }
 
     /// One statement for each: JSON cannot carry bytes.
@@ -100,6 +125,7 @@ impl UnitOfWork for SqliteUnit {
         self.write_all(WRITE_REDELIVERED, &new.redelivered).await?;
         self.write_all(WRITE_BATCHES, &new.batches).await?;
         self.write_all(WRITE_ESSAYS, &new.essays).await?;
+        self.raise_versions(&new).await?;
         self.has_outgoing_events = !new.outgoing_events.is_empty();
         self.write_outbox(new.outgoing_events, changes.now).await
     }
@@ -108,6 +134,10 @@ impl UnitOfWork for SqliteUnit {
         self.writer.commit(self.transaction).await?;
         if self.has_outgoing_events {
             self.outbox_written.send_replace(());
+        }
+        for (user_id, version) in self.changed_lists {
+            // An error: nobody listens.
+            let _ = self.list_changes.send(ListChange::Changed { user_id, version });
         }
         Ok(())
     }

@@ -1,18 +1,20 @@
 //! What the driver must not log.
 
+use std::time::Duration;
+
 use database::{PostgresOptions, PostgresRepository};
 
-use crate::log;
+use testkit::log;
 
 async fn open(url: &str) {
-    let options = PostgresOptions::default();
+    let options = PostgresOptions::new(16, Duration::from_secs(2));
     PostgresRepository::connect(url, options).await.unwrap();
 }
 
 #[tokio::test]
 async fn unknown_parameter_of_database_url_is_logged_without_its_value() {
     let url = testkit::postgres().await.create_database().await;
-    log::keep();
+    log::record();
     open(&format!("{url}?pasword=swordfish")).await;
     let lines = log::take();
     assert!(lines.contains("unknown parameter") && lines.contains("pasword"), "{lines}");
@@ -23,7 +25,7 @@ async fn unknown_parameter_of_database_url_is_logged_without_its_value() {
 async fn start_on_an_existing_schema_logs_nothing() {
     let url = testkit::postgres().await.create_database().await;
     open(&url).await;
-    log::keep();
+    log::record();
     open(&url).await;
     let lines = log::take();
     assert!(!lines.contains("already exists"), "{lines}");

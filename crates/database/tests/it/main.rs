@@ -7,7 +7,7 @@ mod conformance;
 mod driver_log;
 mod events;
 mod full_disk;
-mod log;
+mod inspecting;
 mod plans;
 mod postgres;
 mod postgres_outage;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use database::{
     BatchRepository, Changes, ClaimRequest, DbError, InboxChunk, InboxCursor, KafkaOffset,
-    KafkaOffsets, OutboxClaim, OutboxPosition, OutboxRepository, PostgresOptions,
-    PostgresRepository, Repository,
+    KafkaOffsets, ListChange, ListChanges, OutboxClaim, OutboxPosition, OutboxRepository,
+    PostgresOptions, PostgresRepository, Repository,
 };
 use projection::{Rows, Timestamp};
 use sqlx::{Connection, PgConnection};
@@ -23,6 +23,8 @@ conformance_tests!(Server);
 
 /// Time limit for a server to answer again.
 const BACK_LIMIT: Duration = Duration::from_secs(30);
+/// A time limit that is meant to be reached, yet not by what must succeed on a busy machine.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A database of its own on the server that all tests share.
 struct Server {
@@ -45,7 +47,13 @@ impl Backend for Server {
     }
 
     async fn try_open(&self) -> Result<Arc<dyn Repository>, DbError> {
-        Ok(Arc::new(PostgresRepository::connect(&self.url, PostgresOptions::default()).await?))
+        Ok(Arc::new(
+            PostgresRepository::connect(
+                &self.url,
+                PostgresOptions::new(16, Duration::from_secs(2)),
+            )
+            .await?,
+        ))
     }
 
     async fn execute(&self, statement: &'static str) {
@@ -107,9 +115,12 @@ async fn second_unit_to_write_a_loaded_essay_is_refused() {
 #[tokio::test]
 async fn unit_that_waits_too_long_for_a_batch_is_unavailable() {
     let server = Server::empty().await;
-    let lock_timeout = Duration::from_millis(50);
-    let repository =
-        server.open_with(PostgresOptions { lock_timeout, ..PostgresOptions::default() }).await;
+    let repository = server
+        .open_with(PostgresOptions {
+            lock_timeout: SHORT,
+            ..PostgresOptions::new(16, Duration::from_secs(2))
+        })
+        .await;
     let events = [registered("b", "u", 1, &[])];
 
     let mut first = repository.begin().await.unwrap();
@@ -126,8 +137,12 @@ async fn unit_that_waits_too_long_for_a_batch_is_unavailable() {
 #[tokio::test]
 async fn hanging_unit_loses_its_locks() {
     let server = Server::empty().await;
-    let idle_in_transaction_timeout = Duration::from_millis(50);
-    let options = PostgresOptions { idle_in_transaction_timeout, ..PostgresOptions::default() };
+    let options = PostgresOptions {
+        idle_in_transaction_timeout: SHORT,
+        lock_timeout: BACK_LIMIT,
+        statement_timeout: BACK_LIMIT,
+        ..PostgresOptions::new(16, Duration::from_secs(2))
+    };
     let repository = server.open_with(options).await;
     let events = [registered("b", "u", 1, &[])];
 
@@ -141,9 +156,12 @@ async fn hanging_unit_loses_its_locks() {
 #[tokio::test]
 async fn statement_above_the_time_limit_is_cancelled() {
     let server = Server::empty().await;
-    let statement_timeout = Duration::from_millis(50);
-    let repository =
-        server.open_with(PostgresOptions { statement_timeout, ..PostgresOptions::default() }).await;
+    let repository = server
+        .open_with(PostgresOptions {
+            statement_timeout: SHORT,
+            ..PostgresOptions::new(16, Duration::from_secs(2))
+        })
+        .await;
 
     let mut other = server.connection().await;
     let mut table = other.begin().await.unwrap();
@@ -177,7 +195,10 @@ async fn stopped_server_is_unavailable_until_it_is_back() {
 
     // Nothing listens on port 1.
     let nobody = "postgres://postgres@127.0.0.1:1/postgres";
-    let outcome = PostgresRepository::connect(nobody, PostgresOptions::default()).await.map(drop);
+    let outcome =
+        PostgresRepository::connect(nobody, PostgresOptions::new(16, Duration::from_secs(2)))
+            .await
+            .map(drop);
     assert!(matches!(outcome, Err(DbError::Unavailable { .. })), "{outcome:?}");
 }
 
@@ -185,12 +206,10 @@ async fn stopped_server_is_unavailable_until_it_is_back() {
 async fn silent_server_is_not_waited_for() {
     let server = testkit::Postgres::start().await;
     let database = Server { url: server.create_database().await };
-    let short = Duration::from_millis(50);
     let options = PostgresOptions {
-        acquire_timeout: short,
-        statement_timeout: short,
+        statement_timeout: SHORT,
         idle_in_transaction_timeout: BACK_LIMIT,
-        ..PostgresOptions::default()
+        ..PostgresOptions::new(16, SHORT)
     };
     let repository = database.open_with(options).await;
     let mut unit = repository.begin().await.unwrap();
@@ -216,7 +235,7 @@ async fn unit_takes_three_round_trips() {
     let database = server.create_database().await;
     let name = database.rsplit('/').next().unwrap();
     let url = server.url_at(proxy.addr(), name);
-    let options = PostgresOptions { connections_max: 1, ..PostgresOptions::default() };
+    let options = PostgresOptions::new(1, Duration::from_secs(2));
     let repository = PostgresRepository::connect(&url, options).await.unwrap();
     // The first one on a connection also prepares the statement.
     apply(&repository, &[registered("b", "u", 1, &["e1", "e2"])]).await.unwrap();
@@ -394,6 +413,9 @@ async fn lists_are_read_from_their_indexes() {
              from generate_series(1, 60000) as n",
         )
         .await;
+    server
+        .execute("insert into user_versions select 'u' || n, 1 from generate_series(1, 4000) as n")
+        .await;
     server.execute("vacuum analyze").await;
 
     const PLAN: &str =
@@ -412,6 +434,7 @@ async fn lists_are_read_from_their_indexes() {
     // Once for the count, once for the page; neither reads a row of the table.
     assert_eq!(count("Index Only Scan using batches_of_user"), 2, "{plan}");
     assert_eq!(count("essays_of_batch"), 1, "{plan}");
+    assert_eq!(count("user_versions_pk"), 1, "{plan}");
     assert_eq!(count("Seq Scan"), 0, "{plan}");
 }
 
@@ -486,9 +509,12 @@ async fn claim_of_a_lost_connection_is_released_and_marks_nothing() {
 #[tokio::test]
 async fn claim_is_held_for_the_requested_time() {
     let server = Server::empty().await;
-    let short = Duration::from_millis(50);
-    let options =
-        PostgresOptions { idle_in_transaction_timeout: short, ..PostgresOptions::default() };
+    let options = PostgresOptions {
+        idle_in_transaction_timeout: SHORT,
+        lock_timeout: BACK_LIMIT,
+        statement_timeout: BACK_LIMIT,
+        ..PostgresOptions::new(16, Duration::from_secs(2))
+    };
     let repository = server.open_with(options).await;
     write_outgoing(&repository, &[outgoing_event(1, "key")]).await;
     let held = try_claim(&repository).await.unwrap();
@@ -504,7 +530,7 @@ async fn claim_is_held_for_the_requested_time() {
     held.mark_published(&[position], NOW).await.unwrap();
 
     write_outgoing(&repository, &[outgoing_event(2, "key")]).await;
-    let hanging = repository.claim(everything(short)).await.unwrap().unwrap();
+    let hanging = repository.claim(everything(SHORT)).await.unwrap().unwrap();
     let again = testkit::eventually(BACK_LIMIT, "a claim", || try_claim(&repository)).await;
     let position = again.records()[0].position;
     assert!(hanging.mark_published(&[position], NOW).await.is_err());
@@ -526,6 +552,38 @@ async fn notifier_hears_other_processes_and_outlives_its_connection() {
                  where datname = current_database() and query like 'LISTEN%'",
             )
             .await;
+    }
+}
+
+/// The next change of a list; what only says that some were missed is skipped.
+async fn next_version(changes: &mut ListChanges) -> u64 {
+    loop {
+        let change = tokio::time::timeout(BACK_LIMIT, changes.next()).await.unwrap();
+        if let ListChange::Changed { version, .. } = change {
+            return version.0;
+        }
+    }
+}
+
+#[tokio::test]
+async fn list_changes_of_other_processes_are_heard_and_lost_connections_too() {
+    let server = Server::empty().await;
+    let (one, other) = (server.open().await, server.open().await);
+    // Both share a connection.
+    let mut changes = other.list_changes();
+    let _notifier = other.outbox_notifier();
+    for round in 1..4 {
+        // Reported whenever it begins to listen: what was changed before may have been missed.
+        let begun = tokio::time::timeout(BACK_LIMIT, changes.next()).await.unwrap();
+        assert_eq!(begun, ListChange::Missed);
+        apply(one.as_ref(), &[registered(&format!("b{round}"), "u", round, &[])]).await.unwrap();
+        assert_eq!(next_version(&mut changes).await, round.unsigned_abs());
+        const KILL: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                            where datname = current_database() and query like 'LISTEN%'";
+        let killed: i64 =
+            sqlx::query_scalar(KILL).fetch_one(&mut server.connection().await).await.unwrap();
+        // The one before may still be ending.
+        assert!(killed >= 1);
     }
 }
 

@@ -18,7 +18,7 @@ impl World {
     }
 
     async fn lock(&self, lock_mode: LockMode) -> Result<ProcessLock, DbError> {
-        let options = PostgresOptions::default();
+        let options = PostgresOptions::new(16, Duration::from_secs(2));
         let repository = PostgresRepository::connect(&self.url, options).await.unwrap();
         repository.lock_for_process(lock_mode).await
     }

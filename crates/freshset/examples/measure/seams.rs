@@ -16,10 +16,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use freshset::backend::memory::MemoryBackend;
-use freshset::backend::{Collected, Entry, Filled, Lookup, Trimmed};
+use freshset::backend::{
+    Collected, Entry, Filled, Found, GENERATION_BYTES, Generation, Lifetimes, Lookup, Members,
+    RandomHex, Trimmed,
+};
 use freshset::{
-    BackendError, BoxError, Cache, CacheBackend, Clock, EntryKey, GENERATION_BYTES, Generation,
-    Invalidated, Lifetimes, Owner, Random, RandomHex, SystemClock,
+    BackendError, BoxError, Cache, CacheBackend, Clock, EntryKey, Invalidated, Owner, Random,
+    SystemClock,
 };
 
 use crate::Result;
@@ -98,7 +101,7 @@ async fn is_stale_after(schedule: &[Actor], cache: &Cache, number: u64) -> Resul
     let world = World {
         cache: cache.clone(),
         database: Arc::default(),
-        owner: Owner::new("run", &number.to_string())?,
+        owner: Owner::new("run", number)?,
         key: EntryKey::new(["entry"])?,
     };
     let mut actors: [Option<Acting>; 3] = [
@@ -223,13 +226,17 @@ struct Stepwise {
 
 #[async_trait]
 impl CacheBackend for Stepwise {
-    async fn get(
+    async fn get(&self, lookup: Lookup<'_>) -> std::result::Result<Found, BackendError> {
+        YieldOnce::default().await;
+        self.inner.get(lookup).await
+    }
+
+    async fn remove(
         &self,
         owner: &Owner,
         key: &EntryKey,
-    ) -> std::result::Result<Lookup, BackendError> {
-        YieldOnce::default().await;
-        self.inner.get(owner, key).await
+    ) -> std::result::Result<bool, BackendError> {
+        self.inner.remove(owner, key).await
     }
 
     async fn generation(
@@ -271,5 +278,13 @@ impl CacheBackend for Stepwise {
 
     async fn trim(&self, owner: &Owner) -> std::result::Result<Trimmed, BackendError> {
         self.inner.trim(owner).await
+    }
+
+    async fn members(
+        &self,
+        owner: &Owner,
+        keys_max: usize,
+    ) -> std::result::Result<Members, BackendError> {
+        self.inner.members(owner, keys_max).await
     }
 }

@@ -169,11 +169,9 @@ impl Server {
 
 /// A cache as a process makes it, but with timeouts that a busy machine does not reach.
 pub(crate) fn cache(url: &str) -> Result<Cache> {
-    let options = RedisOptions {
-        command_timeout: COMMAND_LIMIT,
-        invalidate_timeout: COMMAND_LIMIT,
-        ..RedisOptions::new(Namespace::new(NAMESPACE)?)
-    };
+    let options = RedisOptions::new(Namespace::new(NAMESPACE)?)
+        .command_timeout(COMMAND_LIMIT)
+        .invalidate_timeout(COMMAND_LIMIT);
     let backend = Arc::new(RedisBackend::new(url, options)?);
     Ok(Cache::builder(backend).entries_per_owner_max(ENTRIES_MAX).build())
 }

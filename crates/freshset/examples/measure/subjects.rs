@@ -50,7 +50,7 @@ impl Subject {
     }
 
     pub(crate) fn fresh(cache: &Cache, owner: u64) -> Result<Self> {
-        Ok(Self::Fresh(cache.clone(), Owner::new("load", &owner.to_string())?))
+        Ok(Self::Fresh(cache.clone(), Owner::new("load", owner)?))
     }
 
     pub(crate) async fn read(&self, entry: &str, row: &Arc<Row>, takes: Duration) -> Result<Seen> {

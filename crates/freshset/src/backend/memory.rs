@@ -17,8 +17,8 @@ use quick_cache::sync::Cache as BoundedMap;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 
 use crate::backend::{
-    COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled, Invalidated, Lookup,
-    Trimmed,
+    COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled, Found, Invalidated,
+    Lookup, Members, Trimmed,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::entry;
@@ -26,6 +26,7 @@ use crate::error::BackendError;
 use crate::generation::{Generation, RandomHex};
 use crate::key::{EntryKey, Owner};
 use crate::mutant::{Mutant, Planted};
+use crate::stamp::Stamped;
 use crate::ttl::Lifetimes;
 
 /// Default capacity, in bytes of entries. Beyond it the least useful entries are evicted.
@@ -111,6 +112,17 @@ impl MemoryBackend {
     }
 
     /// An empty backend of this capacity, whose entries age by this clock.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use freshset::{Cache, SystemClock, backend::memory::MemoryBackend};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let clock = Arc::new(SystemClock::default()); // in tests: `testing::ManualClock`
+    /// let cache = Cache::new(MemoryBackend::with(256 << 20, clock)); // 256 MiB
+    /// # }
+    /// ```
     pub fn with(capacity_bytes: u64, clock: Arc<dyn Clock>) -> Self {
         let entries_typical = (capacity_bytes / ENTRY_BYTES_TYPICAL).max(16) as usize;
         Self {
@@ -173,6 +185,25 @@ impl MemoryBackend {
         state
     }
 
+    fn current(&self, owner: &Owner, now: Duration) -> Option<Generation> {
+        let state = self.owners.get(owner)?;
+        let mut state = lock(&state);
+        state.expire(now);
+        state.generation()
+    }
+
+    /// Extends the generations of the entry's other owners (rule S15). False if one has changed: the entry
+    /// would be unreadable.
+    fn keep_others(&self, entry: &Entry<'_>, now: Duration) -> bool {
+        entry.others.iter().all(|Stamped { owner, generation }| {
+            let Some(state) = self.owners.get(owner) else { return false };
+            let mut state = lock(&state);
+            state.expire(now);
+            state.extend(&entry.lifetimes, now);
+            state.generation() == Some(*generation)
+        })
+    }
+
     /// Removes evicted entries from the indexes of their owners. The caller holds no owner's lock.
     fn unlist_evicted(&self, evicted: Vec<EntryName>) {
         for name in evicted {
@@ -211,6 +242,15 @@ impl OwnerState {
         self.generation.map(|current| current.value)
     }
 
+    /// Extends the generation if it would end before the entry.
+    fn extend(&mut self, lifetimes: &Lifetimes, now: Duration) {
+        if let Some(current) = &mut self.generation
+            && current.expires_at < now + lifetimes.entry
+        {
+            current.expires_at = now + lifetimes.generation;
+        }
+    }
+
     /// Lists the entry, extends index and generation to outlive it, and trims the index (rules S8, S9).
     fn record(&mut self, entry: &Entry<'_>, now: Duration, planted: Planted) {
         let expires_at = now + entry.lifetimes.entry;
@@ -220,11 +260,7 @@ impl OwnerState {
         } else if self.index_expires_at < expires_at {
             self.index_expires_at = now + entry.lifetimes.index;
         }
-        if let Some(current) = &mut self.generation
-            && current.expires_at < expires_at
-        {
-            current.expires_at = now + entry.lifetimes.generation;
-        }
+        self.extend(&entry.lifetimes, now);
         if self.index.len() > self.trim_at {
             self.index.retain(|_, expires_at| *expires_at > now);
             self.trim_at = 2 * self.index.len() + DEAD_MEMBERS_SLACK;
@@ -234,19 +270,15 @@ impl OwnerState {
 
 #[async_trait]
 impl CacheBackend for MemoryBackend {
-    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, BackendError> {
+    async fn get(&self, lookup: Lookup<'_>) -> Result<Found, BackendError> {
         let now = self.clock.now();
-        let generation = self.owners.get(owner).and_then(|state| {
-            let mut state = lock(&state);
-            state.expire(now);
-            state.generation()
-        });
-        let entry = self
-            .entries
-            .get(&(owner.clone(), key.clone()))
+        let generations = lookup.owners.iter().map(|owner| self.current(owner, now)).collect();
+        let entry = lookup
+            .entry
+            .and_then(|(owner, key)| self.entries.get(&(owner.clone(), key.clone())))
             .filter(|entry| entry.expires_at > now || self.planted.is(Mutant::ExpiredEntryServed));
-        let stored = entry.map(|entry| entry.stored);
-        Ok(Lookup::compare(stored, generation, self.planted))
+        let remaining = entry.as_ref().map(|entry| entry.expires_at.saturating_sub(now));
+        Ok(Found { stored: entry.map(|entry| entry.stored), remaining, generations })
     }
 
     async fn generation(
@@ -270,6 +302,9 @@ impl CacheBackend for MemoryBackend {
 
     async fn fill(&self, entry: Entry<'_>) -> Result<Filled, BackendError> {
         let now = self.clock.now();
+        if !self.keep_others(&entry, now) {
+            return Ok(Filled::refused());
+        }
         let state = self.state(entry.owner);
         // Held until the entry is stored: check and write are one step (rule S3).
         let mut state = lock(&state);
@@ -328,6 +363,14 @@ impl CacheBackend for MemoryBackend {
         Ok(Invalidated { entries })
     }
 
+    async fn remove(&self, owner: &Owner, key: &EntryKey) -> Result<bool, BackendError> {
+        if let Some(state) = self.owners.get(owner) {
+            lock(&state).index.remove(key);
+        }
+        let removed = self.entries.remove(&(owner.clone(), key.clone()));
+        Ok(removed.is_some_and(|(_, entry)| entry.expires_at > self.clock.now()))
+    }
+
     async fn collect(&self, owner: &Owner) -> Result<Collected, BackendError> {
         let Some(state) = self.owners.get(owner) else { return Ok(Collected::default()) };
         let mut state = lock(&state);
@@ -340,7 +383,7 @@ impl CacheBackend for MemoryBackend {
                 continue;
             };
             let removed = self.entries.remove_if(&(owner.clone(), key), |entry| {
-                current.is_none() || entry::stamp(&entry.stored) != current
+                current.is_none() || entry::home_generation(&entry.stored) != current
             });
             entries += u64::from(removed.is_some());
         }
@@ -350,6 +393,18 @@ impl CacheBackend for MemoryBackend {
     async fn trim(&self, _owner: &Owner) -> Result<Trimmed, BackendError> {
         // The index holds when each entry expires, so fills trim it exactly (`OwnerState::record`).
         Ok(Trimmed::default())
+    }
+
+    async fn members(&self, owner: &Owner, keys_max: usize) -> Result<Members, BackendError> {
+        let Some(state) = self.owners.get(owner) else { return Ok(Members::default()) };
+        let mut state = lock(&state);
+        state.expire(self.clock.now());
+        let keys = state.index.keys().take(keys_max).cloned().collect();
+        Ok(Members { count: state.index.len() as u64, keys })
+    }
+
+    fn keeps_bytes(&self) -> bool {
+        true
     }
 }
 
@@ -386,7 +441,8 @@ mod tests {
             let generation = backend.generation(&owner, &random, &lifetimes).await.unwrap();
             let stored = Bytes::copy_from_slice(generation.as_bytes());
             let (owner, key) = (&owner, &key);
-            let entry = Entry { owner, key, generation, stored, lifetimes, entries_max: 1 };
+            let (others, entries_max) = (&[][..], 1);
+            let entry = Entry { owner, key, generation, others, stored, lifetimes, entries_max };
             assert_eq!(backend.fill(entry).await.unwrap().outcome, FillOutcome::Stored);
             backend.invalidate(owner, &random, &lifetimes).await.unwrap();
         }

@@ -1,34 +1,35 @@
-//! What all handles of a cache share, and the single steps of the protocol: look up, fill, invalidate.
-//!
-//! A failure of the backend is turned into a bypass here, counted by the circuit breaker, and logged at
-//! debug.
+//! What all handles of a cache share, and the steps of the protocol that write: fill, invalidate, remove.
+//! (`look_up` has those that read.)
 
 use std::error::Error;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::backend::{CacheBackend, Entry, FillOutcome, Filled, Invalidated, Lookup};
-use crate::cache::answer::{BypassReason, Stored};
+use crate::backend::{CacheBackend, Entry, FillOutcome, Filled, Invalidated};
+use crate::cache::answer::Stored;
 use crate::cache::circuit_breaker::CircuitBreaker;
 use crate::cache::maintenance::{Maintenance, MaintenanceTask};
+use crate::cache::near::{Near, NearCopies, NearCopy};
 use crate::cache::single_flight::SingleFlight;
 use crate::cache::unconfirmed::UnconfirmedInvalidations;
 use crate::clock::Clock;
-use crate::entry;
+use crate::entry::{self, Content};
 use crate::error::{BackendError, InvalidateError};
-use crate::generation::{Generation, RandomHex};
+use crate::generation::RandomHex;
 use crate::key::{EntryKey, Owner};
+use crate::mutant::Planted;
+use crate::observe::Operation;
+use crate::observe::reporter::Reporter;
+use crate::owners::OWNERS_MAX;
 use crate::random::Random;
+use crate::stamp::Stamped;
 use crate::ttl::{Lifetimes, shortened_ttl};
 
 /// Largest payload that is stored. A larger one is answered and not stored.
 pub const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Life of a generation under which no entry was stored yet. A fill extends it; without a fill, as for
-/// an owner that does not exist, it soon takes no memory. A load that takes longer is not stored.
-const NEW_GENERATION_TTL: Duration = Duration::from_secs(30);
 /// Members an index may have before fills look for dead ones (rule S9 of `CacheBackend`).
 const TRIM_FROM_MEMBERS: u64 = 64;
 /// One fill in this many, chosen at random, asks for a trim.
@@ -38,11 +39,13 @@ const TRIM_SHARE: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) backend: Arc<dyn CacheBackend>,
-    settings: Settings,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(super) settings: Settings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) reporter: Arc<Reporter>,
     pub(super) single_flight: SingleFlight,
-    breaker: CircuitBreaker,
+    pub(super) near: NearCopies,
+    pub(super) breaker: CircuitBreaker,
     maintenance: Maintenance,
     pub(super) unconfirmed: Arc<UnconfirmedInvalidations>,
     /// Notified when the last handle is dropped.
@@ -57,16 +60,10 @@ pub(super) struct Settings {
     pub(super) jitter_percent: u8,
     pub(super) schema_version: u16,
     pub(super) entries_max: u32,
-}
-
-/// What a look-up found.
-pub(super) enum Found {
-    /// A readable entry: its payload, and the generation it is stored under.
-    Entry(Bytes, Generation),
-    /// No readable entry; load and store under this generation.
-    Nothing(Generation),
-    /// The backend must not, or cannot, be used: load past the cache.
-    Bypass(BypassReason),
+    pub(super) load_timeout: Duration,
+    pub(super) absent_ttl: Duration,
+    pub(super) near: Near,
+    pub(super) planted: Planted,
 }
 
 impl Core {
@@ -75,14 +72,18 @@ impl Core {
         settings: Settings,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        reporter: Reporter,
     ) -> Self {
+        let reporter = Arc::new(reporter);
         Self {
-            maintenance: Maintenance::spawn(backend.clone()),
+            maintenance: Maintenance::spawn(backend.clone(), reporter.clone()),
             backend,
             settings,
             clock,
             random,
+            reporter,
             single_flight: SingleFlight::default(),
+            near: NearCopies::new(settings.near),
             breaker: CircuitBreaker::default(),
             unconfirmed: Arc::default(),
             closed: Arc::default(),
@@ -90,82 +91,49 @@ impl Core {
         }
     }
 
-    pub(super) async fn look_up(&self, owner: &Owner, key: &EntryKey) -> Found {
-        if self.unconfirmed.covers(owner) {
-            return Found::Bypass(BypassReason::UnconfirmedInvalidation);
-        }
-        if !self.breaker.allows(self.clock.now()) {
-            return Found::Bypass(BypassReason::BackendUnavailable);
-        }
-        match self.ask_backend(owner, key).await {
-            Ok(found) => {
-                self.breaker.read_answered();
-                found
-            }
-            Err(error) => {
-                self.notify_if_refused(&error);
-                let is_outage = error.is_outage();
-                let error = &error as &dyn Error;
-                tracing::debug!(error, "read bypasses the cache");
-                if is_outage {
-                    self.breaker.failed(self.clock.now());
-                } else {
-                    self.breaker.read_answered();
-                }
-                Found::Bypass(BypassReason::BackendFailed)
-            }
-        }
-    }
-
-    async fn ask_backend(&self, owner: &Owner, key: &EntryKey) -> Result<Found, BackendError> {
-        match self.backend.get(owner, key).await? {
-            Lookup::Hit { generation, stored } => {
-                let payload = entry::decode(&stored, self.settings.schema_version, owner, key);
-                Ok(payload
-                    .map_or(Found::Nothing(generation), |bytes| Found::Entry(bytes, generation)))
-            }
-            Lookup::Miss(Some(generation)) => Ok(Found::Nothing(generation)),
-            Lookup::Miss(None) => {
-                let random_part = RandomHex::draw(&*self.random)?;
-                let mut lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
-                lifetimes.generation = lifetimes.generation.min(NEW_GENERATION_TTL);
-                let made = self.backend.generation(owner, &random_part, &lifetimes).await?;
-                Ok(Found::Nothing(made))
-            }
-        }
-    }
-
+    /// Stores what was loaded after the stamp was obtained.
     pub(super) async fn fill(
         &self,
-        owner: &Owner,
         key: &EntryKey,
-        generation: Generation,
-        bytes: &Bytes,
+        stamp: &[Stamped],
+        content: &Content,
+        ttl: Duration,
     ) -> Stored {
-        if bytes.len() > ENTRY_BYTES_MAX {
+        let bytes = content.as_deref();
+        let Some((home, others)) = stamp.split_first() else { return Stored::Failed };
+        if bytes.is_some_and(|bytes| bytes.len() > ENTRY_BYTES_MAX) || stamp.len() > OWNERS_MAX {
             return Stored::TooLarge;
         }
+        let began = self.clock.now();
         let draw = self.draw();
-        let ttl = shortened_ttl(self.settings.entry_ttl, self.settings.jitter_percent, draw);
+        let ttl = shortened_ttl(ttl, self.settings.jitter_percent, draw);
         let entry = Entry {
-            owner,
+            owner: &home.owner,
             key,
-            generation,
-            stored: entry::encode(&generation, self.settings.schema_version, owner, key, bytes),
+            generation: home.generation,
+            others,
+            stored: entry::encode(stamp, self.settings.schema_version, key, bytes),
             lifetimes: Lifetimes::of_entry(ttl),
             entries_max: self.settings.entries_max,
         };
         match self.backend.fill(entry).await {
             Ok(filled) => {
-                self.request_maintenance(owner, filled, draw);
+                self.request_maintenance(&home.owner, filled, draw);
                 match filled.outcome {
-                    FillOutcome::Stored => Stored::Yes,
+                    FillOutcome::Stored => {
+                        self.near.keep(&home.owner, key, || NearCopy {
+                            stamp: stamp.into(),
+                            content: content.clone(),
+                            expires_at: began + ttl,
+                        });
+                        Stored::Yes
+                    }
                     FillOutcome::Refused => Stored::Refused,
                     FillOutcome::Full => Stored::Full,
                 }
             }
             Err(error) => {
-                self.notify_if_refused(&error);
+                self.report(Operation::Fill, &error);
                 let error = &error as &dyn Error;
                 tracing::debug!(error, "entry not stored");
                 Stored::Failed
@@ -174,22 +142,67 @@ impl Core {
     }
 
     pub(super) async fn invalidate(&self, owner: &Owner) -> Result<Invalidated, InvalidateError> {
+        self.invalidate_and_report(owner, false).await
+    }
+
+    pub(super) async fn repeat_invalidation(&self, owner: &Owner) -> Result<(), InvalidateError> {
+        self.invalidate_and_report(owner, true).await.map(|_| ())
+    }
+
+    async fn invalidate_and_report(
+        &self,
+        owner: &Owner,
+        is_repetition: bool,
+    ) -> Result<Invalidated, InvalidateError> {
+        let invalidation = pin!(self.invalidate_or_mark(owner));
+        let unconfirmed = || self.unconfirmed.count();
+        self.reporter.invalidate(owner, is_repetition, invalidation, unconfirmed).await
+    }
+
+    /// Invalidates the owner, and marks it if that is not confirmed.
+    async fn invalidate_or_mark(&self, owner: &Owner) -> Result<Invalidated, InvalidateError> {
         let attempt = self.unconfirmed.attempt(owner);
+        match self.try_invalidate(owner).await {
+            Ok(invalidated) => {
+                if attempt.confirm() {
+                    self.reporter.outage_ended();
+                }
+                Ok(invalidated)
+            }
+            Err(error) => {
+                let error = InvalidateError::from(error);
+                if attempt.fail() {
+                    self.reporter.outage_began(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_invalidate(&self, owner: &Owner) -> Result<Invalidated, BackendError> {
         let garbage_set = RandomHex::draw(&*self.random)?;
         let lifetimes = Lifetimes::of_entry(self.settings.entry_ttl);
         let answer = self.backend.invalidate(owner, &garbage_set, &lifetimes).await;
         if let Err(error) = &answer {
-            self.notify_if_refused(error);
+            self.report(Operation::Invalidate, error);
             if error.is_outage() {
                 self.breaker.failed(self.clock.now());
             }
         }
         let invalidated = answer?;
-        attempt.confirm();
         if invalidated.entries > 0 {
             self.maintenance.request(MaintenanceTask::Collect(owner.clone()));
         }
         Ok(invalidated)
+    }
+
+    pub(super) async fn remove(&self, owner: &Owner, key: &EntryKey) -> Result<bool, BackendError> {
+        let removed = self.backend.remove(owner, key).await;
+        self.near.remove(owner, key);
+        if let Err(error) = &removed {
+            self.report(Operation::Remove, error);
+        }
+        removed
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -218,7 +231,8 @@ impl Core {
         drawn.map_or(0, |()| u32::from_be_bytes(bytes))
     }
 
-    fn notify_if_refused(&self, error: &BackendError) {
+    pub(super) fn report(&self, operation: Operation, error: &BackendError) {
+        self.reporter.backend_failed(operation, error);
         if error.needs_operator() {
             self.refused.notify_one();
         }

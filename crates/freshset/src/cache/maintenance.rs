@@ -8,7 +8,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::backend::{CacheBackend, Trimmed};
+use crate::error::BackendError;
 use crate::key::Owner;
+use crate::observe::Operation;
+use crate::observe::reporter::Reporter;
 
 /// Most tasks that wait. Further ones are discarded: the next fill or invalidation of that owner
 /// requests them again.
@@ -33,9 +36,9 @@ pub(super) struct Maintenance {
 
 impl Maintenance {
     /// Starts the background task of a cache. Must be called inside a tokio runtime.
-    pub(super) fn spawn(backend: Arc<dyn CacheBackend>) -> Self {
+    pub(super) fn spawn(backend: Arc<dyn CacheBackend>, reporter: Arc<Reporter>) -> Self {
         let (requests, received) = mpsc::channel(TASKS_MAX);
-        tokio::spawn(run(backend, received));
+        tokio::spawn(run(backend, reporter, received));
         Self { requests }
     }
 
@@ -47,7 +50,11 @@ impl Maintenance {
 
 /// Works through the tasks, one chunk of each at a time, so that a huge garbage set does not keep the
 /// small ones waiting.
-async fn run(backend: Arc<dyn CacheBackend>, mut received: mpsc::Receiver<MaintenanceTask>) {
+async fn run(
+    backend: Arc<dyn CacheBackend>,
+    reporter: Arc<Reporter>,
+    mut received: mpsc::Receiver<MaintenanceTask>,
+) {
     let mut queue = VecDeque::new();
     let mut queued = HashSet::new();
     loop {
@@ -60,8 +67,10 @@ async fn run(backend: Arc<dyn CacheBackend>, mut received: mpsc::Receiver<Mainte
         }
         let Some(task) = queue.pop_front() else { continue };
         queued.remove(&task);
-        if do_one_chunk(&*backend, &task).await {
-            enqueue(task, &mut queue, &mut queued);
+        match do_one_chunk(&*backend, &task).await {
+            Ok(true) => enqueue(task, &mut queue, &mut queued),
+            Ok(false) => {}
+            Err(error) => reporter.backend_failed(Operation::Maintain, &error),
         }
     }
 }
@@ -78,24 +87,25 @@ fn enqueue(
 
 /// Whether there is more to do. A failure ends the task: what is left has a TTL, and the next fill
 /// or invalidation of the owner requests it again.
-async fn do_one_chunk(backend: &dyn CacheBackend, task: &MaintenanceTask) -> bool {
+async fn do_one_chunk(
+    backend: &dyn CacheBackend,
+    task: &MaintenanceTask,
+) -> Result<bool, BackendError> {
     match task {
         MaintenanceTask::Collect(owner) => {
-            backend.collect(owner).await.is_ok_and(|collected| collected.more)
+            backend.collect(owner).await.map(|collected| collected.more)
         }
-        MaintenanceTask::Trim(owner) => {
-            trim(backend, owner).await;
-            false
-        }
+        MaintenanceTask::Trim(owner) => trim(backend, owner).await.map(|()| false),
     }
 }
 
 /// Samples until at most a quarter of a sample is dead, as Redis itself does for expired keys.
-async fn trim(backend: &dyn CacheBackend, owner: &Owner) {
+async fn trim(backend: &dyn CacheBackend, owner: &Owner) -> Result<(), BackendError> {
     for _ in 0..TRIM_ROUNDS_MAX {
-        let Ok(Trimmed { sampled, dead }) = backend.trim(owner).await else { return };
+        let Trimmed { sampled, dead } = backend.trim(owner).await?;
         if dead * 4 <= sampled {
-            return;
+            break;
         }
     }
+    Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) async fn retry_unconfirmed(core: Weak<Core>) {
         }
         let mut failed = false;
         for owner in &owners {
-            if let Err(error) = core.invalidate(owner).await {
+            if let Err(error) = core.repeat_invalidation(owner).await {
                 failed = true;
                 if error.is_outage() {
                     break;

@@ -1,27 +1,44 @@
-//! Single flight: one load per (entry, generation) at a time, per process.
+//! Single flight: one load per (entry, stamp) at a time, per process.
 //!
-//! Readers of one entry that obtained the same generation share one load. Readers with another
+//! Readers of one entry that obtained the same generations share one load. Readers with another
 //! generation never join: the load might have begun before an invalidation that they started after. (A
 //! reader that joins by entry name alone can be given an answer older than the invalidation.)
+//!
+//! Owners that the loader finds are not part of the key, because they are not known when the load begins.
+//! A reader that is given such a load compares their generations before it uses it, and discards the load
+//! if one has changed.
 //!
 //! The slot of a load is a fair lock. Its holder is the leader, which leaves the result in it. A leader
 //! that is cancelled, or panics, unlocks an empty slot, and the next waiter becomes the leader.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::sync;
 
-use crate::error::LoadError;
+use crate::entry::Content;
 use crate::generation::Generation;
 use crate::key::{EntryKey, Owner};
+use crate::stamp::Stamped;
 
-type LoadResult = Result<Bytes, LoadError>;
-type LoadKey = (Owner, EntryKey, Generation);
+/// Result of a load, for all readers that waited for it; none if each of them must load by itself.
+pub(super) type LoadResult = Result<Option<Loaded>, SharedError>;
+/// The loader's error. Readers of one entry may have loaders with different types of errors.
+pub(super) type SharedError = Arc<dyn Any + Send + Sync>;
+type LoadKey = (Owner, EntryKey, SmallVec<[Generation; 2]>);
 type Slot = Arc<sync::Mutex<Option<LoadResult>>>;
+
+/// What a load gave.
+#[derive(Debug, Clone)]
+pub(super) struct Loaded {
+    pub(super) content: Content,
+    /// The owners that the loader found.
+    pub(super) found: Arc<[Stamped]>,
+}
 
 /// The loads that run in this process.
 #[derive(Debug, Default)]
@@ -57,9 +74,10 @@ pub(super) struct Leader<'a> {
 }
 
 impl SingleFlight {
-    /// Joins the load of this entry under this generation; a new one if none runs.
-    pub(super) fn join(&self, owner: &Owner, key: &EntryKey, generation: Generation) -> Waiter<'_> {
-        let key = (owner.clone(), key.clone(), generation);
+    /// Joins the load of this entry under this stamp; a new one if none runs.
+    pub(super) fn join(&self, home: &Owner, key: &EntryKey, stamp: &[Stamped]) -> Waiter<'_> {
+        let generations = stamp.iter().map(|stamped| stamped.generation).collect();
+        let key = (home.clone(), key.clone(), generations);
         let slot = self.lock().entry(key.clone()).or_default().clone();
         Waiter { single_flight: self, key, slot, completed_here: AtomicBool::new(false) }
     }
@@ -76,6 +94,20 @@ impl Waiter<'_> {
         match &*slot {
             Some(result) => Turn::Completed(result.clone()),
             None => Turn::Leader(Leader { slot, completed_here: &self.completed_here }),
+        }
+    }
+
+    /// Becomes the leader, unless another reader loads or has loaded.
+    pub(super) fn lead(&self) -> Option<Leader<'_>> {
+        let slot = self.slot.try_lock().ok().filter(|slot| slot.is_none())?;
+        Some(Leader { slot, completed_here: &self.completed_here })
+    }
+
+    /// Removes the load, so that no further reader joins it.
+    pub(super) fn discard(&self) {
+        let mut running = self.single_flight.lock();
+        if running.get(&self.key).is_some_and(|other| Arc::ptr_eq(other, &self.slot)) {
+            running.remove(&self.key);
         }
     }
 }
@@ -106,13 +138,20 @@ impl Leader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::generation::RandomHex;
 
     fn join(single_flight: &SingleFlight) -> Waiter<'_> {
         let owner = Owner::new("user", "u").unwrap();
         let key = EntryKey::new(["list"]).unwrap();
-        single_flight.join(&owner, &key, Generation::new(&RandomHex::from_bits(0), 0))
+        let generation = Generation::new(&RandomHex::from_bits(0), 0);
+        single_flight.join(&owner.clone(), &key, &[Stamped { owner, generation }])
+    }
+
+    fn loaded() -> LoadResult {
+        Ok(Some(Loaded { content: Some(Bytes::from_static(b"body")), found: Arc::default() }))
     }
 
     #[tokio::test]
@@ -120,7 +159,7 @@ mod tests {
         let single_flight = SingleFlight::default();
         let (first, waiter) = (join(&single_flight), join(&single_flight));
         let Turn::Leader(leader) = first.turn().await else { panic!("the first one leads") };
-        leader.complete(Ok(Bytes::from_static(b"body")));
+        leader.complete(loaded());
         assert!(matches!(waiter.turn().await, Turn::Completed(Ok(_))));
         drop(waiter);
         assert!(
@@ -133,5 +172,15 @@ mod tests {
         let (first, second) = (join(&single_flight), join(&single_flight));
         drop((first, second));
         assert!(single_flight.lock().is_empty(), "all have left");
+    }
+
+    #[tokio::test]
+    async fn discarded_load_is_not_joined_any_more() {
+        let single_flight = SingleFlight::default();
+        let first = join(&single_flight);
+        let Turn::Leader(leader) = first.turn().await else { panic!("the first one leads") };
+        leader.complete(loaded());
+        join(&single_flight).discard();
+        assert!(matches!(join(&single_flight).turn().await, Turn::Leader(_)));
     }
 }

@@ -5,6 +5,7 @@
 //! invalidation is an error and must not be acknowledged.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,8 @@ struct Marks {
     /// For each owner the number of the latest attempt that failed.
     owners: HashMap<Owner, u64>,
     attempts: u64,
+    /// Whether an attempt has failed since there were no marks.
+    is_outage: bool,
 }
 
 /// One attempt to invalidate an owner. If it ends unconfirmed, because it failed or its caller was
@@ -38,7 +41,7 @@ pub(super) struct Attempt<'a> {
     unconfirmed: &'a UnconfirmedInvalidations,
     owner: &'a Owner,
     number: u64,
-    confirmed: bool,
+    ended: bool,
 }
 
 impl UnconfirmedInvalidations {
@@ -46,7 +49,7 @@ impl UnconfirmedInvalidations {
     pub(super) fn attempt<'a>(&'a self, owner: &'a Owner) -> Attempt<'a> {
         let mut marks = self.lock();
         marks.attempts += 1;
-        Attempt { unconfirmed: self, owner, number: marks.attempts, confirmed: false }
+        Attempt { unconfirmed: self, owner, number: marks.attempts, ended: false }
     }
 
     /// Whether reads of this owner must go past the cache.
@@ -77,6 +80,17 @@ impl UnconfirmedInvalidations {
         }
     }
 
+    /// Waits until none is unconfirmed.
+    pub(super) async fn wait_until_empty(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.count() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Marks> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,25 +106,34 @@ impl UnconfirmedInvalidations {
 impl Attempt<'_> {
     /// Confirms the invalidation. Removes the mark of every attempt that failed before this one began;
     /// a later failure keeps its mark, since this invalidation may have run before its change.
-    pub(super) fn confirm(mut self) {
-        self.confirmed = true;
+    ///
+    /// Gives whether an outage ends: attempts had failed, and no mark is left.
+    pub(super) fn confirm(mut self) -> bool {
+        self.ended = true;
         if self.unconfirmed.count() == 0 {
-            return;
+            return false;
         }
         let mut marks = self.unconfirmed.lock();
         if marks.owners.get(self.owner).is_some_and(|failed| *failed <= self.number) {
             marks.owners.remove(self.owner);
         }
+        let outage_ends = marks.owners.is_empty() && mem::take(&mut marks.is_outage);
         self.unconfirmed.publish(&marks);
+        drop(marks);
+        self.unconfirmed.changed.notify_waiters();
+        outage_ends
     }
-}
 
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if self.confirmed {
-            return;
-        }
+    /// Leaves a mark. Gives whether an outage begins: no attempt had failed since there were no marks.
+    pub(super) fn fail(mut self) -> bool {
+        self.ended = true;
         let mut marks = self.unconfirmed.lock();
+        let outage_begins = !mem::replace(&mut marks.is_outage, true);
+        self.mark(marks);
+        outage_begins
+    }
+
+    fn mark(&self, mut marks: MutexGuard<'_, Marks>) {
         // Numbered when it fails, not when it begins: only an attempt that begins later clears it.
         marks.attempts += 1;
         let number = marks.attempts;
@@ -122,6 +145,15 @@ impl Drop for Attempt<'_> {
         self.unconfirmed.publish(&marks);
         drop(marks);
         self.unconfirmed.changed.notify_waiters();
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        // Cancelled: nobody knows of a failure yet.
+        if !self.ended {
+            self.mark(self.unconfirmed.lock());
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 -- KEYS[3]       names of the garbage sets, a SET
 -- KEYS[4]       the garbage set that the index becomes, a key that does not exist yet
 -- ARGV[1]       name of the garbage set, the last part of KEYS[4]
--- ARGV[2]       TTL of the garbage set, milliseconds; at least that of the entries in it
+-- ARGV[2]       least TTL of the garbage set, milliseconds; it keeps that of the index if that is longer
 -- Returns       number of members the index had; 0 if there was none
 -- Cost          O(1): no member is read, no entry is deleted
 -- Safe twice    yes: a repeat invalidates what was stored since
@@ -22,12 +22,14 @@ if type(members) == 'table' then
 end
 if members == 0 then return 0 end
 redis.call('RENAME', KEYS[2], KEYS[4])
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
+-- Extended, never shortened: a read may have stored an entry for longer than the others.
+if redis.call('PTTL', KEYS[4]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) end
+local ttl = redis.call('PTTL', KEYS[4])
 local added = redis.pcall('SADD', KEYS[3], ARGV[1])
 if type(added) == 'table' then
   if not string.find(added.err, 'WRONGTYPE', 1, true) then return added end
   redis.call('DEL', KEYS[3])
   redis.call('SADD', KEYS[3], ARGV[1])
 end
-redis.call('PEXPIRE', KEYS[3], ARGV[2])
+if redis.call('PTTL', KEYS[3]) < ttl then redis.call('PEXPIRE', KEYS[3], ttl) end
 return members

@@ -6,8 +6,10 @@
 
 #![expect(clippy::expect_used, reason = "a check ends at its first failure")]
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +17,72 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::backend::{
-    COLLECT_ENTRIES_MAX, CacheBackend, Entry, FillOutcome, Filled, Invalidated, Lookup,
+    COLLECT_ENTRIES_MAX, CacheBackend, Entry, FillOutcome, Filled, Invalidated, Lookup, Members,
 };
-use crate::entry;
+use crate::cache::fence;
+use crate::entry::{self, Decoded};
 use crate::generation::{Generation, RandomHex};
 use crate::key::{EntryKey, Owner};
+use crate::mutant::{Mutant, Planted};
 use crate::random::OsRandom;
+use crate::stamp::Stamped;
 use crate::ttl::Lifetimes;
 
 /// An empty backend, and the means to let time pass and to evict its keys.
+///
+/// One for the backend in memory:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use async_trait::async_trait;
+/// use freshset::backend::memory::MemoryBackend;
+/// use freshset::testing::conformance::{Fixture, RULES};
+/// use freshset::testing::ManualClock;
+/// use freshset::{CacheBackend, Owner};
+///
+/// struct Tested {
+///     backend: Arc<MemoryBackend>,
+///     clock: Arc<ManualClock>,
+/// }
+///
+/// impl Tested {
+///     fn empty() -> Arc<dyn Fixture> {
+///         let clock = Arc::new(ManualClock::default());
+///         Arc::new(Self { backend: Arc::new(MemoryBackend::with(64 << 20, clock.clone())), clock })
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Fixture for Tested {
+///     fn backend(&self) -> Arc<dyn CacheBackend> {
+///         self.backend.clone()
+///     }
+///     async fn advance(&self, time: Duration) {
+///         self.clock.advance(time);
+///     }
+///     async fn evict_generation(&self, owner: &Owner) {
+///         self.backend.evict_generation(owner);
+///     }
+///     async fn evict_index(&self, owner: &Owner) {
+///         self.backend.evict_index(owner);
+///     }
+///     async fn index_members(&self, owner: &Owner) -> u64 {
+///         self.backend.index_members(owner)
+///     }
+///     async fn keys_without_ttl(&self) -> Vec<String> {
+///         Vec::new()
+///     }
+/// }
+///
+/// // In a test binary: `freshset::backend_conformance!(#[tokio::test] Tested::empty());`
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// for (_, check) in RULES {
+///     check(Tested::empty()).await;
+/// }
+/// # }
+/// ```
 #[async_trait]
 pub trait Fixture: Send + Sync {
     /// A handle of the backend. Every call gives another handle of the same data.
@@ -38,6 +97,10 @@ pub trait Fixture: Send + Sync {
     async fn index_members(&self, owner: &Owner) -> u64;
     /// The keys that are stored without a TTL.
     async fn keys_without_ttl(&self) -> Vec<String>;
+    /// A mistake of the cache that is planted in the checks; for tests of the suite itself.
+    fn mutant(&self) -> Option<Mutant> {
+        None
+    }
 }
 
 /// A check, run on an empty backend.
@@ -75,23 +138,31 @@ rules![
     s12_invalidated_entries_are_collected_in_chunks_by_any_handle,
     s13_owners_do_not_affect_each_other,
     s14_invalidate_counts_entries_and_is_repeatable,
+    s15_entry_of_several_owners_lives_for_its_ttl,
+    s16_remove_removes_one_entry,
+    s17_members_lists_entry_keys,
 ];
 
 /// Long enough that nothing expires during a check.
 const LONG: Duration = Duration::from_secs(60);
 /// Short enough to wait for, long enough that a slow machine stores and reads an entry in it.
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(1);
 const ENTRIES_MAX: u32 = 1_000_000;
 
 /// One owner of one backend, as a reader and a writer use it.
 struct Subject {
     backend: Arc<dyn CacheBackend>,
     owner: Owner,
+    planted: Planted,
 }
 
 impl Subject {
     fn new(fixture: &dyn Fixture, id: &str) -> Self {
-        Self { backend: fixture.backend(), owner: owner(id) }
+        Self {
+            backend: fixture.backend(),
+            owner: owner(id),
+            planted: Planted::of(fixture.mutant()),
+        }
     }
 
     async fn generation(&self) -> Generation {
@@ -116,9 +187,10 @@ impl Subject {
         ttl: Duration,
     ) -> Filled {
         let (owner, key) = (&self.owner, &key(name));
-        let stored = entry::encode(&generation, 0, owner, key, name.as_bytes());
-        let lifetimes = Lifetimes::of_entry(ttl);
-        let entry = Entry { owner, key, generation, stored, lifetimes, entries_max };
+        let stamp = [Stamped { owner: owner.clone(), generation }];
+        let stored = entry::encode(&stamp, 0, key, Some(name.as_bytes()));
+        let (lifetimes, others) = (Lifetimes::of_entry(ttl), &[][..]);
+        let entry = Entry { owner, key, generation, others, stored, lifetimes, entries_max };
         self.backend.fill(entry).await.expect("fill")
     }
 
@@ -132,18 +204,14 @@ impl Subject {
     /// The payload of the entry, if it is readable.
     async fn get(&self, name: &str) -> Option<Bytes> {
         let key = key(name);
-        match self.backend.get(&self.owner, &key).await.expect("get") {
-            Lookup::Hit { generation, stored } => {
-                assert_eq!(
-                    entry::stamp(&stored),
-                    Some(generation),
-                    "a hit has the generation of its stamp"
-                );
-                let payload = entry::decode(&stored, 0, &self.owner, &key);
-                Some(payload.expect("a hit gives what was stored"))
-            }
-            Lookup::Miss(_) => None,
-        }
+        let owners = slice::from_ref(&self.owner);
+        let lookup = Lookup { entry: Some((&self.owner, &key)), owners, remaining: false };
+        let found = self.backend.get(lookup).await.expect("get");
+        assert_eq!(found.generations.len(), 1, "S1: one generation for one owner");
+        let decoded = entry::decode(&found.stored?, 0, &self.owner, &key);
+        let Decoded { stamp, content } = decoded.expect("S1: get gives what was stored");
+        let is_current = fence::is_current(&stamp, owners, &found.generations, self.planted);
+        content.filter(|_| is_current)
     }
 
     async fn has(&self, name: &str) -> bool {
@@ -420,4 +488,78 @@ pub async fn s14_invalidate_counts_entries_and_is_repeatable(fixture: Arc<dyn Fi
     assert_eq!(user.invalidate().await, 2, "S14: two entries, one filled twice");
     assert_eq!(user.invalidate().await, 0, "S14: repeated");
     assert!(!user.has("a").await, "S14: repeated");
+}
+
+/// S15: the generation of each owner outlives the entry, however soon it would have ended.
+pub async fn s15_entry_of_several_owners_lives_for_its_ttl(fixture: Arc<dyn Fixture>) {
+    let subjects = ["home", "other"].map(|id| Subject::new(&*fixture, id));
+    let [home, other] = &subjects;
+    let mut stamp = Vec::new();
+    for subject in &subjects {
+        let random_part = RandomHex::draw(&OsRandom).expect("random bytes");
+        let lifetimes = Lifetimes { generation: SHORT, ..Lifetimes::of_entry(SHORT) };
+        let made = subject.backend.generation(&subject.owner, &random_part, &lifetimes).await;
+        let generation = made.expect("generation");
+        stamp.push(Stamped { owner: subject.owner.clone(), generation });
+    }
+    let key = key("entry");
+    let entry = Entry {
+        owner: &home.owner,
+        key: &key,
+        generation: stamp[0].generation,
+        others: &stamp[1..],
+        stored: entry::encode(&stamp, 0, &key, Some(b"body")),
+        lifetimes: Lifetimes::of_entry(LONG),
+        entries_max: ENTRIES_MAX,
+    };
+    let filled = home.backend.fill(entry).await.expect("fill");
+    assert_eq!(filled.outcome, FillOutcome::Stored, "S15: generations are current");
+    fixture.advance(SHORT * 2).await;
+    let owners = [home.owner.clone(), other.owner.clone()];
+    let lookup = Lookup { entry: Some((&home.owner, &key)), owners: &owners, remaining: true };
+    let found = home.backend.get(lookup).await.expect("get");
+    let expected: Vec<_> = stamp.iter().map(|stamped| Some(stamped.generation)).collect();
+    assert_eq!(found.generations, expected, "S15: both generations live on, in the owners' order");
+    assert!(found.stored.is_some(), "S15: the entry lives on");
+    let remaining = found.remaining.expect("S15: its remaining life is known");
+    assert!(remaining <= LONG - SHORT, "S15: {remaining:?} remain of {LONG:?}");
+}
+
+/// S16: only this entry is removed, and the owner's generation stays.
+pub async fn s16_remove_removes_one_entry(fixture: Arc<dyn Fixture>) {
+    let user = Subject::new(&*fixture, "u");
+    let generation = user.fill_new("a", LONG).await;
+    user.fill("b", generation, LONG).await;
+    let remove = async |name| user.backend.remove(&user.owner, &key(name)).await.expect("remove");
+    assert!(remove("a").await, "S16: there was one");
+    assert!(!remove("a").await, "S16: there is none any more");
+    assert!(!user.has("a").await && user.has("b").await, "S16: only this one");
+    assert_eq!(user.generation().await, generation, "S16: the generation stays");
+    assert_eq!(user.invalidate().await, 1, "S16: the index lists the other one");
+}
+
+/// S17: entry keys of the index, each once, at most as many as asked for; none after an invalidation.
+pub async fn s17_members_lists_entry_keys(fixture: Arc<dyn Fixture>) {
+    const NAMES: [&str; 3] = ["a", "b:c", "d{e}%"];
+    let user = Subject::new(&*fixture, "u");
+    let members =
+        async |keys_max| user.backend.members(&user.owner, keys_max).await.expect("members");
+    assert_eq!(members(10).await, Members::default(), "S17: no entry yet");
+    let generation = user.generation().await;
+    for name in NAMES {
+        user.fill(name, generation, LONG).await;
+    }
+    Subject::new(&*fixture, "v").fill_new("of another owner", LONG).await;
+    let all = members(10).await;
+    let listed: BTreeSet<EntryKey> = all.keys.into_iter().collect();
+    assert_eq!((all.count, listed), (3, NAMES.map(key).into()), "S17: all of them");
+    let some = members(2).await;
+    let distinct: BTreeSet<EntryKey> = some.keys.iter().cloned().collect();
+    assert_eq!(
+        (some.count, some.keys.len(), distinct.len()),
+        (3, 2, 2),
+        "S17: as many as asked for"
+    );
+    user.invalidate().await;
+    assert_eq!(members(10).await, Members::default(), "S17: none after the invalidation");
 }

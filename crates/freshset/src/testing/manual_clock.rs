@@ -6,6 +6,16 @@ use std::time::Duration;
 use crate::clock::Clock;
 
 /// A clock that stands still until [`advance`](Self::advance) is called.
+///
+/// ```
+/// use std::time::Duration;
+/// use freshset::{Clock, testing::ManualClock};
+///
+/// let clock = ManualClock::default();
+/// let start = clock.now();
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now() - start, Duration::from_secs(60));
+/// ```
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: Mutex<Duration>,

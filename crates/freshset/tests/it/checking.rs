@@ -11,16 +11,14 @@ use freshset::{BackendError, BoxError, Cache, EntryKey, Namespace, Owner, Source
 use testkit::Redis;
 use tokio::time::timeout;
 
-use crate::fixtures::start_redis;
+use crate::fixtures::{long_timeouts, start_redis};
 
-/// Rights needed to connect, or only to read the limit of the memory.
-const NOT_REHEARSED: [&str; 5] = ["+hello", "+auth", "+ping", "+select", "+info"];
+/// Rights needed to connect, only to read the limit of the memory, or only on a Cluster.
+const NOT_REHEARSED: [&str; 8] =
+    ["+hello", "+auth", "+ping", "+select", "+info", "+getex", "+cluster|slots", "+asking"];
 
 fn backend(redis: &Redis) -> RedisBackend {
-    let limit = Duration::from_secs(10);
-    let options = RedisOptions::new(Namespace::new("t").unwrap());
-    let options = RedisOptions { command_timeout: limit, invalidate_timeout: limit, ..options };
-    RedisBackend::new(&redis.url(), options).unwrap()
+    RedisBackend::new(&redis.url(), long_timeouts(Namespace::new("t").unwrap())).unwrap()
 }
 
 async fn found(backend: &RedisBackend) -> Vec<CheckFinding> {

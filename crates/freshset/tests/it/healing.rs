@@ -9,7 +9,7 @@ use freshset::{BypassReason, Source};
 use testkit::{Redis, eventually, free_port};
 use tokio::task::JoinHandle;
 
-use crate::fixtures::{acl_user, start_redis};
+use crate::fixtures::{acl_user, connect, start_redis};
 use crate::world::{TIMEOUT, World};
 
 async fn wait_until_unavailable(world: &World) {
@@ -107,13 +107,11 @@ async fn keep_busy(redis: &Arc<Redis>) -> JoinHandle<()> {
     redis.cli(&["CONFIG", "SET", "busy-reply-threshold", "1"]).await;
     let server = Arc::clone(redis);
     let script = tokio::spawn(async move {
-        let client = redis::Client::open(server.admin_url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connect(&server.admin_url()).await;
         let endless = redis::cmd("EVAL").arg("while true do end").arg(0).take();
         let _: redis::RedisResult<()> = endless.query_async(&mut connection).await;
     });
-    let client = redis::Client::open(redis.admin_url()).unwrap();
-    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    let connection = connect(&redis.admin_url()).await;
     eventually(TIMEOUT, "a busy server", || async {
         let get = redis::cmd("GET").arg("x").take();
         let answer: redis::RedisResult<Option<String>> =
@@ -236,8 +234,7 @@ async fn handshake_right_granted_later_reconnects() {
 async fn refused_login_is_retried_with_backoff_however_many_read() {
     let redis = start_redis().await;
     let world = World::new(&format!("redis://fresh:wrong@{}", redis.address()));
-    let admin = redis::Client::open(redis.admin_url()).unwrap();
-    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let mut admin = connect(&redis.admin_url()).await;
     let end = seconds(&mut admin).await + 3;
     while seconds(&mut admin).await < end {
         world.read().await;

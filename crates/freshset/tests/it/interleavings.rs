@@ -8,12 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshset::backend::COLLECT_ENTRIES_MAX;
+use freshset::backend::{COLLECT_ENTRIES_MAX, Lifetimes, RandomHex};
+use freshset::testing::Mutant;
 use freshset::testing::conformance::Fixture;
-use freshset::{
-    Answer, BoxError, Cache, CacheBackend, EntryKey, Lifetimes, Mutant, Owner, RandomHex, Source,
-    Stored,
-};
+use freshset::{Answer, BoxError, Cache, CacheBackend, EntryKey, Owner, Source, Stored};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshset::backend::redis::RedisBackend;
-use freshset::{BoxError, Cache, CacheBackend, EntryKey, Lifetimes, Namespace, Owner, RandomHex};
+use freshset::backend::{Lifetimes, RandomHex};
+use freshset::{BoxError, Cache, CacheBackend, EntryKey, Namespace, Owner};
 use redis::aio::MultiplexedConnection;
 use testkit::eventually;
 
-use crate::fixtures::{redis, redis_backend};
+use crate::fixtures::{connect, redis, redis_backend};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -23,8 +24,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let (backend, namespace) = redis_backend().await;
-        let admin = redis::Client::open(redis().await.admin_url()).unwrap();
-        let admin = admin.get_multiplexed_async_connection().await.unwrap();
+        let admin = connect(&redis().await.admin_url()).await;
         let owner = Owner::new("user", "u").unwrap();
         Self { backend: Arc::new(backend), namespace, admin, owner }
     }
@@ -111,4 +111,20 @@ async fn index_of_short_lived_entries_stays_small() {
         (LIVE..=2 * LIVE + 64).contains(&members).then_some(())
     })
     .await;
+}
+
+/// A read may have stored its entry for longer than the cache that invalidates does.
+#[tokio::test]
+async fn garbage_of_long_lived_entries_lives_as_long_as_they_do() {
+    let world = World::new().await;
+    world.fill(&world.cache(Duration::from_secs(600)), "a").await;
+    let short = Lifetimes::of_entry(Duration::from_millis(10));
+    world.backend.invalidate(&world.owner, &RandomHex::from_bits(1), &short).await.unwrap();
+    let keys = world.keys().await;
+    assert_eq!(keys.len(), 3, "the entry, the garbage set and the set of their names: {keys:?}");
+    for key in keys {
+        let mut left = redis::cmd("PTTL");
+        let left: i64 = left.arg(&key).query_async(&mut world.admin.clone()).await.unwrap();
+        assert!(left > 300_000, "{key}: {left}");
+    }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshset::backend::memory::MemoryBackend;
-use freshset::backend::{Entry, FillOutcome};
+use freshset::backend::{Entry, FillOutcome, Generation, Lifetimes, RandomHex};
 use freshset::testing::ManualClock;
-use freshset::{CacheBackend, EntryKey, Generation, Lifetimes, Owner, RandomHex};
+use freshset::{CacheBackend, EntryKey, Owner};
 
 const CAPACITY_BYTES: u64 = 4 << 20;
 /// Least weight of an entry.
@@ -32,14 +32,13 @@ impl World {
     async fn fill(&self, owner: &Owner, generation: Generation, name: &str) -> FillOutcome {
         let key = &EntryKey::new([name]).unwrap();
         let stored = Bytes::copy_from_slice(generation.as_bytes());
-        let lifetimes = self.lifetimes;
-        let entry = Entry { owner, key, generation, stored, lifetimes, entries_max: u32::MAX };
+        let entry = Entry::new(owner, key, generation, stored, self.lifetimes);
         self.backend.fill(entry).await.unwrap().outcome
     }
 }
 
 fn owner(number: u64) -> Owner {
-    Owner::new("user", &number.to_string()).unwrap()
+    Owner::new("user", number).unwrap()
 }
 
 #[tokio::test]

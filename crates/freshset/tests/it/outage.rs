@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use freshset::backend::redis::RedisBackend;
 use freshset::{BypassReason, Source};
 use testkit::{FaultProxy, Mode, Redis, eventually};
 
@@ -66,7 +67,9 @@ async fn reads_stop_waiting_for_a_silent_redis_after_a_few_failures() {
 async fn slow_server_stays_bypassed_while_it_confirms_invalidations() {
     let redis = start_redis().await;
     let proxy = FaultProxy::start(redis.address()).await;
-    let world = World::new(&redis.url_at(proxy.addr()));
+    let options = World::options().invalidate_timeout(TIMEOUT);
+    let url = redis.url_at(proxy.addr());
+    let world = World::on(RedisBackend::new(&url, options).unwrap());
     world.wait_for_hit().await;
     proxy.delay(Duration::from_millis(75));
     let bypass = Source::Bypass(BypassReason::BackendUnavailable);

@@ -12,7 +12,7 @@ use freshset::{
 };
 use tokio::sync::Semaphore;
 
-use crate::fixtures::{redis, redis_backend};
+use crate::fixtures::{connect, redis, redis_backend};
 
 const STORED: Source = Source::Loaded { stored: Stored::Yes, shared: false };
 
@@ -101,8 +101,8 @@ async fn load_error_reaches_every_waiter_and_nothing_is_stored() {
     }
     go.add_permits(10);
     for reader in readers {
-        let error: LoadError = reader.await.unwrap().unwrap_err();
-        assert!(error.downcast_ref::<DatabaseUnavailable>().is_some(), "{error:?}");
+        let error: LoadError<DatabaseUnavailable> = reader.await.unwrap().unwrap_err();
+        assert!(matches!(error, LoadError::Loader(_)), "{error:?}");
     }
     assert_eq!(read(&cache, "a", "entry").await.source, STORED, "nothing was stored");
 }
@@ -176,8 +176,7 @@ async fn bytes_of_another_entry_or_schema_are_a_miss() {
     read(&cache, "a", "entry a").await;
     read(&cache, "b", "entry b").await;
 
-    let admin = redis::Client::open(redis().await.admin_url()).unwrap();
-    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let mut admin = connect(&redis().await.admin_url()).await;
     let stored_under = |name: &str| format!("{}:e:{{user:u}}:{name}", namespace.as_str());
     let copied: u32 = redis::cmd("COPY")
         .arg(stored_under("a"))
@@ -206,8 +205,7 @@ async fn bytes_of_another_entry_or_schema_are_a_miss() {
 async fn truncated_lengthened_or_altered_entry_is_a_miss() {
     let (backend, namespace) = redis_backend().await;
     let cache = Cache::builder(Arc::new(backend)).build();
-    let admin = redis::Client::open(redis().await.admin_url()).unwrap();
-    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let mut admin = connect(&redis().await.admin_url()).await;
     let name = format!("{}:e:{{user:u}}:a", namespace.as_str());
     assert_eq!(read(&cache, "a", "entry").await.source, STORED);
     let whole: Vec<u8> = redis::cmd("GET").arg(&name).query_async(&mut admin).await.unwrap();
@@ -238,4 +236,30 @@ async fn typed_values_round_trip_and_other_json_is_a_miss() {
     let load = || async { Ok::<_, BoxError>("one".to_owned()) };
     let (value, source) = text.get_or_load(&owner(), &key("a"), load).await.unwrap();
     assert_eq!((value.as_str(), source), ("one", STORED));
+}
+
+#[tokio::test]
+async fn absent_typed_value_lives_for_the_absent_ttl() {
+    let clock = Arc::new(ManualClock::default());
+    let cache = Cache::builder(MemoryBackend::with(1 << 20, clock.clone()))
+        .entry_ttl(Duration::from_secs(60))
+        .absent_ttl(Duration::from_secs(5))
+        .jitter_percent(0)
+        .build();
+    let titles = cache.typed::<String>();
+    let (owner, key) = (owner(), key("a"));
+    let absent = || async { Ok::<Option<String>, BoxError>(None) };
+    let created = || async { Ok::<_, BoxError>(Some("one".to_owned())) };
+    let first = titles.get_or_load_optional(&owner, &key, absent).await.unwrap();
+    assert_eq!(first, (None, STORED));
+    let hit = titles.get_or_load_optional(&owner, &key, created).await.unwrap();
+    assert_eq!(hit, (None, Source::Hit));
+
+    clock.advance(Duration::from_secs(5));
+    let value = titles.get_or_load_optional(&owner, &key, created).await.unwrap();
+    assert_eq!(value, (Some("one".to_owned()), STORED));
+    clock.advance(Duration::from_secs(5));
+    let hit = titles.get_or_load_optional(&owner, &key, absent).await.unwrap();
+    assert_eq!(hit, (Some("one".to_owned()), Source::Hit), "not the absent TTL");
+    assert_eq!(titles.get(&owner, &key).await.as_deref(), Some("one"));
 }

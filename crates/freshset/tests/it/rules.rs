@@ -20,11 +20,91 @@ mod redis {
     );
 }
 
+mod redis_resp3 {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::resp3().await
+    );
+}
+
+mod redis_tls {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::tls().await
+    );
+}
+
+mod redis_unix_socket {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::unix_socket().await
+    );
+}
+
+mod redis_three_connections {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::three_connections().await
+    );
+}
+
+mod redis_given_connection {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::given_connection().await
+    );
+}
+
+mod redis_given_manager {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::given_manager().await
+    );
+}
+
+mod redis_cluster {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::cluster(None).await
+    );
+}
+
+mod redis_given_cluster {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::given_cluster().await
+    );
+}
+
+mod redis_sentinel {
+    use crate::servers;
+
+    freshset::backend_conformance!(
+        #[tokio::test]
+        servers::sentinel().await
+    );
+}
+
 /// The conformance tests above run as this user.
 #[tokio::test]
 async fn redis_user_may_not_list_the_keyspace() {
-    let client = ::redis::Client::open(fixtures::redis().await.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = fixtures::connect(&fixtures::redis().await.url()).await;
     let refused: [&[&str]; 9] = [
         &["KEYS", "*"],
         &["SCAN", "0"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshset::backend::redis::{RedisBackend, RedisOptions};
-use freshset::{BoxError, Cache, EntryKey, Namespace, Owner, Source};
+use freshset::{BoxError, Cache, EntryKey, Namespace, Near, Owner, Source};
 use testkit::eventually;
 
 /// Longest wait of a test for a condition.
@@ -20,13 +20,28 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(url: &str) -> Self {
-        let namespace = Namespace::new("t").unwrap();
-        let backend = RedisBackend::new(url, RedisOptions::new(namespace)).unwrap();
+        Self::on(RedisBackend::new(url, Self::options()).unwrap())
+    }
+
+    /// The settings that a program starts with.
+    pub(crate) fn options() -> RedisOptions {
+        RedisOptions::new(Namespace::new("t").unwrap())
+    }
+
+    pub(crate) fn on(backend: RedisBackend) -> Self {
         Self {
             cache: Cache::builder(Arc::new(backend)).build(),
             database: AtomicU64::new(0),
             owner: Owner::new("user", "u").unwrap(),
         }
+    }
+
+    /// The same world read through near copies.
+    pub(crate) fn with_near_copies(url: &str) -> Self {
+        let mut world = Self::new(url);
+        let backend = RedisBackend::new(url, Self::options()).unwrap();
+        world.cache = Cache::builder(backend).near(Near::validated(1 << 20)).build();
+        world
     }
 
     pub(crate) async fn read(&self) -> (u64, Source) {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::excerpt::shorten;
 use crate::finite::Finite;
@@ -42,14 +43,19 @@ const MESSAGE_NAMES: [&str; 2] = ["error_message", "message"];
 const DETAILS_NAME: &str = "details";
 
 /// Cause of a failure. Contains no stack trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorDetail {
     /// Code of the failure.
+    #[schema(required)]
     pub code: Option<String>,
     /// Message for people.
+    #[schema(required)]
     pub message: Option<String>,
     /// Other fields, under the names of the sender.
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub details: BTreeMap<String, Detail>,
 }
 

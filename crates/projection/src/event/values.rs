@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::finite::Finite;
 use crate::ids::EssayId;
@@ -60,7 +61,9 @@ named_values! {
 /// References to stored content: for each type of content, the fields of the storage.
 ///
 /// Keys are sorted, so that equal references have equal bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct StorageReferences {
     /// For example `student_prompt_text` -> `{"storage_id": "…", "path": ""}`.

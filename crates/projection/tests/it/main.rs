@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod accepted;
+mod asyncapi;
 mod batch_status;
 mod decoding;
 mod decoding_results;

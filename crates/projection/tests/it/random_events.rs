@@ -142,7 +142,9 @@ fn within_limits(mut events: Vec<Event>) -> Vec<Event> {
             Fact::BatchPhaseOutcome(fact) => Some(fact.phase),
             Fact::SpellcheckResult(_) => Some(PhaseName::Spellcheck),
             Fact::AssessmentResult(_) => Some(PhaseName::CjAssessment),
-            _ => None,
+            Fact::BatchEssaysRegistered(_)
+            | Fact::EssaySlotAssigned(_)
+            | Fact::BatchPipelineCompleted(_) => None,
         };
         let of_batch = (event.fact.batch_id().to_string(), Some(event.kind), None);
         let of_essays = event.fact.essay_ids().into_iter().map(|id| {

@@ -9,6 +9,9 @@ mod postgres;
 mod process;
 mod proxy;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
+mod redis_tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;

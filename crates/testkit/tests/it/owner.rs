@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use testkit::{Postgres, Redis, eventually};
+use testkit::{Postgres, Redis, RedisCluster, eventually};
 
 use crate::{SOON, redis_answers};
 
@@ -25,6 +25,11 @@ fn paused_postgres_dies_with_its_owner() {
     owner_dies("postgres", "owner::paused_postgres_dies_with_its_owner");
 }
 
+#[test]
+fn nodes_of_a_redis_cluster_die_with_their_owner() {
+    owner_dies("cluster", "owner::nodes_of_a_redis_cluster_die_with_their_owner");
+}
+
 fn owner_dies(server: &str, this_test: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match env::var(PLAY_OWNER_OF) {
@@ -36,15 +41,21 @@ fn owner_dies(server: &str, this_test: &str) {
 /// Owns a server, prints where it is, and waits to be killed.
 async fn play_owner(server: &str) {
     if server == "redis" {
-        let redis = Redis::start().await;
-        let directory = redis.cli(&["config", "get", "dir"]).await;
-        println!("\nowned: {} {}", redis.port(), directory.lines().last().unwrap());
-        pending().await
+        say_owned(&Redis::start().await).await
+    }
+    if server == "cluster" {
+        say_owned(RedisCluster::start().await.node(5)).await
     }
     let postgres = Postgres::start().await;
     let directory = postgres.psql(&postgres.url("postgres"), "show data_directory").await;
     postgres.pause().await;
     println!("\nowned: {} {directory}", postgres.port());
+    pending().await
+}
+
+async fn say_owned(redis: &Redis) {
+    let directory = redis.cli(&["config", "get", "dir"]).await;
+    println!("\nowned: {} {}", redis.port(), directory.lines().last().unwrap());
     pending().await
 }
 
@@ -61,7 +72,7 @@ async fn kill_owner(server: &str, this_test: &str) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().unwrap()));
     let directory = Path::new(directory);
     assert!(directory.exists());
-    assert_eq!(redis_answers(address).await, server == "redis");
+    assert_eq!(redis_answers(address).await, server != "postgres");
 
     let id = Pid::from_raw(owner.id().try_into().unwrap()).unwrap();
     kill_process(id, Signal::KILL).unwrap();

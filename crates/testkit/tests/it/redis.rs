@@ -1,6 +1,6 @@
 //! Redis starts, answers, pauses, is killed, and restarts with its saved data.
 
-use testkit::Redis;
+use testkit::{Redis, programs};
 
 use crate::redis_answers;
 
@@ -63,10 +63,19 @@ async fn arguments_reach_the_server() {
 }
 
 #[tokio::test]
+async fn version_is_the_one_that_the_running_server_reports() {
+    let version = programs::redis_version().unwrap();
+    let (name, number) = version.split_once(' ').unwrap();
+    let field = format!("{}_version:{number}", name.to_lowercase());
+    let info = testkit::redis().await.cli(&["info", "server"]).await;
+    assert!(info.lines().any(|line| line == field), "{version}: {info}");
+}
+
+#[tokio::test]
 async fn failed_start_shows_the_log_and_the_command() {
-    let failed = Redis::builder().argument("--no-such-setting").argument("1").try_start().await;
+    let failed = Redis::builder().argument("--maxmemory").argument("much").try_start().await;
     let error = failed.err().map(|error| format!("{error:#}")).unwrap_or_default();
-    assert!(error.contains("Bad directive"), "{error}");
+    assert!(error.contains("must be a memory value"), "{error}");
     assert!(error.contains("redis.conf"), "{error}");
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::group_ahead::GroupAheadCheck;
-use super::options::{KafkaOptions, client_config};
+use super::options::{KafkaOptions, consumer_config};
 use super::positions::Positions;
 use super::topic_watch::{ANSWER_TIMEOUT, IDLE_CHECK_INTERVAL, Partition, TopicWatch};
 use crate::apply::GROUP_EVENTS_MAX;
@@ -25,6 +25,7 @@ use crate::brokers::BrokerErrors;
 use crate::clock::Clock;
 use crate::health::{ConsumerState, Health};
 use crate::ingest::{IngestPipeline, KafkaAddress, Origin, Record};
+use crate::metrics::Metrics;
 
 /// How long a group may take until the consumer is reported as waiting.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ const BUFFERED_MAX: usize = 5_000;
 /// record, so a longer pause would delay that record long after the outage. librdkafka paces what it
 /// retries by itself.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
+/// How long records wait for the check of the consumer group. Less than a member may take between polls.
+const GROUP_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How long a stop waits for the attempt under way to apply events. The database may take far longer over
 /// a slow event; then the attempt is cancelled and rolled back, and Kafka delivers its events again.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,12 +76,13 @@ impl KafkaConsumer {
         clock: Arc<dyn Clock>,
         errors: BrokerErrors,
         health: Health,
+        metrics: Metrics,
     ) -> Result<Self, KafkaError> {
         let topics: Vec<_> = EventKind::ALL.iter().map(|kind| kind.topic()).collect();
-        let context = Context::new(errors.clone(), health.clone());
+        let context = Context::new(errors.clone(), health.clone(), metrics);
         health.set_consumer(ConsumerState::Starting);
         let consumer: StreamConsumer<Context> =
-            client_config(options).create_with_context(context)?;
+            consumer_config(options).create_with_context(context)?;
         consumer.subscribe(&topics)?;
         Ok(Self {
             consumer: Arc::new(consumer),
@@ -104,7 +108,7 @@ impl KafkaConsumer {
     /// leaves the consumer group.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(group) = self.next_group(&stop).await {
-            self.check_group_ahead().await;
+            self.check_group_ahead(&stop).await;
             let positions = Positions::after(&group);
             let committed = self.fetch_committed();
             if !self.ingest(group, &stop).await {
@@ -128,7 +132,7 @@ impl KafkaConsumer {
                 received = self.consumer.recv() => received.map(|message| record(&message, &*self.clock)),
                 () = sleep(IDLE_CHECK_INTERVAL) => {
                     self.check_topics().await;
-                    self.check_group_ahead().await;
+                    self.check_group_ahead(stop).await;
                     continue;
                 }
             };
@@ -197,11 +201,21 @@ impl KafkaConsumer {
         }
     }
 
-    /// Runs the check that had no result at the start, once there are partitions and thus brokers.
-    async fn check_group_ahead(&mut self) {
+    /// Runs the check that had no result at the start, once there are partitions and thus brokers. Records
+    /// wait for it: the first event that is applied hides what it looks for.
+    async fn check_group_ahead(&mut self, stop: &CancellationToken) {
         let is_assigned = self.consumer.assignment().is_ok_and(|list| list.count() > 0);
-        if is_assigned && let Some(group_ahead) = self.group_ahead.take() {
-            group_ahead.run().await;
+        if !is_assigned {
+            return;
+        }
+        let Some(group_ahead) = self.group_ahead.take() else { return };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            checked = timeout(GROUP_AHEAD_MAX, group_ahead.run_until_known()) => {
+                if checked.is_err() {
+                    tracing::warn!("no answer about the consumer group, not checked whether it is ahead");
+                }
+            }
         }
     }
 

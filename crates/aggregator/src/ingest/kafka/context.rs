@@ -5,22 +5,28 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 
 use crate::brokers::BrokerErrors;
 use crate::health::Health;
+use crate::metrics::Metrics;
 
 /// Log facilities of attempts to connect. Each of these lines is also an error, which is logged once an
 /// outage.
 const CONNECTION_FACILITIES: [&str; 4] = ["FAIL", "ERROR", "REQTMOUT", "DISCONN"];
 
+/// State of a partition that is assigned and being read.
+const ACTIVE: &str = "active";
+
 pub(super) struct Context {
     errors: BrokerErrors,
     health: Health,
+    metrics: Metrics,
 }
 
 impl Context {
-    pub(super) fn new(errors: BrokerErrors, health: Health) -> Self {
-        Self { errors, health }
+    pub(super) fn new(errors: BrokerErrors, health: Health, metrics: Metrics) -> Self {
+        Self { errors, health, metrics }
     }
 }
 
@@ -45,6 +51,18 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka error");
         self.errors.note(&error);
+    }
+
+    /// The lag of a partition is negative while it is not known: before the first commit, or before the
+    /// first fetch.
+    fn stats(&self, statistics: Statistics) {
+        for (topic, of_topic) in &statistics.topics {
+            for partition in of_topic.partitions.values() {
+                let lag = u64::try_from(partition.consumer_lag).ok();
+                let lag = lag.filter(|_| partition.fetch_state == ACTIVE);
+                self.metrics.set_consumer_lag(topic, partition.partition, lag);
+            }
+        }
     }
 }
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::InboxRepository;
+use database::backoff::Backoff;
 use projection::EventKind;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::time::sleep;
 
 use super::options::{KafkaOptions, client_config};
 use crate::brokers::Quiet;
@@ -20,7 +22,6 @@ use crate::health::{Component, Finding, Health};
 
 /// How long an answer of the broker may take. The start waits for it, if the database is empty.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-const CODE: &str = "group_ahead_of_database";
 
 /// Check whether the group has read events that the database does not have.
 pub struct GroupAheadCheck {
@@ -35,6 +36,22 @@ pub struct GroupAheadCheck {
 }
 
 impl GroupAheadCheck {
+    /// Code of the finding.
+    pub const CODE: &str = "group_ahead_of_database";
+    /// What it means.
+    pub const MEANING: &str = "what it has read is not read again";
+    /// What to do about it.
+    pub const FIX: &str = "To have it, use a new kafka.group_id, or stop all members and reset the group to \
+                           the earliest offsets; with publish.skip_before earlier facts are not published \
+                           again (docs/migration.md)";
+
+    /// What is wrong if an empty database has a group that has read this many partitions.
+    pub fn problem(group_id: &str, partitions: usize) -> String {
+        format!(
+            "the database is empty, and the consumer group {group_id} has read {partitions} partitions"
+        )
+    }
+
     /// Reports and logs a finding if the group has committed offsets and no event was ever applied. False:
     /// the database or the brokers did not answer, so the check has no result.
     pub async fn run(&self) -> bool {
@@ -66,17 +83,21 @@ impl GroupAheadCheck {
         true
     }
 
+    /// Runs it again and again until it has a result.
+    pub(super) async fn run_until_known(&self) {
+        let mut backoff = Backoff::new();
+        while !self.run().await {
+            sleep(backoff.next_wait()).await;
+        }
+    }
+
     fn report(&self, partitions: usize) {
-        let detail = format!(
-            "the database is empty, and the consumer group {} has read {partitions} partitions: what it \
-             has read is not read again. To have it, use a new kafka.group_id, or stop all members and \
-             reset the group to the earliest offsets; with publish.skip_before earlier facts are not \
-             published again (docs/migration.md)",
-            self.options.group_id
-        );
-        tracing::warn!("{detail}");
+        let problem = Self::problem(&self.options.group_id, partitions);
+        let detail = format!("{problem}: {}. {}", Self::MEANING, Self::FIX);
         let now = self.clock.now();
-        self.health.report(Finding::new(Component::Consumer, CODE, detail, now));
+        if self.health.report(Finding::new(Component::Consumer, Self::CODE, detail.clone(), now)) {
+            tracing::warn!("{detail}");
+        }
     }
 }
 
@@ -91,6 +112,10 @@ fn committed_partitions(config: &ClientConfig) -> Result<usize, KafkaError> {
         }
     }
     let committed = client.committed_offsets(all, ANSWER_TIMEOUT)?;
-    let has_read = |offset| matches!(offset, Offset::Offset(next) if next > 0);
     Ok(committed.elements().iter().filter(|element| has_read(element.offset())).count())
+}
+
+/// Whether a committed offset says that records were read.
+pub(super) fn has_read(committed: Offset) -> bool {
+    matches!(committed, Offset::Offset(next) if next > 0)
 }

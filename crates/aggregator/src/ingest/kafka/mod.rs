@@ -10,9 +10,11 @@ mod group_ahead;
 mod log_starts;
 mod options;
 mod positions;
+mod survey;
 mod topic_watch;
 
 pub use self::consumer::KafkaConsumer;
 pub use self::group_ahead::GroupAheadCheck;
 pub use self::log_starts::KafkaLogStarts;
 pub use self::options::{KafkaOptions, client_config};
+pub use self::survey::{PartitionSurvey, Survey, survey};

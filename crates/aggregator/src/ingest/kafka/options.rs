@@ -10,6 +10,9 @@ const METADATA_REFRESH_MS: u32 = 5_000;
 /// Records that a consumer fetches ahead and may hold during an outage, in kilobytes.
 const FETCHED_AHEAD_KB: u32 = 32 * 1024;
 
+/// How often librdkafka reports the lag of each partition, in milliseconds. It asks no broker for it.
+const STATISTICS_INTERVAL_MS: u32 = 5_000;
+
 /// Brokers and consumer group.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -21,7 +24,14 @@ pub struct KafkaOptions {
     pub session_timeout: Duration,
 }
 
-/// Configuration of librdkafka for the consumer. Clients that only ask use it as well.
+/// Configuration of librdkafka for the consumer.
+pub(super) fn consumer_config(options: &KafkaOptions) -> ClientConfig {
+    let mut config = client_config(options);
+    config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string());
+    config
+}
+
+/// Configuration of librdkafka for clients that only ask, and the base of the consumer's.
 pub fn client_config(options: &KafkaOptions) -> ClientConfig {
     let mut config = ClientConfig::new();
     config

@@ -10,10 +10,10 @@ use database::{SqliteOptions, SqliteRepository};
 use freshset::Cache;
 use freshset::backend::memory::MemoryBackend;
 use projection::{Event, HELD_ASSESSMENTS_MAX};
+use testkit::log;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::facts::{assessed, batch_id, registered};
-use crate::log;
 
 #[tokio::test]
 async fn assessment_that_is_never_published_is_counted_and_logged_once() {

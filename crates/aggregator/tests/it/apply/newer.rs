@@ -26,7 +26,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn event_of_a_row_of_a_newer_build_is_retried_and_the_process_is_not_ready() {
     let postgres = testkit::postgres().await;
     let url = postgres.create_database().await;
-    let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+    let repository =
+        PostgresRepository::connect(&url, PostgresOptions::new(16, Duration::from_secs(2)))
+            .await
+            .unwrap();
     let repository = Arc::new(repository);
     let (metrics, health) = (Metrics::new(), Health::default());
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());
@@ -74,7 +77,10 @@ async fn event_of_a_row_of_a_newer_build_is_retried_and_the_process_is_not_ready
 async fn finding_stays_after_the_event_is_cancelled_until_its_row_is_readable() {
     let postgres = testkit::postgres().await;
     let url = postgres.create_database().await;
-    let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+    let repository =
+        PostgresRepository::connect(&url, PostgresOptions::new(16, Duration::from_secs(2)))
+            .await
+            .unwrap();
     let repository = Arc::new(repository);
     let (metrics, health) = (Metrics::new(), Health::default());
     let cache = CacheManager::new(Cache::builder(Arc::new(MemoryBackend::new())), metrics.clone());

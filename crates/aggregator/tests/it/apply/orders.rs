@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aggregator::apply::{Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
@@ -85,7 +86,7 @@ fn any_order_ends_in_the_fold_on_postgres() {
     let server = runtime.block_on(testkit::postgres());
     let url = runtime.block_on(server.create_database());
     let open = async || {
-        let options = PostgresOptions { connections_max: 4, ..PostgresOptions::default() };
+        let options = PostgresOptions::new(4, Duration::from_secs(2));
         let opened = PostgresRepository::connect(&url, options).await.unwrap();
         Arc::new(opened) as Arc<dyn Repository>
     };

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use aggregator::answers::LoadedAnswer;
 use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor, GROUP_EVENTS_MAX};
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, SystemClock};
 use aggregator::metrics::Metrics;
 use database::{
     BATCHES_PER_UNIT_MAX, BatchRepository, DbError, PageQuery, SqliteOptions, SqliteRepository,
+    Version,
 };
 use freshset::backend::memory::MemoryBackend;
 use freshset::{Cache, Source};
@@ -56,9 +58,11 @@ impl World {
         };
         let load = || async {
             let page = self.repository.user_page(&query).await?;
-            Ok::<_, DbError>(page.total.to_string().into_bytes())
+            let body = page.total.to_string().into_bytes();
+            Ok::<_, DbError>(LoadedAnswer { version: page.version, body })
         };
-        self.cache.user_batches(&query, load).await.unwrap().source == Source::Hit
+        self.cache.user_batches(&query, Version::default(), load).await.unwrap().source
+            == Source::Hit
     }
 
     /// The batches of a user with this status.

@@ -2,6 +2,7 @@
 //! otherwise.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
@@ -12,10 +13,10 @@ use freshset::Cache;
 use freshset::backend::memory::MemoryBackend;
 use projection::{BatchStatus, Event, PhaseName, Rows};
 use sqlx::{Connection as _, SqliteConnection};
+use testkit::log;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::facts::{assessed, batch_id, processed, registered};
-use crate::log;
 
 const BATCH: u32 = 1;
 
@@ -73,7 +74,10 @@ async fn miscounted_essays_are_counted_again_on_sqlite() {
 async fn miscounted_essays_are_counted_again_on_postgres() {
     let server = testkit::postgres().await;
     let url = server.create_database().await;
-    let repository = PostgresRepository::connect(&url, PostgresOptions::default()).await.unwrap();
+    let repository =
+        PostgresRepository::connect(&url, PostgresOptions::new(16, Duration::from_secs(2)))
+            .await
+            .unwrap();
     let alter = async || {
         server
             .psql(&url, "update batches set state = jsonb_set(state::jsonb, '{tally}', '[]')")

@@ -1,6 +1,7 @@
 //! `publish.skip_before`: earlier facts build the rows and are not published, on both databases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aggregator::apply::{Delivery, EventProcessor};
 use aggregator::cache::CacheManager;
@@ -111,6 +112,6 @@ async fn facts_before_skip_before_build_rows_and_are_not_published_on_sqlite() {
 async fn facts_before_skip_before_build_rows_and_are_not_published_on_postgres() {
     let server = testkit::postgres().await;
     let url = server.create_database().await;
-    let options = PostgresOptions { connections_max: 4, ..PostgresOptions::default() };
+    let options = PostgresOptions::new(4, Duration::from_secs(2));
     check(Arc::new(PostgresRepository::connect(&url, options).await.unwrap())).await;
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use testkit::eventually;
+use testkit::{eventually, log};
 
 use crate::dead_letters::world::World;
-use crate::log;
 
 const TOPIC: &str = "huleedu.batch.essays.registered.v1";
 const STALLED: &str = "ras_apply_stalled_since_timestamp_seconds";

@@ -4,13 +4,16 @@ use std::iter;
 use std::sync::Arc;
 
 use aggregator::apply::EventProcessor;
+use aggregator::audit::HitSampler;
 use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
 use aggregator::health::Health;
 use aggregator::http::auth::Auth;
+use aggregator::http::compressed_forms::CompressedForms;
 use aggregator::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use aggregator::http::{ApiState, router};
 use aggregator::ingest::{IngestPipeline, KafkaAddress, Origin, Record, RecordOutcome};
+use aggregator::live_lists::LiveLists;
 use aggregator::metrics::Metrics;
 use aggregator::newer_documents::NewerDocuments;
 use axum::Router;
@@ -82,6 +85,14 @@ impl World {
             outbox: repository.clone(),
             pipeline: pipeline.clone(),
             cache,
+            live_lists: LiveLists::new(
+                repository.clone(),
+                0,
+                CancellationToken::new(),
+                metrics.clone(),
+            ),
+            audit: HitSampler::off(),
+            compressed: CompressedForms::new(0),
             auth: Auth::new(&SecretString::from(KEY), [SERVICE]).unwrap(),
             metrics,
             newer: NewerDocuments::new(clock.clone(), Health::default()),

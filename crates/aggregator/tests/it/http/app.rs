@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aggregator::apply::EventProcessor;
+use aggregator::audit::HitSampler;
 use aggregator::cache::CacheManager;
 use aggregator::clock::ManualClock;
 use aggregator::health::Health;
 use aggregator::http::auth::Auth;
+use aggregator::http::compressed_forms::CompressedForms;
 use aggregator::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use aggregator::http::{ApiState, router};
 use aggregator::ingest::IngestPipeline;
+use aggregator::live_lists::LiveLists;
 use aggregator::metrics::Metrics;
 use aggregator::newer_documents::NewerDocuments;
 use axum::Router;
@@ -21,11 +24,12 @@ use freshset::Cache;
 use projection::{StatusValues, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
+use testkit::log;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::http::fakes::{EmptyOutbox, FakeBackend, FakeRepository, SlowDeadLetters};
-use crate::log;
 
 pub(crate) const KEY: &str = "the key of the tests";
 /// The services that are let in.
@@ -35,8 +39,13 @@ pub(crate) const SERVICE: &str = SERVICES[0];
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit of a write: longer than any takes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The memory for compressed forms.
+const COMPRESSED_BYTES: u64 = 1024 * 1024;
 /// The memory for bodies: four of the largest.
 const BODY_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Streams at a time.
+pub(crate) const STREAMS_MAX: usize = 2;
 
 pub(crate) struct App {
     pub(crate) repository: Arc<FakeRepository>,
@@ -45,6 +54,9 @@ pub(crate) struct App {
     pub(crate) health: Health,
     pub(crate) newer: NewerDocuments,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) live_lists: LiveLists,
+    /// Closes the streams.
+    pub(crate) close: CancellationToken,
     pub(crate) router: Router,
 }
 
@@ -55,6 +67,28 @@ impl App {
 
     /// On a cache backend that others may use too, with these status values.
     pub(crate) fn with(backend: Arc<FakeBackend>, status_values: StatusValues) -> Self {
+        Self::build(backend, status_values, CompressedForms::new(COMPRESSED_BYTES), auth())
+    }
+
+    /// Without compressed forms: the compression layer compresses each answer.
+    pub(crate) fn without_compressed_forms() -> Self {
+        let backend = Arc::new(FakeBackend::default());
+        Self::build(backend, StatusValues::Client, CompressedForms::new(0), auth())
+    }
+
+    /// With a second key that is let in.
+    pub(crate) fn with_previous_key(previous: &str) -> Self {
+        let auth = auth().with_previous_key(&SecretString::from(previous)).unwrap();
+        let compressed = CompressedForms::new(COMPRESSED_BYTES);
+        Self::build(Arc::new(FakeBackend::default()), StatusValues::Client, compressed, auth)
+    }
+
+    fn build(
+        backend: Arc<FakeBackend>,
+        status_values: StatusValues,
+        compressed: CompressedForms,
+        auth: Auth,
+    ) -> Self {
         log::record();
         let repository = Arc::new(FakeRepository::new());
         let metrics = Metrics::new();
@@ -68,13 +102,19 @@ impl App {
         let dead_letters = Arc::new(SlowDeadLetters);
         let pipeline =
             IngestPipeline::new(processor, dead_letters.clone(), metrics.clone(), clock.clone());
+        let close = CancellationToken::new();
+        let live_lists =
+            LiveLists::new(repository.clone(), STREAMS_MAX, close.clone(), metrics.clone());
         let router = router(ApiState {
             batches: repository.clone(),
             dead_letters,
             outbox: Arc::new(EmptyOutbox),
             pipeline,
             cache: cache.clone(),
-            auth: Auth::new(&SecretString::from(KEY), SERVICES).unwrap(),
+            live_lists: live_lists.clone(),
+            audit: HitSampler::off(),
+            compressed,
+            auth,
             metrics,
             health: health.clone(),
             newer: newer.clone(),
@@ -84,7 +124,7 @@ impl App {
             clock: clock.clone(),
             correlation_ids: next_id,
         });
-        Self { repository, backend, cache, health, newer, clock, router }
+        Self { repository, backend, cache, health, newer, clock, live_lists, close, router }
     }
 
     /// An authenticated GET.
@@ -152,6 +192,10 @@ impl Answer {
         assert_eq!(problem.as_object().unwrap().len(), 6, "{problem}");
         problem["detail"].as_str().unwrap().to_owned()
     }
+}
+
+fn auth() -> Auth {
+    Auth::new(&SecretString::from(KEY), SERVICES).unwrap()
 }
 
 /// A request with a valid key and service.

@@ -55,6 +55,41 @@ async fn every_allowed_service_is_let_in() {
     }
 }
 
+/// While the key is rotated, callers change over one by one.
+#[tokio::test]
+async fn previous_key_is_let_in_and_counted_and_no_third_one() {
+    let previous = "the key before it";
+    let app = App::with_previous_key(previous);
+    let ask = async |key: &str, service: &str| {
+        let request = Request::builder().uri(LIST).header("X-Service-ID", service);
+        let request = request.header("X-Internal-API-Key", key).body(Body::empty()).unwrap();
+        app.send(request).await
+    };
+    let count = async || app.metric("ras_previous_key_requests_total").await.unwrap();
+    assert_eq!(ask(KEY, SERVICE).await.status, 200);
+    assert_eq!(count().await, 0.0, "the current key is not counted");
+    assert_eq!(ask(previous, SERVICE).await.status, 200);
+    assert_eq!(count().await, 1.0);
+    for (key, service) in [
+        (previous, "unknown-service"),
+        ("the key before", SERVICE),
+        ("the key before it!", SERVICE),
+        ("wrong", SERVICE),
+    ] {
+        ask(key, service).await.assert_problem(401, INVALID.0, INVALID.1);
+    }
+    assert_eq!(count().await, 1.0, "who is refused is not counted");
+}
+
+#[tokio::test]
+async fn previous_key_is_refused_once_it_is_no_longer_set() {
+    let app = App::new();
+    let request = Request::builder().uri(LIST).header("X-Service-ID", SERVICE);
+    let request = request.header("X-Internal-API-Key", "the key before it");
+    let answer = app.send(request.body(Body::empty()).unwrap()).await;
+    answer.assert_problem(401, INVALID.0, INVALID.1);
+}
+
 #[tokio::test]
 async fn two_values_of_one_header_are_refused() {
     let app = App::new();
@@ -88,6 +123,8 @@ async fn caller_without_a_key_learns_nothing_about_routes() {
 fn empty_key_is_refused() {
     let auth = Auth::new(&SecretString::from(""), SERVICES);
     assert_eq!(auth.unwrap_err(), EmptyKey);
+    let auth = Auth::new(&SecretString::from(KEY), SERVICES).unwrap();
+    assert_eq!(auth.with_previous_key(&SecretString::from("")).unwrap_err(), EmptyKey);
 }
 
 #[test]

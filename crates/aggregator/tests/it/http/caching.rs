@@ -45,6 +45,26 @@ async fn second_read_is_a_hit_until_the_owner_is_invalidated() {
     }
 }
 
+/// RFC 9875: a list of one string, on every answer that has `Cache-Status`.
+#[tokio::test]
+async fn answers_name_their_owner_as_cache_group() {
+    let app = app();
+    for (path, group) in [
+        (LIST, "\"user:teacher\""),
+        ("/internal/v1/batches/user/teacher?limit=1&include=summary", "\"user:teacher\""),
+        (STATUS, "\"batch:batch\""),
+        ("/internal/v1/batches/user/%22%5C%C3%BC%3A", "\"user:%22%5C%C3%BC%3A\""),
+    ] {
+        let loaded = app.get(path).await;
+        assert_eq!(loaded.header("cache-groups"), group, "{path}");
+        let not_modified = app.get_with(path, "if-none-match", loaded.header("etag")).await;
+        assert_eq!(not_modified.status, 304);
+        assert_eq!(not_modified.header("cache-groups"), group, "{path}");
+    }
+    let unknown = app.get("/internal/v1/batches/nobody/status").await;
+    assert_eq!(unknown.headers.get("cache-groups"), None, "a problem is in no cache");
+}
+
 #[tokio::test]
 async fn change_is_visible_after_the_invalidation_with_a_new_tag() {
     let app = app();

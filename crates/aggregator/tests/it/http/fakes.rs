@@ -1,25 +1,29 @@
 //! Repositories and a cache backend that count, fail, wait or panic on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use database::{
-    BatchRepository, BatchWithEssays, ClaimRequest, DbError, DeadLetter, DeadLetterId,
-    DeadLetterPage, DeadLetterQuery, DeadLetterRepository, DeadLetterUsage, ExpiredDeadLetters,
-    OutboxClaim, OutboxDepth, OutboxNotifier, OutboxPosition, OutboxRecord, OutboxRepository, Page,
-    PageQuery, PurgedDeadLetters, StoredDeadLetter, UnitOfWork,
+    BatchRepository, BatchWithEssays, ClaimRequest, DbError, DeadLetter, DeadLetterGroup,
+    DeadLetterId, DeadLetterPage, DeadLetterQuery, DeadLetterRepository, DeadLetterUsage,
+    ExpiredDeadLetters, ListChange, ListChanges, OutboxClaim, OutboxDepth, OutboxNotifier,
+    OutboxPosition, OutboxRecord, OutboxRepository, Page, PageQuery, PurgedDeadLetters,
+    StoredDeadLetter, UnitOfWork, Version,
 };
 use freshset::backend::memory::MemoryBackend;
-use freshset::backend::{Collected, Filled, Invalidated, Lookup, Trimmed};
-use freshset::{CacheBackend, EntryKey, Generation, Lifetimes, Owner, RandomHex};
+use freshset::backend::{
+    Collected, Filled, Found, Generation, Invalidated, Lifetimes, Lookup, Members, RandomHex,
+    Trimmed,
+};
+use freshset::{CacheBackend, EntryKey, Owner};
 use projection::{
     BatchEssaysRegistered, BatchId, CorrelationId, CourseCode, EssayId, Event, EventId, EventKind,
     Fact, FactId, Refusal, Rows, Timestamp, UserId,
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -30,6 +34,8 @@ pub(crate) enum Mood {
     Fails(fn() -> DbError),
     /// Notifies `entered`, then waits for `release`.
     Waits,
+    /// The same after it has read, so that what it gives is old by then.
+    WaitsWithAnswer,
     Panics,
 }
 
@@ -40,6 +46,10 @@ pub(crate) struct FakeRepository {
     /// The ids that were read, in order.
     asked: Mutex<Vec<String>>,
     queries: Mutex<Vec<PageQuery>>,
+    /// Version of every user and batch.
+    version: AtomicU64,
+    /// Reports changed lists.
+    pub(crate) list_changes: broadcast::Sender<ListChange>,
     pub(crate) entered: Notify,
     pub(crate) release: Semaphore,
 }
@@ -51,6 +61,8 @@ impl FakeRepository {
             mood: Mutex::new(Mood::Answers),
             asked: Mutex::default(),
             queries: Mutex::default(),
+            version: AtomicU64::new(0),
+            list_changes: broadcast::Sender::new(16),
             entered: Notify::new(),
             release: Semaphore::new(0),
         }
@@ -82,6 +94,16 @@ impl FakeRepository {
             fact_id: FactId(serial as u64),
         };
         rows.apply(&event).unwrap();
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// As after a restore of the database.
+    pub(crate) fn set_version(&self, version: u64) {
+        self.version.store(version, Ordering::SeqCst);
+    }
+
+    fn version(&self) -> Version {
+        Version(self.version.load(Ordering::SeqCst))
     }
 
     pub(crate) fn set_mood(&self, mood: Mood) {
@@ -100,22 +122,48 @@ impl FakeRepository {
     async fn act(&self) -> Result<(), DbError> {
         let mood = *self.mood.lock().unwrap();
         match mood {
-            Mood::Answers => Ok(()),
+            Mood::Answers | Mood::WaitsWithAnswer => Ok(()),
             Mood::Fails(error) => Err(error()),
             Mood::Waits => {
-                self.entered.notify_one();
-                self.release.acquire().await.unwrap().forget();
+                self.wait().await;
                 Ok(())
             }
             Mood::Panics => panic!("planted"),
         }
     }
 
-    fn with_essays(rows: &Rows, batch_id: &BatchId) -> Option<BatchWithEssays> {
+    async fn wait(&self) {
+        self.entered.notify_one();
+        self.release.acquire().await.unwrap().forget();
+    }
+
+    async fn hold_answer(&self) {
+        let mood = *self.mood.lock().unwrap();
+        if matches!(mood, Mood::WaitsWithAnswer) {
+            self.wait().await;
+        }
+    }
+
+    fn with_essays(&self, rows: &Rows, batch_id: &BatchId) -> Option<BatchWithEssays> {
         let batch = rows.batches.get(batch_id)?.clone();
         let essays =
             rows.essays.values().filter(|essay| essay.batch_id() == batch_id).cloned().collect();
-        Some(BatchWithEssays { batch, essays })
+        Some(BatchWithEssays { version: self.version(), batch, essays })
+    }
+}
+
+impl FakeRepository {
+    fn page(&self, query: &PageQuery) -> Page {
+        let rows = self.rows.lock().unwrap();
+        let owned: BTreeMap<_, _> = rows
+            .batches
+            .values()
+            .filter(|batch| batch.user_id() == Some(&query.user_id))
+            .map(|batch| (std::cmp::Reverse(batch.created_at()), &batch.id))
+            .collect();
+        let page = owned.values().skip(query.offset as usize).take(query.limit as usize);
+        let batches = page.filter_map(|id| self.with_essays(&rows, id)).collect();
+        Page { version: self.version(), total: owned.len() as u64, batches }
     }
 }
 
@@ -128,7 +176,9 @@ impl BatchRepository for FakeRepository {
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
         self.asked.lock().unwrap().push(id.to_string());
         self.act().await?;
-        Ok(Self::with_essays(&self.rows.lock().unwrap(), id))
+        let found = self.with_essays(&self.rows.lock().unwrap(), id);
+        self.hold_answer().await;
+        Ok(found)
     }
 
     async fn batch_owner(&self, _: &BatchId) -> Result<Option<UserId>, DbError> {
@@ -139,16 +189,19 @@ impl BatchRepository for FakeRepository {
         self.asked.lock().unwrap().push(query.user_id.to_string());
         self.queries.lock().unwrap().push(query.clone());
         self.act().await?;
-        let rows = self.rows.lock().unwrap();
-        let owned: BTreeMap<_, _> = rows
-            .batches
-            .values()
-            .filter(|batch| batch.user_id() == Some(&query.user_id))
-            .map(|batch| (std::cmp::Reverse(batch.created_at()), &batch.id))
-            .collect();
-        let page = owned.values().skip(query.offset as usize).take(query.limit as usize);
-        let batches = page.filter_map(|id| Self::with_essays(&rows, id)).collect();
-        Ok(Page { total: owned.len() as u64, batches })
+        let page = self.page(query);
+        self.hold_answer().await;
+        Ok(page)
+    }
+
+    async fn user_versions(&self, users: &[UserId]) -> Result<HashMap<UserId, Version>, DbError> {
+        self.asked.lock().unwrap().push(format!("versions of {}", users.len()));
+        self.act().await?;
+        Ok(users.iter().map(|user| (user.clone(), self.version())).collect())
+    }
+
+    fn list_changes(&self) -> ListChanges {
+        ListChanges::new(self.list_changes.subscribe(), None)
     }
 
     async fn ping(&self) -> Result<(), DbError> {
@@ -184,6 +237,10 @@ impl DeadLetterRepository for SlowDeadLetters {
 
     async fn dead_letters(&self, _: &DeadLetterQuery) -> Result<DeadLetterPage, DbError> {
         Ok(DeadLetterPage::default())
+    }
+
+    async fn dead_letter_groups(&self, _: u32) -> Result<Vec<DeadLetterGroup>, DbError> {
+        Ok(Vec::new())
     }
 
     async fn dead_letter(&self, _: DeadLetterId) -> Result<Option<StoredDeadLetter>, DbError> {
@@ -268,24 +325,24 @@ impl FakeBackend {
 
 #[async_trait]
 impl CacheBackend for FakeBackend {
-    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, freshset::BackendError> {
-        self.answer()?.get(owner, key).await
+    async fn get(&self, lookup: Lookup<'_>) -> Result<Found, freshset::BackendError> {
+        self.answer()?.get(lookup).await
     }
 
     async fn generation(
         &self,
         owner: &Owner,
-        nonce: &RandomHex,
+        random_part: &RandomHex,
         lifetimes: &Lifetimes,
     ) -> Result<Generation, freshset::BackendError> {
-        self.answer()?.generation(owner, nonce, lifetimes).await
+        self.answer()?.generation(owner, random_part, lifetimes).await
     }
 
     async fn fill(
         &self,
-        page: freshset::backend::Entry<'_>,
+        entry: freshset::backend::Entry<'_>,
     ) -> Result<Filled, freshset::BackendError> {
-        self.answer()?.fill(page).await
+        self.answer()?.fill(entry).await
     }
 
     async fn invalidate(
@@ -297,12 +354,24 @@ impl CacheBackend for FakeBackend {
         self.answer()?.invalidate(owner, garbage_set, lifetimes).await
     }
 
+    async fn remove(&self, owner: &Owner, key: &EntryKey) -> Result<bool, freshset::BackendError> {
+        self.answer()?.remove(owner, key).await
+    }
+
     async fn collect(&self, owner: &Owner) -> Result<Collected, freshset::BackendError> {
         self.answer()?.collect(owner).await
     }
 
     async fn trim(&self, owner: &Owner) -> Result<Trimmed, freshset::BackendError> {
         self.answer()?.trim(owner).await
+    }
+
+    async fn members(
+        &self,
+        owner: &Owner,
+        keys_max: usize,
+    ) -> Result<Members, freshset::BackendError> {
+        self.answer()?.members(owner, keys_max).await
     }
 }
 

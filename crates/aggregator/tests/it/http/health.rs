@@ -101,6 +101,18 @@ async fn process_without_the_database_is_not_ready() {
     assert_eq!(answer.json()["database"], "unavailable");
 }
 
+#[tokio::test]
+async fn process_that_stops_is_live_answers_and_is_not_ready() {
+    let app = App::new();
+    app.health.set_stopping();
+    let answer = anonymous(&app, "/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["status"], "stopping");
+    assert_eq!(answer.json()["database"], "connected");
+    assert_eq!(anonymous(&app, "/healthz").await.status, 200);
+    assert_eq!(app.get("/internal/v1/batches/user/teacher").await.status, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn readyz_answers_in_time_while_the_database_hangs() {
     let app = App::new();

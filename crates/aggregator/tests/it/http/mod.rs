@@ -3,6 +3,7 @@
 mod app;
 mod auth;
 mod caching;
+mod changes;
 mod compression;
 mod context;
 mod failures;
@@ -11,7 +12,10 @@ mod health;
 mod ids;
 mod lists;
 mod metrics;
+mod openapi;
 mod problems;
 mod routes;
+mod security_headers;
 mod server;
 mod status;
+mod versions;

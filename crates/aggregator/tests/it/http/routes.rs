@@ -29,9 +29,14 @@ async fn unknown_path_is_404() {
 #[tokio::test]
 async fn routes_outside_the_base_path_need_no_key() {
     let app = App::new();
-    for (path, want) in
-        [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/", 404), ("/internal", 404)]
-    {
+    for (path, want) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/openapi.json", 200),
+        ("/", 404),
+        ("/internal", 404),
+    ] {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         assert_eq!(app.send(request).await.status.as_u16(), want, "{path}");
     }

@@ -10,7 +10,6 @@ use database::{
 };
 use projection::{BatchId, CorrelationId, EventId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Topic of records, unless a test names one.
@@ -161,7 +160,7 @@ impl OutboxRepository for FakeOutbox {
     }
 
     fn outbox_notifier(&self) -> OutboxNotifier {
-        OutboxNotifier::new(self.written.subscribe(), JoinSet::new())
+        OutboxNotifier::new(self.written.subscribe(), None)
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) const REGISTERED_RECORD: &str =
 pub(crate) const SLOT_RECORD: &str =
     include_str!("../../../../projection/tests/records/essay_slot_assigned.json");
 
-/// Records of the four other kinds, in the order in which they happened.
+/// Records of the other kinds, in the order in which they happened.
 pub(crate) const RESULT_RECORDS: [(EventKind, &str); 4] = [
     (
         EventKind::BatchPhaseOutcome,

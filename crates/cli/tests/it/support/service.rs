@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use testkit::{Process, Redis, eventually};
 
@@ -51,11 +51,15 @@ impl Read {
     }
 }
 
+/// The line of a user of Redis who has the documented rights only.
+pub(crate) fn redis_user() -> String {
+    let rights = freshset::backend::redis::ACL_COMMANDS;
+    format!("ras on >secret ~{NAMESPACE}:* {rights}")
+}
+
 /// A Redis whose user has the documented rights only.
 pub(crate) async fn redis() -> Redis {
-    let rights = freshset::backend::redis::ACL_COMMANDS;
-    let line = format!("ras on >secret ~{NAMESPACE}:* {rights}");
-    Redis::builder().acl_user(&line).start().await
+    Redis::builder().acl_user(&redis_user()).start().await
 }
 
 impl ServiceBuilder {
@@ -67,9 +71,12 @@ impl ServiceBuilder {
 
     /// With this database and this Redis.
     pub(crate) fn on(database_url: &str, redis_url: &str) -> Self {
-        Self { variables: Vec::new() }
-            .variable("RAS_DATABASE_URL", database_url)
-            .variable("RAS_REDIS_URL", redis_url)
+        Self::on_database(database_url).variable("RAS_REDIS_URL", redis_url)
+    }
+
+    /// With this database, and a Redis that the caller sets.
+    pub(crate) fn on_database(database_url: &str) -> Self {
+        Self { variables: Vec::new() }.variable("RAS_DATABASE_URL", database_url)
     }
 
     pub(crate) fn kafka(self, brokers: &str) -> Self {
@@ -185,18 +192,25 @@ impl Client {
         self.send(Method::GET, path).await
     }
 
+    /// A read with one more header.
+    pub(crate) async fn get_with(&self, path: &str, name: &str, value: &str) -> Response {
+        self.builder(Method::GET, path).header(name, value).send().await.expect("an answer")
+    }
+
     /// A request without a body. Any answer is fine.
     pub(crate) async fn request(&self, method: Method, path: &str) -> Response {
         self.send(method, path).await.expect("an answer")
     }
 
     async fn send(&self, method: Method, path: &str) -> Result<Response, reqwest::Error> {
+        self.builder(method, path).send().await
+    }
+
+    fn builder(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.base))
             .header("X-Internal-API-Key", KEY)
             .header("X-Service-ID", "bff-teacher-service")
-            .send()
-            .await
     }
 
     /// Sum of the lines of `/metrics` that begin with this text.

@@ -1,7 +1,7 @@
 -- The dead letters that a query selects, in the order of their ids, without their bytes.
 --
 -- $1 source  $2 topic  $3 code  $4 refused from  $5 refused until (null: any)  $6 after this id
--- $7 limit  $8 only below this id (null: any). Times come back in microseconds since the Unix
+-- $7 limit  $8 only below this id (null: any)  $9 a part of the detail. Times come back in microseconds since the Unix
 -- epoch.
 --
 -- Reads in the order of the primary key from $6 on, until it has enough or is at $8. An index for
@@ -18,5 +18,6 @@ where id > $6
   and ($3::text is null or code = $3)
   and ($4::timestamptz is null or at >= $4)
   and ($5::timestamptz is null or at < $5)
+  and ($9::text is null or position($9 in detail) > 0)
 order by id
 limit $7

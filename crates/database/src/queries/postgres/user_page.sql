@@ -1,12 +1,12 @@
--- One page of a user's batches, their total, and the essays of the page: one statement, hence one
--- snapshot.
+-- One page of a user's batches, their total, the essays of the page, and the versions: one statement,
+-- hence one snapshot.
 --
 -- $1 user id   $2 statuses, empty = any   $3 limit   $4 offset
 -- $5 whether essays are shown; if not, only those of batches that do not count them are read
 --
 -- Rows are of three kinds, distinguished by their nulls:
---   total   number: of all batches; no id, no state
---   batch   number: its position on the page; id, state
+--   total   number: of all batches; version of the list; no id, no state
+--   batch   number: its position on the page; id, state, version
 --   essay   number: that of its batch; no id, state
 --
 -- Cost: two index-only scans of `batches_of_user`, one for the count and one for the page; an index
@@ -27,20 +27,23 @@ page as materialized (
     limit $3 offset $4
 ),
 shown as materialized (
-    select page.number, page.batch_id, found.state, found.has_tally
+    select page.number, page.batch_id, found.state, found.has_tally, found.version
     from page
     -- `limit`: each is looked up by itself, whatever the planner estimates.
     cross join lateral (
-        select state, has_tally from batches where batches.batch_id = page.batch_id limit 1
+        select state, has_tally, version from batches where batches.batch_id = page.batch_id limit 1
     ) as found
 )
-select count(*) as number, null::text as id, null::json as state
+select
+    count(*) as number, null::text as id, null::json as state,
+    -- No row: nothing of this user was ever changed.
+    coalesce((select version from user_versions where user_id = $1), 0) as version
 from mine
 union all
-select number, batch_id, state
+select number, batch_id, state, version
 from shown
 union all
-select shown.number, null, essay.state
+select shown.number, null, essay.state, null
 from shown
 cross join lateral (
     select state from essays where essays.batch_id = shown.batch_id offset 0

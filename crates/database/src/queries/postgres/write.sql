@@ -1,7 +1,8 @@
 -- Writes all changes of a unit of work in one round trip.
 --
 -- Returns the number of rows written: events, redelivered events, batches, essays. Fewer than sent
--- mean a concurrent writer: this transaction must not be committed.
+-- mean a concurrent writer: this transaction must not be committed. And the number of users whose
+-- lists changed.
 --
 -- Each part but the first waits for the count of the part before it, so that all writers write the
 -- tables in one order, and the rows of each in ascending order of ids: writers never deadlock.
@@ -27,8 +28,9 @@ redelivered as (
 -- $8 batch ids, their locks held   $9 user ids   $10 statuses   $11 creation times   $12 states
 -- $13 ids of their essays, null: keep the stored ones   $14 whether these are counted in the states
 batch as (
-    insert into batches (batch_id, user_id, status, created_at, state, essay_ids, has_tally)
-    select batch_id, user_id, status, created_at, state, essay_ids, has_tally
+    insert into batches
+        (batch_id, user_id, status, created_at, state, essay_ids, has_tally, version)
+    select batch_id, user_id, status, created_at, state, essay_ids, has_tally, 1
     from
         (select count(*) from new_event) as events_first,
         (select count(*) from redelivered) as repetitions_first,
@@ -42,8 +44,9 @@ batch as (
         created_at = excluded.created_at,
         state      = excluded.state,
         essay_ids  = coalesce(excluded.essay_ids, batches.essay_ids),
-        has_tally  = excluded.has_tally
-    returning 1
+        has_tally  = excluded.has_tally,
+        version    = batches.version + 1
+    returning user_id
 ),
 -- $15 essay ids, ascending   $16 batch ids   $17 revisions: the loaded one + 1, or 1   $18 states
 --
@@ -65,6 +68,40 @@ essay as (
     where essays.revision = excluded.revision - 1
     returning 1
 ),
+-- $26 ids of the batches of these essays that are not written themselves, their locks held
+--
+-- What they show changes with their essays.
+batch_of_essay as (
+    update batches set version = batches.version + 1
+    from
+        (select count(*) from essay) as essays_first,
+        unnest($26::text[]) as changed (batch_id)
+    where batches.batch_id = changed.batch_id
+      -- Looked up in the index, whatever the planner estimates for the join.
+      and batches.batch_id = any ($26::text[])
+    returning batches.user_id
+),
+-- Of units that change the lists of one user, the second waits here until the first has ended. So
+-- the versions of a user ascend in the order of commits.
+user_version as (
+    insert into user_versions (user_id, version)
+    select user_id, 1
+    from
+        (select count(*) from essay) as essays_first,
+        (select user_id from batch union select user_id from batch_of_essay) as changed
+    where user_id is not null
+    order by user_id
+    on conflict (user_id) do update set version = user_versions.version + 1
+    returning user_id, version
+),
+-- Delivered after the commit, to the processes that listen.
+notified as materialized (
+    select
+        pg_notify(
+            'list_changed', json_build_object('user_id', user_id, 'version', version)::text
+        )
+    from user_version
+),
 -- $19 lock key
 --
 -- Positions in the outbox are assigned at the insert and visible after the commit. So a writer
@@ -72,7 +109,9 @@ essay as (
 -- it. Taken last: its holder waits for no other lock.
 outbox_lock as materialized (
     select pg_advisory_xact_lock($19), pg_notify('outbox_written', '')
-    from (select count(*) from essay) as essays_first
+    from
+        (select count(*) from essay) as essays_first,
+        (select count(*) from user_version) as versions_first
     where cardinality($20::uuid[]) > 0
 ),
 -- $20 ids   $21 topics   $22 keys   $23 batch ids   $24 correlation ids   $25 values
@@ -92,4 +131,5 @@ select
     (select count(*) from new_event),
     (select count(*) from redelivered),
     (select count(*) from batch),
-    (select count(*) from essay)
+    (select count(*) from essay),
+    (select count(*) from notified)

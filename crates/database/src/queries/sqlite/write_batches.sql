@@ -1,10 +1,10 @@
 -- Writes batches.
 --
 -- ?1 batches, a JSON array of {id, user_id, status, created_at, state, essay_ids, has_tally}
-insert into batches (batch_id, user_id, status, created_at, state, essay_ids, has_tally)
+insert into batches (batch_id, user_id, status, created_at, state, essay_ids, has_tally, version)
 select
     value ->> 'id', value ->> 'user_id', value ->> 'status', value ->> 'created_at',
-    value -> 'state', value ->> 'essay_ids', value ->> 'has_tally'
+    value -> 'state', value ->> 'essay_ids', value ->> 'has_tally', 1
 from json_each(?1)
 -- Without a `where`, SQLite would read the `on` of `on conflict` as that of a join.
 where true
@@ -15,4 +15,5 @@ on conflict (batch_id) do update set
     state      = excluded.state,
     -- Null: keep the stored ones.
     essay_ids  = coalesce(excluded.essay_ids, batches.essay_ids),
-    has_tally  = excluded.has_tally
+    has_tally  = excluded.has_tally,
+    version    = batches.version + 1

@@ -1,8 +1,9 @@
 //! Rules of dead letters: R10, R25 to R31, R33.
 
 use database::{
-    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterQuery,
-    DeadLetterRepository, DeadLetterSummary, DeadLetterUsage, ExpiredDeadLetters, StoredDeadLetter,
+    DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor, DeadLetterGroup, DeadLetterId,
+    DeadLetterQuery, DeadLetterRepository, DeadLetterSummary, DeadLetterUsage, ExpiredDeadLetters,
+    StoredDeadLetter,
 };
 use projection::{Refusal, RefusalCode, Timestamp};
 use tokio::task::JoinSet;
@@ -174,10 +175,40 @@ pub(crate) async fn r26_list_has_exactly_the_selected_dead_letters(backend: impl
     check("until, exclusive", DeadLetterQuery { until: some(20), ..any() }, "ad").await;
     check("nothing between", DeadLetterQuery { from: some(20), until: some(20), ..any() }, "")
         .await;
+    check("part of the detail", DeadLetterQuery { detail: text("d"), ..any() }, "d").await;
+    check("no pattern in it", DeadLetterQuery { detail: text("%"), ..any() }, "").await;
     let wide = DeadLetterQuery { from: Some(Timestamp::MIN), until: Some(Timestamp::MAX), ..any() };
     check("all times", wide, "abcde").await;
     let both = DeadLetterQuery { code: Some(InvalidField), source: text("http"), ..any() };
     check("two filters", both, "e").await;
+}
+
+pub(crate) async fn r34_groups_count_the_newest_dead_letters(backend: impl Backend) {
+    let repository = backend.open().await;
+    assert_eq!(repository.dead_letter_groups(10).await.unwrap(), []);
+    use RefusalCode::{InvalidField, NotJson};
+    for (name, source, topic, code, refused_at) in [
+        ("a", "http", None, NotJson, 10),
+        ("b", "kafka", Some("topic"), InvalidField, 30),
+        ("c", "kafka", Some("topic"), InvalidField, 20),
+        ("d", "kafka", Some("other"), InvalidField, 40),
+    ] {
+        let (source, topic) = (source.into(), topic.map(Into::into));
+        let refused = DeadLetter { source, topic, code, at: at(refused_at), ..dead_letter(name) };
+        repository.insert_dead_letters(&[refused]).await.unwrap();
+    }
+    let group = |source: &str, topic: Option<&str>, code: RefusalCode, dead_letters, micros| {
+        let (source, topic) = (source.to_owned(), topic.map(str::to_owned));
+        let code = code.as_str().to_owned();
+        DeadLetterGroup { source, topic, code, dead_letters, refused_at: at(micros) }
+    };
+    let newest = [
+        group("kafka", Some("topic"), InvalidField, 2, 30),
+        group("kafka", Some("other"), InvalidField, 1, 40),
+    ];
+    assert_eq!(repository.dead_letter_groups(3).await.unwrap(), newest);
+    let all = [&newest[..], &[group("http", None, NotJson, 1, 10)]].concat();
+    assert_eq!(repository.dead_letter_groups(10).await.unwrap(), all);
 }
 
 pub(crate) async fn r26_pages_show_each_dead_letter_once(backend: impl Backend) {

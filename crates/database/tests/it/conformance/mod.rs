@@ -9,6 +9,7 @@ mod outbox;
 mod reads;
 mod starts;
 mod units;
+mod versions;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,7 +19,7 @@ use std::task::Poll;
 use database::{DbError, Repository};
 
 pub(crate) use self::{
-    dead_letters::*, earlier::*, inbox::*, outbox::*, reads::*, starts::*, units::*,
+    dead_letters::*, earlier::*, inbox::*, outbox::*, reads::*, starts::*, units::*, versions::*,
 };
 
 /// A database of its own for one check, empty at first.
@@ -120,7 +121,17 @@ macro_rules! conformance_tests {
             r31_usage_follows_each_change,
             r32_uncounted_rows_are_read,
             r32_next_event_counts_the_essays,
+            r35_change_raises_the_versions_of_its_owners,
+            r35_change_of_an_essay_alone_raises_the_versions,
+            r35_nothing_new_raises_no_version,
+            r35_dropped_unit_raises_no_version,
+            r35_unit_raises_a_version_once,
+            r35_concurrent_units_of_one_user_each_raise_its_version,
+            r35_read_has_the_version_of_its_snapshot,
+            r36_commit_is_heard_by_all_that_listen,
+            r36_versions_of_several_users_are_read_at_once,
             r33_stored_records_are_recognised,
+            r34_groups_count_the_newest_dead_letters,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {

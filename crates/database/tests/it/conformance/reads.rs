@@ -92,7 +92,7 @@ pub(crate) async fn r6_empty_page_has_its_total(backend: impl Backend) {
 
     let check = async |name: &str, query: PageQuery, total| {
         let page = repository.user_page(&query).await.unwrap();
-        assert_eq!(page, Page { total, batches: Vec::new() }, "{name}");
+        assert_eq!((page.total, page.batches), (total, Vec::new()), "{name}");
     };
     check("limit 0", query(0, 0), 7).await;
     check("behind the end", query(20, 7), 7).await;

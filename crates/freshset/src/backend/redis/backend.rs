@@ -1,110 +1,64 @@
 //! The backend itself: one command or script per call, each with its limit.
+//!
+//! On a Cluster an owner's keys are in one slot, and those of several owners in several slots. Then a
+//! look-up sends one command for each key, all at once, so that each of them follows its key while the
+//! slot moves. It needs no atomicity. Generations are read by `GETEX` there: as a command that could
+//! write it is refused by a replica, whatever the connection is set to.
 
+use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, Script, ScriptInvocation,
-};
+use futures_util::future::{OptionFuture, join_all, try_join_all};
+use redis::{Cmd, cmd};
 
-use crate::backend::redis::connection::{Connection, Dialer};
+use crate::backend::redis::connection::Connection;
+use crate::backend::redis::dialer::{Dialer, Server};
 use crate::backend::redis::error::NAME;
 use crate::backend::redis::keys::Keys;
+use crate::backend::redis::options::RedisOptions;
 use crate::backend::redis::scripts::Scripts;
 use crate::backend::{
-    COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled, Invalidated, Lookup,
-    TRIM_SAMPLE, Trimmed,
+    COLLECT_ENTRIES_MAX, CacheBackend, Collected, Entry, FillOutcome, Filled, Found, Invalidated,
+    Lookup, Members, TRIM_SAMPLE, Trimmed,
 };
 use crate::error::BackendError;
 use crate::generation::{Generation, RandomHex};
-use crate::key::{EntryKey, Namespace, Owner};
+use crate::key::{EntryKey, Owner};
 use crate::mutant::{Mutant, Planted};
-use crate::random::{OsRandom, Random};
+use crate::random::Random;
 use crate::ttl::Lifetimes;
 
 /// The rights a Redis user needs: append `~NAMESPACE:*` and a password, for example
 /// `ACL SETUSER ras on >secret ~ras:* ` and this.
 pub const ACL_COMMANDS: &str = "-@all +hello +auth +ping +mget +get +getrange +set \
 +del +unlink +exists +pttl +pexpire +rename +sadd +srem +scard +sismember +srandmember +time \
-+evalsha +script|load +select +info";
-
-/// How long sent bytes may stay unacknowledged before the connection counts as lost.
-#[cfg(target_os = "linux")]
-const SILENCE_MAX: Duration = Duration::from_secs(3);
-
-/// How to reach the server, and how long to wait for it.
-#[derive(Debug, Clone)]
-pub struct RedisOptions {
-    /// First part of every key.
-    pub namespace: Namespace,
-    /// Limit of every command except an invalidation. A read that waited this long goes past the cache.
-    pub command_timeout: Duration,
-    /// Limit of an invalidation. Longer, because giving one up costs more than waiting for it.
-    pub invalidate_timeout: Duration,
-    /// Limit of one attempt to connect, handshake included.
-    pub connect_timeout: Duration,
-    /// The source of the jitter in the waits between attempts to connect.
-    pub random: Arc<dyn Random>,
-}
-
-impl RedisOptions {
-    /// Limits for a server in the same data centre: 100 ms, 500 ms, 500 ms.
-    pub fn new(namespace: Namespace) -> Self {
-        Self {
-            namespace,
-            command_timeout: Duration::from_millis(100),
-            invalidate_timeout: Duration::from_millis(500),
-            connect_timeout: Duration::from_millis(500),
-            random: Arc::new(OsRandom),
-        }
-    }
-}
-
-/// A URL that does not name a Redis server: a mistake in the configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("not a redis url; expected redis://[user:password@]host[:port][/database]")]
-pub struct RedisUrlError(#[source] RedisError);
++evalsha +script|load +select +info +getex +cluster|slots +asking";
 
 /// A backend on a Redis server; see the [module](super).
 pub struct RedisBackend {
-    connection: Connection,
-    keys: Keys,
-    scripts: Scripts,
-    options: RedisOptions,
+    pub(super) connection: Connection,
+    pub(super) keys: Keys,
+    pub(super) scripts: Scripts,
+    pub(super) options: RedisOptions,
     planted: Planted,
 }
 
 impl RedisBackend {
-    /// Begins to connect in the background, and reconnects whenever the connection is lost or does not
-    /// lead to the primary. So an unavailable server does not keep a program from starting.
-    ///
-    /// Must be called inside a tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// [`RedisUrlError`] if the URL is invalid. Its text never repeats the URL, which may hold a
-    /// password.
-    pub fn new(url: &str, options: RedisOptions) -> Result<Self, RedisUrlError> {
-        let tcp = tcp_settings();
-        let info = url.into_connection_info().map_err(RedisUrlError)?.set_tcp_settings(tcp);
-        // Naming the client library to the server takes a right that older servers do not know.
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
-        let info = info.set_redis_settings(settings);
-        let client = Client::open(info).map_err(RedisUrlError)?;
+    /// A backend on what `server` names.
+    pub(super) fn on(server: Server, options: RedisOptions) -> Self {
         let connection = Connection::open(Dialer {
-            client,
+            server,
+            connections: options.connections,
             connect_timeout: options.connect_timeout,
             response_timeout: options.invalidate_timeout.max(options.command_timeout),
-            random: Arc::clone(&options.random),
+            random: options.random.clone(),
         });
         let planted = Planted::default();
         let keys = Keys::new(options.namespace.clone());
-        Ok(Self { connection, keys, scripts: Scripts::new(planted), options, planted })
+        Self { connection, keys, scripts: Scripts::new(planted), options, planted }
     }
 
     /// Number of the current connection, counted from 1; none if there is no connection. What a
@@ -127,83 +81,160 @@ impl RedisBackend {
         self
     }
 
-    /// Sends a command.
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BackendError> {
-        let limit = self.options.command_timeout;
-        within(limit, async {
-            let mut link = self.connection.link().await?;
-            let answer = command.query_async(&mut link.connection).await;
-            self.connection.settle(&link, answer, limit)
-        })
-        .await
-    }
-
-    /// Runs a script, and loads it first if the server does not have it.
-    async fn invoke<T: FromRedisValue>(
-        &self,
-        call: &ScriptInvocation<'_>,
-        limit: Duration,
-    ) -> Result<T, BackendError> {
-        within(limit, async {
-            let mut link = self.connection.link().await?;
-            let answer = call.invoke_async(&mut link.connection).await;
-            self.connection.settle(&link, answer, limit)
-        })
-        .await
-    }
-
-    pub(super) async fn load_scripts(&self) -> Result<(), BackendError> {
-        for script in self.scripts.all() {
-            self.load(script).await?;
-        }
-        Ok(())
-    }
-
-    async fn load(&self, script: &Script) -> Result<(), BackendError> {
-        let limit = self.options.command_timeout;
-        within(limit, async {
-            let mut link = self.connection.link().await?;
-            let answer = script.load_async(&mut link.connection).await;
-            self.connection.settle(&link, answer, limit)
-        })
-        .await?;
-        Ok(())
-    }
-
     pub(super) fn random(&self) -> &dyn Random {
         &*self.options.random
     }
 
     /// A random sample of the members of a SET, each at most once.
     async fn sample(&self, set: &str, count: usize) -> Result<Vec<String>, BackendError> {
-        self.query(redis::cmd("SRANDMEMBER").arg(set).arg(count)).await
+        self.query(cmd("SRANDMEMBER").arg(set).arg(count), set).await
     }
 
-    fn entry_keys<'a>(&'a self, owner: &'a Owner, members: &'a [String]) -> Vec<String> {
-        members.iter().map(|key| self.keys.entry(owner, &EntryKey::from_stored(key))).collect()
+    fn entry_keys<'a>(
+        &'a self,
+        owner: &'a Owner,
+        members: &'a [String],
+    ) -> impl Iterator<Item = String> + 'a {
+        members.iter().map(|key| self.keys.entry(owner, &EntryKey::from_stored(key)))
     }
 
     /// Mutant: a cache that has an index and no generation.
     async fn smembers_then_del(&self, owner: &Owner) -> Result<Invalidated, BackendError> {
         let index = self.keys.index(owner);
-        let members: Vec<String> = self.query(redis::cmd("SMEMBERS").arg(&index)).await?;
-        let entries = self.entry_keys(owner, &members);
-        let _: u64 = self.query(redis::cmd("DEL").arg(&index).arg(entries)).await?;
+        let members: Vec<String> = self.query(cmd("SMEMBERS").arg(&index), &index).await?;
+        let entries: Vec<String> = self.entry_keys(owner, &members).collect();
+        let _: u64 = self.query(cmd("DEL").arg(&index).arg(entries), &index).await?;
         Ok(Invalidated { entries: members.len() as u64 })
     }
+
+    /// The entry and the generations of a look-up, by one command.
+    async fn read_together(
+        &self,
+        entry: Option<&str>,
+        generations: &[String],
+    ) -> Result<Read, BackendError> {
+        let keys: Vec<&str> =
+            entry.into_iter().chain(generations.iter().map(|key| &**key)).collect();
+        let Some(first) = keys.first() else { return Ok(Read::default()) };
+        let values: Vec<Option<Bytes>> = self.query(cmd("MGET").arg(&keys), first).await?;
+        let mut values = values.into_iter();
+        let stored = entry.and_then(|_| values.next().flatten());
+        Ok(Read { stored, generations: values.collect() })
+    }
+
+    /// The same by one command for each key.
+    async fn read_apart(
+        &self,
+        entry: Option<&str>,
+        generations: &[String],
+    ) -> Result<Read, BackendError> {
+        let stored = OptionFuture::from(entry.map(|key| self.read_one("GET", key)));
+        let stored = async { stored.await.transpose() };
+        let generations = try_join_all(generations.iter().map(|key| self.read_one("GETEX", key)));
+        let (stored, generations) = tokio::try_join!(stored, generations)?;
+        Ok(Read { stored: stored.flatten(), generations })
+    }
+
+    async fn read_one(&self, command: &str, key: &str) -> Result<Option<Bytes>, BackendError> {
+        match self.query(cmd(command).arg(key), key).await {
+            // A key of another type comes from another program. `MGET` shows none, either.
+            Err(BackendError::Unexpected { .. }) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    async fn remaining(&self, entry: &str) -> Result<Option<Duration>, BackendError> {
+        let left: i64 = self.query(cmd("PTTL").arg(entry), entry).await?;
+        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+    }
+
+    /// The invalidation itself.
+    pub(super) async fn invalidate_by_script(
+        &self,
+        limit: Duration,
+        owner: &Owner,
+        garbage_set: &RandomHex,
+        lifetimes: &Lifetimes,
+    ) -> Result<Invalidated, BackendError> {
+        let script = &self.scripts.invalidate;
+        let keys = [
+            self.keys.generation(owner),
+            self.keys.index(owner),
+            self.keys.garbage_sets(owner),
+            self.keys.garbage_set(owner, garbage_set.as_str()),
+        ];
+        let mut call = script.call(&keys);
+        call.arg(garbage_set.as_str()).arg(milliseconds(lifetimes.index));
+        let entries = self.invoke(limit, script, &call, &keys[0]).await?;
+        Ok(Invalidated { entries })
+    }
+
+    /// Extends generations that are in other slots than the entry. One that is not extended makes the
+    /// entry absent earlier, nothing else.
+    async fn extend(&self, generations: &[String], lifetimes: &Lifetimes) {
+        let ttl = milliseconds(lifetimes.generation);
+        let extend = async |key: &String| {
+            let extended: Result<u64, _> =
+                self.query(cmd("PEXPIRE").arg(key).arg(ttl).arg("GT"), key).await;
+            if let Err(error) = extended {
+                let error = &error as &dyn Error;
+                tracing::debug!(error, "generation not extended");
+            }
+        };
+        join_all(generations.iter().map(extend)).await;
+    }
+
+    fn fill_call(&self, entry: &Entry<'_>, other_generations: &[String]) -> Cmd {
+        let mut keys = vec![
+            self.keys.generation(entry.owner),
+            self.keys.index(entry.owner),
+            self.keys.entry(entry.owner, entry.key),
+            self.keys.garbage_sets(entry.owner),
+        ];
+        keys.extend_from_slice(other_generations);
+        let mut call = self.scripts.fill.call(&keys);
+        call.arg(&entry.generation.as_bytes()[..])
+            .arg(&entry.stored[..])
+            .arg(milliseconds(entry.lifetimes.entry))
+            .arg(entry.key.as_str())
+            .arg(milliseconds(entry.lifetimes.index))
+            .arg(milliseconds(entry.lifetimes.generation))
+            .arg(entry.entries_max);
+        for other in &entry.others[..other_generations.len()] {
+            call.arg(&other.generation.as_bytes()[..]);
+        }
+        call
+    }
+}
+
+/// What a look-up read.
+#[derive(Default)]
+struct Read {
+    stored: Option<Bytes>,
+    generations: Vec<Option<Bytes>>,
 }
 
 #[async_trait]
 impl CacheBackend for RedisBackend {
-    async fn get(&self, owner: &Owner, key: &EntryKey) -> Result<Lookup, BackendError> {
-        let entry = self.keys.entry(owner, key);
-        let generation = self.keys.generation(owner);
-        let (stored, generation): (Option<Vec<u8>>, Option<Vec<u8>>) =
-            self.query(redis::cmd("MGET").arg(entry).arg(generation)).await?;
-
+    async fn get(&self, lookup: Lookup<'_>) -> Result<Found, BackendError> {
+        let entry = lookup.entry.map(|(owner, key)| self.keys.entry(owner, key));
+        let entry = entry.as_deref();
+        let generations: Vec<String> =
+            lookup.owners.iter().map(|owner| self.keys.generation(owner)).collect();
+        let read = async {
+            if self.connection.is_cluster() {
+                self.read_apart(entry, &generations).await
+            } else {
+                self.read_together(entry, &generations).await
+            }
+        };
+        let timed = entry.filter(|_| lookup.remaining);
+        let remaining = OptionFuture::from(timed.map(|entry| self.remaining(entry)));
+        let (read, remaining) = tokio::try_join!(read, async { remaining.await.transpose() })?;
         // Bytes of another length come from another program: the generation is lost (rule S5).
-        let generation = generation.and_then(|bytes| Generation::from_bytes(&bytes));
-        Ok(Lookup::compare(stored.map(Bytes::from), generation, self.planted))
+        let generation = |bytes: Option<Bytes>| Generation::from_bytes(&bytes?);
+        let generations = read.generations.into_iter().map(generation).collect();
+        Ok(Found { stored: read.stored, remaining: remaining.flatten(), generations })
     }
 
     async fn generation(
@@ -212,34 +243,35 @@ impl CacheBackend for RedisBackend {
         random_part: &RandomHex,
         lifetimes: &Lifetimes,
     ) -> Result<Generation, BackendError> {
-        let mut call = self.scripts.generation.prepare_invoke();
-        call.key(self.keys.generation(owner))
-            .arg(random_part.as_str())
-            .arg(milliseconds(lifetimes.generation));
-        let generation: Vec<u8> = self.invoke(&call, self.options.command_timeout).await?;
+        let script = &self.scripts.generation;
+        let key = self.keys.generation(owner);
+        let mut call = script.call(std::slice::from_ref(&key));
+        call.arg(random_part.as_str()).arg(milliseconds(lifetimes.generation));
+        let generation: Bytes =
+            self.invoke(self.options.command_timeout, script, &call, &key).await?;
         Generation::from_bytes(&generation)
             .ok_or(BackendError::Unexpected { backend: NAME, expected: "a generation of 48 bytes" })
     }
 
     async fn fill(&self, entry: Entry<'_>) -> Result<Filled, BackendError> {
-        let mut call = self.scripts.fill.prepare_invoke();
-        call.key(self.keys.generation(entry.owner))
-            .key(self.keys.index(entry.owner))
-            .key(self.keys.entry(entry.owner, entry.key))
-            .key(self.keys.garbage_sets(entry.owner))
-            .arg(&entry.generation.as_bytes()[..])
-            .arg(&entry.stored[..])
-            .arg(milliseconds(entry.lifetimes.entry))
-            .arg(entry.key.as_str())
-            .arg(milliseconds(entry.lifetimes.index))
-            .arg(milliseconds(entry.lifetimes.generation))
-            .arg(entry.entries_max);
+        let others = entry.others.iter().map(|other| self.keys.generation(&other.owner));
+        let others: Vec<String> = others.collect();
+        let (here, elsewhere) = if self.connection.is_cluster() {
+            (&[][..], &others[..])
+        } else {
+            (&others[..], &[][..])
+        };
+        let call = self.fill_call(&entry, here);
+        let key = self.keys.generation(entry.owner);
         let (outcome, members, garbage): (u8, u64, u8) =
-            self.invoke(&call, self.options.command_timeout).await?;
+            self.invoke(self.options.command_timeout, &self.scripts.fill, &call, &key).await?;
         let garbage = garbage == 1;
         match outcome {
             0 => Ok(Filled::refused()),
-            1 => Ok(Filled { outcome: FillOutcome::Stored, members, garbage }),
+            1 => {
+                self.extend(elsewhere, &entry.lifetimes).await;
+                Ok(Filled { outcome: FillOutcome::Stored, members, garbage })
+            }
             2 => Ok(Filled::full(members, garbage)),
             _ => {
                 Err(BackendError::Unexpected { backend: NAME, expected: "an outcome of 0, 1 or 2" })
@@ -256,15 +288,34 @@ impl CacheBackend for RedisBackend {
         if self.planted.is(Mutant::SmembersThenDel) {
             return self.smembers_then_del(owner).await;
         }
-        let mut call = self.scripts.invalidate.prepare_invoke();
-        call.key(self.keys.generation(owner))
-            .key(self.keys.index(owner))
-            .key(self.keys.garbage_sets(owner))
-            .key(self.keys.garbage_set(owner, garbage_set.as_str()))
-            .arg(garbage_set.as_str())
-            .arg(milliseconds(lifetimes.index));
-        let entries = self.invoke(&call, self.options.invalidate_timeout).await?;
-        Ok(Invalidated { entries })
+        let limit = self.options.invalidate_timeout;
+        if !self.connection.is_cluster() {
+            return self.invalidate_by_script(limit, owner, garbage_set, lifetimes).await;
+        }
+        // While a slot moves, no command that names several of its keys may be served, and a script can
+        // fail in the middle. A single key is always served, and that of the generation is enough; the
+        // entries then wait for their TTL.
+        let half = limit / 2;
+        match self.invalidate_by_script(half, owner, garbage_set, lifetimes).await {
+            Ok(invalidated) => return Ok(invalidated),
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::debug!(error, "script failed, invalidating by deleting the generation");
+            }
+        }
+        let generation = self.keys.generation(owner);
+        let _: u64 = self.query_within(half, cmd("DEL").arg(&generation), &generation).await?;
+        Ok(Invalidated::default())
+    }
+
+    async fn remove(&self, owner: &Owner, key: &EntryKey) -> Result<bool, BackendError> {
+        let (entry, index) = (self.keys.entry(owner, key), self.keys.index(owner));
+        let (mut unlink, mut forget) = (cmd("UNLINK"), cmd("SREM"));
+        let (removed, _): (u64, u64) = tokio::try_join!(
+            self.query(unlink.arg(&entry), &entry),
+            self.query(forget.arg(&index).arg(key.as_str()), &index),
+        )?;
+        Ok(removed > 0)
     }
 
     async fn collect(&self, owner: &Owner) -> Result<Collected, BackendError> {
@@ -275,13 +326,15 @@ impl CacheBackend for RedisBackend {
         let garbage_set = self.keys.garbage_set(owner, &name);
         let members = self.sample(&garbage_set, COLLECT_ENTRIES_MAX).await?;
         if members.is_empty() {
-            let _: u64 = self.query(redis::cmd("SREM").arg(&garbage_sets).arg(&name)).await?;
+            let forget = cmd("SREM").arg(&garbage_sets).arg(&name).take();
+            let _: u64 = self.query(&forget, &garbage_sets).await?;
             return Ok(Collected { entries: 0, more: true });
         }
-        let mut call = self.scripts.collect.prepare_invoke();
-        call.key(self.keys.generation(owner)).key(&garbage_set);
-        call.key(self.entry_keys(owner, &members)).arg(&members);
-        let entries = self.invoke(&call, self.options.command_timeout).await?;
+        let script = &self.scripts.collect;
+        let mut keys = vec![self.keys.generation(owner), garbage_set];
+        keys.extend(self.entry_keys(owner, &members));
+        let call = script.call(&keys).arg(&members).take();
+        let entries = self.invoke(self.options.command_timeout, script, &call, &keys[0]).await?;
         Ok(Collected { entries, more: true })
     }
 
@@ -291,33 +344,26 @@ impl CacheBackend for RedisBackend {
         if members.is_empty() {
             return Ok(Trimmed::default());
         }
-        let mut call = self.scripts.trim.prepare_invoke();
-        call.key(&index).key(self.entry_keys(owner, &members)).arg(&members);
-        let dead = self.invoke(&call, self.options.command_timeout).await?;
+        let script = &self.scripts.trim;
+        let mut keys = vec![index];
+        keys.extend(self.entry_keys(owner, &members));
+        let call = script.call(&keys).arg(&members).take();
+        let dead = self.invoke(self.options.command_timeout, script, &call, &keys[0]).await?;
         Ok(Trimmed { sampled: members.len() as u64, dead })
+    }
+
+    async fn members(&self, owner: &Owner, keys_max: usize) -> Result<Members, BackendError> {
+        let index = self.keys.index(owner);
+        let mut size = cmd("SCARD");
+        let (count, keys) =
+            tokio::try_join!(self.query(size.arg(&index), &index), self.sample(&index, keys_max))?;
+        let keys = keys.iter().map(|key| EntryKey::from_stored(key)).collect();
+        Ok(Members { count, keys })
     }
 
     fn is_connected(&self) -> bool {
         self.connection.number().is_some()
     }
-}
-
-/// Notices a server that vanished without closing the connection. Otherwise invalidations would wait
-/// minutes for it, even after a failover to another machine.
-fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(SILENCE_MAX);
-    settings
-}
-
-/// Waits for a command, connecting included, at most this long.
-async fn within<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, BackendError>>,
-) -> Result<T, BackendError> {
-    let answer = tokio::time::timeout(limit, call).await;
-    answer.unwrap_or(Err(BackendError::Timeout { backend: NAME, waited: limit }))
 }
 
 /// A TTL for Redis: whole milliseconds, never 0, which Redis refuses.

@@ -3,29 +3,28 @@
 //! Loads every script and sends every command once, on the keys of an owner that exists only for the
 //! check and is removed afterwards. The caller decides what a finding means for the program.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
 use crate::backend::redis::backend::RedisBackend;
-use crate::backend::redis::error::NAME;
-use crate::backend::{CacheBackend, Entry};
+use crate::backend::redis::inspect::ServerInfo;
+use crate::backend::{CacheBackend, Entry, Lookup};
 use crate::entry;
 use crate::error::BackendError;
 use crate::generation::{Generation, RandomHex};
 use crate::key::{EntryKey, Owner};
+use crate::stamp::Stamped;
 use crate::ttl::Lifetimes;
 
 /// TTL of what a check stores, in case it cannot remove it.
 const CHECK_TTL: Duration = Duration::from_secs(10);
-/// Kind of the owner of a check; its id is random.
-const OWNER_KIND: &str = "freshset_check";
 /// Calls of `collect` that surely free the two entries of a check.
 const COLLECT_ROUNDS_MAX: u32 = 8;
 
 /// One result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckFinding {
     /// Kind of the finding.
     pub code: CheckCode,
@@ -35,6 +34,7 @@ pub struct CheckFinding {
 
 /// Kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CheckCode {
     /// The login is refused, or the user lacks a right.
     Unauthorized,
@@ -101,7 +101,8 @@ impl CheckCode {
         }
     }
 
-    fn advice(self) -> &'static str {
+    /// What to do about it. The detail of a finding ends with it.
+    pub fn advice(self) -> &'static str {
         match self {
             Self::Unauthorized => {
                 "give the user the password of the redis url and the rights of ACL_COMMANDS"
@@ -126,19 +127,75 @@ impl CheckCode {
 }
 
 impl RedisBackend {
-    /// Loads the scripts, sends each command once, and reads the limit of the memory.
+    /// Loads the scripts, sends each command once, and reads the limit of the memory; on a Cluster on
+    /// every primary. Of each kind of finding, the first.
+    ///
+    /// [`Severity::Blocking`] should stop the start of a program that writes: it could acknowledge no change.
+    /// With the other findings, and with a server that cannot be asked, it can start: reads go past the cache
+    /// as long as they must.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    ///
+    /// use freshset::backend::redis::{RedisBackend, RedisOptions, Severity};
+    /// use freshset::{BoxError, Cache, Namespace};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// let options = RedisOptions::new(Namespace::new("shop")?);
+    /// let backend = Arc::new(RedisBackend::new("redis://127.0.0.1:6379", options)?);
+    /// match backend.check().await {
+    ///     Ok(findings) => {
+    ///         for finding in findings {
+    ///             match finding.code.severity() {
+    ///                 Severity::Blocking => return Err(finding.detail.into()),
+    ///                 Severity::Warning | Severity::Hint => eprintln!("{}", finding.detail),
+    ///             }
+    ///         }
+    ///     }
+    ///     Err(error) => eprintln!("not checked: {error}"),
+    /// }
+    /// let cache = Cache::new(backend);
+    /// # drop(cache);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cost
     ///
-    /// Some twenty small commands, each with the command timeout.
+    /// Some twenty small commands to each server, each with the command timeout.
     ///
     /// # Errors
     ///
     /// [`BackendError`] if the server could not be asked. A login that it refuses is a finding.
     pub async fn check(&self) -> Result<Vec<CheckFinding>, BackendError> {
+        let nodes = match self.nodes().await {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                return Ok(finding(Err(error), CheckCode::CommandRefused)?.into_iter().collect());
+            }
+        };
+        let mut findings: Vec<CheckFinding> = Vec::new();
+        for node in nodes {
+            for mut found in self.check_node(&node.owner).await? {
+                if findings.iter().any(|other| other.code == found.code) {
+                    continue;
+                }
+                if let Some(address) = &node.address {
+                    found.detail = format!("{address}: {}", found.detail);
+                }
+                findings.push(found);
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Checks the server that has this owner's keys.
+    async fn check_node(&self, owner: &Owner) -> Result<Vec<CheckFinding>, BackendError> {
+        let key = self.keys.generation(owner);
         let mut findings = Vec::new();
-        let rehearsed = match self.load_scripts().await {
-            Ok(()) => self.rehearse().await,
+        let rehearsed = match self.load_scripts(&key).await {
+            Ok(()) => self.rehearse(owner).await,
             refused @ Err(BackendError::Rejected { .. }) => {
                 findings.extend(finding(refused, CheckCode::NoScripting)?);
                 Ok(())
@@ -147,33 +204,34 @@ impl RedisBackend {
         };
         findings.extend(finding(rehearsed, CheckCode::CommandRefused)?);
         if findings.iter().all(|found| found.code != CheckCode::Unauthorized) {
-            findings.extend(self.check_memory().await?);
+            findings.extend(self.check_memory(&key).await?);
         }
         Ok(findings)
     }
 
     /// Takes one owner through its whole life, so that every command of every script is sent.
-    async fn rehearse(&self) -> Result<(), BackendError> {
+    async fn rehearse(&self, owner: &Owner) -> Result<(), BackendError> {
         let random = RandomHex::draw(self.random())?;
-        let owner = Owner::new(OWNER_KIND, random.as_str())
-            .map_err(|error| BackendError::Rejected { backend: NAME, source: error.into() })?;
+        let limit = self.options.invalidate_timeout;
         let [first, second] = ["a", "b"].map(EntryKey::from_stored);
         let lifetimes = Lifetimes::of_entry(CHECK_TTL);
 
-        let generation = self.generation(&owner, &random, &lifetimes).await?;
-        self.fill_one(&owner, &first, generation).await?;
+        let generation = self.generation(owner, &random, &lifetimes).await?;
+        self.fill_one(owner, &first, generation).await?;
         // Beyond `entries_max`: the script checks whether it replaces an entry.
-        self.fill_one(&owner, &second, generation).await?;
-        self.get(&owner, &first).await?;
-        self.trim(&owner).await?;
-        self.invalidate(&owner, &random, &lifetimes).await?;
-        self.generation(&owner, &random, &lifetimes).await?;
+        self.fill_one(owner, &second, generation).await?;
+        let owners = std::slice::from_ref(owner);
+        self.get(Lookup { entry: Some((owner, &first)), owners, remaining: true }).await?;
+        self.trim(owner).await?;
+        self.remove(owner, &second).await?;
+        self.invalidate_by_script(limit, owner, &random, &lifetimes).await?;
+        self.generation(owner, &random, &lifetimes).await?;
         for _ in 0..COLLECT_ROUNDS_MAX {
-            if !self.collect(&owner).await?.more {
+            if !self.collect(owner).await?.more {
                 break;
             }
         }
-        self.invalidate(&owner, &random, &lifetimes).await?;
+        self.invalidate_by_script(limit, owner, &random, &lifetimes).await?;
         Ok(())
     }
 
@@ -183,22 +241,22 @@ impl RedisBackend {
         key: &EntryKey,
         generation: Generation,
     ) -> Result<(), BackendError> {
-        let stored = entry::encode(&generation, 0, owner, key, b"check");
+        let stamp = [Stamped { owner: owner.clone(), generation }];
+        let stored = entry::encode(&stamp, 0, key, Some(b"check"));
         let lifetimes = Lifetimes::of_entry(CHECK_TTL);
-        self.fill(Entry { owner, key, generation, stored, lifetimes, entries_max: 1 }).await?;
+        let (others, entries_max) = (&[][..], 1);
+        self.fill(Entry { owner, key, generation, others, stored, lifetimes, entries_max }).await?;
         Ok(())
     }
 
-    async fn check_memory(&self) -> Result<Option<CheckFinding>, BackendError> {
-        let memory: String = match self.query(redis::cmd("INFO").arg("memory")).await {
+    async fn check_memory(&self, key: &str) -> Result<Option<CheckFinding>, BackendError> {
+        let memory: String = match self.query(redis::cmd("INFO").arg("memory"), key).await {
             Ok(memory) => memory,
             Err(error) if error.is_outage() && !is_unauthorized(&error) => return Err(error),
             Err(error) => return Ok(Some(CheckCode::MemoryUnknown.because(&chain(&error)))),
         };
-        let fields: HashMap<_, _> =
-            memory.lines().filter_map(|line| line.split_once(':')).collect();
-        let field = |name| fields.get(name).map(|value| value.trim());
-        Ok(match (field("maxmemory"), field("maxmemory_policy")) {
+        let memory = ServerInfo::parse(&memory);
+        Ok(match (memory.field("maxmemory"), memory.field("maxmemory_policy")) {
             (Some("0"), _) => Some(CheckCode::NoMemoryLimit.because(&"maxmemory is 0")),
             (Some(_), Some("noeviction")) => {
                 Some(CheckCode::NoEviction.because(&"maxmemory-policy is noeviction"))

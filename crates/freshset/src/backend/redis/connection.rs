@@ -2,30 +2,30 @@
 //!
 //! A background task connects, asks the server for its role, and watches the connection. A command, or
 //! the task itself, closes a connection that does not lead to the primary; the task then makes another
-//! one, with backoff, until it succeeds. It never sends a command again.
+//! one, with backoff, until it succeeds. It never sends a command again. Several connections to one
+//! server count as one: they are closed together.
 //!
 //! The server is asked for its role before it is used, and again every [`ROLE_CHECK_INTERVAL`]. So
 //! nothing is read from a known replica. A primary that becomes a replica under an open connection is
 //! noticed after that interval at the latest, or by the first write.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Value};
+use redis::{RedisError, RedisResult};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::backend::redis::error::{Failure, NotPrimary, ends_connection, of_command};
+use crate::backend::redis::dialer::{Dialer, Server};
+use crate::backend::redis::error::{Failure, ends_connection, of_command};
+use crate::backend::redis::link::Link;
 use crate::backoff::Backoff;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BackendError;
-use crate::random::Random;
 
 /// How often the server of an open connection is asked for its role.
 pub const ROLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,30 +37,15 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 const CONNECTION_PROVEN: Duration = Duration::from_secs(5);
 /// Role checks in a row that time out before a silent connection is closed.
 const UNANSWERED_MAX: u32 = 3;
-/// Names of the primary role in `HELLO`.
-const PRIMARY_ROLES: [&str; 2] = ["master", "primary"];
-/// Commands queued to the connection's task. Beyond it a command waits.
-const COMMANDS_QUEUED_MAX: usize = 1024;
-
-/// How to connect.
-#[derive(Debug)]
-pub(super) struct Dialer {
-    pub(super) client: Client,
-    /// Limit of one attempt, handshake and role included.
-    pub(super) connect_timeout: Duration,
-    /// Limit of one command; none waits longer.
-    pub(super) response_timeout: Duration,
-    pub(super) random: Arc<dyn Random>,
-}
 
 /// The current connection, or why there is none.
-#[derive(Debug)]
 pub(super) struct Connection {
     state: Arc<watch::Sender<State>>,
     task: JoinHandle<()>,
+    is_cluster: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum State {
     /// The first attempt, or the first after a connection that lasted long. Calls wait for it.
     Connecting,
@@ -69,20 +54,23 @@ enum State {
     Connected(Link),
 }
 
-/// A connection in use by a call.
-#[derive(Debug, Clone)]
-pub(super) struct Link {
-    /// Number of the connection, counted from 1.
-    pub(super) number: u64,
-    pub(super) connection: MultiplexedConnection,
-}
-
 impl Connection {
     /// Begins to connect. Must be called inside a tokio runtime.
     pub(super) fn open(dialer: Dialer) -> Self {
+        let is_cluster = match &dialer.server {
+            Server::Given(connection) => connection.is_cluster(),
+            #[cfg(feature = "cluster")]
+            Server::Cluster(_) => true,
+            _ => false,
+        };
         let state = Arc::new(watch::Sender::new(State::Connecting));
         let task = tokio::spawn(keep_connected(dialer, Arc::clone(&state)));
-        Self { state, task }
+        Self { state, task, is_cluster }
+    }
+
+    /// Whether it leads to a Cluster, whose keys are spread over servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.is_cluster
     }
 
     /// The current connection. Waits for the first attempt to connect, not for a later one.
@@ -109,7 +97,8 @@ impl Connection {
         limit: Duration,
     ) -> Result<T, BackendError> {
         let value = answer.map_err(|error| {
-            if ends_connection(&error) {
+            // The client of a Cluster has a connection to each server, and replaces them by itself.
+            if !self.is_cluster && ends_connection(&error) {
                 close(&self.state, link.number, Failure::Error(error.clone()));
             }
             of_command(error, limit)
@@ -165,9 +154,9 @@ async fn keep_connected(dialer: Dialer, state: Arc<watch::Sender<State>>) {
     let mut backoff = Backoff::between(CONNECT_WAIT_MIN, CONNECT_WAIT_MAX);
     let mut outage = Outage::default();
     for number in 1.. {
-        let connection = loop {
-            match dialer.connect().await {
-                Ok(connection) => break connection,
+        let link = loop {
+            match dialer.connect(number).await {
+                Ok(link) => break link,
                 Err(failure) => {
                     outage.begins(&failure);
                     state.send_replace(State::Unavailable(failure));
@@ -175,10 +164,9 @@ async fn keep_connected(dialer: Dialer, state: Arc<watch::Sender<State>>) {
                 }
             }
         };
-        let link = Link { number, connection };
         let connected_at = clock.now();
         state.send_replace(State::Connected(link.clone()));
-        watch_connection(&dialer, &state, link, &mut outage).await;
+        watch_connection(&dialer, &state, &link, &mut outage).await;
         if clock.now() - connected_at >= CONNECTION_PROVEN {
             backoff.reset();
             state.send_replace(State::Connecting);
@@ -195,7 +183,7 @@ async fn keep_connected(dialer: Dialer, state: Arc<watch::Sender<State>>) {
 async fn watch_connection(
     dialer: &Dialer,
     state: &watch::Sender<State>,
-    mut link: Link,
+    link: &Link,
     outage: &mut Outage,
 ) {
     let mut unanswered = 0;
@@ -206,8 +194,7 @@ async fn watch_connection(
             _ = changes.wait_for(is_closed) => return,
             () = sleep(ROLE_CHECK_INTERVAL) => {}
         }
-        let limit = dialer.response_timeout;
-        match check_role(&mut link.connection, limit).await {
+        match dialer.check(link).await {
             Ok(()) => {
                 unanswered = 0;
                 outage.ends();
@@ -217,51 +204,6 @@ async fn watch_connection(
             Err(failure) => close(state, link.number, failure),
         }
     }
-}
-
-impl Dialer {
-    async fn connect(&self) -> Result<MultiplexedConnection, Failure> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout))
-            .set_pipeline_buffer_size(COMMANDS_QUEUED_MAX);
-        let attempt = async {
-            let opening = self.client.get_multiplexed_async_connection_with_config(&config);
-            let opened = opening.await;
-            let mut connection =
-                opened.map_err(|error| Failure::of(error, self.connect_timeout))?;
-            check_role(&mut connection, self.connect_timeout).await?;
-            Ok(connection)
-        };
-        let connected = timeout(self.connect_timeout, attempt).await;
-        connected.unwrap_or(Err(Failure::TimedOut(self.connect_timeout)))
-    }
-}
-
-/// Checks that the server is a primary and serves commands. One that loads its data, or that a script
-/// keeps busy, answers `HELLO` with its role and refuses `PING`.
-async fn check_role(
-    connection: &mut MultiplexedConnection,
-    limit: Duration,
-) -> Result<(), Failure> {
-    let check = async {
-        let hello: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
-        let _: Value = redis::cmd("PING").query_async(connection).await?;
-        Ok::<_, RedisError>(role(&hello))
-    };
-    match timeout(limit, check).await {
-        Ok(Ok(role)) if PRIMARY_ROLES.contains(&&*role) => Ok(()),
-        Ok(Ok(role)) => Err(Failure::NotPrimary(NotPrimary { role })),
-        Ok(Err(error)) => Err(Failure::of(error, limit)),
-        Err(_) => Err(Failure::TimedOut(limit)),
-    }
-}
-
-/// The role in the answer to `HELLO`; a sentinel has none, so its mode is taken.
-fn role(hello: &HashMap<String, Value>) -> String {
-    let named = ["role", "mode"].into_iter().find_map(|name| hello.get(name));
-    let text = named.and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
-    text.unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn is_busy(error: &RedisError) -> bool {

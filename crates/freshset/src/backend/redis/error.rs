@@ -66,6 +66,7 @@ pub(super) fn of_command(error: RedisError, limit: Duration) -> BackendError {
         (_, Some("READONLY" | "MASTERDOWN" | "MOVED" | "ASK" | "CLUSTERDOWN")) => {
             BackendError::NotPrimary { backend: NAME, source: error.into() }
         }
+        (_, Some("TRYAGAIN")) => BackendError::KeysMoving { backend: NAME, source: error.into() },
         (_, Some("LOADING" | "BUSY")) => {
             BackendError::NotReady { backend: NAME, source: error.into() }
         }
@@ -149,6 +150,7 @@ mod tests {
             BackendError::Unreachable { .. } => "unreachable",
             BackendError::NotPrimary { .. } => "not primary",
             BackendError::NotReady { .. } => "not ready",
+            BackendError::KeysMoving { .. } => "keys moving",
             BackendError::Unauthorized { .. } => "unauthorized",
             BackendError::OutOfMemory { .. } => "out of memory",
             BackendError::Unexpected { .. } => "unexpected",
@@ -165,6 +167,12 @@ mod tests {
             ("MOVED 3999 127.0.0.1:6381", "not primary", true, true),
             ("ASK 3999 127.0.0.1:6381", "not primary", true, true),
             ("CLUSTERDOWN Hash slot not served", "not primary", true, true),
+            (
+                "TRYAGAIN Multiple keys request during rehashing of slot",
+                "keys moving",
+                false,
+                false,
+            ),
             ("LOADING Redis is loading the dataset in memory", "not ready", true, true),
             ("BUSY Redis is busy running a script.", "not ready", false, true),
             ("NOAUTH Authentication required.", "unauthorized", true, true),

@@ -43,6 +43,11 @@ impl Keys {
         format!("{}:{name}", self.of(owner, 'h'))
     }
 
+    /// Whether a key begins with the namespace.
+    pub(super) fn has(&self, key: &str) -> bool {
+        key.strip_prefix(self.namespace.as_str()).is_some_and(|rest| rest.starts_with(':'))
+    }
+
     fn of(&self, owner: &Owner, kind: char) -> String {
         format!("{}:{kind}:{{{}}}", self.namespace.as_str(), owner.as_str())
     }
@@ -67,5 +72,12 @@ mod tests {
         check(entry("user", "a:b", &["c"]), entry("user", "a", &["b", "c"]));
         check(entry("user", "a%3Ab", &["c"]), entry("user", "a:b", &["c"]));
         check(entry("user", "å", &["c"]), entry("user", "a\u{30a}", &["c"]));
+    }
+
+    #[test]
+    fn keys_of_a_longer_namespace_are_of_another_one() {
+        let keys = Keys::new(Namespace::new("ras").unwrap());
+        let of_namespace = ["ras:g:{user:u1}", "ras2:g:{user:u1}", "ras", "other:ras:g"];
+        assert_eq!(of_namespace.map(|key| keys.has(key)), [true, false, false, false]);
     }
 }

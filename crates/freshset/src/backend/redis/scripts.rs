@@ -1,8 +1,32 @@
 //! The Lua scripts. Each file in `lua/` states its contract in its header.
 
-use redis::Script;
+use redis::{Cmd, cmd};
 
 use crate::mutant::{Mutant, Planted};
+
+/// A script, called by the hash of its text.
+#[derive(Debug)]
+pub(super) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        let hash = redis::Script::new(text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    /// The command that makes the server know it.
+    pub(super) fn load(&self) -> Cmd {
+        cmd("SCRIPT").arg("LOAD").arg(self.text).take()
+    }
+
+    /// The command that runs it. Its arguments are added to what this gives.
+    pub(super) fn call(&self, keys: &[String]) -> Cmd {
+        cmd("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys).take()
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Scripts {

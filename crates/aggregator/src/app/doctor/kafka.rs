@@ -1,0 +1,162 @@
+//! Check of Kafka: the topics, and how far the consumer group has read them.
+
+use std::collections::BTreeSet;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::oneshot;
+
+use super::{Diagnosis, DoctorFinding, Effect, Subject, chain};
+use crate::app::kafka_options;
+use crate::config::Config;
+use crate::ingest::kafka::{GroupAheadCheck, PartitionSurvey, Survey, survey};
+
+/// Checks Kafka. `inbox_is_empty` is the answer of the database, if it has one.
+pub(super) async fn check(config: &Config, inbox_is_empty: oneshot::Receiver<bool>) -> Diagnosis {
+    let Some(options) = kafka_options(config) else {
+        return Diagnosis::new(Subject::Kafka, "not configured, events come over HTTP only");
+    };
+    let group_id = options.group_id.clone();
+    // The calls block.
+    let surveyed = match tokio::task::spawn_blocking(move || survey(&options)).await {
+        Ok(Ok(surveyed)) => surveyed,
+        Ok(Err(error)) => {
+            return Diagnosis::new(Subject::Kafka, "not reached").with(of_error(&error));
+        }
+        // The runtime is ending.
+        Err(_) => return Diagnosis::new(Subject::Kafka, "not checked to the end"),
+    };
+    let mut diagnosis = Diagnosis::new(Subject::Kafka, summary(&surveyed, &group_id));
+    diagnosis.findings.extend(missing_topics(&surveyed.missing, &surveyed.missing_outgoing));
+    diagnosis.findings.extend(refused_topics(&surveyed.refused));
+    diagnosis.findings.extend(lost_records(&surveyed.partitions));
+    diagnosis.findings.extend(other_log(&surveyed.partitions));
+    if inbox_is_empty.await == Ok(true) {
+        diagnosis.findings.extend(group_ahead(&surveyed.partitions, &group_id));
+    }
+    diagnosis
+}
+
+fn summary(surveyed: &Survey, group_id: &str) -> String {
+    let topics: BTreeSet<&str> =
+        surveyed.partitions.iter().map(|partition| &*partition.topic).collect();
+    let lag: u64 = surveyed.partitions.iter().map(PartitionSurvey::lag).sum();
+    format!(
+        "{} topics to read with {} partitions, group {group_id}, lag {lag} records",
+        topics.len(),
+        surveyed.partitions.len()
+    )
+}
+
+fn of_error(error: &KafkaError) -> DoctorFinding {
+    use RDKafkaErrorCode::{
+        Authentication, ClusterAuthorizationFailed, GroupAuthorizationFailed,
+        SaslAuthenticationFailed, TopicAuthorizationFailed,
+    };
+    let is_unauthorized = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Authentication
+                | ClusterAuthorizationFailed
+                | GroupAuthorizationFailed
+                | SaslAuthenticationFailed
+                | TopicAuthorizationFailed
+        )
+    );
+    let (code, fix) = if is_unauthorized {
+        ("unauthorized", "grant the rights to read the topics and the consumer group")
+    } else {
+        (
+            "unavailable",
+            "start the brokers, and check kafka_brokers, the addresses that the brokers advertise, and \
+             the network to them",
+        )
+    };
+    DoctorFinding {
+        code,
+        effect: Effect::Stops,
+        problem: chain(error),
+        meaning: "no event is read, and no outgoing event is sent, until the brokers answer".into(),
+        fix: fix.into(),
+    }
+}
+
+fn missing_topics(missing: &[&str], outgoing: &[&str]) -> Vec<DoctorFinding> {
+    let finding = |code, topics: &[&str], meaning: &str| {
+        (!topics.is_empty()).then(|| DoctorFinding {
+            code,
+            effect: Effect::Warning,
+            problem: format!("these topics do not exist: {}", topics.join(", ")),
+            meaning: meaning.into(),
+            fix: "create them (docs/events.md), or check that kafka_brokers are those of the platform"
+                .into(),
+        })
+    };
+    let read = finding("missing_topics", missing, "their events are not read until they exist");
+    let sent = finding(
+        "missing_outgoing_topics",
+        outgoing,
+        "their outgoing events wait in the outbox until they exist",
+    );
+    read.into_iter().chain(sent).collect()
+}
+
+fn refused_topics(refused: &[(&str, RDKafkaErrorCode)]) -> Option<DoctorFinding> {
+    let named: Vec<String> =
+        refused.iter().map(|(topic, answer)| format!("{topic} ({answer})")).collect();
+    (!named.is_empty()).then(|| DoctorFinding {
+        code: "refused_topics",
+        effect: Effect::Warning,
+        problem: format!("the brokers do not show these topics: {}", named.join(", ")),
+        meaning: "their events are not read or sent".into(),
+        fix: "grant the right to describe, read and write them, or see to their leaders".into(),
+    })
+}
+
+fn lost_records(partitions: &[PartitionSurvey]) -> Option<DoctorFinding> {
+    let named = named(partitions, PartitionSurvey::has_lost_records)?;
+    Some(DoctorFinding {
+        code: "records_deleted_unread",
+        effect: Effect::Warning,
+        problem: format!("records were deleted before the group has read them: {named}"),
+        meaning: "their events are missing in the answers".into(),
+        fix: "let their producers send them again, or replay a file of them; lengthen the retention of \
+              the topics"
+            .into(),
+    })
+}
+
+fn other_log(partitions: &[PartitionSurvey]) -> Option<DoctorFinding> {
+    let named = named(partitions, PartitionSurvey::is_of_another_log)?;
+    Some(DoctorFinding {
+        code: "group_ahead_of_log",
+        effect: Effect::Warning,
+        problem: format!("the group has committed offsets after the end of the log: {named}"),
+        meaning: "the topic was created again, or lost records; it is read from its start again"
+            .into(),
+        fix: "nothing, if the topic was created again; else look at the brokers".into(),
+    })
+}
+
+fn group_ahead(partitions: &[PartitionSurvey], group_id: &str) -> Option<DoctorFinding> {
+    let read = partitions.iter().filter(|partition| partition.has_read).count();
+    (read > 0).then(|| DoctorFinding {
+        code: GroupAheadCheck::CODE,
+        effect: Effect::Warning,
+        problem: GroupAheadCheck::problem(group_id, read),
+        meaning: GroupAheadCheck::MEANING.into(),
+        fix: GroupAheadCheck::FIX.into(),
+    })
+}
+
+/// The partitions of which something holds, as `TOPIC/PARTITION`; none if there are none.
+fn named(
+    partitions: &[PartitionSurvey],
+    holds: impl Fn(&PartitionSurvey) -> bool,
+) -> Option<String> {
+    let named: Vec<String> = partitions
+        .iter()
+        .filter(|partition| holds(partition))
+        .map(|partition| format!("{}/{}", partition.topic, partition.partition))
+        .collect();
+    (!named.is_empty()).then(|| named.join(", "))
+}

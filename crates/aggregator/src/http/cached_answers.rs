@@ -1,0 +1,187 @@
+//! `/internal/v1/cache/{owner}`: what is cached for an owner, whether it is what the database has, and its
+//! invalidation. For operators; no client needs it.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::{CachedAnswer, CachedAnswers, Comparison, InvalidationReport};
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use tokio::time::sleep;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+
+use crate::answers::AnswerQuery;
+use crate::cache::{AnswerOwner, Digest, StoredAnswer, digest_of};
+use crate::http::batches::{Segment, parse_id};
+use crate::http::error;
+use crate::http::openapi::parameters;
+use crate::http::parameters::{Parameters, Unknown};
+use crate::http::problem::Problem;
+use crate::http::state::ApiState;
+
+/// Answers that a caller may ask for: each is read, with its body.
+const LIMIT_RANGE: RangeInclusive<u32> = 1..=500;
+const LIMIT_DEFAULT: u32 = 100;
+/// When an answer that differs is compared again. An event that is being applied is in the database before
+/// its invalidation: that is no stale answer.
+const COMPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Values of `compare`.
+const FLAG: [&str; 2] = ["true", "false"];
+const TOO_SLOW: &str = "not all answers were read in time; ask again, for fewer with `limit`";
+const CACHE_UNAVAILABLE: &str = "the cache does not answer, and reads go past it; the same request can \
+                                 succeed later";
+const NOT_CONFIRMED: &str = "the cache has not confirmed the invalidation. This process reads past the \
+                             cache until it has; others may still have the answers. Send the same request \
+                             again";
+
+/// Lists the cached answers of an owner.
+#[utoipa::path(
+    get,
+    path = "/internal/v1/cache/{owner}",
+    operation_id = "list_cached_answers",
+    tag = "cache",
+    summary = "What readers would be given from the cache now",
+    description = "For operators. An unknown parameter is refused.",
+    params(ListParameters),
+    responses((status = 200, description = "The answers, without their bodies", body = CachedAnswers))
+)]
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    owner: Segment,
+    RawQuery(query): RawQuery,
+) -> Result<Json<CachedAnswers>, Problem> {
+    let owner = parse_owner(owner)?;
+    let query = query.unwrap_or_default();
+    let sent = Parameters::read(&query, &["compare", "limit"], Unknown::Refused)?;
+    let limit = sent.number("limit", LIMIT_RANGE, LIMIT_DEFAULT)?;
+    let compares = sent.get("compare").map_or(Ok(false), compares)?;
+    state.reads.deadline().limit(listed(&state, &owner, limit, compares), TOO_SLOW).await?.map(Json)
+}
+
+/// Invalidates the cached answers of an owner.
+#[utoipa::path(
+    delete,
+    path = "/internal/v1/cache/{owner}",
+    operation_id = "invalidate_cached_answers",
+    tag = "cache",
+    summary = "Make every cached answer of an owner unreadable, in all processes with the same cache",
+    description = "For operators. Nothing is lost: the next reads load from the database.",
+    params(OwnerParameter),
+    responses((status = 200, description = "Confirmed by the cache", body = InvalidationReport))
+)]
+pub(super) async fn invalidate(
+    State(state): State<Arc<ApiState>>,
+    owner: Segment,
+) -> Result<Json<InvalidationReport>, Problem> {
+    let owner = parse_owner(owner)?;
+    let invalidated = state.cache.invalidate(&owner);
+    let invalidated = state.reads.deadline().limit(invalidated, NOT_CONFIRMED).await?;
+    let entries = invalidated.map_err(|error| {
+        tracing::warn!(error = error::chain(&error), "invalidation of an operator not confirmed");
+        Problem::unavailable(NOT_CONFIRMED)
+    })?;
+    Ok(Json(InvalidationReport { entries }))
+}
+
+async fn listed(
+    state: &ApiState,
+    owner: &AnswerOwner,
+    limit: u32,
+    compares: bool,
+) -> Result<CachedAnswers, Problem> {
+    let cached = state.cache.cached_answers(owner, limit as usize).await;
+    let cached = cached.map_err(|error| {
+        tracing::warn!(error = error::chain(&error), "cached answers not listed");
+        Problem::unavailable(CACHE_UNAVAILABLE)
+    })?;
+    let comparisons = if compares { compare(state, &cached.answers).await? } else { Vec::new() };
+    let mut comparisons = comparisons.into_iter();
+    let shown = |answer: &StoredAnswer| CachedAnswer {
+        key: answer.name.key().to_owned(),
+        size_bytes: answer.size_bytes as u64,
+        expires_in_seconds: answer.remaining.map(|remaining| remaining.as_secs()),
+        comparison: comparisons.next(),
+    };
+    let answers = cached.answers.iter().map(shown).collect();
+    Ok(CachedAnswers { members: cached.members, answers })
+}
+
+/// Compares each answer with the database, and those that differ once more, all of them after one wait.
+async fn compare(state: &ApiState, answers: &[StoredAnswer]) -> Result<Vec<Comparison>, Problem> {
+    let mut comparisons = Vec::with_capacity(answers.len());
+    for answer in answers {
+        comparisons.push(compare_one(state, answer).await?);
+    }
+    if comparisons.contains(&Comparison::Stale) {
+        sleep(COMPARE_AGAIN_AFTER).await;
+    }
+    for (answer, comparison) in answers.iter().zip(&mut comparisons) {
+        if *comparison == Comparison::Stale {
+            *comparison = compare_again(state, answer).await?;
+        }
+    }
+    Ok(comparisons)
+}
+
+async fn compare_one(state: &ApiState, answer: &StoredAnswer) -> Result<Comparison, Problem> {
+    let Some(query) = &answer.query else { return Ok(Comparison::Foreign) };
+    let is_same = digest_in_database(state, query).await? == Some(answer.digest);
+    Ok(if is_same { Comparison::Same } else { Comparison::Stale })
+}
+
+async fn compare_again(state: &ApiState, answer: &StoredAnswer) -> Result<Comparison, Problem> {
+    // The cache first: a database that agrees by then proves that the answer is right.
+    if state.cache.stored_digest(&answer.name).await != Some(answer.digest) {
+        return Ok(Comparison::Changed);
+    }
+    compare_one(state, answer).await
+}
+
+async fn digest_in_database(
+    state: &ApiState,
+    query: &AnswerQuery,
+) -> Result<Option<Digest>, Problem> {
+    let loaded = query.load(&*state.batches, state.cache.status_values()).await;
+    let loaded = loaded.map_err(|error| error::of_database(&error, "batches"))?;
+    Ok(loaded.map(|loaded| digest_of(&loaded.body)))
+}
+
+fn compares(text: &str) -> Result<bool, Problem> {
+    let allowed = FLAG.join(", ");
+    let refused =
+        |_| Problem::invalid_parameter("compare", format!("unknown value, allowed: {allowed}"));
+    text.parse().map_err(refused)
+}
+
+fn parse_owner(segment: Segment) -> Result<AnswerOwner, Problem> {
+    parse_id("owner", segment, |text| AnswerOwner::parse(&text))
+}
+
+/// What [`invalidate`] takes.
+struct OwnerParameter;
+
+impl IntoParams for OwnerParameter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = parameters::text().pattern(Some("^(user|batch):.+")).build();
+        vec![parameters::path_id("owner", schema)]
+    }
+}
+
+/// What [`list`] takes.
+struct ListParameters;
+
+impl IntoParams for ListParameters {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut all = OwnerParameter::into_params(place);
+        all.push(parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, "answers at most"));
+        all.push(parameters::word(
+            "compare",
+            FLAG,
+            "`true` compares each answer with the database: one read of it for each answer",
+        ));
+        all
+    }
+}

@@ -1,0 +1,133 @@
+//! Survey of the brokers for operators: topics, partitions, and how far the group has read.
+
+use std::time::Duration;
+
+use projection::{EventKind, OutgoingEventKind};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::group_ahead::has_read;
+use super::options::{KafkaOptions, client_config};
+use crate::brokers::Quiet;
+
+/// How long each answer of the brokers may take: a new broker makes the topic of offsets first.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the brokers have of the service's topics. Nothing is created, and no group is joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Consumed topics that do not exist.
+    pub missing: Vec<&'static str>,
+    /// Topics of outgoing events that do not exist.
+    pub missing_outgoing: Vec<&'static str>,
+    /// Topics that the client may not see, with the answer of the broker.
+    pub refused: Vec<(&'static str, RDKafkaErrorCode)>,
+    /// Every partition of the consumed topics.
+    pub partitions: Vec<PartitionSurvey>,
+}
+
+/// What the broker has of one partition, and how far the group has read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionSurvey {
+    /// Topic.
+    pub topic: String,
+    /// Number of the partition.
+    pub partition: i32,
+    /// First offset that can still be delivered.
+    pub start: i64,
+    /// Offset of the next record.
+    pub end: i64,
+    /// Committed offset: that of the next record to read; none: none was ever read.
+    pub committed: Option<i64>,
+    /// Whether the group has read any record.
+    pub has_read: bool,
+}
+
+impl PartitionSurvey {
+    /// Records that are to be read.
+    pub fn lag(&self) -> u64 {
+        let next = self.committed.unwrap_or(self.start).max(self.start);
+        u64::try_from(self.end - next).unwrap_or(0)
+    }
+
+    /// Whether records were deleted before the group has read them.
+    pub fn has_lost_records(&self) -> bool {
+        self.committed.is_some_and(|committed| committed < self.start)
+    }
+
+    /// Whether the committed offset is of another log: of a topic that was created again.
+    pub fn is_of_another_log(&self) -> bool {
+        self.committed.is_some_and(|committed| committed > self.end)
+    }
+}
+
+/// Asks the brokers. Blocks, for an answer of each partition.
+///
+/// # Errors
+///
+/// [`KafkaError`] if they do not answer.
+pub fn survey(options: &KafkaOptions) -> Result<Survey, KafkaError> {
+    let mut config = client_config(options);
+    // A question for a topic must not create it.
+    config.set("allow.auto.create.topics", "false");
+    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+    let mut survey = Survey::default();
+    let mut all = TopicPartitionList::new();
+    for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
+        match survey.ask(&client, topic)? {
+            Some(partitions) => partitions.iter().for_each(|partition| {
+                all.add_partition(topic, *partition);
+            }),
+            None => survey.missing.push(topic),
+        }
+    }
+    for topic in OutgoingEventKind::ALL.iter().map(|kind| kind.as_str()) {
+        if survey.ask(&client, topic)?.is_none() {
+            survey.missing_outgoing.push(topic);
+        }
+    }
+    if all.count() > 0 {
+        survey.partitions = partitions(&client, all)?;
+    }
+    Ok(survey)
+}
+
+fn partitions(
+    client: &BaseConsumer<Quiet>,
+    all: TopicPartitionList,
+) -> Result<Vec<PartitionSurvey>, KafkaError> {
+    let committed = client.committed_offsets(all, ANSWER_TIMEOUT)?;
+    let mut partitions = Vec::with_capacity(committed.count());
+    for element in committed.elements() {
+        let (topic, partition) = (element.topic().to_owned(), element.partition());
+        let (start, end) = client.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT)?;
+        let has_read = has_read(element.offset());
+        let committed = match element.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        };
+        partitions.push(PartitionSurvey { topic, partition, start, end, committed, has_read });
+    }
+    Ok(partitions)
+}
+
+impl Survey {
+    /// The partitions of a topic; none: it does not exist, or may not be seen.
+    fn ask(
+        &mut self,
+        client: &BaseConsumer<Quiet>,
+        topic: &'static str,
+    ) -> Result<Option<Vec<i32>>, KafkaError> {
+        let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+        let Some(answer) = metadata.topics().first() else { return Ok(None) };
+        match answer.error().map(RDKafkaErrorCode::from) {
+            None => Ok(Some(answer.partitions().iter().map(|partition| partition.id()).collect())),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(None),
+            Some(refusal) => {
+                self.refused.push((topic, refusal));
+                Ok(Some(Vec::new()))
+            }
+        }
+    }
+}

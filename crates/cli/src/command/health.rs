@@ -1,0 +1,56 @@
+//! `result-aggregator health`: asks a running server whether it lives, or is ready.
+//!
+//! For a supervisor without an HTTP client of its own, such as that of a container that holds nothing but
+//! this program.
+
+use std::time::Duration;
+
+use aggregator::print_line;
+use anyhow::{Context as _, bail};
+use clap::Args;
+use reqwest::Url;
+
+use crate::printable::printable;
+
+/// Most characters of the answer that are shown.
+const ANSWER_CHARS_MAX: usize = 2_000;
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    /// Base URL of the server
+    #[arg(long, default_value = "http://127.0.0.1:4003")]
+    server: String,
+    /// Ask /readyz, whether it can answer reads, in place of /healthz, whether the process runs
+    #[arg(long)]
+    ready: bool,
+    /// How long the answer may take, in seconds
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    timeout_seconds: u64,
+}
+
+/// Prints the answer. Fails, with exit code 1, if it is no success or does not come.
+pub(super) async fn run(arguments: HealthArgs) -> anyhow::Result<()> {
+    let HealthArgs { server, ready, timeout_seconds } = arguments;
+    let server = server.trim_end_matches('/');
+    let is_http = |url: &Url| url.has_host() && ["http", "https"].contains(&url.scheme());
+    if !Url::parse(server).as_ref().is_ok_and(is_http) {
+        bail!("{server}: give a base URL, such as http://127.0.0.1:4003");
+    }
+    let path = if ready { "/readyz" } else { "/healthz" };
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(timeout_seconds))
+        // A proxy in the environment is for other hosts than the own one, and would answer for itself.
+        .no_proxy()
+        .build()
+        .context("build the client")?;
+    let answer = client.get(format!("{server}{path}")).send().await;
+    let answer = answer.with_context(|| format!("no answer from {server}"))?;
+    let status = answer.status();
+    let text = answer.text().await.unwrap_or_default();
+    let text: String = printable(&text).chars().take(ANSWER_CHARS_MAX).collect();
+    if !status.is_success() {
+        bail!("{path} answered {}: {text}", status.as_u16());
+    }
+    print_line!("{text}");
+    Ok(())
+}

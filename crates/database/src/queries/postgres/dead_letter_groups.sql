@@ -1,0 +1,8 @@
+-- The newest dead letters, counted by how they came in and why they were last refused; the largest
+-- group first. The last column is the latest refusal, in microseconds since the Unix epoch.
+--
+-- $1 dead letters to count, at most: the cost
+select source, topic, code, count(*), (extract(epoch from max(at)) * 1000000)::bigint
+from (select source, topic, code, at from dead_letters order by id desc limit $1) as newest
+group by source, topic, code
+order by count(*) desc, code, topic, source
