@@ -28,6 +28,7 @@ mod router;
 mod security_headers;
 pub mod server;
 mod state;
+mod viewer;
 mod well_formed;
 
 pub use self::compression::COMPRESSED_BODY_BYTES_MIN;

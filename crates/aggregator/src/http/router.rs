@@ -19,7 +19,7 @@ use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 use crate::http::{
     auth, batches, cached_answers, changes, compression, context, dead_letters, events, health,
-    metrics, openapi, outbox, security_headers, well_formed,
+    metrics, openapi, outbox, security_headers, viewer, well_formed,
 };
 use crate::metrics::Metrics;
 
@@ -69,6 +69,8 @@ pub fn router_beside(state: ApiState, others: Router) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::read))
         .route("/openapi.json", get(openapi::read))
+        .route("/docs", get(viewer::page))
+        .route("/docs/{name}", get(viewer::asset))
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(

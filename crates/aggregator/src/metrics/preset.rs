@@ -18,7 +18,7 @@ pub const NO_TOPIC: &str = "unknown";
 pub const NO_ROUTE: &str = "unmatched";
 
 /// Every route with its methods, and the statuses that it commonly answers with.
-const ROUTES: [(&str, &[&str], &[u16]); 19] = [
+const ROUTES: [(&str, &[&str], &[u16]); 21] = [
     ("/internal/v1/batches/{batch_id}/status", READ, INTERNAL),
     ("/internal/v1/batches/user/{user_id}", READ, INTERNAL),
     ("/internal/v1/batches/user/{user_id}/changes", READ, &[200, 400, 401, 500, 503]),
@@ -39,6 +39,8 @@ const ROUTES: [(&str, &[&str], &[u16]); 19] = [
     ("/readyz", READ, &[200, 503]),
     ("/metrics", READ, &[200, 500]),
     ("/openapi.json", READ, &[200]),
+    ("/docs", READ, &[200]),
+    ("/docs/{name}", READ, &[200, 404]),
 ];
 const READ: &[&str] = &["GET"];
 const INTERNAL: &[u16] = &[200, 304, 400, 401, 404, 500, 503];

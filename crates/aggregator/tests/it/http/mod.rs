@@ -19,3 +19,4 @@ mod security_headers;
 mod server;
 mod status;
 mod versions;
+mod viewer;

@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 
 use crate::http::app::{App, with_method};
 
-/// Paths of the router that answer with a problem only: empty ids, and what has no route.
-const WITHOUT_OPERATION: [&str; 6] = [
+/// Paths of the router that are not of the API: the viewer, and what answers with a problem only, which is
+/// empty ids and what has no route.
+const WITHOUT_OPERATION: [&str; 8] = [
+    "/docs",
+    "/docs/{name}",
     "/internal/v1/batches//status",
     "/internal/v1/batches/user/",
     "/internal/v1/batches/user//changes",

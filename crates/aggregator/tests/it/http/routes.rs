@@ -34,6 +34,9 @@ async fn routes_outside_the_base_path_need_no_key() {
         ("/readyz", 200),
         ("/metrics", 200),
         ("/openapi.json", 200),
+        ("/docs", 200),
+        ("/docs/viewer.js", 200),
+        ("/docs/nothing", 404),
         ("/", 404),
         ("/internal", 404),
     ] {

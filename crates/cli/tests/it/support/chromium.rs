@@ -86,10 +86,20 @@ impl Chromium {
 
     /// What axe finds on this page, for people.
     pub(crate) async fn accessibility_faults(&self) -> Value {
+        self.accessibility_faults_in(json!({})).await
+    }
+
+    /// The same, without these elements and what is in them.
+    pub(crate) async fn accessibility_faults_outside(&self, css: &str) -> Value {
+        self.accessibility_faults_in(json!({"exclude": [css]})).await
+    }
+
+    async fn accessibility_faults_in(&self, context: Value) -> Value {
         self.run(AXE).await;
-        let script = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(
-            fault => [fault.id, fault.nodes.map(node => node.html + ' ' + node.failureSummary)])))";
-        self.command("/execute/async", json!({"script": script, "args": []})).await
+        let script = "const [context, done] = arguments; axe.run(context).then(
+            found => done(found.violations.map(fault => [
+                fault.id, fault.nodes.map(node => node.html + ' ' + node.failureSummary)])))";
+        self.command("/execute/async", json!({"script": script, "args": [context]})).await
     }
 
     /// Errors and warnings in the console of the browser since the last call.
