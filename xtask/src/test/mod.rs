@@ -3,7 +3,10 @@
 mod servers;
 
 use std::env;
+use std::ffi::OsString;
+use std::num::NonZero;
 use std::process::{Command, ExitCode};
+use std::thread::available_parallelism;
 
 use clap::Args;
 
@@ -14,6 +17,10 @@ use crate::shell::{self, cargo, exit_code, run_shown};
 /// Variables of the caller that would point the tests, or the clients in them, to other servers.
 const STRAY_PREFIXES: [&str; 2] = ["RAS_", "PG"];
 const STRAY_NAMES: [&str; 2] = ["DATABASE_URL", "REDISCLI_AUTH"];
+
+/// How many tests run at a time, as Rust's test harness reads it.
+const THREADS: &str = "RUST_TEST_THREADS";
+const TESTS_PER_CORE: usize = 2;
 
 /// The features that the tests of `freshset` need, with the other library for TLS.
 const NATIVE_TLS: &str =
@@ -37,7 +44,8 @@ const NATIVE_TLS: &str =
 /// To use other programs, name them: TESTKIT_POSTGRES_BIN (directory), TESTKIT_PGBOUNCER,
 /// TESTKIT_REDIS_SERVER, TESTKIT_NATS_SERVER, TESTKIT_CHROMIUM, TESTKIT_CHROMEDRIVER, TESTKIT_JAVA
 /// (programs), TESTKIT_KAFKA_LIBS (directory of jars).
-/// TESTKIT_SEED repeats a random test.
+/// TESTKIT_SEED repeats a random test. RUST_TEST_THREADS is how many tests run at a time, usually two for
+/// each core.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TestArguments {
@@ -105,11 +113,18 @@ fn cargo_test(found: &Found, packages: &[&str], arguments: &TestArguments) -> Co
 fn cargo_test_on(found: &Found) -> Command {
     let mut tests = cargo();
     tests.arg("test");
+    tests.env(THREADS, threads());
     for (name, _) in env::vars_os().filter(|(name, _)| is_stray(&name.to_string_lossy())) {
         tests.env_remove(name);
     }
     tests.envs(found.0.iter().map(|(name, path)| (name, path)));
     tests
+}
+
+/// Tests at a time, unless the caller says so. Most of them wait for servers.
+fn threads() -> OsString {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    env::var_os(THREADS).unwrap_or_else(|| (cores * TESTS_PER_CORE).to_string().into())
 }
 
 /// `--workspace` would override a selection.
