@@ -27,3 +27,4 @@ pub mod newer_documents;
 pub mod output;
 pub mod publish;
 pub mod retention;
+pub mod traces;

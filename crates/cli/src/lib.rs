@@ -12,3 +12,4 @@ mod logging;
 pub mod printable;
 pub mod replay;
 mod signals;
+mod traces;

@@ -22,6 +22,7 @@ mod postgres;
 mod repository;
 mod rows;
 mod sqlite;
+mod statement_span;
 mod version;
 
 pub use self::dead_letter::{

@@ -66,6 +66,7 @@ mod rows;
 mod status;
 mod tally;
 mod time;
+mod trace_parent;
 mod view;
 
 pub use self::batch::{Batch, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX, RUNS_PER_BATCH_MAX};
@@ -96,4 +97,5 @@ pub use self::status::{
     BatchStatus, ClientStatus, ProcessingStage, StatusFilter, StatusValues, UnknownStatus,
 };
 pub use self::time::{Timestamp, TimestampError};
+pub use self::trace_parent::TraceParent;
 pub use self::view::{BatchView, PageView, Pagination, page_json, status_json};

@@ -6,6 +6,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use axum::http::Uri;
 use freshset::Namespace;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
@@ -81,6 +82,11 @@ impl Config {
         {
             let allowed = "allowed are host:9092 or host:9092,host:9092, without a scheme";
             problems.key("kafka_brokers", allowed);
+        }
+        if self.traces.endpoint.as_deref().is_some_and(|url| !is_http_url(url)) {
+            let allowed = "allowed is http://host:4318/v1/traces; for https, send to a collector \
+                           beside the service";
+            problems.key("traces.endpoint", allowed);
         }
     }
 
@@ -222,6 +228,7 @@ impl Config {
                 retention.dead_letters_megabytes,
                 DEAD_LETTERS_MEGABYTES_MIN..=MEMORY_MEGABYTES_MAX,
             ),
+            ("traces.sample_percent", self.traces.sample_percent.into(), 0..=PERCENT_MAX.into()),
             ("console.session_hours", hours(self.console.session), 1..=SESSION_HOURS_MAX),
             ("retention.inbox_hours", hours(retention.inbox), 1..=RETENTION_HOURS_MAX),
             ("retention.outbox_hours", hours(retention.outbox), 1..=RETENTION_HOURS_MAX),
@@ -273,6 +280,10 @@ fn is_log_filter(filter: &str) -> bool {
 }
 
 /// `host` or `host:port`.
+fn is_http_url(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some())
+}
+
 fn is_broker(broker: &str) -> bool {
     let (host, port) = match broker.trim().rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),

@@ -105,6 +105,8 @@ pub struct Config {
     pub publish: PublishConfig,
     /// Retention periods.
     pub retention: RetentionConfig,
+    /// Traces.
+    pub traces: TracesConfig,
     /// The operator's console.
     pub console: ConsoleConfig,
     /// All of these as people read them, secrets masked.
@@ -276,6 +278,17 @@ pub struct RetentionConfig {
     pub dead_letters: Duration,
     /// Most megabytes of dead letters.
     pub dead_letters_megabytes: u64,
+}
+
+/// Settings of traces.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// URL of a collector; none: spans are not sent.
+    #[serde(deserialize_with = "non_empty")]
+    pub endpoint: Option<String>,
+    /// Share of the traces that begin here that is sent.
+    pub sample_percent: u32,
 }
 
 /// Settings of the operator's console.

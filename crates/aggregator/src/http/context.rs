@@ -1,4 +1,4 @@
-//! The outermost layer of every request: its correlation id, its log span, its metrics.
+//! The outermost layer of every request: its correlation id, its spans, its metrics.
 //!
 //! It sees the request first and the answer last, so that refusals, timeouts and panics are counted
 //! too. It logs no path, because paths hold ids of people; the template of the route says enough.
@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::http::state::ApiState;
 use crate::metrics::NO_ROUTE;
+use crate::traces;
 
 /// The header with the correlation id, of requests and answers.
 pub(super) const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -40,14 +41,26 @@ pub(super) async fn surround(
         correlation_id = correlation_id.to_str().unwrap_or_default(),
     );
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // Inside the span of the log, which would not be around the log lines otherwise.
+    let trace = span.in_scope(|| trace(request.headers(), method, endpoint));
+    let answering = next.run(request).instrument(trace.clone());
+    let mut response = answering.instrument(span.clone()).await;
 
     let took = state.clock.monotonic().saturating_sub(started);
     let status = response.status().as_u16();
+    traces::answered(&trace, status);
     state.metrics.request(endpoint, method, status, took);
     tracing::debug!(parent: &span, status, took_us = took.as_micros(), "answered a request");
     response.headers_mut().insert(CORRELATION_HEADER, correlation_id);
     response
+}
+
+/// The span for traces; none for what supervisors ask every few seconds.
+fn trace(headers: &HeaderMap, method: &str, endpoint: &str) -> Span {
+    match endpoint {
+        "/healthz" | "/readyz" | "/metrics" => Span::none(),
+        _ => traces::request(headers, method, endpoint),
+    }
 }
 
 /// The id that came with the request if it is valid, else a new one.

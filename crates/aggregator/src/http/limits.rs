@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::apply::ProcessError;
 use crate::cache::ReadError;
@@ -172,7 +173,7 @@ impl WriteLimits {
         let permit = deadline.limit(permit, WRITES_BUSY).await?.map_err(|_| Problem::internal())?;
         let stop = CancellationToken::new();
         let mut work = Box::pin(work(stop.clone()));
-        let task = tokio::spawn(async move {
+        let working = async move {
             let outcome = tokio::select! {
                 outcome = &mut work => outcome,
                 () = cancellation(deadline) => {
@@ -182,7 +183,8 @@ impl WriteLimits {
             };
             drop(permit);
             outcome
-        });
+        };
+        let task = tokio::spawn(working.in_current_span());
         deadline.limit(task, detail).await?.map_err(|_| Problem::internal())
     }
 }

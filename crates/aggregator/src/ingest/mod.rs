@@ -7,6 +7,7 @@ mod dead_letter_limit;
 pub mod kafka;
 mod pipeline;
 mod record;
+mod record_spans;
 mod type_mismatches;
 
 pub use self::pipeline::{IngestPipeline, RecordOutcome};

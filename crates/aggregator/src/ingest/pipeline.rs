@@ -9,9 +9,11 @@ use database::{DbError, DeadLetter, DeadLetterId, DeadLetterRepository};
 use projection::{EventId, EventKind, Refusal, decode};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::dead_letter_limit::DeadLetterLimit;
 use super::record::Record;
+use super::record_spans::RecordSpans;
 use super::type_mismatches::TypeMismatches;
 use crate::apply::{ApplyOutcome, Delivery, EventProcessor, GROUP_EVENTS_MAX, ProcessError};
 use crate::clock::Clock;
@@ -130,10 +132,13 @@ impl IngestPipeline {
         records: &[Record],
         stop: &CancellationToken,
     ) -> Result<Vec<RecordOutcome>, ProcessError> {
-        let decoded: Vec<Result<Delivery, Refusal>> = records.iter().map(decode_record).collect();
+        let mut decoded: Vec<Result<Delivery, Refusal>> =
+            records.iter().map(decode_record).collect();
+        let spans = RecordSpans::begin(records, &mut decoded);
         let deliveries: Vec<Delivery> = decoded.iter().flatten().cloned().collect();
         deliveries.iter().for_each(|delivery| self.type_mismatches.note(&delivery.event));
-        let mut applied = self.processor.process(&deliveries, stop).await?.into_iter();
+        let applying = self.processor.process(&deliveries, stop).instrument(spans.of_work());
+        let mut applied = applying.await?.into_iter();
         let mut outcome = |decoded| match decoded {
             Ok(Delivery { event, .. }) => {
                 let outcome = applied.next().ok_or(ProcessError::Incomplete)?;
@@ -144,7 +149,9 @@ impl IngestPipeline {
                 Ok(RecordOutcome { event_id: None, outcome: ApplyOutcome::Refused(refusal) })
             }
         };
-        decoded.into_iter().map(&mut outcome).collect()
+        let outcomes = decoded.into_iter().map(&mut outcome).collect::<Result<Vec<_>, _>>()?;
+        spans.end(outcomes.iter().map(|record| &record.outcome));
+        Ok(outcomes)
     }
 
     /// Removes a replayed dead letter, or updates its refusal; whether it still existed.

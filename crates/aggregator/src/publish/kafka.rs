@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use database::OutboxRecord;
+use projection::TraceParent;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,8 +15,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
+use tracing::Instrument as _;
 
 use super::publisher::{PublishError, Publisher};
+use crate::traces;
 
 /// Largest outgoing event before it is compressed, in bytes. One about ten thousand essays has three
 /// megabytes; the broker's own limit is on what is left of it after compression.
@@ -83,15 +86,19 @@ impl KafkaPublisher {
 impl Publisher for KafkaPublisher {
     async fn publish(&self, record: &OutboxRecord) -> Result<(), PublishError> {
         let producer = self.producer();
+        let cause = TraceParent::of_envelope(&record.value);
+        let span = traces::send(&record.topic, cause);
         let message = FutureRecord::to(&record.topic)
             .key(&record.key)
             .payload(&record.value)
-            .headers(headers(record));
+            .headers(headers(record, traces::position(&span).or(cause)));
         // A full queue counts as an unavailable broker.
-        let sent = producer.send(message, Timeout::After(Duration::ZERO)).await;
-        sent.map(drop).map_err(|(error, _)| {
+        let sending = producer.send(message, Timeout::After(Duration::ZERO));
+        sending.instrument(span.clone()).await.map(drop).map_err(|(error, _)| {
             self.replace_after_fatal_error(&producer);
-            classify(error)
+            let error = classify(error);
+            traces::failed(&span, error.reason());
+            error
         })
     }
 }
@@ -117,10 +124,11 @@ fn client_config(options: &KafkaPublisherOptions) -> ClientConfig {
     config
 }
 
-fn headers(record: &OutboxRecord) -> OwnedHeaders {
-    let all = record.headers();
-    all.iter().fold(OwnedHeaders::new_with_capacity(all.len()), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value) })
+fn headers(record: &OutboxRecord, sender: Option<TraceParent>) -> OwnedHeaders {
+    let trace_parent = sender.map(|sender| (TraceParent::NAME, sender.to_string()));
+    let all = record.headers().into_iter().chain(trace_parent);
+    all.fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(&value) })
     })
 }
 

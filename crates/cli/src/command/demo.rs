@@ -28,7 +28,7 @@ pub(super) struct DemoArgs {
 
 /// Runs the demo until a signal stops it, or its time is over.
 pub(super) async fn run(arguments: DemoArgs) -> anyhow::Result<()> {
-    let log = logging::start("warn", LogFormat::Text)?;
+    let log = logging::start("warn", LogFormat::Text, None)?;
     let stop = stop_on_signals()?;
     let DemoArgs { listen, teachers, seed, seconds } = arguments;
     let options = DemoOptions { listen, teachers, seed, seconds };

@@ -6,11 +6,13 @@ use aggregator::output::{FLUSH_MAX, LineWriter};
 use anyhow::Context as _;
 use clap::Args;
 use secrecy::ExposeSecret as _;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::config_args::{ConfigArgs, unread};
 use crate::logging;
 use crate::signals::stop_on_signals;
+use crate::traces::Traces;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -21,7 +23,8 @@ pub(super) struct ServeArgs {
 /// Runs the service until a signal stops it.
 pub(super) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
-    let log = logging::start(&config.log, config.log_format)?;
+    let traces = Traces::start(&config.traces)?;
+    let log = logging::start(&config.log, config.log_format, traces.as_ref())?;
     let stdout = LineWriter::stdout().context("open standard output")?;
     if config.is_embedded() {
         tracing::info!(
@@ -36,6 +39,10 @@ pub(super) async fn run(arguments: ServeArgs) -> anyhow::Result<()> {
     // Before the slow part of the start, so that a signal during the start stops it.
     let stop = stop_on_signals()?;
     let outcome = Box::pin(build_and_run(&config, &stdout, stop)).await;
+    if let Some(traces) = traces {
+        // It blocks. An error: the runtime is ending.
+        let _ = spawn_blocking(|| traces.end()).await;
+    }
     stdout.flush_within(FLUSH_MAX);
     log.flush_within(FLUSH_MAX);
     outcome

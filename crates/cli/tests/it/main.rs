@@ -41,6 +41,7 @@ mod simulate;
 mod single_process;
 mod stop;
 mod support;
+mod traces;
 mod versions;
 mod visible;
 mod wire;

@@ -37,6 +37,7 @@ use crate::migrate::NewerSchema;
 use crate::repository::{
     BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, UnitOfWork,
 };
+use crate::statement_span::{POSTGRESQL, traced};
 use crate::version::Version;
 use crate::{migrate, rows};
 
@@ -143,12 +144,12 @@ impl BatchRepository for PostgresRepository {
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
         let query = sqlx::query_as(BATCH).bind(id.as_str());
-        rows::batch(id, self.pool.read(query).await?)
+        rows::batch(id, traced(POSTGRESQL, "read batch", self.pool.read(query)).await?)
     }
 
     async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, DbError> {
         let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
-        rows::batch_owner(self.pool.read(query).await?)
+        rows::batch_owner(traced(POSTGRESQL, "read owner", self.pool.read(query)).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError> {
@@ -159,13 +160,14 @@ impl BatchRepository for PostgresRepository {
             .bind(i64::from(query.limit))
             .bind(i64::from(query.offset))
             .bind(query.include_essays);
-        rows::page(self.pool.read(query).await?)
+        rows::page(traced(POSTGRESQL, "read page", self.pool.read(query)).await?)
     }
 
     async fn user_versions(&self, users: &[UserId]) -> Result<HashMap<UserId, Version>, DbError> {
         let users: Vec<_> = users.iter().map(|user| user.as_str()).collect();
         let query = sqlx::query_as(USER_VERSIONS).bind(users);
-        let found = rows::user_versions(self.pool.read(query).await?)?;
+        let found =
+            rows::user_versions(traced(POSTGRESQL, "read versions", self.pool.read(query)).await?)?;
         Ok(found.into_iter().collect())
     }
 

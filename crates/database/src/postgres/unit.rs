@@ -22,6 +22,7 @@ use crate::postgres::convert::{column, milliseconds, moment};
 use crate::postgres::pool::PooledConnection;
 use crate::repository::{Changes, LoadResult, UnitOfWork};
 use crate::rows::{self, LoadRow, NewRows};
+use crate::statement_span::{POSTGRESQL, traced};
 
 const LOAD: &str = include_str!("../queries/postgres/load.sql");
 const WRITE: &str = include_str!("../queries/postgres/write.sql");
@@ -65,7 +66,8 @@ impl UnitOfWork for PostgresUnit {
         // Safe: see the statement's header for what may be in the lists.
         let load = sqlx::raw_sql(AssertSqlSafe(load_statement(events, needs, extended)));
         let limit = self.statement_timeout;
-        let found = self.connection.answer(limit, |connection| load.fetch_all(connection)).await?;
+        let answer = self.connection.answer(limit, |connection| load.fetch_all(connection));
+        let found = traced(POSTGRESQL, "load", answer).await?;
         let found = found.iter().map(load_row).collect::<sqlx::Result<_>>()?;
         rows::load_result(found, &mut self.held)
     }
@@ -77,15 +79,16 @@ impl UnitOfWork for PostgresUnit {
         let essays = documents(new.essays.iter().map(|essay| essay.state))?;
         let write = write_statement(&new, &changes, batches, essays);
         let limit = self.statement_timeout;
-        let (events, redelivered, batches, essays, _) =
-            self.connection.answer(limit, |connection| write.fetch_one(connection)).await?;
+        let answer = self.connection.answer(limit, |connection| write.fetch_one(connection));
+        let (events, redelivered, batches, essays, _) = traced(POSTGRESQL, "write", answer).await?;
         let written = [events, redelivered, batches, essays];
         if written == sent.map(|len| len as i64) { Ok(()) } else { Err(DbError::Conflict) }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), DbError> {
         let limit = self.statement_timeout;
-        self.connection.answer(limit, |connection| connection.execute("commit")).await?;
+        let answer = self.connection.answer(limit, |connection| connection.execute("commit"));
+        traced(POSTGRESQL, "commit", answer).await?;
         self.connection.return_to_pool();
         Ok(())
     }

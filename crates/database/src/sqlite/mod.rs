@@ -28,6 +28,7 @@ use crate::migrate::NewerSchema;
 use crate::repository::{
     BatchRepository, BatchWithEssays, DatabaseClock, Page, PageQuery, UnitOfWork,
 };
+use crate::statement_span::{SQLITE, traced};
 use crate::version::Version;
 use crate::{migrate, rows};
 
@@ -157,12 +158,12 @@ impl BatchRepository for SqliteRepository {
 
     async fn batch(&self, id: &BatchId) -> Result<Option<BatchWithEssays>, DbError> {
         let query = sqlx::query_as(BATCH).bind(id.as_str());
-        rows::batch(id, query.fetch_all(&self.readers).await?)
+        rows::batch(id, traced(SQLITE, "read batch", query.fetch_all(&self.readers)).await?)
     }
 
     async fn batch_owner(&self, id: &BatchId) -> Result<Option<UserId>, DbError> {
         let query = sqlx::query_as(BATCH_OWNER).bind(id.as_str());
-        rows::batch_owner(query.fetch_all(&self.readers).await?)
+        rows::batch_owner(traced(SQLITE, "read owner", query.fetch_all(&self.readers)).await?)
     }
 
     async fn user_page(&self, query: &PageQuery) -> Result<Page, DbError> {
@@ -173,12 +174,14 @@ impl BatchRepository for SqliteRepository {
             .bind(query.limit)
             .bind(query.offset)
             .bind(query.include_essays);
-        rows::page(query.fetch_all(&self.readers).await?)
+        rows::page(traced(SQLITE, "read page", query.fetch_all(&self.readers)).await?)
     }
 
     async fn user_versions(&self, users: &[UserId]) -> Result<HashMap<UserId, Version>, DbError> {
         let query = sqlx::query_as(USER_VERSIONS).bind(unit::json(users)?);
-        let found = rows::user_versions(query.fetch_all(&self.readers).await?)?;
+        let found = rows::user_versions(
+            traced(SQLITE, "read versions", query.fetch_all(&self.readers)).await?,
+        )?;
         Ok(found.into_iter().collect())
     }
 

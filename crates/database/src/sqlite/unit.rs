@@ -16,6 +16,7 @@ use crate::repository::{Changes, LoadResult, UnitOfWork};
 use crate::rows;
 use crate::rows::NewRows;
 use crate::sqlite::writer::Writer;
+use crate::statement_span::{SQLITE, traced};
 use crate::version::Version;
 
 const LOAD: &str = include_str!("../queries/sqlite/load.sql");
@@ -71,6 +72,17 @@ impl SqliteUnit {
         if done.rows_affected() == new.len() as u64 { Ok(()) } else { Err(DbError::Conflict) }
     }
 
+    async fn write_rows(&mut self, changes: Changes<'_>) -> Result<(), DbError> {
+        let new = NewRows::new(&changes, &self.held)?;
+        self.write_all(WRITE_INBOX, &new.events).await?;
+        self.write_all(WRITE_REDELIVERED, &new.redelivered).await?;
+        self.write_all(WRITE_BATCHES, &new.batches).await?;
+        self.write_all(WRITE_ESSAYS, &new.essays).await?;
+        self.raise_versions(&new).await?;
+        self.has_outgoing_events = !new.outgoing_events.is_empty();
+        self.write_outbox(new.outgoing_events, changes.now).await
+    }
+
     async fn raise_versions(&mut self, new: &NewRows<'_>) -> Result<(), DbError> {
         if !new.batches_of_essays.is_empty() {
             let query = sqlx::query(WRITE_BATCH_VERSIONS).bind(json(&new.batches_of_essays)?);
@@ -116,22 +128,16 @@ impl UnitOfWork for SqliteUnit {
             .bind(json(&needs.batches)?)
             .bind(json(&needs.essays)?)
             .bind(json(&needs.listed)?);
-        rows::load_result(query.fetch_all(&mut *self.transaction).await?, &mut self.held)
+        let found = traced(SQLITE, "load", query.fetch_all(&mut *self.transaction)).await?;
+        rows::load_result(found, &mut self.held)
     }
 
     async fn write(&mut self, changes: Changes<'_>) -> Result<(), DbError> {
-        let new = NewRows::new(&changes, &self.held)?;
-        self.write_all(WRITE_INBOX, &new.events).await?;
-        self.write_all(WRITE_REDELIVERED, &new.redelivered).await?;
-        self.write_all(WRITE_BATCHES, &new.batches).await?;
-        self.write_all(WRITE_ESSAYS, &new.essays).await?;
-        self.raise_versions(&new).await?;
-        self.has_outgoing_events = !new.outgoing_events.is_empty();
-        self.write_outbox(new.outgoing_events, changes.now).await
+        traced(SQLITE, "write", self.write_rows(changes)).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), DbError> {
-        self.writer.commit(self.transaction).await?;
+        traced(SQLITE, "commit", self.writer.commit(self.transaction)).await?;
         if self.has_outgoing_events {
             self.outbox_written.send_replace(());
         }

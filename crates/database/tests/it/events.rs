@@ -81,6 +81,7 @@ fn event(kind: EventKind, at: i64, fact: Fact) -> Event {
         id: EventId(id),
         kind,
         contradicting_type: None,
+        trace_parent: None,
         at: Timestamp::from_unix_micros(at * 1_000_000),
         correlation_id: CorrelationId(id),
         source_service: "database tests".into(),

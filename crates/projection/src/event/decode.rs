@@ -151,6 +151,7 @@ where
     D: DeserializeOwned + Into<Fact>,
 {
     let envelope: Envelope<D> = read(text)?;
+    let trace_parent = envelope.trace_parent();
     let derived = |namespace: Uuid| Uuid::new_v5(&namespace, text.as_bytes());
     Ok(Event {
         id: envelope.event_id.unwrap_or_else(|| EventId(derived(EVENT_ID_NAMESPACE))),
@@ -161,6 +162,7 @@ where
             .correlation_id
             .unwrap_or_else(|| CorrelationId(derived(CORRELATION_ID_NAMESPACE))),
         source_service: envelope.source_service.into(),
+        trace_parent,
         fact: envelope.data.0.into(),
         fact_id: FactId::of(kind, text),
     })

@@ -12,6 +12,7 @@ use crate::ids::{BatchId, CorrelationId, EssayId, EventId, UserId};
 use crate::phase::PhaseName;
 use crate::status::BatchStatus;
 use crate::time::Timestamp;
+use crate::trace_parent::TraceParent;
 
 /// One event, decoded and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Event {
     pub correlation_id: CorrelationId,
     /// The service that sent the event.
     pub source_service: String,
+    /// The operation that sent the event, for traces. It changes no row.
+    pub trace_parent: Option<TraceParent>,
     /// Content of the event.
     pub fact: Fact,
     /// Id of the fact: the same in every envelope.

@@ -10,6 +10,7 @@ use crate::ids::{BatchId, CorrelationId, EventId, UserId};
 use crate::registered_batch::RegisteredBatch;
 use crate::status::BatchStatus;
 use crate::time::Timestamp;
+use crate::trace_parent::TraceParent;
 
 /// The version of the envelope.
 const SCHEMA_VERSION: u32 = 1;
@@ -24,11 +25,19 @@ pub(super) type Null = ();
 #[derive(Serialize)]
 struct EmptyObject {}
 
+/// The metadata of an envelope.
+#[derive(Serialize)]
+struct Metadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<TraceParent>,
+}
+
 /// Builder of the outgoing events about one batch that have the same cause.
 pub(super) struct EnvelopeBuilder<'a> {
     batch_id: &'a BatchId,
     user_id: &'a UserId,
     correlation_id: CorrelationId,
+    trace_parent: Option<TraceParent>,
     now: Timestamp,
 }
 
@@ -110,10 +119,11 @@ impl<'a> EnvelopeBuilder<'a> {
     pub(super) fn new(
         batch: &RegisteredBatch<'a>,
         correlation_id: CorrelationId,
+        trace_parent: Option<TraceParent>,
         now: Timestamp,
     ) -> Self {
         let (batch_id, user_id) = (&batch.batch.id, &batch.registration.user_id);
-        Self { batch_id, user_id, correlation_id, now }
+        Self { batch_id, user_id, correlation_id, trace_parent, now }
     }
 
     /// The event for other services, then the notification to the teacher.
@@ -169,7 +179,7 @@ impl<'a> EnvelopeBuilder<'a> {
             user_id: self.user_id,
             content: content.data(),
         };
-        (data, EmptyObject {})
+        (data, Metadata { traceparent: self.trace_parent })
     }
 
     fn notification_data<C: Content>(&self, content: &C) -> (impl Serialize, impl Serialize) {
@@ -186,8 +196,7 @@ impl<'a> EnvelopeBuilder<'a> {
             class_id: (),
             timestamp: self.now,
         };
-        let metadata: Null = ();
-        (data, metadata)
+        (data, self.trace_parent.map(|parent| Metadata { traceparent: Some(parent) }))
     }
 
     #[expect(clippy::expect_used, reason = "serialization of an envelope into memory cannot fail")]

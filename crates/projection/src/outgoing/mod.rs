@@ -24,6 +24,7 @@ use crate::ids::{BatchId, CorrelationId};
 use crate::join::{Earliest, Revision};
 use crate::rows::Rows;
 use crate::time::Timestamp;
+use crate::trace_parent::TraceParent;
 
 /// The outgoing events of a change of rows, and the counts of those that are not published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,8 @@ pub fn outgoing_events<'a>(
                 outgoing.skipped += 1;
             } else {
                 let AssessmentSummary { job_id, correlation_id, rankings } = &assessment.value;
-                let envelopes = EnvelopeBuilder::new(&batch, *correlation_id, now);
+                let trace_parent = trace_parent(id, *correlation_id, &applied);
+                let envelopes = EnvelopeBuilder::new(&batch, *correlation_id, trace_parent, now);
                 outgoing.events.extend(envelopes.events(&AssessmentCompleted { job_id, rankings }));
             }
         }
@@ -69,7 +71,9 @@ pub fn outgoing_events<'a>(
             if is_skipped(run.at) {
                 outgoing.skipped += 1;
             } else {
-                let envelopes = EnvelopeBuilder::new(&batch, run.value.correlation_id, now);
+                let correlation_id = run.value.correlation_id;
+                let trace_parent = trace_parent(id, correlation_id, &applied);
+                let envelopes = EnvelopeBuilder::new(&batch, correlation_id, trace_parent, now);
                 outgoing.events.extend(envelopes.events(&ResultsReady::new(&batch, &run.value)));
             }
         }
@@ -134,6 +138,24 @@ fn new_runs(before: Option<&Batch>, id: &BatchId, applied: &[&Event]) -> Vec<Ear
         }
     }
     all
+}
+
+/// The operation that made a fact with this correlation id known: that of its event, or of the
+/// registration that came after it.
+fn trace_parent(
+    id: &BatchId,
+    correlation_id: CorrelationId,
+    applied: &[&Event],
+) -> Option<TraceParent> {
+    let of_batch = || applied.iter().filter(|event| event.fact.batch_id() == id);
+    let is_cause = |event: &&&Event| match event.fact {
+        Fact::AssessmentResult(_) | Fact::BatchPipelineCompleted(_) => {
+            event.correlation_id == correlation_id
+        }
+        _ => false,
+    };
+    let is_registration = |event: &&&Event| matches!(event.fact, Fact::BatchEssaysRegistered(_));
+    of_batch().find(is_cause).or_else(|| of_batch().find(is_registration))?.trace_parent
 }
 
 fn revision_of(event: &Event) -> Revision {

@@ -62,8 +62,9 @@ fn validator(topic: &str) -> Validator {
     jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
 }
 
+/// Fails unless the document allows this record on this topic.
 #[track_caller]
-fn check(topic: &str, record: &Value) {
+pub(crate) fn check(topic: &str, record: &Value) {
     let errors = validator(topic);
     let errors =
         errors.iter_errors(record).map(|error| format!("{}: {error}", error.instance_path()));

@@ -188,6 +188,7 @@ fn an_event(number: u32, at: u32, fact: Fact) -> Event {
         id: EventId(Uuid::from_u128(u128::from(number))),
         kind,
         contradicting_type: None,
+        trace_parent: None,
         at: second(at),
         correlation_id: correlation_id(number),
         source_service: "test".to_owned(),

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use projection::{
     BatchStatus, Event, EventId, Fact, HELD_ASSESSMENTS_MAX, JOBS_PER_BATCH_MAX, OutgoingEvent,
     OutgoingEventKind, OutgoingEvents, PhaseName, RUNS_PER_BATCH_MAX, RefusalCode, Rows,
-    outgoing_events,
+    TraceParent, outgoing_events,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::asyncapi;
 use crate::facts::{
     assessed, batch_id, correlation_id, pipeline_completed, processed, registered, run_id, second,
     sent_again, user_id,
@@ -301,6 +302,32 @@ fn outgoing_event_has_the_correlation_id_of_its_cause() {
     let again = sent_again(&pipeline(1, 1), 7, 9);
     check("the earliest envelope", &[again.clone(), pipeline(1, 1), registration(5)], 1);
     check("in one group", &[registration(0), again, pipeline(1, 1)], 1);
+}
+
+/// However many events are applied together.
+#[test]
+fn outgoing_event_continues_the_trace_of_its_cause() {
+    let trace = |id: u32| TraceParent { trace_id: id.into(), span_id: 1, flags: 1 };
+    let traced = |event: Event, id| Event { trace_parent: Some(trace(id)), ..event };
+    let registration = |at| traced(registered(9, at, 1, &[1, 2]), 9);
+    #[track_caller]
+    fn check(name: &str, groups: &[Vec<Event>], want: [Option<TraceParent>; 4]) {
+        let published = Processor::of(groups).published;
+        let traces = published.iter().map(|event| TraceParent::of_envelope(&event.value));
+        assert_eq!(traces.collect::<Vec<_>>(), want, "{name}");
+        for event in published {
+            asyncapi::check(event.topic(), &value(&event));
+        }
+    }
+    let (assessment, run) = (traced(assessed(3, 3, 1, &[1, 2]), 3), traced(pipeline(4, 4), 4));
+    let other = traced(spellcheck(2, 2), 2);
+    let group = vec![registration(0), other, assessment.clone(), run.clone()];
+    let each = [trace(3), trace(3), trace(4), trace(4)].map(Some);
+    check("in one group", &[group], each);
+    let early = vec![assessment, run];
+    check("held for the registration", &[early, vec![registration(5)]], [Some(trace(9)); 4]);
+    let untraced = vec![registered(9, 0, 1, &[1, 2]), assessed(3, 3, 1, &[1, 2]), pipeline(4, 4)];
+    check("no trace", &[untraced], [None; 4]);
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl FakeRepository {
             id: EventId(Uuid::from_u128(serial as u128)),
             kind: EventKind::BatchEssaysRegistered,
             contradicting_type: None,
+            trace_parent: None,
             at: Timestamp::from_unix_micros(serial as i64 * 1_000_000),
             correlation_id: CorrelationId(Uuid::nil()),
             source_service: "test".into(),

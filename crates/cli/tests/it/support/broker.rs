@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
@@ -68,7 +69,18 @@ impl Broker {
 
     /// Produces a record and waits for its confirmation.
     pub(crate) async fn produce(&self, topic: &str, key: &str, bytes: &[u8]) {
-        let record = FutureRecord::to(topic).key(key).payload(bytes);
+        self.produce_with(topic, key, bytes, OwnedHeaders::new()).await;
+    }
+
+    /// The same with headers.
+    pub(crate) async fn produce_with(
+        &self,
+        topic: &str,
+        key: &str,
+        bytes: &[u8],
+        headers: OwnedHeaders,
+    ) {
+        let record = FutureRecord::to(topic).key(key).payload(bytes).headers(headers);
         let sent = self.producer.send(record, Timeout::Never).await;
         sent.map_err(|(error, _)| error).expect("the broker takes the record");
     }

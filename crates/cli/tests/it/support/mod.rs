@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod checker;
 pub(crate) mod chromium;
+pub(crate) mod collector;
 pub(crate) mod common;
 pub(crate) mod events;
 pub(crate) mod journal;

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use crate::event::moment::Moment;
 use crate::event::numbers::Version;
-use crate::event::strict::{AnyObject, Object, Text, not_null};
+use crate::event::strict::{Object, Text, not_null};
 use crate::ids::{CorrelationId, EventId};
+use crate::trace_parent::TraceParent;
 
 /// Fields that say how to read the rest of a record that came without a topic.
 #[derive(Deserialize)]
@@ -37,6 +38,19 @@ pub(in crate::event) struct Envelope<D> {
     #[serde(rename = "data_schema_uri")]
     _data_schema_uri: Option<Text>,
     pub(in crate::event) data: Object<D>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<AnyObject>,
+    metadata: Option<Object<Metadata>>,
+}
+
+/// The one field of the metadata that is read. Any value is allowed, since it only concerns traces.
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    traceparent: Option<Value>,
+}
+
+impl<D> Envelope<D> {
+    /// The operation that sent the event, if the metadata names one.
+    pub(in crate::event) fn trace_parent(&self) -> Option<TraceParent> {
+        TraceParent::parse(self.metadata.as_ref()?.0.traceparent.as_ref()?.as_str()?)
+    }
 }

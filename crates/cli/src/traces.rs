@@ -1,0 +1,113 @@
+//! Export of spans to a collector, as OTLP over HTTP.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aggregator::config::TracesConfig;
+use aggregator::traces::TARGET;
+use anyhow::Context as _;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::layer::Layer;
+use uuid::Uuid;
+
+/// Name of the service in its traces, unless `OTEL_SERVICE_NAME` has another one.
+const SERVICE_NAME: &str = "result-aggregator";
+/// Targets of the spans that are sent.
+const TARGETS: [&str; 3] = [TARGET, "database", "freshset"];
+/// How long the process waits at its end for the last spans to be sent.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// The running export. Spans are queued, and sent by a thread of its own.
+pub(crate) struct Traces {
+    provider: SdkTracerProvider,
+}
+
+impl Traces {
+    /// Begins it, if the settings name a collector. One that does not answer is no error.
+    pub(crate) fn start(config: &TracesConfig) -> anyhow::Result<Option<Self>> {
+        let Some(endpoint) = &config.endpoint else { return Ok(None) };
+        let exporter = opentelemetry_otlp::SpanExporter::builder().with_http();
+        let exporter = exporter.with_endpoint(endpoint).build().context("prepare to send spans")?;
+        let share = f64::from(config.sample_percent) / 100.0;
+        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share)));
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(Reported { exporter, is_failing: AtomicBool::new(false) })
+            .with_sampler(sampler)
+            .with_resource(resource())
+            .build();
+        Ok(Some(Self { provider }))
+    }
+
+    /// The layer that collects the spans.
+    pub(crate) fn layer(&self) -> impl Layer<Registry> + use<> {
+        let targets = TARGETS.map(|target| (target, LevelFilter::TRACE));
+        let spans = filter_fn(|metadata| metadata.is_span());
+        tracing_opentelemetry::layer()
+            .with_tracer(self.provider.tracer(SERVICE_NAME))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            .with_filter(Targets::new().with_targets(targets).and(spans))
+    }
+
+    /// Sends what is queued. Blocks for [`FLUSH_MAX`] at most.
+    pub(crate) fn end(self) {
+        if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_MAX) {
+            tracing::warn!(%error, "last spans not sent");
+        }
+    }
+}
+
+/// What every span is of: this process, and what `OTEL_RESOURCE_ATTRIBUTES` adds.
+fn resource() -> Resource {
+    let builder = Resource::builder().with_attributes([
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
+    ]);
+    match std::env::var_os("OTEL_SERVICE_NAME") {
+        Some(_) => builder.build(),
+        None => builder.with_service_name(SERVICE_NAME).build(),
+    }
+}
+
+/// An exporter whose outages are logged, each once when it begins and once when it ends.
+#[derive(Debug)]
+struct Reported<E> {
+    exporter: E,
+    is_failing: AtomicBool,
+}
+
+impl<E: SpanExporter> SpanExporter for Reported<E> {
+    async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
+        let sent = self.exporter.export(spans).await;
+        let was_failing = self.is_failing.swap(sent.is_err(), Ordering::Relaxed);
+        match &sent {
+            Err(error) if !was_failing => {
+                tracing::warn!(%error, "spans not sent, losing them until the collector takes some");
+            }
+            Ok(()) if was_failing => tracing::info!("spans are sent again"),
+            _ => {}
+        }
+        sent
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}

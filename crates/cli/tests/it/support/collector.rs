@@ -1,0 +1,90 @@
+//! Collector of spans: an OTLP receiver in this process that keeps what it is sent.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use testkit::eventually;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::common::TIMEOUT;
+
+type Received = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
+
+/// The collector. Stops when it is dropped.
+pub(crate) struct Collector {
+    pub(crate) endpoint: String,
+    received: Received,
+    _serving: JoinSet<()>,
+}
+
+impl Collector {
+    pub(crate) async fn start() -> Self {
+        let received = Received::default();
+        let router = Router::new().route("/v1/traces", post(receive)).with_state(received.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let mut serving = JoinSet::new();
+        serving.spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self { endpoint, received, _serving: serving }
+    }
+
+    /// Every span so far, from all processes.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let received = self.received.lock().unwrap();
+        let scopes = received.iter().flat_map(|request| &request.resource_spans);
+        scopes.flat_map(|of| &of.scope_spans).flat_map(|of| of.spans.clone()).collect()
+    }
+
+    /// Everything so far as text, names and values of all attributes among it.
+    pub(crate) fn text(&self) -> String {
+        format!("{:?}", self.received.lock().unwrap())
+    }
+
+    /// The spans of a trace, once there are spans of all these names.
+    pub(crate) async fn trace(&self, trace_id: &str, names: &[&str]) -> Trace {
+        eventually(TIMEOUT, &format!("spans {names:?} of {trace_id}"), async || {
+            let mut spans = self.spans();
+            spans.retain(|span| hex::encode(&span.trace_id) == trace_id);
+            let has = |name: &&str| spans.iter().any(|span| span.name == *name);
+            if names.iter().all(has) {
+                Ok(Trace(spans))
+            } else {
+                Err(spans.into_iter().map(|span| span.name).collect::<Vec<_>>())
+            }
+        })
+        .await
+    }
+}
+
+async fn receive(State(received): State<Received>, body: Bytes) {
+    received.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
+}
+
+/// The spans of one trace.
+pub(crate) struct Trace(Vec<Span>);
+
+impl Trace {
+    /// The first span of this name.
+    pub(crate) fn span(&self, name: &str) -> &Span {
+        self.0.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}"))
+    }
+
+    /// All spans of this name.
+    pub(crate) fn spans(&self, name: &str) -> Vec<&Span> {
+        self.0.iter().filter(|span| span.name == name).collect()
+    }
+
+    /// Whether one span is inside the other, at any depth.
+    pub(crate) fn is_inside(&self, inner: &Span, outer: &Span) -> bool {
+        let parent = self.0.iter().find(|span| span.span_id == inner.parent_span_id);
+        parent
+            .is_some_and(|parent| parent.span_id == outer.span_id || self.is_inside(parent, outer))
+    }
+}
