@@ -26,6 +26,11 @@ pub const KAFKA_LIBS: &str = "TESTKIT_KAFKA_LIBS";
 /// Names the program `java`, 17 or later.
 pub const JAVA: &str = "TESTKIT_JAVA";
 
+/// Names the program `schemathesis`.
+pub const SCHEMATHESIS: &str = "TESTKIT_SCHEMATHESIS";
+
+/// Where `cargo x test` puts `schemathesis` with its libraries, below the target directory.
+pub const SCHEMATHESIS_IN_TARGET: &str = "testkit/schemathesis";
 /// Where `cargo x test` puts the jars, below the target directory.
 pub const KAFKA_LIBS_IN_TARGET: &str = "testkit/kafka-libs";
 
@@ -178,6 +183,19 @@ pub fn chromium() -> anyhow::Result<PathBuf> {
 /// None found, or the variable names no file.
 pub fn chromedriver() -> anyhow::Result<PathBuf> {
     program(CHROMEDRIVER, &["chromedriver"], "the driver of Chromium")
+}
+
+/// The program `schemathesis`.
+///
+/// # Errors
+///
+/// None found, or the variable names no file.
+pub fn schemathesis() -> anyhow::Result<PathBuf> {
+    let fetched = target_directories()
+        .into_iter()
+        .map(|target| target.join(SCHEMATHESIS_IN_TARGET).join("bin/schemathesis"))
+        .find(|program| program.is_file() && env::var_os(SCHEMATHESIS).is_none());
+    fetched.map_or_else(|| program(SCHEMATHESIS, &["schemathesis"], "schemathesis"), Ok)
 }
 
 /// The program `java`.

@@ -1,14 +1,16 @@
 //! The programs that the tests need besides Rust: found on this machine, or installed.
 //!
 //! Installs on Debian and Ubuntu as root or with a passwordless sudo. Anywhere else it says what to
-//! install. The jars of Kafka, and other Redis servers, are fetched below the target directory (see `jars`
-//! and `servers`).
+//! install. The jars of Kafka, `schemathesis` and other Redis servers are fetched below the target directory
+//! (see `jars`, `schemathesis` and `servers`).
 
 mod fetched;
 mod install;
 mod jars;
 mod linters;
+mod pip_programs;
 mod promtool;
+mod schemathesis;
 mod servers;
 
 use std::path::PathBuf;
@@ -124,6 +126,7 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
     }
     find_or_install(report, &needs)?;
     let jars = jars::ensure(report)?;
+    let schemathesis = schemathesis::ensure(report)?;
     Ok(Found(vec![
         (programs::POSTGRES_BIN, programs::postgres_bin()?),
         (programs::PGBOUNCER, programs::pgbouncer()?),
@@ -133,6 +136,7 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
         (programs::CHROMEDRIVER, programs::chromedriver()?),
         (programs::JAVA, programs::java()?),
         (programs::KAFKA_LIBS, jars),
+        (programs::SCHEMATHESIS, schemathesis),
     ]))
 }
 

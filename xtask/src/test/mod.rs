@@ -29,8 +29,8 @@ const NATIVE_TLS: &str =
 /// Run all tests, on real PostgreSQL, Redis and Kafka
 ///
 /// Finds the programs, or installs them: from packages on Debian and Ubuntu as root or with a
-/// passwordless sudo, the jars of Kafka through Maven into target/testkit. Elsewhere it says what
-/// to install. Then it runs `cargo test --workspace --all-features`, and without arguments the tests
+/// passwordless sudo, the jars of Kafka through Maven and schemathesis through pip into
+/// target/testkit. Elsewhere it says what to install. Then it runs `cargo test --workspace --all-features`, and without arguments the tests
 /// over TLS once more with the other library for TLS. It ends with their exit code.
 /// Each test starts the servers that it needs and ends them.
 ///
@@ -42,8 +42,8 @@ const NATIVE_TLS: &str =
 ///   cargo x test --servers redis-8,valkey-9 -- outage  some of them on two
 ///
 /// To use other programs, name them: TESTKIT_POSTGRES_BIN (directory), TESTKIT_PGBOUNCER,
-/// TESTKIT_REDIS_SERVER, TESTKIT_NATS_SERVER, TESTKIT_CHROMIUM, TESTKIT_CHROMEDRIVER, TESTKIT_JAVA
-/// (programs), TESTKIT_KAFKA_LIBS (directory of jars).
+/// TESTKIT_REDIS_SERVER, TESTKIT_NATS_SERVER, TESTKIT_CHROMIUM, TESTKIT_CHROMEDRIVER, TESTKIT_JAVA,
+/// TESTKIT_SCHEMATHESIS (programs), TESTKIT_KAFKA_LIBS (directory of jars).
 /// TESTKIT_SEED repeats a random test. RUST_TEST_THREADS is how many tests run at a time, usually two for
 /// each core.
 #[derive(Args)]

@@ -138,7 +138,7 @@ struct StatusParameters;
 
 impl IntoParams for StatusParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let id = parameters::path_id("batch_id", BatchId::schema());
+        let id = parameters::path_id("batch_id", BatchId::schema(), parameters::BATCH_EXAMPLE);
         vec![id, min_version_parameter(), if_none_match()]
     }
 }
@@ -150,7 +150,7 @@ impl IntoParams for ListParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let statuses = [""].into_iter().chain(StatusFilter::names());
         vec![
-            parameters::path_id("user_id", UserId::schema()),
+            parameters::path_id("user_id", UserId::schema(), parameters::USER_EXAMPLE),
             parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, "batches on the page"),
             parameters::number("offset", OFFSET_RANGE, 0, "batches before the page"),
             parameters::word(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use api_types::{CachedAnswer, CachedAnswers, Comparison, InvalidationReport};
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use projection::ID_BYTES_MAX;
 use tokio::time::sleep;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -165,8 +166,12 @@ struct OwnerParameter;
 
 impl IntoParams for OwnerParameter {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let schema = parameters::text().pattern(Some("^(user|batch):.+")).build();
-        vec![parameters::path_id("owner", schema)]
+        // It counts characters where the limit is in bytes, as the schema of an id does.
+        let pattern =
+            format!("^(user|batch):[^\\u0000-\\u001f\\u007f-\\u009f]{{1,{ID_BYTES_MAX}}}$");
+        let schema = parameters::text().pattern(Some(pattern)).build();
+        let example = format!("user:{}", parameters::USER_EXAMPLE);
+        vec![parameters::path_id("owner", schema, example)]
     }
 }
 

@@ -114,7 +114,7 @@ struct ChangesParameters;
 impl IntoParams for ChangesParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![
-            parameters::path_id("user_id", UserId::schema()),
+            parameters::path_id("user_id", UserId::schema(), parameters::USER_EXAMPLE),
             parameters::header("Last-Event-ID", "the version that the client was sent last"),
         ]
     }

@@ -202,7 +202,7 @@ impl IntoParams for IdParameter {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let id = ObjectBuilder::new().schema_type(Type::Integer);
         let id = id.minimum(Some(1)).maximum(Some(i64::MAX));
-        vec![parameters::path_id("id", id.build())]
+        vec![parameters::path_id("id", id.build(), 1)]
     }
 }
 

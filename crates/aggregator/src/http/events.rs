@@ -12,12 +12,14 @@ use axum::response::{IntoResponse as _, Response};
 use projection::{Refusal, Timestamp};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use uuid::Uuid;
 
 use crate::apply::ApplyOutcome;
 pub use crate::http::body::BODY_BYTES_MAX;
 use crate::http::body::{self, HeldBody};
 use crate::http::error;
+use crate::http::openapi::parameters::{BATCH_EXAMPLE, USER_EXAMPLE};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::state::ApiState;
 use crate::ingest::{Origin, Record, RecordOutcome};
@@ -37,14 +39,33 @@ struct Envelope {
     event_id: Option<Uuid>,
     /// The topic of the kind, or its short name.
     event_type: String,
-    /// If missing, the time at which the record came in.
-    event_timestamp: Option<Timestamp>,
+    #[schema(schema_with = any_time, required = false)]
+    event_timestamp: Value,
     source_service: String,
-    /// 1, the default.
-    schema_version: Option<i64>,
+    #[schema(schema_with = version, required = false)]
+    schema_version: Value,
     correlation_id: Option<Uuid>,
     #[schema(value_type = Object)]
     data: Value,
+}
+
+/// Every form of a time that the decoder takes.
+fn any_time() -> Object {
+    let forms = [Type::String, Type::Number, Type::Null];
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter(forms))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .description(Some(
+            "RFC 3339, in UTC if it has no zone, or Unix seconds or milliseconds. If missing, the time at \
+             which the record came in.",
+        ))
+        .build()
+}
+
+/// The only version of envelopes, which is not null.
+fn version() -> Object {
+    let one = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([1]));
+    one.description(Some("The default is 1")).build()
 }
 
 /// How the body is split into records.
@@ -66,7 +87,18 @@ enum Framing {
                    may be gzip, zstd or identity. A single event that is refused is answered with 422; \
                    of many, each has its own outcome.",
     request_body(description = "The schemas of all events are in `docs/asyncapi.json`", content(
-        (Envelope = "application/json"),
+        (Envelope = "application/json", example = json!({
+            "event_type": "huleedu.batch.essays.registered.v1",
+            "source_service": "batch_orchestrator_service",
+            "data": {
+                "entity_id": BATCH_EXAMPLE,
+                "user_id": USER_EXAMPLE,
+                "course_code": "ENG5",
+                "expected_essay_count": 1,
+                "essay_ids": ["1f0c3f0e-0000-4000-8000-000000000001"],
+                "metadata": {"entity_id": BATCH_EXAMPLE, "entity_type": "batch"}
+            }
+        })),
         (String = "application/x-ndjson"),
         (String = "application/jsonl")
     )),

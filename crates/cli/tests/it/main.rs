@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod api_document;
 mod api_viewer;
 mod audit;
 mod cache_check;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
 use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
@@ -12,14 +13,24 @@ use utoipa::openapi::{OpenApi, RefOr, Required};
 use crate::http::context::{CORRELATION_HEADER, CORRELATION_ID_CHARS_MAX};
 use crate::http::openapi::{KEY_SCHEME, SERVICE_SCHEME};
 
+/// The teacher of the examples, whose batch is registered by the example of an event.
+pub(in crate::http) const USER_EXAMPLE: &str = "teacher-17";
+/// The batch of the examples.
+pub(in crate::http) const BATCH_EXAMPLE: &str = "0b5e2a44-7d1f-4c9a-9a11-000000000001";
+
 /// The path below which authentication is needed.
 const INTERNAL: &str = "/internal/v1/";
 
 /// An id in the path, of this schema.
-pub(in crate::http) fn path_id(name: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+pub(in crate::http) fn path_id(
+    name: &str,
+    schema: impl Into<RefOr<Schema>>,
+    example: impl Into<Value>,
+) -> Parameter {
     parameter(name, ParameterIn::Path, schema)
         .required(Required::True)
         .description(Some("percent-encoded: a slash in it is `%2F`"))
+        .example(Some(example.into()))
         .build()
 }
 

@@ -87,6 +87,43 @@ fn limits_are_those_of_the_handlers() {
 }
 
 #[test]
+fn owner_of_cached_answers_has_the_limits_of_ids() {
+    let parameters = &DOCUMENT["paths"]["/internal/v1/cache/{owner}"]["delete"]["parameters"];
+    let validator = jsonschema::validator_for(&parameters[0]["schema"]).unwrap();
+    let longest = "x".repeat(255);
+    for (owner, is_valid) in [
+        ("user:teacher".to_owned(), true),
+        (format!("batch:{longest}"), true),
+        (format!("batch:{longest}x"), false),
+        ("user:".to_owned(), false),
+        ("team:red".to_owned(), false),
+        ("user:a\u{9b}b".to_owned(), false),
+    ] {
+        assert_eq!(validator.is_valid(&json!(owner)), is_valid, "{owner:?}");
+    }
+}
+
+/// As `event_timestamp_accepts_unix_time` and the decoder have it.
+#[test]
+fn envelope_has_every_form_of_a_time_and_the_only_version() {
+    let envelope = &DOCUMENT["components"]["schemas"]["Envelope"];
+    assert_eq!(envelope["required"], json!(["event_type", "source_service", "data"]));
+    for (field, value, is_valid) in [
+        ("event_timestamp", json!("2026-11-22T11:38:55Z"), true),
+        ("event_timestamp", json!(1_763_811_535), true),
+        ("event_timestamp", json!(1_763_811_535.124), true),
+        ("event_timestamp", Value::Null, true),
+        ("event_timestamp", json!(true), false),
+        ("schema_version", json!(1), true),
+        ("schema_version", json!(2), false),
+        ("schema_version", Value::Null, false),
+    ] {
+        let validator = jsonschema::validator_for(&envelope["properties"][field]).unwrap();
+        assert_eq!(validator.is_valid(&value), is_valid, "{field}: {value}");
+    }
+}
+
+#[test]
 fn every_operation_below_the_base_needs_both_headers() {
     for (method, path) in documented() {
         let security = &DOCUMENT["paths"][&path][&method]["security"];
