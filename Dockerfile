@@ -11,11 +11,12 @@ COPY . .
 # What was compiled stays in caches of the builder, and is not part of any layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/source/target,sharing=locked \
-    cargo build --locked --profile dist --package cli --bin result-aggregator \
+    cargo build --locked --profile dist --package cli --bin result-aggregator --features kafka-tls \
     && install -D --mode=0755 target/dist/result-aggregator /image/result-aggregator \
     && install -d --mode=0700 /image/data
 
-# As old as the image of the build: a program needs the C library that it was linked with, or a later one.
+# As old as the image of the build: a program needs the C library that it was linked with, or a later one, and the
+# OpenSSL that it was linked with.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /image/result-aggregator /usr/local/bin/result-aggregator
 COPY --from=build --chown=65532:65532 /image/data /data

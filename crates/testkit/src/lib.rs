@@ -30,6 +30,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use tokio::sync::OnceCell;
 
+mod certificates;
 mod eventually;
 mod guard;
 mod kafka;
@@ -43,6 +44,7 @@ mod proxy;
 mod redis;
 mod server;
 
+pub use certificates::Certificates;
 pub use eventually::{Condition, eventually};
 pub use kafka::{Kafka, KafkaBuilder};
 pub use nats::Nats;
@@ -51,8 +53,8 @@ pub use postgres::{Postgres, PostgresBuilder};
 pub use process::{Process, ProcessBuilder};
 pub use proxy::{FaultProxy, Mode};
 pub use redis::{
-    Certificates, Redis, RedisBuilder, RedisCluster, RedisClusterBuilder, RedisSentinel,
-    RedisSentinelBuilder, Slot,
+    Redis, RedisBuilder, RedisCluster, RedisClusterBuilder, RedisSentinel, RedisSentinelBuilder,
+    Slot,
 };
 pub use server::free_port;
 

@@ -3,10 +3,12 @@
 //! A committed transaction survives [`Postgres::kill`], as it would in production: only the wait
 //! for the disk is off, which protects from a power cut, not from SIGKILL.
 //!
-//! No replicas, no TLS, no dependency on a PostgreSQL client.
+//! No replicas, no dependency on a PostgreSQL client.
 
 use std::env;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,8 +17,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::certificates::Certificates;
 use crate::guard::{Signal, User};
-use crate::server::{Server, data_directory, must, on_free_ports, run_tool};
+use crate::server::{Server, data_directory, must, on_free_ports, run_tool, write_file};
 use crate::{free_port, programs};
 
 /// A start takes half a second; recovery after a kill under load takes longer.
@@ -34,12 +37,21 @@ const CONNECTIONS_MAX: u16 = 200;
 
 const SUPERUSER: &str = "postgres";
 const DATA: &str = "data";
+const CLIENTS: &str = "pg_hba.conf";
+/// The superuser, as which the tests ask, needs no TLS; everybody else a certificate with their name.
+const CLIENTS_WITH_CERTIFICATE: &str = "\
+host    all postgres 127.0.0.1/32 trust
+hostssl all all      127.0.0.1/32 cert
+";
+/// Who may read the key: PostgreSQL refuses one that others can read.
+const KEY_MODE: u32 = 0o600;
 
 /// A running PostgreSQL. Gone, with its data, when this is dropped.
 pub struct Postgres {
     server: Server,
     programs: PathBuf,
     port: u16,
+    certificates: Option<Certificates>,
     databases_made: AtomicU64,
 }
 
@@ -48,6 +60,7 @@ pub struct Postgres {
 pub struct PostgresBuilder {
     durable: bool,
     settings: Vec<(String, String)>,
+    certificates: Option<Certificates>,
 }
 
 impl Postgres {
@@ -73,6 +86,33 @@ impl Postgres {
     /// Like [`Postgres::url`], but through `address`: a [`FaultProxy`](crate::FaultProxy).
     pub fn url_at(&self, address: SocketAddr, database: &str) -> String {
         format!("postgres://{SUPERUSER}@{address}/{database}")
+    }
+
+    /// The URL of a database over TLS, as the user [`Certificates::CLIENT_NAME`], who must be created. With the
+    /// files of the CA, of the client's certificate and of its key.
+    ///
+    /// # Panics
+    ///
+    /// Without [`PostgresBuilder::mutual_tls`].
+    pub fn tls_url(&self, database: &str) -> String {
+        let certificates = self.certificates();
+        format!(
+            "postgres://{}@{}/{database}?sslmode=verify-full&sslrootcert={}&sslcert={}&sslkey={}",
+            Certificates::CLIENT_NAME,
+            self.address(),
+            certificates.ca_file().display(),
+            certificates.client_certificate_file().display(),
+            certificates.client_key_file().display()
+        )
+    }
+
+    /// The certificates.
+    ///
+    /// # Panics
+    ///
+    /// Without [`PostgresBuilder::mutual_tls`].
+    pub fn certificates(&self) -> &Certificates {
+        must(self.certificates.as_ref().context("postgres was started without tls"))
     }
 
     /// Where it listens.
@@ -180,6 +220,18 @@ impl PostgresBuilder {
         self
     }
 
+    /// Serves TLS, and lets in nobody but the superuser who shows no certificate of the CA with the name of
+    /// the user: [`Postgres::tls_url`].
+    ///
+    /// # Panics
+    ///
+    /// If no certificate can be made.
+    #[must_use]
+    pub fn mutual_tls(mut self) -> Self {
+        self.certificates = Some(must(Certificates::make()));
+        self
+    }
+
     /// Makes a cluster, starts it and waits until it answers.
     ///
     /// # Panics
@@ -202,12 +254,20 @@ impl PostgresBuilder {
         let programs = programs::postgres_bin()?;
         let owner = unprivileged_user().await?;
         let directory = data_directory("postgres", owner)?;
+        let certificates = match &self.certificates {
+            Some(certificates) => Some(write_certificates(certificates, &directory, owner)?),
+            None => None,
+        };
         let mut command = program(&programs, "postgres");
         command.args(["-D", DATA]).args(self.settings(port));
+        if let Some(certificates) = &certificates {
+            command.args(tls_settings(certificates, &directory));
+        }
         // An immediate shutdown: no checkpoint, but no shared memory left behind either.
         let server = Server::new("postgres", directory, command, owner, Signal::Quit)?;
         make_cluster(&programs, server.directory(), owner).await?;
-        let postgres = Postgres { server, programs, port, databases_made: AtomicU64::new(0) };
+        let postgres =
+            Postgres { server, programs, port, certificates, databases_made: AtomicU64::new(0) };
         postgres.run().await?;
         Ok(postgres)
     }
@@ -227,8 +287,40 @@ impl PostgresBuilder {
         ];
         let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let all = ours.into_iter().chain(theirs);
-        all.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
+        all.flat_map(|(name, value)| setting(name, value)).collect()
     }
+}
+
+fn setting(name: &str, value: &str) -> [String; 2] {
+    ["-c".to_owned(), format!("{name}={value}")]
+}
+
+/// Writes the certificates, with a key that only the server's user can read, and who may connect.
+fn write_certificates(
+    certificates: &Certificates,
+    directory: &Path,
+    owner: Option<User>,
+) -> anyhow::Result<Certificates> {
+    write_file(directory, CLIENTS, CLIENTS_WITH_CERTIFICATE)?;
+    let certificates = certificates.clone().write_to(directory)?;
+    let key = certificates.server_key_file();
+    fs::set_permissions(&key, fs::Permissions::from_mode(KEY_MODE)).context("protect the key")?;
+    if let Some(owner) = owner {
+        chown(&key, Some(owner.id), Some(owner.group)).context("change the owner of the key")?;
+    }
+    Ok(certificates)
+}
+
+/// Arguments that switch TLS on.
+fn tls_settings(certificates: &Certificates, directory: &Path) -> Vec<String> {
+    let files = [
+        ("ssl_ca_file", certificates.ca_file()),
+        ("ssl_cert_file", certificates.server_certificate_file()),
+        ("ssl_key_file", certificates.server_key_file()),
+        ("hba_file", directory.join(CLIENTS)),
+    ];
+    let files = files.iter().flat_map(|(name, path)| setting(name, &path.to_string_lossy()));
+    files.chain(setting("ssl", "on")).collect()
 }
 
 /// Without the caller's `PG…` variables, which would point it to another server.

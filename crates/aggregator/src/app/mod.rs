@@ -9,6 +9,7 @@ mod console;
 pub mod doctor;
 mod drain;
 mod gauges;
+mod kafka;
 mod open_database;
 mod redis;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use database::data_dir::{DataDir, DataDirLock};
-use database::{DbError, LockWatch, LogStarts, ProcessLock, Repository};
+use database::{DbError, LockWatch, ProcessLock, Repository};
 use rdkafka::ClientConfig;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -33,6 +34,7 @@ use self::cache::{cache_backend, cache_manager};
 use self::console::console;
 use self::drain::drain;
 use self::gauges::{show_brokers, show_gauges, watch_dead_letters, watch_newer_documents};
+use self::kafka::{consumer, group_ahead, kafka_options, log_starts, relay};
 use self::open_database::repository;
 use crate::apply::EventProcessor;
 use crate::audit::Auditor;
@@ -49,14 +51,12 @@ use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use crate::http::server::{self, ServerLimits};
 use crate::http::{self, ApiState};
 use crate::ingest::IngestPipeline;
-use crate::ingest::kafka::{
-    GroupAheadCheck, KafkaConsumer, KafkaLogStarts, KafkaOptions, client_config,
-};
+use crate::ingest::kafka::{KafkaConsumer, KafkaOptions, client_config};
 use crate::key;
 use crate::live_lists::LiveLists;
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
-use crate::publish::{KafkaPublisher, KafkaPublisherOptions, Relay, RelayOptions, show_depth};
+use crate::publish::{Relay, show_depth};
 use crate::retention::{InboxSweep, OutboxRetention, Retention, RetentionPeriods, RetentionTime};
 
 /// How long closing the database may take.
@@ -67,6 +67,7 @@ pub struct Start {
     config: Config,
     listener: std::net::TcpListener,
     key: ApiKey,
+    kafka: Option<KafkaOptions>,
     sqlite_dir: Option<DataDir>,
     lock: Option<DataDirLock>,
     clock: Arc<dyn Clock>,
@@ -75,12 +76,13 @@ pub struct Start {
 }
 
 impl Start {
-    /// Locks the data directory, reads or makes the key, and binds the port.
+    /// Reads the files for Kafka, locks the data directory, reads or makes the key, and binds the port.
     ///
     /// # Errors
     ///
     /// If one of these fails.
     pub async fn new(config: &Config) -> anyhow::Result<Self> {
+        let kafka = kafka_options(config)?;
         let data_dir = data_dir(config)?;
         let key = key(config)?;
         let sqlite_dir = data_dir.filter(|_| config.database_url.is_none());
@@ -92,6 +94,7 @@ impl Start {
             config: config.clone(),
             listener: listener.into_std().context("convert the listener")?,
             key,
+            kafka,
             sqlite_dir,
             lock,
             clock: Arc::new(SystemClock::new()),
@@ -172,14 +175,15 @@ pub struct App {
 impl App {
     /// Connects, migrates and builds every part.
     async fn build(start: Start) -> anyhow::Result<Self> {
-        let Start { config, listener, key, sqlite_dir, lock, clock, metrics, health } = start;
-        let config = &config;
+        let Start { config, listener, key, kafka, sqlite_dir, lock, clock, metrics, health } =
+            start;
+        let (config, kafka) = (&config, kafka.as_ref());
         let (repository, process_lock) =
             repository(config, sqlite_dir.as_ref(), &clock, &health).await?;
         if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
         }
-        let group_ahead = group_ahead(config, &repository, &clock, &health).await;
+        let group_ahead = group_ahead(kafka, &repository, &clock, &health).await;
         let backend = cache_backend(config)?;
         let lock_watch = Arc::clone(&backend.lock_watch);
         let (cache, mut cache_check) = cache_manager(config, backend, &metrics, &health, &clock);
@@ -205,15 +209,15 @@ impl App {
         let pipeline =
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
                 .with_dead_letter_bytes_max(dead_letter_bytes_max);
-        let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone());
-        let consumer = consumer(config, &pipeline, &clock, &errors, &health, &metrics)?
+        let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone(), health.clone());
+        let consumer = consumer(kafka, &pipeline, &clock, &errors, &health, &metrics)?
             .map(|consumer| consumer.with_group_ahead_check(group_ahead));
-        let relay = relay(config, repository.clone(), &clock, &metrics)?;
+        let relay = relay(kafka, &config.publish, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
             health.set_publishes();
         }
-        let brokers = kafka_options(config).map(|options| client_config(&options));
-        let retention = retention(config, &repository, &clock, &health, &metrics);
+        let brokers = kafka.map(client_config);
+        let retention = retention(config, kafka, &repository, &clock, &health, &metrics);
         let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);
         let close = CancellationToken::new();
         let live_lists = LiveLists::new(
@@ -407,55 +411,6 @@ fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
     is_used.then(|| DataDir::create(&config.data_dir)).transpose()
 }
 
-fn consumer(
-    config: &Config,
-    pipeline: &IngestPipeline,
-    clock: &Arc<dyn Clock>,
-    errors: &BrokerErrors,
-    health: &Health,
-    metrics: &Metrics,
-) -> anyhow::Result<Option<KafkaConsumer>> {
-    let Some(options) = kafka_options(config) else { return Ok(None) };
-    let consumer = KafkaConsumer::new(
-        &options,
-        pipeline.clone(),
-        Arc::clone(clock),
-        errors.clone(),
-        health.clone(),
-        metrics.clone(),
-    );
-    Ok(Some(consumer.context("prepare the kafka consumer")?))
-}
-
-/// Checks whether the consumer group is ahead of the database; returns the check if it has no result.
-async fn group_ahead(
-    config: &Config,
-    repository: &Arc<dyn Repository>,
-    clock: &Arc<dyn Clock>,
-    health: &Health,
-) -> Option<GroupAheadCheck> {
-    let check = GroupAheadCheck {
-        options: kafka_options(config)?,
-        inbox: repository.clone(),
-        health: health.clone(),
-        clock: Arc::clone(clock),
-    };
-    (!check.run().await).then_some(check)
-}
-
-fn kafka_options(config: &Config) -> Option<KafkaOptions> {
-    Some(KafkaOptions {
-        brokers: config.kafka_brokers.clone()?,
-        group_id: config.kafka.group_id.clone(),
-        session_timeout: config.kafka.session_timeout,
-    })
-}
-
-fn log_starts(config: &Config) -> Option<Arc<dyn LogStarts>> {
-    let options = kafka_options(config)?;
-    Some(Arc::new(KafkaLogStarts::new(&options)))
-}
-
 fn retention_periods(config: &Config) -> RetentionPeriods {
     RetentionPeriods {
         inbox: config.retention.inbox,
@@ -470,23 +425,9 @@ fn retention_periods(config: &Config) -> RetentionPeriods {
     }
 }
 
-fn relay(
-    config: &Config,
-    repository: Arc<dyn Repository>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> anyhow::Result<Option<Relay>> {
-    let Some(brokers) = &config.kafka_brokers else { return Ok(None) };
-    let delivery_timeout = config.publish.delivery_timeout;
-    let options = KafkaPublisherOptions { brokers: brokers.clone(), delivery_timeout };
-    let publisher = KafkaPublisher::new(&options).context("prepare the kafka producer")?;
-    let options = RelayOptions { poll: config.publish.poll, delivery_timeout };
-    let (publisher, clock) = (Arc::new(publisher), Arc::clone(clock));
-    Ok(Some(Relay::new(repository, publisher, options, clock, metrics.clone())))
-}
-
 fn retention(
     config: &Config,
+    kafka: Option<&KafkaOptions>,
     repository: &Arc<dyn Repository>,
     clock: &Arc<dyn Clock>,
     health: &Health,
@@ -496,7 +437,7 @@ fn retention(
         inbox: repository.clone(),
         outbox: repository.clone(),
         dead_letters: repository.clone(),
-        log_starts: log_starts(config),
+        log_starts: log_starts(kafka),
         periods: retention_periods(config),
         time: RetentionTime {
             database: repository.clone(),

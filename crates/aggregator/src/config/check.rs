@@ -54,8 +54,10 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Config {
     pub(super) fn check(&self, problems: &mut Problems) {
-        self.check_addresses(problems);
+        self.check_database_url(problems);
+        self.check_brokers(problems);
         self.check_redis(problems);
+        self.check_kafka(problems);
         self.check_names(problems);
         self.check_key(problems);
         self.check_console(problems);
@@ -63,7 +65,7 @@ impl Config {
         self.check_together(problems);
     }
 
-    fn check_addresses(&self, problems: &mut Problems) {
+    fn check_database_url(&self, problems: &mut Problems) {
         if let Some(url) = &self.database_url {
             let url = url.expose_secret();
             let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
@@ -77,6 +79,9 @@ impl Config {
                 problems.key("database_url", hint);
             }
         }
+    }
+
+    pub(super) fn check_brokers(&self, problems: &mut Problems) {
         if let Some(brokers) = &self.kafka_brokers
             && !brokers.split(',').all(is_broker)
         {

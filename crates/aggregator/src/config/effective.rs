@@ -7,7 +7,7 @@ use super::problem::variable;
 type Table = config::Map<String, Value>;
 
 /// Settings whose value is never shown.
-pub(super) const SECRETS: [&str; 8] = [
+pub(super) const SECRETS: [&str; 9] = [
     "database_url",
     "redis_url",
     "redis_urls",
@@ -16,6 +16,7 @@ pub(super) const SECRETS: [&str; 8] = [
     "internal_api_key_previous",
     "console.operator_token",
     "console.viewer_token",
+    "kafka.sasl_password",
 ];
 
 /// One setting in force.
@@ -127,7 +128,8 @@ mod tests {
     /// A field of the settings that is a secret is masked by its name.
     #[test]
     fn every_secret_of_the_settings_is_masked() {
-        let fields = include_str!("mod.rs").lines().filter(|line| line.contains("<SecretString>"));
+        let lines = [include_str!("mod.rs"), include_str!("kafka.rs")].map(str::lines);
+        let fields = lines.into_iter().flatten().filter(|line| line.contains("<SecretString>"));
         let names: Vec<_> = fields
             .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'))
             .map(|(name, _)| name)

@@ -4,6 +4,7 @@
 
 mod check;
 mod effective;
+mod kafka;
 mod problem;
 mod redis;
 mod reference;
@@ -20,6 +21,7 @@ use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
 
 pub use self::effective::{EffectiveSetting, Origin};
+pub use self::kafka::{KafkaConfig, SaslMechanism, SecurityProtocol};
 pub use self::problem::ConfigError;
 use self::problem::Problems;
 pub use self::redis::{RedisMode, RedisServers};
@@ -99,7 +101,7 @@ pub struct Config {
     pub audit: AuditConfig,
     /// PostgreSQL.
     pub postgres: PostgresConfig,
-    /// Kafka consumer.
+    /// Kafka: its consumer, and how the brokers are reached.
     pub kafka: KafkaConfig,
     /// Outgoing events.
     pub publish: PublishConfig,
@@ -237,17 +239,6 @@ pub struct PostgresConfig {
     pub acquire_timeout: Duration,
 }
 
-/// Settings of the Kafka consumer.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaConfig {
-    /// Consumer group.
-    pub group_id: String,
-    /// How long the broker waits for a silent member.
-    #[serde(rename = "session_timeout_seconds", deserialize_with = "seconds")]
-    pub session_timeout: Duration,
-}
-
 /// Settings of outgoing events.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -339,6 +330,19 @@ impl Config {
         problems.or(config)
     }
 
+    /// Reads the settings for a client of Kafka that is no server, and checks only those of Kafka.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_for_kafka(overrides: Overrides) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let config = source::read(overrides, &mut problems)?;
+        config.check_brokers(&mut problems);
+        config.check_kafka(&mut problems);
+        problems.or(config)
+    }
+
     /// Whether the service uses no server.
     pub fn is_embedded(&self) -> bool {
         self.database_url.is_none() && self.redis().is_none() && self.kafka_brokers.is_none()
@@ -397,6 +401,14 @@ fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(source: D) -> Result<T, 
         let error = error.to_string();
         allowed_is(error.rsplit_once(", expected ").map_or("another word", |(_, words)| words))
     })
+}
+
+/// One of the words of an enum, or nothing.
+fn optional_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    source: D,
+) -> Result<Option<T>, D::Error> {
+    let Some(text) = non_empty(source)? else { return Ok(None) };
+    word::<StringDeserializer<D::Error>, T>(text.into_deserializer()).map(Some)
 }
 
 /// An error that has the allowed values, and not the given one.

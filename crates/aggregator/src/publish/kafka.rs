@@ -18,6 +18,7 @@ use rdkafka::util::Timeout;
 use tracing::Instrument as _;
 
 use super::publisher::{PublishError, Publisher};
+use crate::brokers::KafkaConnection;
 use crate::traces;
 
 /// Largest outgoing event before it is compressed, in bytes. One about ten thousand essays has three
@@ -32,8 +33,8 @@ const LINGER_MS: u32 = 1;
 /// Brokers and delivery timeout.
 #[derive(Clone, Debug)]
 pub struct KafkaPublisherOptions {
-    /// `host:port`, comma separated.
-    pub brokers: String,
+    /// Where the brokers are, and how they are reached.
+    pub connection: KafkaConnection,
     /// How long a record is retried before it counts as failed.
     pub delivery_timeout: Duration,
 }
@@ -105,9 +106,8 @@ impl Publisher for KafkaPublisher {
 
 fn client_config(options: &KafkaPublisherOptions) -> ClientConfig {
     let delivery_ms = options.delivery_timeout.as_millis();
-    let mut config = ClientConfig::new();
+    let mut config = options.connection.client_config();
     config
-        .set("bootstrap.servers", &options.brokers)
         .set("client.id", "result-aggregator")
         .set("enable.idempotence", "true")
         .set("acks", "all")

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator::brokers::KafkaConnection;
 use aggregator::clock::{Clock, SystemClock};
+use aggregator::config::{Config, Overrides};
 use aggregator::output::write_line;
+use anyhow::Context as _;
 use clap::{ArgGroup, Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use projection::Timestamp;
@@ -51,6 +54,9 @@ pub(super) struct SimulateArgs {
     /// Send to the topics of these brokers, host:9092,host:9092
     #[arg(long, group = "target", value_name = "BROKERS", help_heading = "Where to")]
     to_kafka: Option<String>,
+    /// A TOML file with the settings kafka.security_protocol and below, for --to-kafka; or their variables
+    #[arg(long, value_name = "PATH", requires = "to_kafka", help_heading = "Where to")]
+    config: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Authentication, for --to-server")]
     key: KeyArgs,
     #[command(flatten, next_help_heading = "How much")]
@@ -191,7 +197,7 @@ impl SimulateArgs {
         match (self.to_file, self.to_server, self.to_kafka) {
             (Some(path), ..) => Outlet::file(&path),
             (_, Some(url), _) => Outlet::server(self.key.target(&url)?, progress.clone()),
-            (.., brokers) => Outlet::kafka(&brokers.unwrap_or_default()).await,
+            (.., brokers) => Outlet::kafka(&connection(brokers, self.config)?).await,
         }
     }
 }
@@ -209,6 +215,12 @@ impl ShareArgs {
             malformed: self.malformed,
         }
     }
+}
+
+/// The brokers, reached as the settings say.
+fn connection(brokers: Option<String>, file: Option<PathBuf>) -> anyhow::Result<KafkaConnection> {
+    let overrides = Overrides { kafka_brokers: brokers, file, ..Overrides::default() };
+    KafkaConnection::of(&Config::load_for_kafka(overrides)?)?.context("no brokers")
 }
 
 fn progress_bar(extent: Extent) -> ProgressBar {

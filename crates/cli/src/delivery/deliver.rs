@@ -50,6 +50,7 @@ impl Default for DeliveryOptions {
 /// ```no_run
 /// use std::num::NonZeroU32;
 ///
+/// use aggregator::brokers::KafkaConnection;
 /// use cli::delivery::{DeliveryOptions, Outlet, deliver};
 /// use simulate::{Extent, Simulation, SimulationOptions};
 /// use tokio_util::sync::CancellationToken;
@@ -57,7 +58,7 @@ impl Default for DeliveryOptions {
 /// # async fn example() -> anyhow::Result<()> {
 /// let extent = Extent::Batches(2_000);
 /// let simulation = Simulation::new(SimulationOptions { extent, ..Default::default() });
-/// let outlet = Outlet::kafka("127.0.0.1:9092").await?;
+/// let outlet = Outlet::kafka(&KafkaConnection::plaintext("127.0.0.1:9092")).await?;
 /// let options = DeliveryOptions { rate: NonZeroU32::new(1_000), ..Default::default() };
 /// let summary = deliver(simulation, outlet, &options, &CancellationToken::new()).await;
 /// assert!(summary.is_complete(), "{summary}");

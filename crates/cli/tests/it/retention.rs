@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::apply::{ApplyOutcome, Delivery, EventProcessor};
+use aggregator::brokers::KafkaConnection;
 use aggregator::cache::CacheManager;
 use aggregator::clock::{Clock, ManualClock};
 use aggregator::health::Health;
@@ -89,7 +90,7 @@ impl Fixture {
 
     fn retention(&self, broker: &Broker) -> Retention {
         let options = KafkaOptions {
-            brokers: broker.kafka.brokers().to_owned(),
+            connection: KafkaConnection::plaintext(&broker.kafka.brokers()),
             group_id: "somebody".into(),
             session_timeout: Duration::from_secs(10),
         };

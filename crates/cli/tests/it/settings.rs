@@ -233,6 +233,64 @@ async fn settings_of_redis_that_do_not_go_together_are_refused() {
 }
 
 #[tokio::test]
+async fn kafka_settings_that_do_not_go_together_are_refused_by_name() {
+    let file = SettingsFile::new();
+    let start = format!(
+        "internal_api_key = \"{KEY}\"\nkafka_brokers = \"kafka:9093\"\ncache.single_process = true\n[kafka]\n"
+    );
+    let login = format!(
+        "sasl_mechanism = \"SCRAM-SHA-512\"\nsasl_username = \"u\"\nsasl_password = \"{SECRET}\""
+    );
+    for (text, key, hint) in [
+        (
+            "security_protocol = \"tls\"".to_owned(),
+            "security_protocol",
+            "allowed is one of `plaintext`, `ssl`, `sasl_plaintext`, `sasl_ssl`",
+        ),
+        (
+            format!("sasl_mechanism = \"{SECRET}\""),
+            "sasl_mechanism",
+            "allowed is one of `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`",
+        ),
+        ("ca_file = \"ca.pem\"".to_owned(), "ca_file", "is for kafka.security_protocol = \"ssl\""),
+        (
+            "security_protocol = \"ssl\"\nclient_key_file = \"key.pem\"".to_owned(),
+            "client_key_file",
+            "go together",
+        ),
+        (
+            format!("security_protocol = \"ssl\"\n{login}"),
+            "sasl_password",
+            "is for kafka.security_protocol = \"sasl_ssl\"",
+        ),
+        (
+            "security_protocol = \"sasl_ssl\"\nsasl_username = \"u\"".to_owned(),
+            "sasl_password",
+            "is not set; kafka.security_protocol = \"sasl_ssl\" needs it",
+        ),
+        (
+            "security_protocol = \"sasl_plaintext\"".to_owned(),
+            "sasl_mechanism",
+            "needs it: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
+        ),
+    ] {
+        let (code, output) = file.check(&format!("{start}{text}\n")).await;
+        assert_eq!(code, 1, "{text}: {output}");
+        let name = format!("kafka.{key} (RAS_KAFKA__{})", key.to_uppercase());
+        assert!(output.contains(&name) && output.contains(hint), "{text}: {output}");
+        assert!(!output.contains("hunter2"), "{output}");
+    }
+    for text in [
+        "security_protocol = \"ssl\"".to_owned(),
+        format!("security_protocol = \"sasl_ssl\"\nca_file = \"ca.pem\"\n{login}"),
+        format!("security_protocol = \"sasl_plaintext\"\n{login}"),
+    ] {
+        let (code, output) = file.check(&format!("{start}{text}\n")).await;
+        assert_eq!(code, 0, "{text}: {output}");
+    }
+}
+
+#[tokio::test]
 async fn unreadable_file_and_too_large_number_are_reported() {
     let file = SettingsFile::new();
     let (code, output) = file.check("[cache]\nmemory_megabytes = 18446744073709551615\n").await;
@@ -368,4 +426,15 @@ async fn invalid_settings_are_refused_by_name() {
         .env("RAS_INTERNAL_API_KEY", KEY)
         .env("RAS_REDIS_CA_FILE", "no-such-ca.pem");
     check("a missing file of a CA", no_ca, "redis_ca_file: read no-such-ca.pem").await;
+    let kafka = || {
+        program(&["serve", "--kafka-brokers", "127.0.0.1:1", "--listen", "127.0.0.1:0"])
+            .env("RAS_INTERNAL_API_KEY", KEY)
+            .env("RAS_CACHE__SINGLE_PROCESS", "true")
+            .env("RAS_KAFKA__SECURITY_PROTOCOL", "ssl")
+    };
+    let no_ca = kafka().env("RAS_KAFKA__CA_FILE", "no-such-ca.pem");
+    check("a missing file of a CA", no_ca, "kafka.ca_file: read no-such-ca.pem").await;
+    let no_pem =
+        kafka().env("RAS_KAFKA__CA_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    check("a file that is no certificate", no_pem, "prepare the kafka consumer").await;
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aggregator::brokers::KafkaConnection;
 use cli::delivery::{DeliveryOptions, Outlet, deliver};
 use projection::{Rows, Timestamp, decode};
 use simulate::{Extent, Share, Shares, Simulation, SimulationOptions};
@@ -205,7 +206,8 @@ async fn records_over_kafka_end_as_their_fold() {
 #[tokio::test]
 async fn records_not_confirmed_by_paused_broker_are_undelivered() {
     let broker = Broker::start().await;
-    let outlet = Outlet::kafka(&broker.kafka.brokers()).await.unwrap();
+    let connection = KafkaConnection::plaintext(&broker.kafka.brokers());
+    let outlet = Outlet::kafka(&connection).await.unwrap();
     let given = Arc::new(AtomicU64::new(0));
     let stop = CancellationToken::new();
     let sending = tokio::spawn({

@@ -1,10 +1,16 @@
 //! Classification of the error codes of PostgreSQL and SQLite.
 
+use std::io;
+
+use rustls::AlertDescription;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
 pub(super) const HINT_URL: &str = "database_url cannot be read; it looks like \
                         postgres://user:password@host:5432/database";
+pub(super) const HINT_TLS: &str = "TLS to the server of database_url fails; check that sslrootcert is the CA of the server's \
+     certificate, that the host is a name in it, that the server has ssl = on, and sslcert and sslkey if \
+     it asks for a certificate";
 const HINT_LOGIN: &str = "the login of database_url is refused; check its user, its password, and \
                           the server's pg_hba.conf";
 const HINT_DATABASE: &str = "the database of database_url does not exist; create it with: create \
@@ -86,6 +92,25 @@ pub(crate) fn is_disk_failure(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(reported) = error else { return false };
     reported.try_downcast_ref::<SqliteError>().is_some()
         && reported.code().is_some_and(|code| sqlite::is_disk_failure(&code))
+}
+
+/// Whether a connection failed because of a certificate, of the server or of this client.
+pub(super) fn is_certificate_refused(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(_)) => true,
+        Some(rustls::Error::AlertReceived(alert)) => matches!(
+            alert,
+            AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::UnsupportedCertificate
+        ),
+        _ => false,
+    }
 }
 
 fn sqlite_class(code: &str) -> DbErrorClass {
@@ -170,6 +195,17 @@ mod tests {
         check("a check constraint", "23514", DbErrorClass::Rejected);
         check("an index row that is too long", "54000", DbErrorClass::Rejected);
         check("no code", "", DbErrorClass::Internal);
+    }
+
+    #[test]
+    fn only_certificates_are_refused_for_good() {
+        let is_refused = |error: rustls::Error| {
+            is_certificate_refused(&io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        assert!(is_refused(rustls::CertificateError::UnknownIssuer.into()));
+        assert!(is_refused(rustls::Error::AlertReceived(AlertDescription::UnknownCA)));
+        assert!(!is_refused(rustls::Error::AlertReceived(AlertDescription::InternalError)));
+        assert!(!is_certificate_refused(&io::ErrorKind::ConnectionReset.into()));
     }
 
     #[test]

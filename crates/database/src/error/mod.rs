@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use tokio::time::error::Elapsed;
 
-use self::class::{DbErrorClass, HINT_URL, class};
+use self::class::{DbErrorClass, HINT_TLS, HINT_URL, class, is_certificate_refused};
 pub(crate) use self::class::{HINT_SESSIONS, is_disk_failure};
 
 /// A cause of any type.
@@ -209,7 +209,10 @@ impl From<sqlx::Error> for DbError {
             WorkerCrashed,
         };
         let class = match &error {
-            Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => DbErrorClass::Unavailable,
+            // A file that is no certificate, or a server without TLS.
+            Tls(_) => DbErrorClass::Misconfigured(HINT_TLS),
+            Io(error) if is_certificate_refused(error) => DbErrorClass::Misconfigured(HINT_TLS),
+            Io(_) | PoolTimedOut | PoolClosed | WorkerCrashed => DbErrorClass::Unavailable,
             // A proxy without a server behind it, or a connection closed by the server.
             Protocol(_) => DbErrorClass::Unavailable,
             Configuration(_) => DbErrorClass::Misconfigured(HINT_URL),

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
 
 use super::connect::{ConnectionLimits, check_encoding, check_sessions, connect, within};
-use super::{NOW, PostgresOptions, url};
+use super::{NOW, PostgresOptions, tls_files, url};
 use crate::error::DbError;
 use crate::inspect::INBOX_IS_EMPTY;
 use crate::migrate::{self, SchemaVersion};
@@ -45,6 +45,7 @@ impl PostgresInspector {
     /// [`DbError::Misconfigured`] for an invalid URL, a refused login or a database that does not exist.
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, DbError> {
         let server = url::parse(url)?;
+        tls_files::check(&server)?;
         let limits = ConnectionLimits::of(options);
         let connection = Mutex::new(connect(&server, limits).await?);
         Ok(Self { server, limits, connection })

@@ -13,6 +13,7 @@ mod listen;
 mod outbox;
 mod pool;
 mod process_lock;
+mod tls_files;
 mod unit;
 mod url;
 
@@ -106,6 +107,7 @@ impl PostgresRepository {
     /// [`DbError::Internal`] for an applied migration whose checksum differs.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, DbError> {
         let server = url::parse(url)?;
+        tls_files::check(&server)?;
         let connect_timeout = options.acquire_timeout;
         let limits = ConnectionLimits::of(&options);
         let prepared = prepare_database(&server, limits).await;

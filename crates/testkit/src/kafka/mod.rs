@@ -1,16 +1,20 @@
 //! Apache Kafka for tests: one node, broker and controller in one (KRaft).
 //!
-//! No TLS, no SASL, no second broker, no dependency on a Kafka client. A topic is created without a
+//! No second broker, no dependency on a Kafka client. A topic is created without a
 //! JVM (see `wire`).
 
+mod secured;
 mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::time::sleep;
 
+use self::secured::{Secured, User};
+use crate::certificates::Certificates;
 use crate::guard::Signal;
 use crate::server::{Server, data_directory, must, on_free_ports, run_tool, write_file};
 use crate::{free_port, programs};
@@ -73,6 +77,7 @@ message.max.bytes=16777216
 pub struct Kafka {
     server: Server,
     port: u16,
+    secured: Option<Secured>,
 }
 
 /// How a Kafka is started.
@@ -80,6 +85,7 @@ pub struct Kafka {
 pub struct KafkaBuilder {
     creates_topics: bool,
     properties: Vec<(String, String)>,
+    user: Option<User>,
 }
 
 impl Kafka {
@@ -102,7 +108,38 @@ impl Kafka {
         self.address().to_string()
     }
 
-    /// Where it listens. Clients go where it advertises itself, so a proxy in between has no effect.
+    /// The brokers over TLS, for clients that show a certificate of the CA.
+    ///
+    /// # Panics
+    ///
+    /// Without [`KafkaBuilder::secured`].
+    pub fn tls_brokers(&self) -> String {
+        self.secured().tls_address().to_string()
+    }
+
+    /// The brokers over TLS, for the user, who logs in with SCRAM-SHA-512.
+    ///
+    /// # Panics
+    ///
+    /// Without [`KafkaBuilder::secured`].
+    pub fn sasl_brokers(&self) -> String {
+        self.secured().sasl_address().to_string()
+    }
+
+    /// The certificates.
+    ///
+    /// # Panics
+    ///
+    /// Without [`KafkaBuilder::secured`].
+    pub fn certificates(&self) -> &Certificates {
+        self.secured().certificates()
+    }
+
+    fn secured(&self) -> &Secured {
+        must(self.secured.as_ref().context("kafka was started without tls"))
+    }
+
+    /// Where it listens in plain text. Clients go where it advertises itself, so a proxy in between has no effect.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
@@ -196,6 +233,13 @@ impl KafkaBuilder {
         self
     }
 
+    /// Listens over TLS too: [`Kafka::tls_brokers`], and [`Kafka::sasl_brokers`] for this user.
+    #[must_use]
+    pub fn secured(mut self, username: &str, password: &str) -> Self {
+        self.user = Some(User { name: username.to_owned(), password: password.to_owned() });
+        self
+    }
+
     /// Starts it and waits until it answers.
     ///
     /// # Panics
@@ -221,29 +265,53 @@ impl KafkaBuilder {
         format.args(["format", "-t", CLUSTER_ID, "-c", BROKER_CONFIGURATION]);
         let directory = data_directory("kafka", None)?;
         let server = Server::new("kafka", directory, command, None, Signal::Kill)?;
-        let properties = self.properties(port, controller_port);
+        let mut properties = Properties::new(port, controller_port);
+        let secured = match &self.user {
+            Some(user) => {
+                format.args(user.arguments());
+                Some(Secured::prepare(server.directory(), &mut properties)?)
+            }
+            None => None,
+        };
+        let properties = properties.text(self);
         write_file(server.directory(), BROKER_CONFIGURATION, &properties)?;
         write_file(server.directory(), LOG_CONFIGURATION, LOG_PROPERTIES)?;
         format.current_dir(server.directory());
         run_tool(format, FORMAT_TIMEOUT).await?;
-        let kafka = Kafka { server, port };
+        let kafka = Kafka { server, port, secured };
         kafka.run().await?;
         Ok(kafka)
     }
+}
 
-    fn properties(&self, port: u16, controller_port: u16) -> String {
-        let creates_topics = self.creates_topics;
-        let mut text = format!(
-            "{BROKER_PROPERTIES}\
-             controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-             auto.create.topics.enable={creates_topics}\n"
-        );
-        for (name, value) in &self.properties {
-            text.push_str(&format!("{name}={value}\n"));
+/// The file of a broker's properties.
+struct Properties {
+    listeners: Vec<String>,
+    controller: SocketAddr,
+    more: String,
+}
+
+impl Properties {
+    fn new(port: u16, controller_port: u16) -> Self {
+        let controller = SocketAddr::from((Ipv4Addr::LOCALHOST, controller_port));
+        let listeners = vec![format!("PLAINTEXT://{}:{port}", Ipv4Addr::LOCALHOST)];
+        Self { listeners, controller, more: String::new() }
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.more.push_str(&format!("{name}={value}\n"));
+    }
+
+    fn text(mut self, builder: &KafkaBuilder) -> String {
+        let (listeners, controller) = (self.listeners.join(","), self.controller);
+        self.add("controller.quorum.voters", &format!("1@{controller}"));
+        self.add("listeners", &format!("{listeners},CONTROLLER://{controller}"));
+        self.add("advertised.listeners", &listeners);
+        self.add("auto.create.topics.enable", &builder.creates_topics.to_string());
+        for (name, value) in &builder.properties {
+            self.add(name, value);
         }
-        text
+        format!("{BROKER_PROPERTIES}{}", self.more)
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use super::tls::{self, Certificates};
 use super::user::User;
-use super::{CONFIGURATION, RDB, Redis, Tls, UNIX_SOCKET};
+use super::{CONFIGURATION, RDB, Redis, Tls, UNIX_SOCKET, tls};
+use crate::certificates::Certificates;
 use crate::guard::Signal;
 use crate::programs;
 use crate::server::{Server, data_directory, free_port, must, on_free_ports, write_file};

@@ -22,13 +22,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use self::user::User;
+use crate::certificates::Certificates;
 use crate::programs;
 use crate::server::{Server, must, run_tool};
 
 pub use self::builder::RedisBuilder;
 pub use self::cluster::{RedisCluster, RedisClusterBuilder, Slot};
 pub use self::sentinel::{RedisSentinel, RedisSentinelBuilder};
-pub use self::tls::Certificates;
 
 /// A start takes 50 ms; a large RDB and a busy machine take longer.
 const START_TIMEOUT: Duration = Duration::from_secs(30);

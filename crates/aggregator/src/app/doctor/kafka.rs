@@ -6,14 +6,20 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use super::{Diagnosis, DoctorFinding, Effect, Subject, chain};
-use crate::app::kafka_options;
+use crate::app::kafka::kafka_options;
 use crate::config::Config;
-use crate::ingest::kafka::{GroupAheadCheck, PartitionSurvey, Survey, survey};
+use crate::ingest::kafka::{GroupAheadCheck, PartitionSurvey, Survey, SurveyError, survey};
 
 /// Checks Kafka. `inbox_is_empty` is the answer of the database, if it has one.
 pub(super) async fn check(config: &Config, inbox_is_empty: oneshot::Receiver<bool>) -> Diagnosis {
-    let Some(options) = kafka_options(config) else {
-        return Diagnosis::new(Subject::Kafka, "not configured, events come over HTTP only");
+    let options = match kafka_options(config) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            return Diagnosis::new(Subject::Kafka, "not configured, events come over HTTP only");
+        }
+        Err(error) => {
+            return Diagnosis::new(Subject::Kafka, "not reached").with(settings(&error));
+        }
     };
     let group_id = options.group_id.clone();
     // The calls block.
@@ -47,29 +53,30 @@ fn summary(surveyed: &Survey, group_id: &str) -> String {
     )
 }
 
-fn of_error(error: &KafkaError) -> DoctorFinding {
-    use RDKafkaErrorCode::{
-        Authentication, ClusterAuthorizationFailed, GroupAuthorizationFailed,
-        SaslAuthenticationFailed, TopicAuthorizationFailed,
-    };
-    let is_unauthorized = matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Authentication
-                | ClusterAuthorizationFailed
-                | GroupAuthorizationFailed
-                | SaslAuthenticationFailed
-                | TopicAuthorizationFailed
-        )
-    );
-    let (code, fix) = if is_unauthorized {
-        ("unauthorized", "grant the rights to read the topics and the consumer group")
-    } else {
-        (
+fn settings(error: &anyhow::Error) -> DoctorFinding {
+    DoctorFinding {
+        code: "settings",
+        effect: Effect::Stops,
+        problem: format!("{error:#}"),
+        meaning: "a start fails with it".into(),
+        fix: "correct the setting, or the file that it names".into(),
+    }
+}
+
+fn of_error(error: &SurveyError) -> DoctorFinding {
+    let (code, fix) = match error {
+        SurveyError::Refused(refused) => (refused.refusal.code(), refused.refusal.fix()),
+        SurveyError::Kafka(KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) => {
+            return settings(&anyhow::anyhow!("{error}"));
+        }
+        SurveyError::Kafka(error) if is_unauthorized(error) => {
+            ("unauthorized", "grant the rights to read the topics and the consumer group")
+        }
+        SurveyError::Kafka(_) => (
             "unavailable",
-            "start the brokers, and check kafka_brokers, the addresses that the brokers advertise, and \
-             the network to them",
-        )
+            "start the brokers, and check kafka_brokers, kafka.security_protocol, the addresses that the \
+             brokers advertise, and the network to them",
+        ),
     };
     DoctorFinding {
         code,
@@ -78,6 +85,16 @@ fn of_error(error: &KafkaError) -> DoctorFinding {
         meaning: "no event is read, and no outgoing event is sent, until the brokers answer".into(),
         fix: fix.into(),
     }
+}
+
+fn is_unauthorized(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(ClusterAuthorizationFailed | GroupAuthorizationFailed | TopicAuthorizationFailed)
+    )
 }
 
 fn missing_topics(missing: &[&str], outgoing: &[&str]) -> Vec<DoctorFinding> {

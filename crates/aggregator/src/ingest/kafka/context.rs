@@ -50,7 +50,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka error");
-        self.errors.note(&error);
+        self.errors.note_with(&error, reason);
     }
 
     /// The lag of a partition is negative while it is not known: before the first commit, or before the

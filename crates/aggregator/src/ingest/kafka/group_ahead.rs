@@ -103,7 +103,7 @@ impl GroupAheadCheck {
 
 /// How many partitions the group has read records of.
 fn committed_partitions(config: &ClientConfig) -> Result<usize, KafkaError> {
-    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet::default())?;
     let mut all = TopicPartitionList::new();
     for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
         let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;

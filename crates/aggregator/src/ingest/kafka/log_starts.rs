@@ -36,7 +36,7 @@ impl LogStarts for KafkaLogStarts {
 }
 
 fn fetch(config: &ClientConfig) -> Result<Vec<LogStart>, KafkaError> {
-    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet::default())?;
     let mut starts = Vec::new();
     for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
         let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;

@@ -17,4 +17,4 @@ pub use self::consumer::KafkaConsumer;
 pub use self::group_ahead::GroupAheadCheck;
 pub use self::log_starts::KafkaLogStarts;
 pub use self::options::{KafkaOptions, client_config};
-pub use self::survey::{PartitionSurvey, Survey, survey};
+pub use self::survey::{PartitionSurvey, Survey, SurveyError, survey};

@@ -5,6 +5,8 @@ use std::time::Duration;
 use projection::RECORD_BYTES_MAX;
 use rdkafka::ClientConfig;
 
+use crate::brokers::KafkaConnection;
+
 /// How soon a topic that did not exist is found, in milliseconds.
 const METADATA_REFRESH_MS: u32 = 5_000;
 /// Records that a consumer fetches ahead and may hold during an outage, in kilobytes.
@@ -16,8 +18,8 @@ const STATISTICS_INTERVAL_MS: u32 = 5_000;
 /// Brokers and consumer group.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
-    /// `host:port`, comma separated.
-    pub brokers: String,
+    /// Where the brokers are, and how they are reached.
+    pub connection: KafkaConnection,
     /// Consumer group.
     pub group_id: String,
     /// How long the broker waits for a silent member before it revokes its partitions.
@@ -33,9 +35,8 @@ pub(super) fn consumer_config(options: &KafkaOptions) -> ClientConfig {
 
 /// Configuration of librdkafka for clients that only ask, and the base of the consumer's.
 pub fn client_config(options: &KafkaOptions) -> ClientConfig {
-    let mut config = ClientConfig::new();
+    let mut config = options.connection.client_config();
     config
-        .set("bootstrap.servers", &options.brokers)
         .set("group.id", &options.group_id)
         .set("client.id", "result-aggregator")
         .set("enable.auto.commit", "false")

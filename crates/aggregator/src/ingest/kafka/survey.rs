@@ -9,10 +9,12 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::group_ahead::has_read;
 use super::options::{KafkaOptions, client_config};
-use crate::brokers::Quiet;
+use crate::brokers::{Quiet, Refused, empty_queue};
 
 /// How long each answer of the brokers may take: a new broker makes the topic of offsets first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this time without an answer, a refused connection ends the survey: it does not heal by itself.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the brokers have of the service's topics. Nothing is created, and no group is joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,20 +64,51 @@ impl PartitionSurvey {
     }
 }
 
+/// Why the brokers were not surveyed.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// They do not answer, or their answer is an error.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// A connection was refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
 /// Asks the brokers. Blocks, for an answer of each partition.
 ///
 /// # Errors
 ///
-/// [`KafkaError`] if they do not answer.
-pub fn survey(options: &KafkaOptions) -> Result<Survey, KafkaError> {
+/// [`SurveyError`] if they do not answer.
+pub fn survey(options: &KafkaOptions) -> Result<Survey, SurveyError> {
     let mut config = client_config(options);
     // A question for a topic must not create it.
     config.set("allow.auto.create.topics", "false");
-    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+    let client: Client = config.create_with_context(Quiet::default())?;
+    // Every topic is asked for below; here only a refusal matters.
+    let first = client.fetch_metadata(Some(EventKind::ALL[0].topic()), REFUSAL_TIMEOUT);
+    if let Some(refused) = first.err().and_then(|_| refused(&client)) {
+        return Err(refused.into());
+    }
+    survey_topics(&client).map_err(|error| match refused(&client) {
+        Some(refused) => refused.into(),
+        None => error.into(),
+    })
+}
+
+type Client = BaseConsumer<Quiet>;
+
+/// The refused connection that the client has reported, if there is one.
+fn refused(client: &Client) -> Option<Refused> {
+    empty_queue(client);
+    client.context().refused()
+}
+
+fn survey_topics(client: &Client) -> Result<Survey, KafkaError> {
     let mut survey = Survey::default();
     let mut all = TopicPartitionList::new();
     for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
-        match survey.ask(&client, topic)? {
+        match survey.ask(client, topic)? {
             Some(partitions) => partitions.iter().for_each(|partition| {
                 all.add_partition(topic, *partition);
             }),
@@ -83,18 +116,18 @@ pub fn survey(options: &KafkaOptions) -> Result<Survey, KafkaError> {
         }
     }
     for topic in OutgoingEventKind::ALL.iter().map(|kind| kind.as_str()) {
-        if survey.ask(&client, topic)?.is_none() {
+        if survey.ask(client, topic)?.is_none() {
             survey.missing_outgoing.push(topic);
         }
     }
     if all.count() > 0 {
-        survey.partitions = partitions(&client, all)?;
+        survey.partitions = partitions(client, all)?;
     }
     Ok(survey)
 }
 
 fn partitions(
-    client: &BaseConsumer<Quiet>,
+    client: &Client,
     all: TopicPartitionList,
 ) -> Result<Vec<PartitionSurvey>, KafkaError> {
     let committed = client.committed_offsets(all, ANSWER_TIMEOUT)?;
@@ -116,7 +149,7 @@ impl Survey {
     /// The partitions of a topic; none: it does not exist, or may not be seen.
     fn ask(
         &mut self,
-        client: &BaseConsumer<Quiet>,
+        client: &Client,
         topic: &'static str,
     ) -> Result<Option<Vec<i32>>, KafkaError> {
         let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;

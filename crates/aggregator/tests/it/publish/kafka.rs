@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aggregator::brokers::KafkaConnection;
 use aggregator::publish::{KafkaPublisher, KafkaPublisherOptions, PublishError, Publisher};
 use database::{OutboxPosition, OutboxRecord};
 use projection::{
@@ -31,7 +32,8 @@ const REGISTERED: &str =
 const ASSESSED: &str = include_str!("../../../../projection/tests/records/assessment_result.json");
 
 fn publisher(brokers: String, delivery_timeout: Duration) -> KafkaPublisher {
-    KafkaPublisher::new(&KafkaPublisherOptions { brokers, delivery_timeout }).unwrap()
+    let connection = KafkaConnection::plaintext(&brokers);
+    KafkaPublisher::new(&KafkaPublisherOptions { connection, delivery_timeout }).unwrap()
 }
 
 fn record(topic: &str, key: &str, value: impl Into<Vec<u8>>) -> OutboxRecord {

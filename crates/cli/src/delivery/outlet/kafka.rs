@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use aggregator::brokers::{KafkaConnection, Quiet};
 use anyhow::{Context as _, bail};
 use projection::{EventId, EventKind};
-use rdkafka::ClientConfig;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use simulate::SimulatedRecord;
 use tokio::task::spawn_blocking;
@@ -23,7 +23,7 @@ const IN_FLIGHT_MAX: usize = 10_000;
 const LINGER: Duration = Duration::from_millis(5);
 
 pub(super) struct KafkaOutlet {
-    producer: FutureProducer,
+    producer: FutureProducer<Quiet>,
     in_flight: VecDeque<InFlight>,
     receipt: Receipt,
 }
@@ -35,9 +35,9 @@ struct InFlight {
 }
 
 impl KafkaOutlet {
-    pub(super) async fn connect(brokers: &str) -> anyhow::Result<Self> {
-        let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
+    pub(super) async fn connect(connection: &KafkaConnection) -> anyhow::Result<Self> {
+        let mut config = connection.client_config();
+        config
             .set("client.id", "result-aggregator-simulate")
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -45,16 +45,20 @@ impl KafkaOutlet {
             // The same partition for a key as the Java clients of other services choose.
             .set("partitioner", "murmur2_random")
             .set("linger.ms", LINGER.as_millis().to_string())
-            .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string())
-            .create()
-            .context("prepare the kafka producer")?;
+            .set("delivery.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
+        let context = Quiet::default();
+        let producer: FutureProducer<Quiet> =
+            config.create_with_context(context.clone()).context("prepare the kafka producer")?;
         let asking = producer.clone();
         let metadata =
             spawn_blocking(move || asking.client().fetch_metadata(None, CONNECT_TIMEOUT).map(drop));
-        metadata
-            .await
-            .context("fetch the kafka metadata")?
-            .with_context(|| format!("no broker at {brokers}"))?;
+        if let Err(error) = metadata.await.context("fetch the kafka metadata")? {
+            let brokers = connection.brokers();
+            if let Some(refused) = context.refused() {
+                return Err(refused).with_context(|| format!("no connection to {brokers}"));
+            }
+            return Err(error).with_context(|| format!("no broker at {brokers}"));
+        }
         Ok(Self { producer, in_flight: VecDeque::new(), receipt: Receipt::default() })
     }
 

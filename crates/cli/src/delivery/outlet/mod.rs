@@ -8,6 +8,7 @@ mod server;
 
 use std::path::Path;
 
+use aggregator::brokers::KafkaConnection;
 use indicatif::ProgressBar;
 use simulate::SimulatedRecord;
 
@@ -49,14 +50,14 @@ impl Outlet {
         ServerOutlet::new(target, progress).map(Kind::Server).map(Self)
     }
 
-    /// Kafka at these brokers (`host:port`, comma separated): each record goes to its topic, with its
-    /// key. The producer is idempotent and waits for all replicas.
+    /// Kafka: each record goes to its topic, with its key. The producer is idempotent and waits for all
+    /// replicas.
     ///
     /// # Errors
     ///
     /// If no broker answers within ten seconds.
-    pub async fn kafka(brokers: &str) -> anyhow::Result<Self> {
-        KafkaOutlet::connect(brokers).await.map(Kind::Kafka).map(Self)
+    pub async fn kafka(connection: &KafkaConnection) -> anyhow::Result<Self> {
+        KafkaOutlet::connect(connection).await.map(Kind::Kafka).map(Self)
     }
 
     /// Sends a record, or buffers it to be sent with others.

@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use simulate::SimulatedRecord;
-use testkit::{Kafka, eventually};
+use testkit::{Kafka, KafkaBuilder, eventually};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::common::TIMEOUT;
@@ -36,9 +36,13 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Kafka::builder()).await
+    }
+
+    pub(crate) async fn start_with(builder: KafkaBuilder) -> Self {
         static TURN: Mutex<()> = Mutex::const_new(());
         let turn = TURN.lock().await;
-        let kafka = Kafka::start().await;
+        let kafka = builder.start().await;
         let events = EventKind::ALL.iter().map(|kind| kind.topic());
         let outgoing_events = OutgoingEventKind::ALL.iter().map(|kind| kind.as_str());
         for topic in events.chain(outgoing_events) {

@@ -16,8 +16,9 @@ use anyhow::{Context, ensure};
 
 pub use self::form::RedisClusterBuilder;
 pub use self::slot::Slot;
+use super::Redis;
 use super::until::until;
-use super::{Certificates, Redis};
+use crate::certificates::Certificates;
 use crate::server::must;
 
 /// Forming takes 3 s, a failover 2 s; a busy machine takes longer.

@@ -13,7 +13,8 @@ use anyhow::{Context, bail, ensure};
 pub use self::form::RedisSentinelBuilder;
 use super::command::command;
 use super::until::until;
-use super::{Certificates, FOLLOWS, Redis};
+use super::{FOLLOWS, Redis};
+use crate::certificates::Certificates;
 use crate::server::must;
 
 /// Three seconds on an idle machine. A second attempt comes after twice the failover timeout.

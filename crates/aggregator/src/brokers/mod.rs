@@ -1,7 +1,12 @@
 //! Watch over the Kafka brokers: a probe every few seconds, and one log line for each outage.
 //!
 //! librdkafka reports each failed attempt, tens of times a second, and never the end of an outage. Here an
-//! outage is logged when it begins and when it ends, and counted once; the rest is at debug.
+//! outage is logged when it begins and when it ends, and counted once; the rest is at debug. A connection that
+//! is refused is a finding, too, with what to correct.
+
+mod connection;
+mod quiet;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +14,17 @@ use std::time::Duration;
 
 use database::backoff::Backoff;
 use projection::EventKind;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::sleep;
 
+pub use self::connection::KafkaConnection;
+pub(crate) use self::quiet::empty_queue;
+pub use self::quiet::{Quiet, Refused};
+pub use self::refusal::Refusal;
 use crate::clock::Clock;
-use crate::health::Health;
+use crate::health::{Component, Finding, Health};
 use crate::metrics::Metrics;
 
 /// How long brokers may take to answer before they count as unavailable.
@@ -35,6 +43,7 @@ const REPEATED_WITHIN: Duration = Duration::from_secs(60);
 pub struct BrokerErrors {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    health: Health,
     state: Arc<Mutex<State>>,
 }
 
@@ -51,16 +60,23 @@ struct Outage {
     last_error: Duration,
     /// Whether no broker answers; else one of several may be down.
     is_total: bool,
+    /// What was refused, as far as it is known.
+    refusal: Option<Refusal>,
 }
 
 impl BrokerErrors {
     /// No outage yet.
-    pub fn new(clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { clock, metrics, state: Arc::default() }
+    pub fn new(clock: Arc<dyn Clock>, metrics: Metrics, health: Health) -> Self {
+        Self { clock, metrics, health, state: Arc::default() }
     }
 
     /// Notes an error that librdkafka reports.
     pub fn note(&self, error: &KafkaError) {
+        self.note_with(error, "");
+    }
+
+    /// Notes an error with the text that librdkafka gives as its reason.
+    pub fn note_with(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let now = self.clock.monotonic();
         if is_connection_failure(code) {
@@ -68,7 +84,12 @@ impl BrokerErrors {
                 tracing::debug!(%error, "kafka connection failed");
                 return;
             }
-            return self.connection_failed(error, now, code == RDKafkaErrorCode::AllBrokersDown);
+            let failure = Outage {
+                last_error: now,
+                is_total: code == RDKafkaErrorCode::AllBrokersDown,
+                refusal: Refusal::of(error, reason),
+            };
+            return self.connection_failed(error, reason, failure);
         }
         let logged = self.lock().logged.insert(code as i32, now);
         if logged.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN) {
@@ -81,7 +102,9 @@ impl BrokerErrors {
 
     /// Notes a probe that no broker answered in time.
     fn unanswered(&self, error: &KafkaError) {
-        self.connection_failed(error, self.clock.monotonic(), true);
+        let now = self.clock.monotonic();
+        let failure = Outage { last_error: now, is_total: true, refusal: None };
+        self.connection_failed(error, "", failure);
     }
 
     /// Whether the error may have been queued in librdkafka since an outage that the probe saw end.
@@ -91,17 +114,37 @@ impl BrokerErrors {
             && state.ended_at.is_some_and(|at| now.saturating_sub(at) < REPEATED_WITHIN)
     }
 
-    fn connection_failed(&self, error: &KafkaError, now: Duration, is_total: bool) {
+    fn connection_failed(&self, error: &KafkaError, reason: &str, failure: Outage) {
         let mut state = self.lock();
-        if let Some(outage) = &mut state.outage {
-            *outage = Outage { last_error: now, is_total: outage.is_total || is_total };
-            tracing::debug!(%error, "kafka still unavailable, retrying");
-            return;
+        let before = state.outage.replace(failure);
+        if let (Some(before), Some(outage)) = (before, &mut state.outage) {
+            outage.is_total |= before.is_total;
+            outage.refusal = outage.refusal.or(before.refusal);
         }
-        state.outage = Some(Outage { last_error: now, is_total });
+        let known = before.and_then(|before| before.refusal);
+        let refusal = failure.refusal.filter(|refusal| known != Some(*refusal));
+        if let Some(refusal) = refusal {
+            self.report(refusal);
+        }
         drop(state);
-        self.metrics.consumer_error();
-        tracing::warn!(%error, "kafka unavailable, retrying");
+        if before.is_none() {
+            self.metrics.consumer_error();
+        }
+        match refusal {
+            Some(refusal) => tracing::warn!(reason, "{}, retrying", refusal.problem()),
+            None if before.is_none() => {
+                tracing::warn!(%error, reason, "kafka unavailable, retrying");
+            }
+            None => tracing::debug!(%error, reason, "kafka still unavailable, retrying"),
+        }
+    }
+
+    /// Reports what only an operator can correct. The reason quotes addresses, so it is in the log alone. The
+    /// caller holds the lock, or the end of the outage could come in between.
+    fn report(&self, refusal: Refusal) {
+        let detail = format!("{}: {}. The log has the reason", refusal.problem(), refusal.fix());
+        let finding = Finding::new(Component::Consumer, refusal.code(), detail, self.clock.now());
+        self.health.report(finding);
     }
 
     /// Notes a probe that was answered.
@@ -115,6 +158,10 @@ impl BrokerErrors {
         }
         state.outage = None;
         state.ended_at = Some(now);
+        for refusal in Refusal::ALL {
+            self.health.clear(Component::Consumer, refusal.code());
+        }
+        drop(state);
         tracing::info!("kafka available again");
     }
 
@@ -126,34 +173,22 @@ impl BrokerErrors {
 
 fn is_connection_failure(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
-        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, NetworkException,
-        OperationTimedOut, Resolve,
+        AllBrokersDown, Authentication, BrokerNotAvailable, BrokerTransportFailure,
+        NetworkException, OperationTimedOut, Resolve, SSL, SaslAuthenticationFailed,
     };
     matches!(
         code,
         AllBrokersDown
+            | Authentication
             | BrokerNotAvailable
             | BrokerTransportFailure
             | NetworkException
             | OperationTimedOut
             | Resolve
+            | SSL
+            | SaslAuthenticationFailed
     )
 }
-
-/// Context that logs at debug only, for clients that make single requests: their errors are returned.
-pub(crate) struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(facility, "librdkafka: {message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka error");
-    }
-}
-
-impl ConsumerContext for Quiet {}
 
 /// Probes the brokers again and again, and reports to `health` whether they answer.
 ///
@@ -165,7 +200,7 @@ pub async fn watch_brokers(
     health: Health,
     errors: BrokerErrors,
 ) -> Result<(), KafkaError> {
-    let client: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet)?);
+    let client: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet::default())?);
     let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
     loop {
         let probing = Arc::clone(&client);
@@ -174,7 +209,7 @@ pub async fn watch_brokers(
         let answer = tokio::task::spawn_blocking(move || {
             let answer = probing.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop);
             // Nobody else empties its queue of errors.
-            while probing.poll(Duration::ZERO).is_some() {}
+            empty_queue(&probing);
             answer
         });
         let wait = match answer.await {
@@ -207,7 +242,8 @@ mod tests {
     fn errors() -> (BrokerErrors, Arc<ManualClock>, Metrics) {
         let clock = Arc::new(ManualClock::new(Timestamp::parse("2026-11-22T10:00:00Z").unwrap()));
         let metrics = Metrics::new();
-        (BrokerErrors::new(clock.clone(), metrics.clone()), clock, metrics)
+        let errors = BrokerErrors::new(clock.clone(), metrics.clone(), Health::default());
+        (errors, clock, metrics)
     }
 
     fn counted(metrics: &Metrics) -> String {
@@ -238,6 +274,25 @@ mod tests {
             assert_eq!(counted(&metrics), outage);
             clock.advance(REPEATED_WITHIN);
         }
+    }
+
+    #[test]
+    fn refused_connection_is_a_finding_until_the_brokers_answer() {
+        let (errors, _, metrics) = errors();
+        let codes = || -> Vec<_> {
+            errors.health.findings().iter().map(|finding| finding.code()).collect()
+        };
+        errors.note(&global(RDKafkaErrorCode::AllBrokersDown));
+        assert!(codes().is_empty(), "the reason is not known");
+        for _ in 0..10 {
+            errors.note_with(&global(RDKafkaErrorCode::SSL), "certificate verify failed");
+            errors.note(&global(RDKafkaErrorCode::AllBrokersDown));
+            errors.unanswered(&global(RDKafkaErrorCode::OperationTimedOut));
+            assert_eq!(codes(), ["tls_refused"]);
+        }
+        assert_eq!(counted(&metrics), "1", "all of it is one outage");
+        errors.answered();
+        assert!(codes().is_empty());
     }
 
     #[test]
