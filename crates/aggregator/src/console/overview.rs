@@ -111,7 +111,11 @@ async fn part(console: &Console) -> OverviewPart {
         is_ready: database_answers && !parts.health.is_blocked() && !parts.health.is_stopping(),
         findings: parts.health.findings(),
         dependencies: dependencies(console, database_answers),
-        cards: cards(&sample, parts.health.publisher().is_some()),
+        cards: cards(
+            &sample,
+            parts.health.consumer().is_some(),
+            parts.health.publisher().is_some(),
+        ),
         lags,
         lag_summary,
     }
@@ -159,7 +163,7 @@ fn dependencies(console: &Console, database_answers: bool) -> Vec<Dependency> {
     all
 }
 
-fn cards(sample: &Sample, publishes: bool) -> Vec<Card> {
+fn cards(sample: &Sample, consumes: bool, publishes: bool) -> Vec<Card> {
     let now = &sample.now;
     let card = |name, value, note, is_wrong| Card { name, value, note, is_wrong };
     let total = |number: f64| format!("{} since the start", units::count(number));
@@ -173,6 +177,12 @@ fn cards(sample: &Sample, publishes: bool) -> Vec<Card> {
         format!("oldest {}", units::seconds(now.outbox_oldest_age_seconds))
     } else {
         "none waits".to_owned()
+    };
+    let consumer_lag = if consumes {
+        let partitions = format!("in {} partitions of this process", units::count(now.partitions));
+        (units::count(now.consumer_lag), partitions)
+    } else {
+        ("–".to_owned(), "no Kafka".to_owned())
     };
     vec![
         card(
@@ -193,6 +203,7 @@ fn cards(sample: &Sample, publishes: bool) -> Vec<Card> {
             total(now.refused),
             false,
         ),
+        card("Consumer lag, records", consumer_lag.0, consumer_lag.1, false),
         card("Reads", units::rate(sample.rate(Reading::reads)), total(now.reads()), false),
         card("Hit ratio", hit_ratio, format!("{} reads", units::count(reads)), false),
         card(

@@ -20,6 +20,9 @@ pub(in crate::console) struct Reading {
     pub(in crate::console) outbox_unpublished: f64,
     pub(in crate::console) outbox_oldest_age_seconds: f64,
     pub(in crate::console) failed_answers: f64,
+    pub(in crate::console) consumer_lag: f64,
+    /// Partitions that this process consumes, as far as their lag is known.
+    pub(in crate::console) partitions: f64,
     /// Bounds in seconds, each with the number of events up to it.
     pub(in crate::console) event_lag: Vec<(f64, f64)>,
 }
@@ -44,6 +47,9 @@ impl Reading {
             self.event_lag.push((bound, value));
             return;
         }
+        if name == "ras_consumer_lag_records" {
+            self.partitions += 1.0;
+        }
         let total = match name {
             "ras_messages_processed_total" if labels.contains("outcome=\"applied\"") => {
                 &mut self.applied
@@ -63,6 +69,7 @@ impl Reading {
             "ras_outbox_published_total" => &mut self.published,
             "ras_outbox_unpublished" => &mut self.outbox_unpublished,
             "ras_outbox_oldest_age_seconds" => &mut self.outbox_oldest_age_seconds,
+            "ras_consumer_lag_records" => &mut self.consumer_lag,
             "ras_api_requests_total" if labels.contains("status_code=\"5") => {
                 &mut self.failed_answers
             }
@@ -114,6 +121,8 @@ mod tests {
         metrics.set_dead_letters(5, 6);
         metrics.outbox_published("t", Duration::ZERO);
         metrics.set_outbox_depth(7, Duration::from_secs(8));
+        metrics.set_consumer_lag("t", 0, Some(9));
+        metrics.set_consumer_lag("t", 1, Some(1));
         metrics.request("/a", "GET", 503, Duration::ZERO);
         metrics.request("/a", "GET", 200, Duration::ZERO);
         metrics.event_lag(Duration::from_millis(300));
@@ -136,6 +145,8 @@ mod tests {
                 unconfirmed_invalidations: 4.0,
                 audited_hits: 1.0,
                 stale_hits: 1.0,
+                consumer_lag: 10.0,
+                partitions: 2.0,
                 dead_letters: 5.0,
                 dead_letter_bytes: 6.0,
                 published: 1.0,
