@@ -1,9 +1,9 @@
 //! Spans for OpenTelemetry, and the trace context that comes in and goes on.
 //!
-//! Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and messaging.
-//! Spans have no ids of people, batches or essays: paths and keys are left out. They have a target of their
-//! own and the level trace, so that log lines do not show them. Without an exporter they are disabled, and the trace context of
-//! an event goes on unchanged.
+//! Names and attributes are those of the OpenTelemetry semantic conventions for HTTP and messaging, as far
+//! as they name no person, batch or essay: paths and keys are left out. Spans have a target of their own
+//! and the level trace, so that log lines do not show them. Without an exporter they are disabled, and the
+//! trace context of an event goes on unchanged.
 
 use axum::http::HeaderMap;
 use database::KafkaOffset;
@@ -19,17 +19,18 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// Target of these spans.
 pub const TARGET: &str = "aggregator::traces";
 
-/// Span of a request, inside the operation that its headers name.
-pub(crate) fn request(headers: &HeaderMap, method: &str, route: &str) -> Span {
+/// Span of a request, by the template of its route, inside the operation that its headers name.
+pub(crate) fn request(headers: &HeaderMap, method: &str, route: Option<&str>) -> Span {
     let span = tracing::trace_span!(
         target: TARGET,
         "request",
-        otel.name = format_args!("{method} {route}"),
+        otel.name = route.map_or(method.to_owned(), |route| format!("{method} {route}")),
         otel.kind = "server",
         otel.status_code = Empty,
         http.request.method = method,
         http.route = route,
         http.response.status_code = Empty,
+        error.type = Empty,
     );
     let parent = headers.get(TraceParent::NAME).and_then(|value| value.to_str().ok());
     put_inside(&span, parent.and_then(TraceParent::parse));
@@ -40,7 +41,7 @@ pub(crate) fn request(headers: &HeaderMap, method: &str, route: &str) -> Span {
 pub(crate) fn answered(span: &Span, status: u16) {
     span.record("http.response.status_code", status);
     if status >= 500 {
-        span.record("otel.status_code", "ERROR");
+        failed(span, &status.to_string());
     }
 }
 
@@ -97,8 +98,7 @@ pub(crate) fn failed(span: &Span, reason: &str) {
 
 /// What operations that this span causes name as their parent. `None` if it is disabled.
 pub(crate) fn position(span: &Span) -> Option<TraceParent> {
-    let context = span.context();
-    let context = context.span().span_context().clone();
+    let context = span_context(span);
     context.is_valid().then(|| TraceParent {
         trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
         span_id: u64::from_be_bytes(context.span_id().to_bytes()),
@@ -106,13 +106,21 @@ pub(crate) fn position(span: &Span) -> Option<TraceParent> {
     })
 }
 
+/// Whether the span is sent to the collector.
+pub(crate) fn is_sampled(span: &Span) -> bool {
+    span_context(span).is_sampled()
+}
+
 /// Links spans with the one in which the work for them all is.
 pub(crate) fn link(spans: &[Span], work: &Span) {
-    let context = work.context();
-    let context = context.span().span_context().clone();
-    for span in spans {
+    let context = span_context(work);
+    for span in spans.iter().filter(|span| *span != work) {
         span.add_link(context.clone());
     }
+}
+
+fn span_context(span: &Span) -> SpanContext {
+    span.context().span().span_context().clone()
 }
 
 fn put_inside(span: &Span, parent: Option<TraceParent>) {

@@ -11,6 +11,9 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::resource::{
+    EnvResourceDetector, ResourceDetector as _, TelemetryResourceDetector,
+};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
@@ -66,16 +69,22 @@ impl Traces {
     }
 }
 
-/// What every span is of: this process, and what `OTEL_RESOURCE_ATTRIBUTES` adds.
+/// What every span is of: this process, unless `OTEL_RESOURCE_ATTRIBUTES` or `OTEL_SERVICE_NAME` say
+/// otherwise.
 fn resource() -> Resource {
-    let builder = Resource::builder().with_attributes([
+    let ours = Resource::builder_empty().with_attributes([
+        KeyValue::new("service.name", SERVICE_NAME),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
     ]);
-    match std::env::var_os("OTEL_SERVICE_NAME") {
-        Some(_) => builder.build(),
-        None => builder.with_service_name(SERVICE_NAME).build(),
-    }
+    let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
+    let named = name.map(|name| KeyValue::new("service.name", name));
+    let environment = EnvResourceDetector::new().detect();
+    let environment =
+        environment.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    ours.with_detector(Box::new(TelemetryResourceDetector))
+        .with_attributes(environment.chain(named))
+        .build()
 }
 
 /// An exporter whose outages are logged, each once when it begins and once when it ends.

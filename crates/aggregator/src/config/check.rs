@@ -88,9 +88,9 @@ impl Config {
             let allowed = "allowed are host:9092 or host:9092,host:9092, without a scheme";
             problems.key("kafka_brokers", allowed);
         }
-        if self.traces.endpoint.as_deref().is_some_and(|url| !is_http_url(url)) {
-            let allowed = "allowed is http://host:4318/v1/traces; for https, send to a collector \
-                           beside the service";
+        if self.traces.endpoint.as_deref().is_some_and(|url| !is_collector(url)) {
+            let allowed = "allowed is http://host:4318/v1/traces, without user and password; for \
+                           https, send to a collector beside the service";
             problems.key("traces.endpoint", allowed);
         }
     }
@@ -284,11 +284,16 @@ fn is_log_filter(filter: &str) -> bool {
     })
 }
 
-/// `host` or `host:port`.
-fn is_http_url(url: &str) -> bool {
-    url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("http") && url.host().is_some())
+/// A URL of a collector: no user or password, which would be shown, and a path, which is not added.
+fn is_collector(url: &str) -> bool {
+    let is_allowed = |url: Uri| {
+        let host = url.authority().is_some_and(|host| !host.as_str().contains('@'));
+        url.scheme_str() == Some("http") && host && url.path() != "/"
+    };
+    url.parse().is_ok_and(is_allowed)
 }
 
+/// `host` or `host:port`.
 fn is_broker(broker: &str) -> bool {
     let (host, port) = match broker.trim().rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),

@@ -22,6 +22,11 @@ pub(super) const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-cor
 /// into every log line.
 pub const CORRELATION_ID_CHARS_MAX: usize = 128;
 
+/// Label of the methods that no route has.
+const OTHER_METHOD: &str = "OTHER";
+/// The same in traces, as OpenTelemetry names it.
+const TRACED_OTHER_METHOD: &str = "_OTHER";
+
 /// Runs the request inside its span, then counts it and echoes its correlation id.
 pub(super) async fn surround(
     State(state): State<Arc<ApiState>>,
@@ -42,7 +47,7 @@ pub(super) async fn surround(
     );
 
     // Inside the span of the log, which would not be around the log lines otherwise.
-    let trace = span.in_scope(|| trace(request.headers(), method, endpoint));
+    let trace = span.in_scope(|| trace(request.headers(), method, matched.as_ref()));
     let answering = next.run(request).instrument(trace.clone());
     let mut response = answering.instrument(span.clone()).await;
 
@@ -56,10 +61,11 @@ pub(super) async fn surround(
 }
 
 /// The span for traces; none for what supervisors ask every few seconds.
-fn trace(headers: &HeaderMap, method: &str, endpoint: &str) -> Span {
-    match endpoint {
-        "/healthz" | "/readyz" | "/metrics" => Span::none(),
-        _ => traces::request(headers, method, endpoint),
+fn trace(headers: &HeaderMap, method: &str, route: Option<&MatchedPath>) -> Span {
+    let method = if method == OTHER_METHOD { TRACED_OTHER_METHOD } else { method };
+    match route.map(MatchedPath::as_str) {
+        Some("/healthz" | "/readyz" | "/metrics") => Span::none(),
+        route => traces::request(headers, method, route),
     }
 }
 
@@ -85,6 +91,6 @@ fn method_label(method: &Method) -> &'static str {
         Method::HEAD => "HEAD",
         Method::POST => "POST",
         Method::DELETE => "DELETE",
-        _ => "OTHER",
+        _ => OTHER_METHOD,
     }
 }

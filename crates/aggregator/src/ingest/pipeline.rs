@@ -138,7 +138,13 @@ impl IngestPipeline {
         let deliveries: Vec<Delivery> = decoded.iter().flatten().cloned().collect();
         deliveries.iter().for_each(|delivery| self.type_mismatches.note(&delivery.event));
         let applying = self.processor.process(&deliveries, stop).instrument(spans.of_work());
-        let mut applied = applying.await?.into_iter();
+        let mut applied = match applying.await {
+            Ok(applied) => applied.into_iter(),
+            Err(error) => {
+                spans.stop();
+                return Err(error);
+            }
+        };
         let mut outcome = |decoded| match decoded {
             Ok(Delivery { event, .. }) => {
                 let outcome = applied.next().ok_or(ProcessError::Incomplete)?;

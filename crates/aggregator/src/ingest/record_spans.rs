@@ -1,6 +1,6 @@
 //! Spans of the records of one group, for traces.
 
-use projection::{Refusal, TraceParent};
+use projection::{EventKind, Refusal, TraceParent};
 use tracing::Span;
 
 use super::record::Record;
@@ -8,9 +8,12 @@ use crate::apply::{ApplyOutcome, Delivery};
 use crate::metrics::NO_TOPIC;
 use crate::traces;
 
-/// A span for each record, from its decoding until the whole group is applied. The work for the group is
-/// in the first of them; the others have a link to it.
-pub(super) struct RecordSpans(Vec<Span>);
+/// A span for each record, until the whole group is applied. The work for the group is in the first of
+/// them that is sent; the others have a link to it.
+pub(super) struct RecordSpans {
+    spans: Vec<Span>,
+    work: Span,
+}
 
 impl RecordSpans {
     /// Begins them inside the operations that sent the records. Events go on with the position of their
@@ -20,7 +23,8 @@ impl RecordSpans {
             let mut event = decoded.as_mut().ok().map(|delivery| &mut delivery.event);
             let in_envelope = event.as_ref().and_then(|event| event.trace_parent);
             let sender = in_headers(record).or(in_envelope);
-            let topic = event.as_ref().map_or(NO_TOPIC, |event| event.kind.topic());
+            let kind = event.as_ref().map(|event| event.kind).or_else(|| record.topic_kind());
+            let topic = kind.map_or(NO_TOPIC, EventKind::topic);
             let span = traces::process(topic, record.offset(), record.bytes.len(), sender);
             if let Some(event) = &mut event {
                 event.trace_parent = traces::position(&span).or(sender);
@@ -28,20 +32,28 @@ impl RecordSpans {
             span
         });
         let spans: Vec<_> = spans.collect();
-        if let [work, others @ ..] = spans.as_slice() {
-            traces::link(others, work);
-        }
-        Self(spans)
+        let is_sent = |span: &&Span| traces::is_sampled(span);
+        let work = spans.iter().find(is_sent).or(spans.first()).cloned();
+        let work = work.unwrap_or_else(Span::none);
+        traces::link(&spans, &work);
+        Self { spans, work }
     }
 
     /// The span in which the work is.
     pub(super) fn of_work(&self) -> Span {
-        self.0.first().cloned().unwrap_or_else(Span::none)
+        self.work.clone()
+    }
+
+    /// Ends them before the records were applied.
+    pub(super) fn stop(self) {
+        for span in &self.spans {
+            traces::failed(span, "stopped");
+        }
     }
 
     /// Ends them.
     pub(super) fn end<'a>(self, outcomes: impl Iterator<Item = &'a ApplyOutcome>) {
-        for (span, outcome) in self.0.iter().zip(outcomes) {
+        for (span, outcome) in self.spans.iter().zip(outcomes) {
             if let ApplyOutcome::Refused(refusal) = outcome {
                 traces::failed(span, refusal.code.as_str());
             }

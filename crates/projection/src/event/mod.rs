@@ -5,6 +5,7 @@ mod fact;
 mod fault;
 mod json_path;
 mod locate;
+mod metadata;
 mod moment;
 mod numbers;
 mod strict;

@@ -20,7 +20,7 @@ pub use self::event::{OutgoingEvent, OutgoingEventKind, SOURCE_SERVICE, outgoing
 use self::results_ready::ResultsReady;
 use crate::batch::{AssessmentSummary, Batch, RunSummary};
 use crate::event::{Event, Fact};
-use crate::ids::{BatchId, CorrelationId};
+use crate::ids::{BatchId, CorrelationId, EventId};
 use crate::join::{Earliest, Revision};
 use crate::rows::Rows;
 use crate::time::Timestamp;
@@ -62,7 +62,7 @@ pub fn outgoing_events<'a>(
                 outgoing.skipped += 1;
             } else {
                 let AssessmentSummary { job_id, correlation_id, rankings } = &assessment.value;
-                let trace_parent = trace_parent(id, *correlation_id, &applied);
+                let trace_parent = trace_parent(id, assessment.by, &applied);
                 let envelopes = EnvelopeBuilder::new(&batch, *correlation_id, trace_parent, now);
                 outgoing.events.extend(envelopes.events(&AssessmentCompleted { job_id, rankings }));
             }
@@ -72,7 +72,7 @@ pub fn outgoing_events<'a>(
                 outgoing.skipped += 1;
             } else {
                 let correlation_id = run.value.correlation_id;
-                let trace_parent = trace_parent(id, correlation_id, &applied);
+                let trace_parent = trace_parent(id, run.by, &applied);
                 let envelopes = EnvelopeBuilder::new(&batch, correlation_id, trace_parent, now);
                 outgoing.events.extend(envelopes.events(&ResultsReady::new(&batch, &run.value)));
             }
@@ -140,22 +140,14 @@ fn new_runs(before: Option<&Batch>, id: &BatchId, applied: &[&Event]) -> Vec<Ear
     all
 }
 
-/// The operation that made a fact with this correlation id known: that of its event, or of the
-/// registration that came after it.
-fn trace_parent(
-    id: &BatchId,
-    correlation_id: CorrelationId,
-    applied: &[&Event],
-) -> Option<TraceParent> {
-    let of_batch = || applied.iter().filter(|event| event.fact.batch_id() == id);
-    let is_cause = |event: &&&Event| match event.fact {
-        Fact::AssessmentResult(_) | Fact::BatchPipelineCompleted(_) => {
-            event.correlation_id == correlation_id
-        }
-        _ => false,
-    };
-    let is_registration = |event: &&&Event| matches!(event.fact, Fact::BatchEssaysRegistered(_));
-    of_batch().find(is_cause).or_else(|| of_batch().find(is_registration))?.trace_parent
+/// The operation that made a fact known: that of its event, or of the registration for which the fact was
+/// held.
+fn trace_parent(id: &BatchId, event: EventId, applied: &[&Event]) -> Option<TraceParent> {
+    let is_registration = |event: &Event| matches!(event.fact, Fact::BatchEssaysRegistered(_));
+    let cause = applied.iter().find(|applied| applied.id == event).or_else(|| {
+        applied.iter().find(|event| event.fact.batch_id() == id && is_registration(event))
+    });
+    cause?.trace_parent
 }
 
 fn revision_of(event: &Event) -> Revision {

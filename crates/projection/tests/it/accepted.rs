@@ -110,3 +110,25 @@ fn values_that_only_the_reference_converts_are_refused() {
     let refusal = read(&not_a_number.replace("\"here\"", "NaN")).unwrap_err();
     assert_eq!(refusal.code, RefusalCode::NotJson);
 }
+
+/// Metadata concerns traces only, so none of it is a reason for a refusal.
+#[test]
+fn any_object_is_metadata_and_its_first_valid_traceparent_counts() {
+    const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traceparent = |metadata: &str| {
+        let marked = with(REGISTERED, "/metadata", Some(json!("here")));
+        let record =
+            marked.replacen(r#""metadata":"here""#, &format!(r#""metadata":{metadata}"#), 1);
+        let event = read(&record).unwrap_or_else(|refusal| panic!("{metadata}: {refusal:?}"));
+        event.trace_parent.map(|parent| parent.to_string())
+    };
+    for none in ["null", "{}", r#"{"traceparent":7}"#, r#"{"traceparent":1e999,"a":[{}]}"#] {
+        assert_eq!(traceparent(none), None, "{none}");
+    }
+    for valid in [
+        format!(r#"{{"a":1,"traceparent":"{VALID}","a":2}}"#),
+        format!(r#"{{"traceparent":"other","traceparent":"{VALID}"}}"#),
+    ] {
+        assert_eq!(traceparent(&valid).as_deref(), Some(VALID), "{valid}");
+    }
+}

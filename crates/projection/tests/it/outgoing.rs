@@ -324,6 +324,9 @@ fn outgoing_event_continues_the_trace_of_its_cause() {
     let group = vec![registration(0), other, assessment.clone(), run.clone()];
     let each = [trace(3), trace(3), trace(4), trace(4)].map(Some);
     check("in one group", &[group], each);
+    let one_correlation = |event: Event| Event { correlation_id: correlation_id(1), ..event };
+    let (one, other) = (one_correlation(assessment.clone()), one_correlation(run.clone()));
+    check("one correlation id", &[vec![registration(0), one, other]], each);
     let early = vec![assessment, run];
     check("held for the registration", &[early, vec![registration(5)]], [Some(trace(9)); 4]);
     let untraced = vec![registered(9, 0, 1, &[1, 2]), assessed(3, 3, 1, &[1, 2]), pipeline(4, 4)];

@@ -12,6 +12,7 @@ use database::{DeadLetterId, DeadLetterSummary};
 use projection::{EventKind, Refusal, RefusalCode, Timestamp, decode, locate};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::excerpt::Excerpt;
 use crate::apply::{ApplyOutcome, ProcessError};
@@ -97,7 +98,8 @@ pub(in crate::console) async fn replay(
     audit_log::action(&session, "replay", format_args!("dead letter {id}"));
     // In a task of its own: a browser that leaves must not end it between commit and invalidation.
     let pipeline = console.parts.job_tools.pipeline.clone();
-    let replay = tokio::spawn(replay_within(pipeline, id, console.stop.child_token()));
+    let replay = replay_within(pipeline, id, console.stop.child_token());
+    let replay = tokio::spawn(replay.in_current_span());
     let outcome = match timeout(console.parts.write_timeout, replay).await {
         Ok(Ok(Ok(outcome))) => outcome,
         Ok(Ok(Err(error))) => {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::event::metadata::Metadata;
 use crate::event::moment::Moment;
 use crate::event::numbers::Version;
 use crate::event::strict::{Object, Text, not_null};
@@ -38,19 +39,12 @@ pub(in crate::event) struct Envelope<D> {
     #[serde(rename = "data_schema_uri")]
     _data_schema_uri: Option<Text>,
     pub(in crate::event) data: Object<D>,
-    metadata: Option<Object<Metadata>>,
-}
-
-/// The one field of the metadata that is read. Any value is allowed, since it only concerns traces.
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    traceparent: Option<Value>,
+    metadata: Option<Metadata>,
 }
 
 impl<D> Envelope<D> {
     /// The operation that sent the event, if the metadata names one.
     pub(in crate::event) fn trace_parent(&self) -> Option<TraceParent> {
-        TraceParent::parse(self.metadata.as_ref()?.0.traceparent.as_ref()?.as_str()?)
+        self.metadata.as_ref()?.trace_parent
     }
 }
