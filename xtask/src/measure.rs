@@ -1,5 +1,5 @@
 //! `cargo x measure`: the figures of docs/active-invalidation.md, the events a second that are applied,
-//! and the cost of a list in PostgreSQL.
+//! the cost of a list in PostgreSQL, and what streams, audits and traces cost the reads.
 //!
 //! Each is measured by an example of a crate. The tables of the first can be put into the document.
 
@@ -27,6 +27,10 @@ const DOCUMENT: &str = "docs/active-invalidation.md";
 /// `list`: starts PostgreSQL, and prints the CPU time that an uncached list takes of it, beside the same
 /// facts in plain columns. Linux only. Takes some seconds once it is built.
 ///
+/// `reads`: starts PostgreSQL, Redis and four processes of the service, and prints how fast lists are read
+/// from each: with 500 open streams, with audits, with traces, with none of them. Takes two minutes once
+/// it is built.
+///
 /// Nothing else should run on the machine meanwhile. What is missing on it is installed first, as for
 /// `cargo x test`. TESTKIT_SEED repeats the random choices.
 ///
@@ -35,6 +39,7 @@ const DOCUMENT: &str = "docs/active-invalidation.md";
 ///   cargo x measure --write   put them into the document, too
 ///   cargo x measure events    print the events a second
 ///   cargo x measure list      print what a list costs PostgreSQL
+///   cargo x measure reads     print what streams, audits and traces cost the reads
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct MeasureArguments {
@@ -52,6 +57,7 @@ enum Subject {
     Cache,
     Events,
     List,
+    Reads,
 }
 
 impl Subject {
@@ -61,6 +67,7 @@ impl Subject {
             Self::Cache => ["freshset", "measure"],
             Self::Events => ["cli", "throughput"],
             Self::List => ["cli", "list"],
+            Self::Reads => ["cli", "reads"],
         }
     }
 }
