@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod measure;
 mod measured;
 mod needs;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArguments;
 use crate::check::CheckArguments;
+use crate::fuzz::FuzzArguments;
 use crate::measure::MeasureArguments;
 use crate::test::TestArguments;
 
@@ -40,13 +42,14 @@ enum Command {
     Check(CheckArguments),
     Measure(MeasureArguments),
     Bench(BenchArguments),
+    Fuzz(FuzzArguments),
     /// Start PostgreSQL, Redis and Kafka to try the service by hand
     ///
     /// Prints the variables that point the service to them, and the command that starts it. The
     /// servers are empty, run as you, on free ports, and end with Ctrl-C. What is missing on
     /// this machine is installed first, as for `cargo x test`.
     Services,
-    /// Make the pictures of the console in docs/pictures anew, by a real Chromium
+    /// Make the pictures of the console and the demo in docs/pictures anew, by a real Chromium
     Screenshots,
 }
 
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Measure(arguments) => measure::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Services => services::run().map(|()| ExitCode::SUCCESS),
         Command::Screenshots => screenshots::run().map(|()| ExitCode::SUCCESS),
     };

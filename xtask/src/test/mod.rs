@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::shell::{self, cargo, exit_code, run_shown};
 
 /// Variables of the caller that would point the tests, or the clients in them, to other servers.
-const STRAY_PREFIXES: [&str; 2] = ["RAS_", "PG"];
+const STRAY_PREFIXES: [&str; 3] = ["RAS_", "PG", "OTEL_"];
 const STRAY_NAMES: [&str; 2] = ["DATABASE_URL", "REDISCLI_AUTH"];
 
 /// How many tests run at a time, as Rust's test harness reads it.
@@ -114,9 +114,7 @@ fn cargo_test_on(found: &Found) -> Command {
     let mut tests = cargo();
     tests.arg("test");
     tests.env(THREADS, threads());
-    for (name, _) in env::vars_os().filter(|(name, _)| is_stray(&name.to_string_lossy())) {
-        tests.env_remove(name);
-    }
+    remove_strays(&mut tests);
     tests.envs(found.0.iter().map(|(name, path)| (name, path)));
     tests
 }
@@ -132,6 +130,13 @@ fn selects_packages(cargo_arguments: &[String]) -> bool {
     cargo_arguments.iter().take_while(|argument| *argument != "--").any(|argument| {
         ["-p", "--package", "--manifest-path"].iter().any(|option| argument.starts_with(option))
     })
+}
+
+/// Removes the variables of the caller that would lead astray.
+pub(crate) fn remove_strays(command: &mut Command) {
+    for (name, _) in env::vars_os().filter(|(name, _)| is_stray(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
 }
 
 fn is_stray(name: &str) -> bool {
