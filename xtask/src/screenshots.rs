@@ -1,8 +1,9 @@
-//! `cargo x screenshots`: pictures of the console in `docs/pictures`, by a real Chromium.
+//! `cargo x screenshots`: pictures of the console and the demo in `docs/pictures`, by a real Chromium.
 //!
-//! The service is embedded, with simulated events, some of which are malformed. Times and rates differ each
+//! The service of the console is embedded, with simulated events, some of which are malformed. Times and rates differ each
 //! time.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -31,6 +32,16 @@ const PICTURES: [(&str, &str, (u32, u32), bool); 5] = [
     ("console-dead-letter", "/console/dead-letters/3", (1_200, 800), false),
 ];
 
+/// Arguments of the demo whose output is shown.
+const DEMO: [&str; 5] = ["demo", "--seconds", "8", "--listen", "127.0.0.1:0"];
+/// How long the demo may take.
+const DEMO_MAX: Duration = Duration::from_secs(120);
+/// The page around its output, as a terminal shows it.
+const TERMINAL: &str = "<!doctype html><meta charset=utf-8><style>\
+                        body{margin:0;background:#10151c}\
+                        pre{margin:24px;color:#d7dee8;font:15px/1.45 'DejaVu Sans Mono',monospace}\
+                        </style><pre>";
+
 /// Makes all pictures anew.
 pub(crate) fn run() -> anyhow::Result<()> {
     let report = Report::start();
@@ -43,9 +54,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 async fn make(report: &Report) -> anyhow::Result<()> {
-    let data_dir = tempfile::tempdir().context("make a directory")?;
-    let data_dir = data_dir.path().join("data");
+    let directory = tempfile::tempdir().context("make a directory")?;
+    let data_dir = directory.path().join("data");
     let program = paths::target().join("debug/result-aggregator");
+    demo(report, &program, directory.path()).await?;
     report.step("start the service");
     let service = Process::builder(&program)
         .args(["serve", "--listen", "127.0.0.1:0"])
@@ -66,6 +78,21 @@ async fn make(report: &Report) -> anyhow::Result<()> {
         picture(&format!("{base}{path}"), &file, size, is_dark)?;
         report.step(format_args!("{}", file.display()));
     }
+    Ok(())
+}
+
+/// Runs the demo, and makes a picture of what it prints.
+async fn demo(report: &Report, program: &Path, directory: &Path) -> anyhow::Result<()> {
+    report.step("run the demo");
+    let demo = Process::builder(program).args(DEMO).try_start().await?;
+    ensure!(demo.wait(DEMO_MAX).await.success(), "the demo failed: {:#?}", demo.lines());
+    let output = format!("$ cargo run --release -- demo\n{}", demo.lines().join("\n"));
+    let output = output.replace('&', "&amp;").replace('<', "&lt;");
+    let page = directory.join("demo.html");
+    fs::write(&page, format!("{TERMINAL}{output}</pre>")).context("write the page of the demo")?;
+    let file = paths::root().join(DIRECTORY).join("demo.png");
+    picture(&format!("file://{}", page.display()), &file, (1_200, 740), true)?;
+    report.step(format_args!("{}", file.display()));
     Ok(())
 }
 
