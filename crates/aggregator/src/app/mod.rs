@@ -10,11 +10,13 @@ pub mod doctor;
 mod drain;
 mod gauges;
 mod kafka;
+mod key;
 mod open_database;
 mod redis;
+mod retention;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +36,10 @@ use self::cache::{cache_backend, cache_manager};
 use self::console::console;
 use self::drain::drain;
 use self::gauges::{show_brokers, show_gauges, watch_dead_letters, watch_newer_documents};
-use self::kafka::{consumer, group_ahead, kafka_options, log_starts, relay};
+use self::kafka::{consumer, group_ahead, kafka_options, relay};
+use self::key::{ApiKey, auth, key};
 use self::open_database::repository;
+use self::retention::retention;
 use crate::apply::EventProcessor;
 use crate::audit::Auditor;
 use crate::brokers::BrokerErrors;
@@ -45,19 +49,17 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::console::ConsoleTask;
 use crate::health::Health;
-use crate::http::auth::Auth;
 use crate::http::compressed_forms::CompressedForms;
 use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use crate::http::server::{self, ServerLimits};
 use crate::http::{self, ApiState};
 use crate::ingest::IngestPipeline;
 use crate::ingest::kafka::{KafkaConsumer, KafkaOptions, client_config};
-use crate::key;
 use crate::live_lists::LiveLists;
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
 use crate::publish::{Relay, show_depth};
-use crate::retention::{InboxSweep, OutboxRetention, Retention, RetentionPeriods, RetentionTime};
+use crate::retention::Retention;
 
 /// How long closing the database may take.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -382,69 +384,8 @@ async fn stop_if_taken(
     taken
 }
 
-/// The key that callers must send.
-struct ApiKey {
-    secret: SecretString,
-    /// The file that it was written to, if this start made it.
-    made_at: Option<PathBuf>,
-}
-
-fn key(config: &Config) -> anyhow::Result<ApiKey> {
-    if let Some(key) = &config.internal_api_key {
-        return Ok(ApiKey { secret: key.clone(), made_at: None });
-    }
-    let stored = key::read_or_make(&config.data_dir)?;
-    Ok(ApiKey { secret: stored.key, made_at: stored.is_new.then_some(stored.path) })
-}
-
-fn auth(config: &Config, key: &ApiKey) -> anyhow::Result<Auth> {
-    let auth = Auth::new(&key.secret, config.allowed_services.iter().cloned())?;
-    Ok(match &config.internal_api_key_previous {
-        Some(previous) => auth.with_previous_key(previous)?,
-        None => auth,
-    })
-}
-
 /// Directory of the files of the embedded mode; none if it has no files.
 fn data_dir(config: &Config) -> anyhow::Result<Option<DataDir>> {
     let is_used = config.database_url.is_none() || config.internal_api_key.is_none();
     is_used.then(|| DataDir::create(&config.data_dir)).transpose()
-}
-
-fn retention_periods(config: &Config) -> RetentionPeriods {
-    RetentionPeriods {
-        inbox: config.retention.inbox,
-        // Without a publisher, readers over HTTP have this long. A PostgreSQL database may have another
-        // process that publishes: records that it has not sent must stay.
-        outbox: if config.database_url.is_none() && config.kafka_brokers.is_none() {
-            OutboxRetention::SinceWritten(config.retention.outbox)
-        } else {
-            OutboxRetention::SincePublished(config.retention.outbox)
-        },
-        dead_letters: config.retention.dead_letters,
-    }
-}
-
-fn retention(
-    config: &Config,
-    kafka: Option<&KafkaOptions>,
-    repository: &Arc<dyn Repository>,
-    clock: &Arc<dyn Clock>,
-    health: &Health,
-    metrics: &Metrics,
-) -> Retention {
-    Retention {
-        inbox: repository.clone(),
-        outbox: repository.clone(),
-        dead_letters: repository.clone(),
-        log_starts: log_starts(kafka),
-        periods: retention_periods(config),
-        time: RetentionTime {
-            database: repository.clone(),
-            clock: Arc::clone(clock),
-            health: health.clone(),
-        },
-        metrics: metrics.clone(),
-        inbox_sweep: InboxSweep::default(),
-    }
 }

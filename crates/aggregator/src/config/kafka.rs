@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Config;
 use super::problem::Problems;
+use super::values;
 
 /// Whether this build has TLS to Kafka: the feature `kafka-tls`.
 const HAS_TLS: bool = cfg!(feature = "kafka-tls");
@@ -19,28 +20,28 @@ pub struct KafkaConfig {
     /// Consumer group.
     pub group_id: String,
     /// How long the broker waits for a silent member.
-    #[serde(rename = "session_timeout_seconds", deserialize_with = "super::seconds")]
+    #[serde(rename = "session_timeout_seconds", deserialize_with = "values::seconds")]
     pub session_timeout: Duration,
     /// TLS and login of the connections.
-    #[serde(deserialize_with = "super::word")]
+    #[serde(deserialize_with = "values::word")]
     pub security_protocol: SecurityProtocol,
     /// File of the CA of the brokers; none: those that the system trusts.
-    #[serde(deserialize_with = "super::non_empty_path")]
+    #[serde(deserialize_with = "values::non_empty_path")]
     pub ca_file: Option<PathBuf>,
     /// File of the certificate that the brokers ask for.
-    #[serde(deserialize_with = "super::non_empty_path")]
+    #[serde(deserialize_with = "values::non_empty_path")]
     pub client_certificate_file: Option<PathBuf>,
     /// File of its key.
-    #[serde(deserialize_with = "super::non_empty_path")]
+    #[serde(deserialize_with = "values::non_empty_path")]
     pub client_key_file: Option<PathBuf>,
     /// How the login is sent.
-    #[serde(deserialize_with = "super::optional_word")]
+    #[serde(deserialize_with = "values::optional_word")]
     pub sasl_mechanism: Option<SaslMechanism>,
     /// User of the login.
-    #[serde(deserialize_with = "super::non_empty")]
+    #[serde(deserialize_with = "values::non_empty")]
     pub sasl_username: Option<String>,
     /// Its password.
-    #[serde(deserialize_with = "super::non_empty_secret")]
+    #[serde(deserialize_with = "values::non_empty_secret")]
     pub sasl_password: Option<SecretString>,
 }
 

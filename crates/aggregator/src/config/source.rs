@@ -10,7 +10,8 @@ use serde::Deserialize as _;
 
 use super::effective::{self, Origins};
 use super::problem::{ConfigError, Problems, variable};
-use super::{ALLOWED_IS, Config, DEFAULTS, ENV_PREFIX, Overrides, path_text};
+use super::values::ALLOWED_IS;
+use super::{Config, DEFAULTS, ENV_PREFIX, Overrides, path_text};
 
 type Table = config::Map<String, Value>;
 
