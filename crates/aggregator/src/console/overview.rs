@@ -81,28 +81,36 @@ pub(super) async fn events(
     console.streams.open(&console.overview, console.stop.clone())
 }
 
-/// Makes the part that changes, for all who look at it together.
+/// Makes the part that changes, for all who look at it together; takes samples if nobody does.
 pub(super) async fn keep_current(console: &Console) {
     let mut waited = IDLE_INTERVAL;
     loop {
-        let is_watched = console.overview.is_watched();
-        if is_watched || waited >= IDLE_INTERVAL {
+        if console.overview.is_watched() {
             waited = Duration::ZERO;
-            let part = part(console).await;
-            match part.render() {
+            match part(console).await.render() {
                 Ok(part) => console.overview.send(part),
                 Err(error) => tracing::error!(%error, "overview not made"),
             }
+        } else if waited >= IDLE_INTERVAL {
+            waited = Duration::ZERO;
+            sample(console);
+            // The next who looks must not be sent what was true when the last one did.
+            console.overview.send(String::new());
         }
         sleep(INTERVAL).await;
         waited += INTERVAL;
     }
 }
 
-async fn part(console: &Console) -> OverviewPart {
+fn sample(console: &Console) -> Sample {
     let parts = &console.parts;
     let text = parts.metrics.encode(Exposition::OpenMetrics).unwrap_or_default();
-    let sample = console.history.add(parts.clock.monotonic(), Reading::of(&text));
+    console.history.add(parts.clock.monotonic(), Reading::of(&text))
+}
+
+async fn part(console: &Console) -> OverviewPart {
+    let parts = &console.parts;
+    let sample = sample(console);
     let database_answers =
         timeout(PING_MAX, parts.repository.ping()).await.is_ok_and(|answer| answer.is_ok());
     let (lags, lag_summary) = lags(&sample.now);
@@ -251,14 +259,21 @@ fn lags(now: &Reading) -> (Vec<LagRow>, String) {
     };
     let last = parts.iter().rposition(|part| has_events(&part)).unwrap_or(first);
     let most = parts.iter().map(|(_, events)| *events).fold(1.0, f64::max);
-    let percentile = |share: f64| {
-        let bound = now.event_lag.iter().find(|(_, up_to)| *up_to >= all * share);
-        units::seconds(bound.map_or(f64::INFINITY, |(bound, _)| *bound))
+    let largest = now.event_lag.iter().rev().find(|(bound, _)| bound.is_finite());
+    let within = |share: f64| {
+        let is_enough = |(_, up_to): &&(f64, f64)| *up_to >= all * share;
+        match now.event_lag.iter().find(is_enough) {
+            Some((bound, _)) if bound.is_finite() => format!("within {}", units::seconds(*bound)),
+            _ => largest.map_or_else(String::new, |(bound, _)| {
+                format!("later than {}", units::seconds(*bound))
+            }),
+        }
     };
-    let (median, late) = (percentile(0.5), percentile(0.99));
     let summary = format!(
-        "{} events since the start. Half within {median}, 99 % within {late}.",
-        units::count(all)
+        "{} events since the start. Half {}, 99 % {}.",
+        units::count(all),
+        within(0.5),
+        within(0.99)
     );
     let row = |(bound, events): &(f64, f64)| LagRow {
         bound: if bound.is_finite() {

@@ -124,5 +124,6 @@ fn conclusion(worst: Option<Effect>, findings: usize) -> String {
         Some(Effect::Warning) => "none stops the service",
         Some(Effect::Stops) => "the service is stopped by at least one of them",
     };
-    format!("{findings} findings; {consequence}")
+    let noun = if findings == 1 { "finding" } else { "findings" };
+    format!("{findings} {noun}; {consequence}")
 }

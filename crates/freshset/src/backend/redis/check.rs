@@ -105,7 +105,8 @@ impl CheckCode {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Unauthorized => {
-                "give the user the password of the redis url and the rights of ACL_COMMANDS"
+                "give the user the password of the redis url and each right that \
+                 freshset::backend::redis::ACL_COMMANDS lists"
             }
             Self::NoScripting => "use a server that runs Lua scripts",
             Self::UnknownCommand => "use Redis 7.0 or later, without renamed commands",
