@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// The key that the server accepts.
 pub const KEY: &str = "fuzzing-fuzzing-fuzzing";
 /// Longer than any answer takes. One that never ends is a finding.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+pub const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
 
@@ -47,16 +47,21 @@ impl Server {
 
 /// Sends these bytes on a connection of their own. Gives everything that is answered; the server must answer
 /// or close.
-pub fn answer_to(request: &[u8]) -> Vec<u8> {
+/// After `quiet` without a byte the client closes its side, and may get none.
+pub fn answer_to(request: &[u8], quiet: Duration) -> Vec<u8> {
     let mut connection = TcpStream::connect(SERVER.address).expect("a connection");
-    connection.set_read_timeout(Some(ANSWER_MAX)).expect("a limit");
     // The server may close as soon as it has read enough.
     let _ = connection.write_all(request);
-    let _ = connection.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
-    if let Err(error) = connection.read_to_end(&mut answer) {
-        let is_closed = error.kind() == std::io::ErrorKind::ConnectionReset;
-        assert!(is_closed, "{error} after {} bytes", answer.len());
+    connection.set_read_timeout(Some(quiet)).expect("a limit");
+    if connection.read_to_end(&mut answer).is_err() {
+        // It waits for more, or keeps the connection. Closed any earlier, it would not answer.
+        let _ = connection.shutdown(Shutdown::Write);
+        connection.set_read_timeout(Some(ANSWER_MAX)).expect("a limit");
+        if let Err(error) = connection.read_to_end(&mut answer) {
+            let is_closed = error.kind() == std::io::ErrorKind::ConnectionReset;
+            assert!(is_closed, "{error} after {} bytes", answer.len());
+        }
     }
     answer
 }
