@@ -5,6 +5,8 @@
 //! and the level trace, so that log lines do not show them. Without an exporter they are disabled, and the
 //! trace context of an event goes on unchanged.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::http::HeaderMap;
 use database::KafkaOffset;
 use opentelemetry::Context;
@@ -18,6 +20,19 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Target of these spans.
 pub const TARGET: &str = "aggregator::traces";
+
+/// Spans of this process that were not sent.
+static LOST_SPANS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts spans that are not sent.
+pub fn count_lost_spans(count: usize) {
+    LOST_SPANS.fetch_add(count as u64, Ordering::Relaxed);
+}
+
+/// How many spans were lost since the last call.
+pub(crate) fn take_lost_spans() -> u64 {
+    LOST_SPANS.swap(0, Ordering::Relaxed)
+}
 
 /// Span of a request, by the template of its route, inside the operation that its headers name.
 pub(crate) fn request(headers: &HeaderMap, method: &str, route: Option<&str>) -> Span {

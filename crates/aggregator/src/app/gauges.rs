@@ -13,9 +13,9 @@ use crate::clock::Clock;
 use crate::health::{Component, Finding, Health};
 use crate::metrics::Metrics;
 use crate::newer_documents::NewerDocuments;
-use crate::output;
+use crate::{output, traces};
 
-/// How often the cache and lost log lines are sampled.
+/// How often the cache, lost log lines and lost spans are sampled.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often dead letters are counted for the metrics.
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(5);
@@ -72,11 +72,12 @@ pub(super) async fn show_brokers(config: ClientConfig, health: Health, errors: B
     }
 }
 
-/// Samples whether the cache is connected, and counts lost log lines.
+/// Samples whether the cache is connected, and counts lost log lines and spans.
 pub(super) async fn show_gauges(cache: CacheManager, health: Health, metrics: Metrics) {
     loop {
         health.cache(cache.is_connected());
         metrics.log_lines_lost(output::take_lost_lines());
+        metrics.spans_lost(traces::take_lost_spans());
         sleep(GAUGE_INTERVAL).await;
     }
 }

@@ -90,6 +90,7 @@ pub(super) struct Instruments {
     pub(super) outbox_oldest_age: Gauge<f64, AtomicU64>,
     pub(super) outbox_delay: Histogram,
     pub(super) log_lines_lost: Counter,
+    pub(super) spans_lost: Counter,
     pub(super) previous_key_requests: Counter,
 }
 
@@ -258,6 +259,11 @@ impl Instruments {
                 &mut registry,
                 "log_lines_lost",
                 "Lines that standard output or standard error did not take",
+            ),
+            spans_lost: add(
+                &mut registry,
+                "spans_lost",
+                "Spans that the collector did not take, or for which the queue was full",
             ),
             previous_key_requests: add(
                 &mut registry,

@@ -239,6 +239,11 @@ impl Metrics {
         self.instruments.log_lines_lost.inc_by(count);
     }
 
+    /// Counts spans that were lost.
+    pub fn spans_lost(&self, count: u64) {
+        self.instruments.spans_lost.inc_by(count);
+    }
+
     /// Counts one request with the previous API key.
     pub fn previous_key_request(&self) {
         self.instruments.previous_key_requests.inc();
@@ -311,6 +316,7 @@ mod tests {
         counting.outbox_send_failed(outgoing, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
         counting.log_lines_lost(2);
+        counting.spans_lost(6);
         counting.previous_key_request();
         counting.stream_opened();
         counting.stream_opened();
@@ -359,6 +365,7 @@ mod tests {
             "ras_outbox_oldest_age_seconds 1.5",
             "ras_outbox_delay_seconds_count 1",
             "ras_log_lines_lost_total 2",
+            "ras_spans_lost_total 6",
             "ras_previous_key_requests_total 1",
             "ras_streams_open 1",
             "ras_stream_messages_total 1",

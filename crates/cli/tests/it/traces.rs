@@ -1,5 +1,6 @@
 //! Traces: the spans that a collector gets, and the trace context that goes in and out.
 
+use axum::http::StatusCode;
 use projection::TraceParent;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
@@ -12,12 +13,14 @@ use crate::support::events::{
 };
 use crate::support::published::Reader;
 use crate::support::servers::Servers;
-use crate::support::service::{KEY, ServiceBuilder};
+use crate::support::service::{KEY, Service, ServiceBuilder};
 
 const LIST: &str = "/internal/v1/batches/user/{user_id}";
 /// Ids that are nowhere else in what the collector gets.
 const TEACHER: &str = "tulip-of-the-teacher";
 const BATCH: &str = "rose-of-the-batch";
+/// Counter of lost spans.
+const LOST: &str = "ras_spans_lost_total";
 const RESULTS_READY: &str = "huleedu.ras.batch.results.ready.v1";
 /// Traces of other services: id of the trace, and of the span that is the parent here.
 const REGISTERING: (&str, &str) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
@@ -134,7 +137,7 @@ async fn unreachable_collector_is_logged_once_and_holds_nothing_up() {
     let endpoint = collector.endpoint.clone();
     drop(collector);
     let service = ServiceBuilder::embedded(directory.path())
-        .variable("RAS_TRACES__ENDPOINT", endpoint)
+        .variable("RAS_TRACES__ENDPOINT", endpoint.clone())
         .variable("OTEL_BSP_SCHEDULE_DELAY", "20")
         .start()
         .await;
@@ -142,10 +145,70 @@ async fn unreachable_collector_is_logged_once_and_holds_nothing_up() {
         let event = registered("teacher", &format!("batch-{number}"), 1, next_micros());
         service.client.post(&[event]).await.unwrap();
         // A pause of several exports after each, which fail.
-        service.process.wait_for_line("spans not sent, losing them", TIMEOUT).await;
+        let line = service.process.wait_for_line("spans not sent, losing them", TIMEOUT).await;
+        assert!(line.contains(&endpoint) && line.contains("Connection refused"), "{line}");
     }
     assert_eq!(service.client.list("teacher", "?limit=0").await.total(), 20);
     service.process.terminate().await;
     assert!(service.process.wait(TIMEOUT).await.success());
     service.process.wait_for_lines("spans not sent, losing them", 1, TIMEOUT).await;
+}
+
+#[tokio::test]
+async fn spans_that_the_collector_refuses_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = Collector::start().await;
+    collector.answer_with(Some(StatusCode::FORBIDDEN));
+    let service = traced(ServiceBuilder::embedded(directory.path()), &collector).start().await;
+    make_spans(&service, 10).await;
+    eventually(TIMEOUT, "all spans are refused and counted", async || {
+        let counts = (collector.spans().len() as f64, service.client.metric(LOST).await);
+        if counts == (10.0, 10.0) { Ok(()) } else { Err(counts) }
+    })
+    .await;
+    let line = service.process.wait_for_line("spans not sent, losing them", TIMEOUT).await;
+    assert!(line.contains(&collector.endpoint) && line.contains("403"), "{line}");
+
+    collector.answer_with(Some(StatusCode::OK));
+    make_spans(&service, 1).await;
+    service.process.wait_for_line("spans are sent again", TIMEOUT).await;
+    assert_eq!(service.client.metric(LOST).await, 10.0);
+}
+
+#[tokio::test]
+async fn spans_for_which_the_queue_is_full_are_counted() {
+    const QUEUE_MAX: usize = 8;
+    const BEYOND: usize = 5;
+    let directory = tempfile::tempdir().unwrap();
+    let collector = Collector::start().await;
+    collector.answer_with(None);
+    let service = traced(ServiceBuilder::embedded(directory.path()), &collector)
+        .variable("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_MAX.to_string())
+        // The export waits for as long as the test wants.
+        .variable("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
+        .start()
+        .await;
+    let sent_and_lost = async |sent: usize, lost: usize| {
+        eventually(TIMEOUT, &format!("{sent} spans sent and {lost} lost"), async || {
+            let counts = (collector.spans().len(), service.client.metric(LOST).await);
+            if counts == (sent, lost as f64) { Ok(()) } else { Err(counts) }
+        })
+        .await;
+    };
+    make_spans(&service, 1).await;
+    sent_and_lost(1, 0).await;
+    make_spans(&service, QUEUE_MAX + BEYOND).await;
+    sent_and_lost(1, BEYOND).await;
+
+    collector.answer_with(Some(StatusCode::OK));
+    sent_and_lost(1 + QUEUE_MAX, BEYOND).await;
+    make_spans(&service, 1).await;
+    sent_and_lost(1 + QUEUE_MAX + 1, BEYOND).await;
+}
+
+/// Sends requests of which each makes one span.
+async fn make_spans(service: &Service, count: usize) {
+    for _ in 0..count {
+        assert_eq!(service.client.get("/openapi.json").await.unwrap().status(), 200);
+    }
 }

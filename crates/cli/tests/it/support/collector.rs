@@ -5,37 +5,49 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use testkit::eventually;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::common::TIMEOUT;
 
 type Received = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
+/// None: requests wait for it.
+type Answer = Option<StatusCode>;
 
 /// The collector. Stops when it is dropped.
 pub(crate) struct Collector {
     pub(crate) endpoint: String,
     received: Received,
+    answer: watch::Sender<Answer>,
     _serving: JoinSet<()>,
 }
 
 impl Collector {
     pub(crate) async fn start() -> Self {
         let received = Received::default();
-        let router = Router::new().route("/v1/traces", post(receive)).with_state(received.clone());
+        let (answer, answers) = watch::channel(Some(StatusCode::OK));
+        let state = (received.clone(), answers);
+        let router = Router::new().route("/v1/traces", post(receive)).with_state(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
         let mut serving = JoinSet::new();
         serving.spawn(async { axum::serve(listener, router).await.unwrap() });
-        Self { endpoint, received, _serving: serving }
+        Self { endpoint, received, answer, _serving: serving }
     }
 
-    /// Every span so far, from all processes.
+    /// Answers like that from now on; none: requests wait until there is one.
+    pub(crate) fn answer_with(&self, status: Option<StatusCode>) {
+        self.answer.send_replace(status);
+    }
+
+    /// Every span so far, from all processes, also if it was refused.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let received = self.received.lock().unwrap();
         let scopes = received.iter().flat_map(|request| &request.resource_spans);
@@ -63,8 +75,12 @@ impl Collector {
     }
 }
 
-async fn receive(State(received): State<Received>, body: Bytes) {
+async fn receive(
+    State((received, mut answers)): State<(Received, watch::Receiver<Answer>)>,
+    body: Bytes,
+) -> StatusCode {
     received.lock().unwrap().push(ExportTraceServiceRequest::decode(body).unwrap());
+    answers.wait_for(Option::is_some).await.unwrap().unwrap()
 }
 
 /// The spans of one trace.

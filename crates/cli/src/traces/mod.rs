@@ -1,6 +1,9 @@
 //! Export of spans to a collector, as OTLP over HTTP.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod client;
+mod exporter;
+mod queue;
+
 use std::time::Duration;
 
 use aggregator::config::TracesConfig;
@@ -8,17 +11,20 @@ use aggregator::traces::TARGET;
 use anyhow::Context as _;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::resource::{
     EnvResourceDetector, ResourceDetector as _, TelemetryResourceDetector,
 };
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::Layer;
 use uuid::Uuid;
+
+use self::client::{Client, NetworkError};
+use self::exporter::Reported;
+use self::queue::{Bounded, Waiting};
 
 /// Name of the service in its traces, unless `OTEL_SERVICE_NAME` has another one.
 const SERVICE_NAME: &str = "result-aggregator";
@@ -36,12 +42,19 @@ impl Traces {
     /// Begins it, if the settings name a collector. One that does not answer is no error.
     pub(crate) fn start(config: &TracesConfig) -> anyhow::Result<Option<Self>> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
-        let exporter = opentelemetry_otlp::SpanExporter::builder().with_http();
-        let exporter = exporter.with_endpoint(endpoint).build().context("prepare to send spans")?;
+        let network_error = NetworkError::default();
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_http_client(Client::new(network_error.clone())?)
+            .with_endpoint(endpoint)
+            .build()
+            .context("prepare to send spans")?;
+        let waiting = Waiting::default();
+        let exporter = Reported::new(exporter, endpoint.clone(), network_error, waiting.clone());
         let share = f64::from(config.sample_percent) / 100.0;
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share)));
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Reported { exporter, is_failing: AtomicBool::new(false) })
+            .with_span_processor(Bounded::new(exporter, waiting))
             .with_sampler(sampler)
             .with_resource(resource())
             .build();
@@ -85,38 +98,4 @@ fn resource() -> Resource {
     ours.with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes(environment.chain(named))
         .build()
-}
-
-/// An exporter whose outages are logged, each once when it begins and once when it ends.
-#[derive(Debug)]
-struct Reported<E> {
-    exporter: E,
-    is_failing: AtomicBool,
-}
-
-impl<E: SpanExporter> SpanExporter for Reported<E> {
-    async fn export(&self, spans: Vec<SpanData>) -> OTelSdkResult {
-        let sent = self.exporter.export(spans).await;
-        let was_failing = self.is_failing.swap(sent.is_err(), Ordering::Relaxed);
-        match &sent {
-            Err(error) if !was_failing => {
-                tracing::warn!(%error, "spans not sent, losing them until the collector takes some");
-            }
-            Ok(()) if was_failing => tracing::info!("spans are sent again"),
-            _ => {}
-        }
-        sent
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.exporter.set_resource(resource);
-    }
 }
