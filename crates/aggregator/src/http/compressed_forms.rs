@@ -78,7 +78,7 @@ impl CompressedForms {
             return None;
         }
         let name = FormName { answer: answer.name.clone(), digest: answer.digest, coding };
-        let made = forms.get_or_insert_async(&name, make(answer.body.clone(), coding)).await;
+        let made = forms.get_or_insert_async(&name, compressed(answer.body.clone(), coding)).await;
         made.inspect_err(|error| tracing::error!(%error, "an answer cannot be compressed")).ok()
     }
 }
@@ -90,7 +90,8 @@ impl fmt::Debug for CompressedForms {
     }
 }
 
-async fn make(body: Bytes, coding: Coding) -> io::Result<Bytes> {
+/// The body in this coding.
+pub(super) async fn compressed(body: Bytes, coding: Coding) -> io::Result<Bytes> {
     if body.len() < OWN_THREAD_BYTES_MIN {
         return compress(&body, coding);
     }

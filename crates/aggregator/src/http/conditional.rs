@@ -16,6 +16,7 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use freshset::{BypassReason, Source, Stored};
 
 use crate::cache::{CachedAnswer, Digest};
@@ -59,18 +60,17 @@ impl IfNoneMatch {
         let tag = EntityTag::new(answer.digest);
         let (source, version) = (answer.source, answer.version);
         let groups = cache_groups(answer.name.owner());
-        let mut response = if self.matches(&tag) {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        } else {
-            with_body(answer, coding, compressed).await
+        let whole = async {
+            let form = match coding {
+                Some(coding) => compressed.get(&answer, coding).await.map(|form| (coding, form)),
+                None => None,
+            };
+            with_body(HeaderValue::from_static("application/json"), answer.body, form)
         };
+        let mut response = self.unless_matched(&tag, whole).await;
         let headers = response.headers_mut();
-        headers.insert(ETAG, tag.value());
         // The client may keep it, shared caches may not, and it asks before every use.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         headers.insert(CACHE_STATUS, cache_status(source));
         headers.insert(VERSION_HEADER, HeaderValue::from(version.0));
         if let Some(groups) = groups {
@@ -78,28 +78,42 @@ impl IfNoneMatch {
         }
         response
     }
+
+    /// `whole`, or 304 if the client already has what this tag names.
+    pub(super) async fn unless_matched(
+        &self,
+        tag: &EntityTag,
+        whole: impl Future<Output = Response>,
+    ) -> Response {
+        let mut response = if self.matches(tag) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            whole.await
+        };
+        let headers = response.headers_mut();
+        headers.insert(ETAG, tag.value());
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        response
+    }
 }
 
-/// The body in this coding. Without a compressed form it is plain, and the compression layer decides.
-async fn with_body(
-    answer: CachedAnswer,
-    coding: Option<Coding>,
-    compressed: &CompressedForms,
+/// 200 with the compressed form. Without one the body is plain, and the compression layer decides.
+pub(super) fn with_body(
+    content_type: HeaderValue,
+    plain: Bytes,
+    form: Option<(Coding, Bytes)>,
 ) -> Response {
-    let form = match coding {
-        Some(coding) => compressed.get(&answer, coding).await.map(|body| (coding, body)),
-        None => None,
-    };
     let mut response = match form {
         Some((coding, body)) => {
             let mut response = Response::new(Body::from(body));
             response.headers_mut().insert(CONTENT_ENCODING, coding.value());
             response
         }
-        None => Response::new(Body::from(answer.body)),
+        None => Response::new(Body::from(plain)),
     };
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
@@ -135,13 +149,13 @@ fn cache_status(source: Source) -> HeaderValue {
 }
 
 /// A weak entity tag: `W/"` + 32 hex digits + `"`.
-struct EntityTag([u8; TAG_BYTES]);
+pub(super) struct EntityTag([u8; TAG_BYTES]);
 
 const TAG_PREFIX: &[u8; 3] = b"W/\"";
 const TAG_BYTES: usize = TAG_PREFIX.len() + 2 * size_of::<Digest>() + 1;
 
 impl EntityTag {
-    fn new(digest: Digest) -> Self {
+    pub(super) fn new(digest: Digest) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'"'; TAG_BYTES];
         text[..TAG_PREFIX.len()].copy_from_slice(TAG_PREFIX);

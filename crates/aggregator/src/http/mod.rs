@@ -28,6 +28,7 @@ mod router;
 mod security_headers;
 pub mod server;
 mod state;
+mod static_file;
 mod viewer;
 mod well_formed;
 

@@ -39,8 +39,8 @@ const ROUTES: [(&str, &[&str], &[u16]); 21] = [
     ("/readyz", READ, &[200, 503]),
     ("/metrics", READ, &[200, 500]),
     ("/openapi.json", READ, &[200]),
-    ("/docs", READ, &[200]),
-    ("/docs/{name}", READ, &[200, 404]),
+    ("/docs", READ, &[200, 304]),
+    ("/docs/{name}", READ, &[200, 304, 404]),
 ];
 const READ: &[&str] = &["GET"];
 const INTERNAL: &[u16] = &[200, 304, 400, 401, 404, 500, 503];

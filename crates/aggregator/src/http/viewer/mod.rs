@@ -5,50 +5,60 @@
 
 use axum::extract::Path;
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{IntoResponse as _, Response};
 
+use crate::http::conditional::IfNoneMatch;
+use crate::http::preferred_coding::PreferredCoding;
 use crate::http::problem::Problem;
+use crate::http::static_file::StaticFile;
 
-const SCRIPT: &str = include_str!("swagger-ui/swagger-ui-bundle.js");
-const STYLE: &str = include_str!("swagger-ui/swagger-ui.css");
-const LICENCE: &str = include_str!("swagger-ui/LICENSE");
-const NOTICE: &str = include_str!("swagger-ui/NOTICE");
-/// Of what is in the script, which names this file.
-const LICENCES: &str = include_str!("swagger-ui/swagger-ui-bundle.js.LICENSE.txt");
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+
+static PAGE: StaticFile = StaticFile::new("text/html; charset=utf-8", include_str!("page.html"));
+static SCRIPT: StaticFile = StaticFile::new(SCRIPT_TYPE, include_str!("viewer.js"));
+static BUNDLE: StaticFile =
+    StaticFile::new(SCRIPT_TYPE, include_str!("swagger-ui/swagger-ui-bundle.js"));
+static STYLE: StaticFile =
+    StaticFile::new("text/css; charset=utf-8", include_str!("swagger-ui/swagger-ui.css"));
+static LICENCE: StaticFile = StaticFile::new(TEXT_TYPE, include_str!("swagger-ui/LICENSE"));
+static NOTICE: StaticFile = StaticFile::new(TEXT_TYPE, include_str!("swagger-ui/NOTICE"));
+/// Of what is in the bundle, which names this file.
+static LICENCES: StaticFile =
+    StaticFile::new(TEXT_TYPE, include_str!("swagger-ui/swagger-ui-bundle.js.LICENSE.txt"));
 
 /// What the page needs of this service, and the pictures that are inside its style.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
 );
-/// Another build may have another one: browsers ask again after this time.
-const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=300");
 
 /// Answers with the page.
-pub(super) async fn page() -> Response {
-    let mut response = text("text/html; charset=utf-8", include_str!("page.html"));
+pub(super) async fn page(
+    condition: IfNoneMatch,
+    PreferredCoding(coding): PreferredCoding,
+) -> Response {
+    let mut response = PAGE.answer(&condition, coding).await;
+    // Of a 304, too: its headers replace those that the browser has.
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
     response
 }
 
 /// Answers with a file that the page loads.
-pub(super) async fn asset(Path(name): Path<String>) -> Response {
-    match &*name {
-        "swagger-ui-bundle.js" => text("text/javascript; charset=utf-8", SCRIPT),
-        "swagger-ui.css" => text("text/css; charset=utf-8", STYLE),
-        "viewer.js" => text("text/javascript; charset=utf-8", include_str!("viewer.js")),
-        "LICENSE" => text("text/plain; charset=utf-8", LICENCE),
-        "NOTICE" => text("text/plain; charset=utf-8", NOTICE),
-        "swagger-ui-bundle.js.LICENSE.txt" => text("text/plain; charset=utf-8", LICENCES),
-        _ => Problem::route_not_found().into_response(),
-    }
-}
-
-fn text(content_type: &'static str, text: &'static str) -> Response {
-    let mut response = text.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, CACHE);
-    response
+pub(super) async fn asset(
+    condition: IfNoneMatch,
+    PreferredCoding(coding): PreferredCoding,
+    Path(name): Path<String>,
+) -> Response {
+    let file = match &*name {
+        "viewer.js" => &SCRIPT,
+        "swagger-ui-bundle.js" => &BUNDLE,
+        "swagger-ui.css" => &STYLE,
+        "LICENSE" => &LICENCE,
+        "NOTICE" => &NOTICE,
+        "swagger-ui-bundle.js.LICENSE.txt" => &LICENCES,
+        _ => return Problem::route_not_found().into_response(),
+    };
+    file.answer(&condition, coding).await
 }

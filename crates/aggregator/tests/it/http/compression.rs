@@ -28,7 +28,7 @@ fn with_batches(app: App) -> App {
     app
 }
 
-async fn decoded(answer: &Answer) -> Vec<u8> {
+pub(crate) async fn decoded(answer: &Answer) -> Vec<u8> {
     let mut plain = Vec::new();
     let body = &answer.body[..];
     match answer.header("content-encoding") {

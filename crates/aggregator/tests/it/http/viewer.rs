@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::http::app::{Answer, App, get};
+use crate::http::compression::decoded;
 
 /// Says what the files of others are.
 const README: &str = include_str!("../../../src/http/viewer/swagger-ui/README.md");
@@ -59,5 +60,35 @@ async fn files_of_others_are_those_of_their_package() {
         }
         let line = format!("| of `{name}` | `{digest}` |");
         assert!(README.contains(&line), "not in the README: {line}");
+    }
+}
+
+#[tokio::test]
+async fn page_and_files_are_not_sent_again_to_a_browser_that_has_them() {
+    let app = App::new();
+    for path in ["/docs", "/docs/swagger-ui-bundle.js", "/docs/viewer.js"] {
+        let first = app.get_with(path, "Accept-Encoding", "gzip, zstd").await;
+        assert_eq!(first.header("cache-control"), "private, max-age=300", "{path}");
+        let again = app.get_with(path, "If-None-Match", first.header("etag")).await;
+        assert_eq!((again.status.as_u16(), again.body.len()), (304, 0), "{path}");
+        for name in ["etag", "cache-control", "vary", "content-security-policy"] {
+            assert_eq!(again.header(name), first.header(name), "{path}");
+        }
+        let other = app.get_with(path, "If-None-Match", "\"another build\"").await;
+        assert_eq!(other.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn compressed_files_are_those_of_their_plain_form() {
+    let app = App::new();
+    let plain = app.send(get("/docs/swagger-ui-bundle.js")).await;
+    for coding in ["gzip", "zstd"] {
+        let packed = app.get_with("/docs/swagger-ui-bundle.js", "Accept-Encoding", coding).await;
+        assert_eq!(packed.header("content-encoding"), coding);
+        assert_eq!(packed.header("etag"), plain.header("etag"));
+        // A form that is kept. One that is made for the request is sent without its length.
+        assert_eq!(packed.header("content-length"), packed.body.len().to_string());
+        assert_eq!(decoded(&packed).await, plain.body);
     }
 }
