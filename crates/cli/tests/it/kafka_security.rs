@@ -15,6 +15,8 @@ use crate::support::service::{KEY, Service, ServiceBuilder};
 const USER: &str = "ras";
 const PASSWORD: &str = "kafka-password-1";
 const WRONG_PASSWORD: &str = "kafka-password-2";
+/// What the brokers offer for a login.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 /// Outgoing events of a batch whose results are ready.
 const OUTGOING: usize = 2;
 
@@ -33,12 +35,12 @@ fn mutual_tls(kafka: &Kafka) -> Variables {
 }
 
 /// Over TLS, with a login.
-fn login(kafka: &Kafka) -> Variables {
+fn login(kafka: &Kafka, mechanism: &str) -> Variables {
     vec![
         ("RAS_KAFKA_BROKERS", kafka.sasl_brokers()),
         ("RAS_KAFKA__SECURITY_PROTOCOL", "sasl_ssl".into()),
         ("RAS_KAFKA__CA_FILE", file(kafka.certificates().ca_file())),
-        ("RAS_KAFKA__SASL_MECHANISM", "SCRAM-SHA-512".into()),
+        ("RAS_KAFKA__SASL_MECHANISM", mechanism.into()),
         ("RAS_KAFKA__SASL_USERNAME", USER.into()),
         ("RAS_KAFKA__SASL_PASSWORD", PASSWORD.into()),
     ]
@@ -78,9 +80,10 @@ async fn kafka_over_tls_and_sasl_is_used_and_what_is_refused_is_named() {
 }
 
 async fn events_arrive_and_leave(broker: &Broker, directory: &Path) {
-    let (tls, login) = (mutual_tls(&broker.kafka), login(&broker.kafka));
-    let services = tokio::join!(start(directory, "tls", &tls), start(directory, "login", &login));
-    let services = [services.0, services.1];
+    let mut services = vec![start(directory, "tls", &mutual_tls(&broker.kafka)).await];
+    for mechanism in MECHANISMS {
+        services.push(start(directory, mechanism, &login(&broker.kafka, mechanism)).await);
+    }
     for (topic, event) in [
         (REGISTERED, registered("teacher", "batch", 2, next_micros())),
         (PIPELINE_COMPLETED, pipeline_completed("batch", 2, next_micros())),
@@ -107,7 +110,7 @@ async fn events_arrive_and_leave(broker: &Broker, directory: &Path) {
 async fn refusals_are_logged_once(kafka: &Kafka, directory: &Path) {
     const TLS: [&str; 2] = ["tls_refused", "TLS to the kafka brokers fails"];
     const LOGIN: [&str; 2] = ["login_refused", "the kafka brokers refuse the login"];
-    let (tls, login) = (mutual_tls(kafka), login(kafka));
+    let (tls, login) = (mutual_tls(kafka), login(kafka, MECHANISMS[2]));
     let ca = file(another_ca(directory).ca_file());
     let without_certificate = with(&tls, "RAS_KAFKA__CLIENT_KEY_FILE", "");
     let without_certificate = with(&without_certificate, "RAS_KAFKA__CLIENT_CERTIFICATE_FILE", "");
@@ -165,11 +168,14 @@ async fn doctor_names_the_refusal(kafka: &Kafka, directory: &Path) {
     for expected in ["\"tls_refused\"", "certificate verify failed", "check that kafka.ca_file"] {
         assert!(output.contains(expected), "{output}");
     }
-    let login = with(&login(kafka), "RAS_KAFKA__SASL_PASSWORD", WRONG_PASSWORD);
-    let (code, output) = doctor(&login).await;
-    assert_eq!(code, 2, "{output}");
-    assert!(output.contains("\"login_refused\""), "{output}");
-    assert!(!output.contains(WRONG_PASSWORD), "{output}");
+    for mechanism in MECHANISMS {
+        let login = login(kafka, mechanism);
+        let (code, output) =
+            doctor(&with(&login, "RAS_KAFKA__SASL_PASSWORD", WRONG_PASSWORD)).await;
+        assert_eq!(code, 2, "{mechanism}: {output}");
+        assert!(output.contains("\"login_refused\""), "{mechanism}: {output}");
+        assert!(!output.contains(WRONG_PASSWORD), "{mechanism}: {output}");
+    }
     let (code, output) = doctor(&with(&tls, "RAS_KAFKA__CA_FILE", "no-such-ca.pem")).await;
     assert_eq!(code, 2, "{output}");
     assert!(output.contains("kafka.ca_file: read no-such-ca.pem"), "{output}");
@@ -188,7 +194,7 @@ async fn doctor(variables: &Variables) -> (i32, String) {
 
 async fn simulator_sends(kafka: &Kafka) {
     let builder = program(&["simulate", "--batches", "2", "--to-kafka", &kafka.sasl_brokers()]);
-    let login = login(kafka);
+    let login = login(kafka, MECHANISMS[2]);
     let (code, output) =
         run(login.iter().fold(builder, |builder, (name, value)| builder.env(name, value))).await;
     assert_eq!(code, 0, "{output}");

@@ -117,7 +117,7 @@ impl Kafka {
         self.secured().tls_address().to_string()
     }
 
-    /// The brokers over TLS, for the user, who logs in with SCRAM-SHA-512.
+    /// The brokers over TLS, for the user, who logs in with PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
     ///
     /// # Panics
     ///
@@ -269,7 +269,7 @@ impl KafkaBuilder {
         let secured = match &self.user {
             Some(user) => {
                 format.args(user.arguments());
-                Some(Secured::prepare(server.directory(), &mut properties)?)
+                Some(Secured::prepare(server.directory(), user, &mut properties)?)
             }
             None => None,
         };

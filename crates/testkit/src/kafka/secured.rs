@@ -10,7 +10,8 @@ use crate::server::write_file;
 
 /// Key and certificate of the broker.
 const BROKER: &str = "broker.pem";
-const MECHANISM: &str = "SCRAM-SHA-512";
+/// Mechanisms whose users are in the storage. Beside them there is PLAIN.
+const SCRAM: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// A user of the broker.
 #[derive(Clone, Debug)]
@@ -21,9 +22,20 @@ pub(super) struct User {
 
 impl User {
     /// Arguments of the tool that formats the storage, which then has the user.
-    pub(super) fn arguments(&self) -> [String; 2] {
+    pub(super) fn arguments(&self) -> impl Iterator<Item = String> {
         let Self { name, password } = self;
-        ["--add-scram".to_owned(), format!("{MECHANISM}=[name={name},password={password}]")]
+        SCRAM.iter().flat_map(move |mechanism| {
+            ["--add-scram".to_owned(), format!("{mechanism}=[name={name},password={password}]")]
+        })
+    }
+
+    /// What the broker has of the user for PLAIN.
+    fn plain_login(&self) -> String {
+        let Self { name, password } = self;
+        format!(
+            "org.apache.kafka.common.security.plain.PlainLoginModule required \
+             user_{name}=\"{password}\";"
+        )
     }
 }
 
@@ -36,7 +48,11 @@ pub(super) struct Secured {
 
 impl Secured {
     /// Makes the files, and adds the properties that name them.
-    pub(super) fn prepare(directory: &Path, properties: &mut Properties) -> anyhow::Result<Self> {
+    pub(super) fn prepare(
+        directory: &Path,
+        user: &User,
+        properties: &mut Properties,
+    ) -> anyhow::Result<Self> {
         let certificates = Certificates::make()?.write_to(directory)?;
         write_file(directory, BROKER, &certificates.server_pem())?;
         let secured = Self { tls_port: free_port(), sasl_port: free_port(), certificates };
@@ -53,13 +69,19 @@ impl Secured {
             ("ssl.truststore.type", "PEM"),
             ("ssl.truststore.location", CA),
             ("listener.name.ssl.ssl.client.auth", "required"),
-            ("listener.name.sasl_ssl.sasl.enabled.mechanisms", MECHANISM),
             (
-                "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config",
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+                "listener.name.sasl_ssl.sasl.enabled.mechanisms",
+                &format!("PLAIN,{}", SCRAM.join(",")),
             ),
+            ("listener.name.sasl_ssl.plain.sasl.jaas.config", &user.plain_login()),
         ] {
             properties.add(name, value);
+        }
+        for mechanism in SCRAM.map(str::to_lowercase) {
+            properties.add(
+                &format!("listener.name.sasl_ssl.{mechanism}.sasl.jaas.config"),
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            );
         }
         Ok(secured)
     }
