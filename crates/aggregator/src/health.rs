@@ -65,6 +65,8 @@ pub enum Component {
     Publisher,
     /// The clock of this machine.
     Clock,
+    /// The HTTP server.
+    Http,
 }
 
 /// Fault of a component.
@@ -97,6 +99,7 @@ impl Finding {
             Component::Consumer => "consumer",
             Component::Publisher => "publisher",
             Component::Clock => "clock",
+            Component::Http => "http",
         }
     }
 

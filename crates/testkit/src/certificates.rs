@@ -41,12 +41,12 @@ impl Certificates {
     pub const CLIENT_NAME: &str = "testkit-client";
     const SERVER_NAME: &str = "testkit-server";
 
-    /// Certificates of a CA that no server here has, in files of this directory.
+    /// Certificates in files of this directory.
     ///
     /// # Panics
     ///
     /// If they cannot be made or written.
-    pub fn of_another_ca(directory: &Path) -> Self {
+    pub fn in_directory(directory: &Path) -> Self {
         must(Self::make().and_then(|certificates| certificates.write_to(directory)))
     }
 
@@ -98,12 +98,12 @@ impl Certificates {
     }
 
     /// The certificate of the server as a file.
-    pub(crate) fn server_certificate_file(&self) -> PathBuf {
+    pub fn server_certificate_file(&self) -> PathBuf {
         self.directory.join(SERVER)
     }
 
     /// Its private key as a file.
-    pub(crate) fn server_key_file(&self) -> PathBuf {
+    pub fn server_key_file(&self) -> PathBuf {
         self.directory.join(SERVER_KEY)
     }
 

@@ -44,7 +44,9 @@ impl Retired {
 }
 
 const RETIRED: &[Retired] = &[
-    retired(&["Store"], "backend (of the cache), database, repository"),
+    // The name that rustls has for trusted certificates.
+    retired(&["Store"], "backend (of the cache), database, repository")
+        .except(&["root cert store"]),
     retired(&["are away", "is away", "was away", "were away"], "is unavailable")
         .allowed_in(&["crates/projection/src/error_detail/"]),
     retired(&["announce*"], "publish, outgoing event").except(&["cluster announce ip"]),

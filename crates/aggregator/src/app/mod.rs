@@ -51,6 +51,7 @@ use crate::console::ConsoleTask;
 use crate::health::Health;
 use crate::http::compressed_forms::CompressedForms;
 use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
+use crate::http::server::tls::Tls;
 use crate::http::server::{self, ServerLimits};
 use crate::http::{self, ApiState};
 use crate::ingest::IngestPipeline;
@@ -68,6 +69,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 pub struct Start {
     config: Config,
     listener: std::net::TcpListener,
+    tls: Option<Tls>,
     key: ApiKey,
     kafka: Option<KafkaOptions>,
     sqlite_dir: Option<DataDir>,
@@ -78,13 +80,14 @@ pub struct Start {
 }
 
 impl Start {
-    /// Reads the files for Kafka, locks the data directory, reads or makes the key, and binds the port.
+    /// Reads the files for Kafka and TLS, locks the data directory, reads or makes the key, and binds the port.
     ///
     /// # Errors
     ///
     /// If one of these fails.
     pub async fn new(config: &Config) -> anyhow::Result<Self> {
         let kafka = kafka_options(config)?;
+        let tls = config.http.certificate_files().map(Tls::new).transpose()?;
         let data_dir = data_dir(config)?;
         let key = key(config)?;
         let sqlite_dir = data_dir.filter(|_| config.database_url.is_none());
@@ -95,6 +98,7 @@ impl Start {
         Ok(Self {
             config: config.clone(),
             listener: listener.into_std().context("convert the listener")?,
+            tls,
             key,
             kafka,
             sqlite_dir,
@@ -129,6 +133,7 @@ impl Start {
         let mut starting = JoinSet::new();
         starting.spawn(server::serve(
             listener.context("listen during the start")?,
+            self.tls.clone(),
             router,
             ServerLimits::from(&self.config.http),
             connected.clone(),
@@ -147,6 +152,7 @@ pub struct App {
     /// Connections that were accepted before the database was connected; they end by themselves.
     starting: JoinSet<()>,
     listener: TcpListener,
+    tls: Option<Tls>,
     router: axum::Router,
     console: Option<ConsoleTask>,
     limits: ServerLimits,
@@ -177,7 +183,7 @@ pub struct App {
 impl App {
     /// Connects, migrates and builds every part.
     async fn build(start: Start) -> anyhow::Result<Self> {
-        let Start { config, listener, key, kafka, sqlite_dir, lock, clock, metrics, health } =
+        let Start { config, listener, tls, key, kafka, sqlite_dir, lock, clock, metrics, health } =
             start;
         let (config, kafka) = (&config, kafka.as_ref());
         let (repository, process_lock) =
@@ -253,6 +259,7 @@ impl App {
         Ok(Self {
             starting: JoinSet::new(),
             listener: TcpListener::from_std(listener).context("listen")?,
+            tls,
             router,
             console,
             limits: ServerLimits::from(&config.http),
@@ -336,9 +343,12 @@ impl App {
         if let Some(console) = self.console {
             gauges.spawn(console.run(close.clone()));
         }
+        if let Some(tls) = self.tls.clone() {
+            gauges.spawn(tls.watch_files(Arc::clone(&self.clock), self.health.clone()));
+        }
         let publishes = self.relay.is_some();
         gauges.spawn(show_depth(self.repository.clone(), self.clock, self.metrics, publishes));
-        let serving = server::serve(self.listener, self.router, self.limits, close);
+        let serving = server::serve(self.listener, self.tls, self.router, self.limits, close);
         let consuming = async {
             if let Some(consumer) = self.consumer {
                 consumer.run(stop.clone()).await;

@@ -58,6 +58,7 @@ impl Config {
         self.check_brokers(problems);
         self.check_redis(problems);
         self.check_kafka(problems);
+        self.check_listener(problems);
         self.check_names(problems);
         self.check_key(problems);
         self.check_console(problems);
@@ -93,6 +94,11 @@ impl Config {
                            https, send to a collector beside the service";
             problems.key("traces.endpoint", allowed);
         }
+    }
+
+    fn check_listener(&self, problems: &mut Problems) {
+        let certificate = ("http.tls_certificate_file", self.http.tls_certificate_file.is_some());
+        problems.pair(certificate, ("http.tls_key_file", self.http.tls_key_file.is_some()));
     }
 
     fn check_names(&self, problems: &mut Problems) {

@@ -134,23 +134,13 @@ impl KafkaConfig {
     }
 
     fn check_certificates(&self, problems: &mut Problems) {
-        const CERTIFICATE: &str = "kafka.client_certificate_file";
-        const KEY: &str = "kafka.client_key_file";
-        let has_certificate = self.client_certificate_file.is_some();
-        let has_key = self.client_key_file.is_some();
-        if has_certificate != has_key {
-            let alone =
-                "is set alone: kafka.client_certificate_file and kafka.client_key_file go together";
-            problems.key(if has_key { KEY } else { CERTIFICATE }, alone);
-        }
+        let certificate = ("kafka.client_certificate_file", self.client_certificate_file.is_some());
+        let key = ("kafka.client_key_file", self.client_key_file.is_some());
+        problems.pair(certificate, key);
         if self.security_protocol.has_tls() {
             return;
         }
-        for (key, is_set) in [
-            ("kafka.ca_file", self.ca_file.is_some()),
-            (CERTIFICATE, has_certificate),
-            (KEY, has_key),
-        ] {
+        for (key, is_set) in [("kafka.ca_file", self.ca_file.is_some()), certificate, key] {
             if is_set {
                 problems.key(key, "is for kafka.security_protocol = \"ssl\" or \"sasl_ssl\"");
             }

@@ -154,13 +154,34 @@ pub struct HttpConfig {
     /// Drain timeout: time limit of answers under way after a stop.
     #[serde(rename = "stop_grace_seconds", deserialize_with = "seconds")]
     pub stop_grace: Duration,
+    /// File of the certificate of the server; none: it listens without TLS.
+    #[serde(deserialize_with = "non_empty_path")]
+    pub tls_certificate_file: Option<PathBuf>,
+    /// File of its key.
+    #[serde(deserialize_with = "non_empty_path")]
+    pub tls_key_file: Option<PathBuf>,
 }
 
 impl HttpConfig {
+    /// The files of the certificate of the server; none: it listens without TLS.
+    pub fn certificate_files(&self) -> Option<CertificateFiles> {
+        let (chain, key) = self.tls_certificate_file.clone().zip(self.tls_key_file.clone())?;
+        Some(CertificateFiles { chain, key })
+    }
+
     /// Streams of versions at a time. A third of the connections is left for reads.
     pub fn streams_max(&self) -> usize {
         self.streams_max.min(self.connections_max.saturating_mul(2) / 3)
     }
+}
+
+/// Files of a certificate, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and those that lead to its CA.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Settings of the HTTP answers.

@@ -40,6 +40,14 @@ impl Problems {
         }
     }
 
+    /// Checks that two keys, each with whether it is set, are set together.
+    pub(super) fn pair(&mut self, one: (&str, bool), other: (&str, bool)) {
+        if one.1 != other.1 {
+            let alone = if one.1 { one.0 } else { other.0 };
+            self.key(alone, format_args!("is set alone: {} and {} go together", one.0, other.0));
+        }
+    }
+
     /// The result, unless there are problems.
     pub(super) fn or<T>(self, value: T) -> Result<T, ConfigError> {
         if self.lines.is_empty() { Ok(value) } else { Err(ConfigError(self)) }

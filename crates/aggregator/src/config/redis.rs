@@ -116,22 +116,14 @@ impl Config {
     }
 
     fn check_certificates(&self, problems: &mut Problems) {
-        let client = (&self.redis_client_certificate_file, &self.redis_client_key_file);
-        let alone =
-            "is set alone: redis_client_certificate_file and redis_client_key_file go together";
-        match client {
-            (Some(_), None) => problems.key("redis_client_certificate_file", alone),
-            (None, Some(_)) => problems.key("redis_client_key_file", alone),
-            _ => {}
-        }
+        let certificate =
+            ("redis_client_certificate_file", self.redis_client_certificate_file.is_some());
+        let key = ("redis_client_key_file", self.redis_client_key_file.is_some());
+        problems.pair(certificate, key);
         if self.redis_has_tls() {
             return;
         }
-        for (key, is_set) in [
-            ("redis_ca_file", self.redis_ca_file.is_some()),
-            ("redis_client_certificate_file", client.0.is_some()),
-            ("redis_client_key_file", client.1.is_some()),
-        ] {
+        for (key, is_set) in [("redis_ca_file", self.redis_ca_file.is_some()), certificate, key] {
             if is_set {
                 problems.key(key, "is for URLs that begin with rediss://");
             }

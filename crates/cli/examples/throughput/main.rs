@@ -30,6 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() {
+    cli::client::http::use_ring();
     let (postgres, redis, kafka) = tokio::join!(Postgres::start(), Redis::start(), Kafka::start());
     for kind in EventKind::ALL {
         kafka.create_topic(kind.topic(), PARTITIONS).await;

@@ -25,7 +25,7 @@ impl EventsClient {
     ///
     /// # Errors
     ///
-    /// If the system has no randomness or no certificates.
+    /// As [`Client::new`].
     pub fn new(target: Target) -> anyhow::Result<Self> {
         Ok(Self { client: Client::new(target)? })
     }

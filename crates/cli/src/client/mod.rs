@@ -4,6 +4,7 @@
 //! commands make the requests.
 
 pub mod events;
+pub mod http;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,15 +12,16 @@ use std::time::Duration;
 
 use aggregator::clock::{Clock, SystemClock};
 use aggregator::output::write_line;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use api_types::ProblemBody;
 use database::backoff::Backoff;
 use indicatif::ProgressBar;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
+use self::http::Trust;
 use crate::printable::printable;
 
 /// How long a request is repeated while the server is unavailable, by default.
@@ -36,6 +38,8 @@ const ANSWER_CHARS_MAX: usize = 300;
 pub struct Target {
     /// Base URL of the server, without a trailing slash.
     pub server: String,
+    /// Whom to trust to be that server.
+    pub trust: Trust,
     /// The key that the server expects.
     pub api_key: String,
     /// The service to appear as.
@@ -93,13 +97,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If the URL of the server is invalid, or the system has no randomness or no certificates.
+    /// If the URL of the server is invalid, its CA cannot be read, or the system has no randomness; for a server
+    /// at `https://` also if the system has no certificates.
     pub fn new(target: Target) -> anyhow::Result<Self> {
-        let is_http = |url: &Url| url.has_host() && ["http", "https"].contains(&url.scheme());
-        if !Url::parse(&target.server).as_ref().is_ok_and(is_http) {
-            bail!("{}: give a base URL, such as http://127.0.0.1:4003", target.server);
-        }
-        let http = reqwest::Client::builder()
+        let http = http::builder(&target.server, &target.trust)?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .build()
@@ -225,7 +226,8 @@ mod tests {
         });
         let (api_key, service_id) = ("key".into(), "service".into());
         let retry_max = Duration::from_secs(RETRY_SECONDS_DEFAULT);
-        Client::new(Target { server, api_key, service_id, retry_max }).unwrap()
+        Client::new(Target { server, trust: Trust::default(), api_key, service_id, retry_max })
+            .unwrap()
     }
 
     #[tokio::test]
@@ -254,7 +256,13 @@ mod tests {
         for server in ["127.0.0.1:4003", "localhost:4003", "", "ftp://host"] {
             let (api_key, service_id) = ("key".into(), "service".into());
             let server = server.to_owned();
-            let target = Target { server, api_key, service_id, retry_max: Duration::ZERO };
+            let target = Target {
+                server,
+                trust: Trust::default(),
+                api_key,
+                service_id,
+                retry_max: Duration::ZERO,
+            };
             let error = Client::new(target).unwrap_err().to_string();
             assert!(error.contains("such as http://127.0.0.1:4003"), "{error}");
         }
@@ -268,7 +276,9 @@ mod tests {
         drop(listener);
         let (api_key, service_id) = ("key".into(), "service".into());
         let retry_max = Duration::from_millis(200);
-        let client = Client::new(Target { server, api_key, service_id, retry_max }).unwrap();
+        let client =
+            Client::new(Target { server, trust: Trust::default(), api_key, service_id, retry_max })
+                .unwrap();
         let shown = std::sync::Mutex::new(Vec::new());
         let request = client.request(Method::GET, "");
         let answer = client

@@ -8,8 +8,8 @@ use std::time::Duration;
 use aggregator::print_line;
 use anyhow::{Context as _, bail};
 use clap::Args;
-use reqwest::Url;
 
+use crate::client::http::{self, Trust};
 use crate::printable::printable;
 
 /// Most characters of the answer that are shown.
@@ -20,6 +20,12 @@ pub(super) struct HealthArgs {
     /// Base URL of the server
     #[arg(long, default_value = "http://127.0.0.1:4003")]
     server: String,
+    #[command(flatten)]
+    trust: Trust,
+    /// Accept any certificate of a server at https://, as for this machine, whose name it does not have. No key
+    /// is sent
+    #[arg(long, conflicts_with = "ca_file")]
+    insecure: bool,
     /// Ask /readyz, whether it can answer reads, in place of /healthz, whether the process runs
     #[arg(long)]
     ready: bool,
@@ -30,14 +36,11 @@ pub(super) struct HealthArgs {
 
 /// Prints the answer. Fails, with exit code 1, if it is no success or does not come.
 pub(super) async fn run(arguments: HealthArgs) -> anyhow::Result<()> {
-    let HealthArgs { server, ready, timeout_seconds } = arguments;
+    let HealthArgs { server, trust, insecure, ready, timeout_seconds } = arguments;
     let server = server.trim_end_matches('/');
-    let is_http = |url: &Url| url.has_host() && ["http", "https"].contains(&url.scheme());
-    if !Url::parse(server).as_ref().is_ok_and(is_http) {
-        bail!("{server}: give a base URL, such as http://127.0.0.1:4003");
-    }
     let path = if ready { "/readyz" } else { "/healthz" };
-    let client = reqwest::Client::builder()
+    let client = http::builder(server, &trust)?
+        .tls_danger_accept_invalid_certs(insecure)
         .timeout(Duration::from_secs(timeout_seconds))
         // A proxy in the environment is for other hosts than the own one, and would answer for itself.
         .no_proxy()

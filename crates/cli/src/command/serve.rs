@@ -64,7 +64,8 @@ async fn build_and_run(
     let cache = if config.redis().is_some() { "Redis" } else { "in-process" };
     let events = if config.kafka_brokers.is_some() { "Kafka and HTTP" } else { "HTTP" };
     let address = app.address()?;
-    stdout.line(format_args!("listening on http://{address}"));
+    let scheme = if config.http.certificate_files().is_some() { "https" } else { "http" };
+    stdout.line(format_args!("listening on {scheme}://{address}"));
     stdout.line(format_args!("database: {database}, cache: {cache}, events from: {events}"));
     tracing::info!(%address, "ready");
     app.run(stop).await

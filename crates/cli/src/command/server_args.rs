@@ -8,6 +8,7 @@ use aggregator::key;
 use anyhow::Context as _;
 use clap::Args;
 
+use crate::client::http::Trust;
 use crate::client::{RETRY_SECONDS_DEFAULT, Target};
 
 /// Server of a command. The flags are global: they may also follow a subcommand.
@@ -30,6 +31,8 @@ pub(super) struct KeyArgs {
     /// Data directory of an embedded server, which has its key
     #[arg(long, global = true, env = "RAS_DATA_DIR", default_value = "ras-data")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    trust: Trust,
     /// Name to send as X-Service-ID
     #[arg(long, global = true, default_value = "admin-dashboard-service")]
     service_id: String,
@@ -53,7 +56,7 @@ impl KeyArgs {
         };
         let server = server.trim_end_matches('/').to_owned();
         let retry_max = Duration::from_secs(self.retry_seconds);
-        Ok(Target { server, api_key, service_id: self.service_id, retry_max })
+        Ok(Target { server, trust: self.trust, api_key, service_id: self.service_id, retry_max })
     }
 }
 

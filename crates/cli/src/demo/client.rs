@@ -9,6 +9,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use simulate::SimulatedRecord;
 
+use crate::client::http::Trust;
 use crate::client::{self, RETRY_SECONDS_DEFAULT, Target};
 
 /// Service that sends the events.
@@ -113,6 +114,7 @@ impl Client {
 pub(super) fn target(base: &str, key: &str, service_id: &str) -> Target {
     Target {
         server: base.to_owned(),
+        trust: Trust::default(),
         api_key: key.to_owned(),
         service_id: service_id.to_owned(),
         retry_max: Duration::from_secs(RETRY_SECONDS_DEFAULT),

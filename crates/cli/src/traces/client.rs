@@ -13,6 +13,8 @@ use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 };
 
+use crate::client::http;
+
 /// Why the last request had no answer; none: it had one. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NetworkError(Arc<Mutex<Option<reqwest::Error>>>);
@@ -36,11 +38,16 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(network_error: NetworkError) -> anyhow::Result<Self> {
+        http::use_ring();
+        // The endpoint has no TLS: the certificates of the system are not looked for.
+        let build = || {
+            let client = reqwest::blocking::Client::builder().tls_certs_only([]);
+            client.timeout(timeout()).build()
+        };
         // In a thread of its own, because it may not be built in an async one.
-        let built =
-            thread::spawn(|| reqwest::blocking::Client::builder().timeout(timeout()).build());
-        let built =
-            built.join().map_err(|_| anyhow!("the thread that builds a client panicked"))?;
+        let built = thread::spawn(build)
+            .join()
+            .map_err(|_| anyhow!("the thread that builds a client panicked"))?;
         Ok(Self { client: built.context("build a client to send spans")?, network_error })
     }
 }

@@ -203,5 +203,5 @@ async fn simulator_sends(kafka: &Kafka) {
 
 fn another_ca(directory: &Path) -> Certificates {
     std::fs::create_dir_all(directory).unwrap();
-    Certificates::of_another_ca(directory)
+    Certificates::in_directory(directory)
 }

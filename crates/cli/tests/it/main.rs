@@ -44,6 +44,7 @@ mod simulate;
 mod single_process;
 mod stop;
 mod support;
+mod tls;
 mod traces;
 mod versions;
 mod visible;

@@ -63,7 +63,7 @@ async fn refused(postgres: &Postgres, url: &str) {
     let directory = tempfile::tempdir().unwrap();
     let certificates = postgres.certificates();
     let ca = certificates.ca_file().display().to_string();
-    let another = Certificates::of_another_ca(directory.path());
+    let another = Certificates::in_directory(directory.path());
     let another_ca = another.ca_file().display().to_string();
     let (with_client, _) = url.split_once("&sslcert").unwrap();
     for (name, url, expected) in [

@@ -11,6 +11,7 @@ use crate::support::events::{
     PIPELINE_COMPLETED, REGISTERED, REGISTERED_RECORD, RESULT_RECORDS, SLOT_ASSIGNED, SLOT_RECORD,
     SPELLCHECK_FAILED_RECORD, pipeline_completed, registered,
 };
+use crate::support::http::http_client;
 use crate::support::published::{Published, Reader, order, outbox, published_outbox};
 use crate::support::servers::Servers;
 use crate::support::service::{Client, ServiceBuilder};
@@ -142,8 +143,8 @@ async fn outbox_of_embedded_server_matches_golden_files() {
     .await;
     // Without a publisher, no event is late.
     assert_eq!(service.client.metric("ras_outbox_oldest_age_seconds").await, 0.0);
-    let stranger = reqwest::get(format!("{}/internal/v1/outbox", service.client.base));
-    assert_eq!(stranger.await.unwrap().status(), 401);
+    let stranger = http_client().get(format!("{}/internal/v1/outbox", service.client.base));
+    assert_eq!(stranger.send().await.unwrap().status(), 401);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use testkit::{Process, ProcessBuilder};
 
 use crate::support::common::TIMEOUT;
+use crate::support::http::http_client;
 use crate::support::program::{program, run};
 use crate::support::service::KEY;
 
@@ -350,6 +351,25 @@ async fn started(builder: ProcessBuilder) -> (Process, String) {
 }
 
 #[tokio::test]
+async fn certificate_and_key_of_the_listener_are_set_together() {
+    let file = SettingsFile::new();
+    let (certificate, key) = ("tls_certificate_file = \"a.pem\"", "tls_key_file = \"a.key\"");
+    for (text, name) in [
+        (certificate, "http.tls_certificate_file (RAS_HTTP__TLS_CERTIFICATE_FILE)"),
+        (key, "http.tls_key_file (RAS_HTTP__TLS_KEY_FILE)"),
+    ] {
+        let (code, output) = file.check(&format!("[http]\n{text}\n")).await;
+        assert_eq!(code, 1, "{output}");
+        let expected = format!(
+            "{name}: is set alone: http.tls_certificate_file and http.tls_key_file go together"
+        );
+        assert!(output.contains(&expected), "{output}");
+    }
+    let (code, output) = file.check(&format!("[http]\n{certificate}\n{key}\n")).await;
+    assert_eq!(code, 0, "{output}");
+}
+
+#[tokio::test]
 async fn allowed_services_accept_commas_or_json_list() {
     for list in ["one, two", r#"["one", "two"]"#] {
         let directory = tempfile::tempdir().unwrap();
@@ -358,7 +378,7 @@ async fn allowed_services_accept_commas_or_json_list() {
             .env("RAS_INTERNAL_API_KEY", KEY);
         let (_process, base) = started(builder).await;
         for (service, expected) in [("one", 200), ("two", 200), (list, 401)] {
-            let answer = reqwest::Client::new()
+            let answer = http_client()
                 .get(format!("{base}/internal/v1/batches/user/teacher"))
                 .header("X-Internal-API-Key", KEY)
                 .header("X-Service-ID", service)

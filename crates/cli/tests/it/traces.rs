@@ -11,6 +11,7 @@ use crate::support::common::{TIMEOUT, next_micros};
 use crate::support::events::{
     PIPELINE_COMPLETED, REGISTERED, pipeline_completed, registered, slot,
 };
+use crate::support::http::http_client;
 use crate::support::published::Reader;
 use crate::support::servers::Servers;
 use crate::support::service::{KEY, Service, ServiceBuilder};
@@ -78,7 +79,7 @@ async fn traces_of_other_services_continue_through_events_reads_and_what_is_publ
     assert_eq!(caused.span_id.to_be_bytes().as_slice(), trace.span(&process).span_id);
 
     let list = format!("{}/internal/v1/batches/user/{TEACHER}", service.client.base);
-    let answer = reqwest::Client::new()
+    let answer = http_client()
         .get(list)
         .header("X-Internal-API-Key", KEY)
         .header("X-Service-ID", "bff-teacher-service")

@@ -22,6 +22,8 @@ impl Endpoint {
             .start()
             .await;
         let line = process.wait_for_line("listening on ", TIMEOUT).await;
+        // Features are shared in a workspace, and with TLS a client asks who does its cryptography.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let address = line.trim_start_matches("listening on ");
         let url = format!("{address}/shops/s17/offers");
         Self { _process: process, url, client: Client::new() }

@@ -29,6 +29,10 @@ impl<S> WriteStall<S> {
         Self { stream, limit, timer: None, is_waiting: Arc::default() }
     }
 
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// Whether a write waits, to be read while the connection owns the stream.
     pub(super) fn is_waiting(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_waiting)

@@ -17,6 +17,7 @@ mod problems;
 mod routes;
 mod security_headers;
 mod server;
+mod server_tls;
 mod status;
 mod versions;
 mod viewer;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aggregator::http::server::tls::Tls;
 use aggregator::http::server::{ServerLimits, serve};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -14,14 +15,14 @@ use crate::http::app::{App, KEY, SERVICE};
 use crate::http::fakes::Mood;
 
 /// How long a test waits for a condition. Only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// A limit that is meant to be reached.
-const SHORT: Duration = Duration::from_millis(50);
+pub(super) const SHORT: Duration = Duration::from_millis(50);
 /// The same for a head: a busy machine sends a whole one in it.
-const HEAD: Duration = Duration::from_secs(1);
+pub(super) const HEAD: Duration = Duration::from_secs(1);
 
 /// Limits that no test reaches.
-const LIMITS: ServerLimits = ServerLimits {
+pub(super) const LIMITS: ServerLimits = ServerLimits {
     connections: 900,
     first_head: Duration::from_secs(60),
     head: Duration::from_secs(60),
@@ -29,55 +30,59 @@ const LIMITS: ServerLimits = ServerLimits {
     drain_timeout: Duration::from_secs(60),
 };
 
-struct Server {
-    app: App,
-    address: SocketAddr,
-    stop: CancellationToken,
+pub(super) struct Server {
+    pub(super) app: App,
+    pub(super) address: SocketAddr,
+    pub(super) stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl Server {
     async fn start(limits: ServerLimits) -> Self {
+        Self::start_with(None, limits).await
+    }
+
+    pub(super) async fn start_with(tls: Option<Tls>, limits: ServerLimits) -> Self {
         let app = App::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, app.router.clone(), limits, stop.clone()));
+        let served = tokio::spawn(serve(listener, tls, app.router.clone(), limits, stop.clone()));
         Self { app, address, stop, served }
     }
 
-    async fn connect(&self) -> Client {
+    pub(super) async fn connect(&self) -> Client {
         Client { stream: TcpStream::connect(self.address).await.unwrap() }
     }
 
     /// Stops the server and waits until it has returned.
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.stopped().await;
     }
 
-    async fn stopped(self) {
+    pub(super) async fn stopped(self) {
         within(self.served).await.unwrap();
     }
 }
 
-struct Client {
-    stream: TcpStream,
+pub(super) struct Client<S = TcpStream> {
+    pub(super) stream: S,
 }
 
-impl Client {
-    async fn send(&mut self, text: &str) {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(super) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    async fn get(&mut self, path: &str) {
+    pub(super) async fn get(&mut self, path: &str) {
         let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\n");
         let auth = format!("X-Internal-API-Key: {KEY}\r\nX-Service-ID: {SERVICE}\r\n");
         self.send(&format!("{head}{auth}\r\n")).await;
     }
 
     /// One answer: its head, and as much of the body as its length says.
-    async fn answer(&mut self) -> String {
+    pub(super) async fn answer(&mut self) -> String {
         let mut answer = String::new();
         while !answer.ends_with("\r\n\r\n") {
             answer.push(within(self.stream.read_u8()).await.unwrap().into());
@@ -89,7 +94,7 @@ impl Client {
     }
 
     /// Everything until the server closes.
-    async fn rest(&mut self) -> Vec<u8> {
+    pub(super) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A connection that was reset is closed as well.
         let _ = within(self.stream.read_to_end(&mut rest)).await;
@@ -97,7 +102,7 @@ impl Client {
     }
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap()
 }
 

@@ -8,8 +8,9 @@ mod streams;
 mod teacher;
 
 use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, StatusCode, redirect};
+use reqwest::{Client, Method, StatusCode};
 
+use crate::support::http::http_client;
 use crate::support::service::ServiceBuilder;
 
 const OPERATOR: &str = "operator-token-of-tests";
@@ -54,8 +55,7 @@ impl Page {
 
 impl Browser {
     fn new(base: &str) -> Self {
-        let http = Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
-        Self { http, base: base.to_owned(), cookie: None }
+        Self { http: http_client(), base: base.to_owned(), cookie: None }
     }
 
     /// Logged in with this token.

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use crate::support::common::TIMEOUT;
 use crate::support::events::registered;
+use crate::support::http::http_client;
 use crate::support::service::ServiceBuilder;
 
 const EVENTS: &str = "/console/overview/events";
@@ -13,7 +14,7 @@ const EVENTS: &str = "/console/overview/events";
 const STREAMS_MAX: usize = 32;
 
 async fn open(base: &str) -> Response {
-    reqwest::get(format!("{base}{EVENTS}")).await.expect("an answer")
+    http_client().get(format!("{base}{EVENTS}")).send().await.expect("an answer")
 }
 
 #[tokio::test]

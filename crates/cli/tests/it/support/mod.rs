@@ -6,6 +6,7 @@ pub(crate) mod chromium;
 pub(crate) mod collector;
 pub(crate) mod common;
 pub(crate) mod events;
+pub(crate) mod http;
 pub(crate) mod journal;
 pub(crate) mod load;
 pub(crate) mod program;

@@ -1,13 +1,13 @@
 //! A process of the service, and a client of it.
 
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use testkit::{Process, Redis, eventually};
 
 use super::common::TIMEOUT;
+use super::http::http_client;
 
 /// The key of all services here.
 pub(crate) const KEY: &str = "system-test-key-0";
@@ -124,8 +124,7 @@ impl Service {
 
 impl Client {
     pub(crate) fn new(base: String) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build();
-        Self { http: http.expect("a client"), base }
+        Self { http: http_client(), base }
     }
 
     /// Sends events in one request. Only an acknowledgement is `Ok`.

@@ -1,0 +1,55 @@
+//! The HTTP client of the commands, and whom it trusts to be the server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder, Url};
+use rustls::crypto;
+
+/// Whom a client trusts to be the server. The default: a certificate of a CA that the system trusts.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Trust {
+    /// PEM file of the CA of a server at https://; if not set, the CAs that the system trusts
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Begins a client of the server at this base URL. It follows no redirection, or another server could get
+/// the key.
+///
+/// # Errors
+///
+/// If the URL is invalid, or the file of the CA cannot be read.
+pub fn builder(server: &str, trust: &Trust) -> anyhow::Result<ClientBuilder> {
+    use_ring();
+    let url = Url::parse(server).ok().filter(Url::has_host);
+    let client = Client::builder().redirect(Policy::none());
+    match (url.as_ref().map(Url::scheme), &trust.ca_file) {
+        // The certificates of the system are not looked for: a small image has none.
+        (Some("http"), None) => Ok(client.tls_certs_only([])),
+        (Some("http"), Some(_)) => bail!("{server}: --ca-file is for a server at https://"),
+        (Some("https"), None) => Ok(client),
+        (Some("https"), Some(file)) => Ok(client.tls_certs_only(read_ca(file)?)),
+        _ => bail!("{server}: give a base URL, such as http://127.0.0.1:4003"),
+    }
+}
+
+/// Sets which implementation of cryptography the clients of this process use. Every client needs it, also one that
+/// uses no TLS.
+pub fn use_ring() {
+    // An error: it was set before.
+    let _ = crypto::ring::default_provider().install_default();
+}
+
+fn read_ca(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let shown = file.display();
+    let pem = fs::read(file).with_context(|| format!("read --ca-file {shown}"))?;
+    let ca = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if ca.is_empty() {
+        bail!("--ca-file {shown} has no certificate in PEM");
+    }
+    Ok(ca)
+}
