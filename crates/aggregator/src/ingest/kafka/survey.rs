@@ -1,5 +1,6 @@
 //! Survey of the brokers for operators: topics, partitions, and how far the group has read.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use projection::{EventKind, OutgoingEventKind};
@@ -15,6 +16,10 @@ use crate::brokers::{Quiet, Refused, empty_queue};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time without an answer, a refused connection ends the survey: it does not heal by itself.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often, and after which pause, a new broker is asked again for the offsets of the group: it names itself
+/// the coordinator before it is.
+const COORDINATOR_ATTEMPTS: u32 = 20;
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(250);
 
 /// What the brokers have of the service's topics. Nothing is created, and no group is joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,7 +135,7 @@ fn partitions(
     client: &Client,
     all: TopicPartitionList,
 ) -> Result<Vec<PartitionSurvey>, KafkaError> {
-    let committed = client.committed_offsets(all, ANSWER_TIMEOUT)?;
+    let committed = committed(client, &all)?;
     let mut partitions = Vec::with_capacity(committed.count());
     for element in committed.elements() {
         let (topic, partition) = (element.topic().to_owned(), element.partition());
@@ -143,6 +148,17 @@ fn partitions(
         partitions.push(PartitionSurvey { topic, partition, start, end, committed, has_read });
     }
     Ok(partitions)
+}
+
+fn committed(client: &Client, all: &TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+    let ask = || client.committed_offsets(all.clone(), ANSWER_TIMEOUT);
+    for _ in 1..COORDINATOR_ATTEMPTS {
+        match ask().map_err(|error| (error.rdkafka_error_code(), error)) {
+            Err((Some(RDKafkaErrorCode::NotCoordinator), _)) => sleep(COORDINATOR_PAUSE),
+            answer => return answer.map_err(|(_, error)| error),
+        }
+    }
+    ask()
 }
 
 impl Survey {
