@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use projection::{EventKind, OutgoingEventKind};
 use serde_json::Value;
-use testkit::{Kafka, ProcessBuilder, Redis, postgres};
+use testkit::{Kafka, ProcessBuilder, Redis, RedisCluster, RedisSentinel, postgres};
 
 use crate::support::broker::Broker;
 use crate::support::common::next_micros;
@@ -14,6 +14,9 @@ use crate::support::service::{KEY, NAMESPACE, ServiceBuilder, redis, redis_user}
 
 /// No output may have it: the password of Redis and of PostgreSQL, and the API key.
 const SECRETS: [&str; 3] = ["secret", "pgpass-1", KEY];
+
+/// Arguments of a Redis whose memory is limited, and which evicts.
+const SOUND_MEMORY: [&str; 4] = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
 
 /// A run of `doctor --json` to its end.
 struct Run {
@@ -231,4 +234,84 @@ async fn wrong_settings_end_it_before_any_check() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("redis_url") && !text.contains("secret"), "{text}");
     assert!(!text.contains("checking"), "{text}");
+}
+
+#[tokio::test]
+async fn every_primary_of_a_cluster_is_checked() {
+    let cluster = RedisCluster::builder().acl_user(&redis_user());
+    let cluster = SOUND_MEMORY.iter().fold(cluster, |cluster, argument| cluster.argument(argument));
+    let cluster = cluster.start().await;
+    let (directory, urls) = (tempfile::tempdir().unwrap(), cluster.urls().join(","));
+    let variables = [
+        ("RAS_DATA_DIR", directory.path().to_str().unwrap()),
+        ("RAS_REDIS_MODE", "cluster"),
+        ("RAS_REDIS_URLS", &urls),
+    ];
+    let sound = Run::with(&variables).await;
+    assert_eq!(sound.code, 0, "{:?}", sound.lines);
+    let summary = sound.summary("redis");
+    assert_eq!(summary.matches("role master").count(), 3, "{summary}");
+    let (second, third, replica_of_second) = (cluster.node(1), cluster.node(2), cluster.node(4));
+    let address = format!("127.0.0.1:{}", third.port());
+    assert!(summary.contains(&address), "{summary}");
+
+    replica_of_second.kill().await;
+    let without_replica = Run::with(&variables).await;
+    assert_eq!(without_replica.code, 0, "{:?}", without_replica.lines);
+
+    third.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    let ran = Run::with(&variables).await;
+    assert_eq!((ran.code, ran.codes("redis")), (3, vec!["no_eviction"]), "{:?}", ran.lines);
+    assert!(ran.findings()[0]["problem"].as_str().unwrap().contains(&address), "{:?}", ran.lines);
+
+    // Nobody has its slots now.
+    second.kill().await;
+    let ran = Run::with(&variables).await;
+    assert_eq!((ran.code, ran.codes("redis")), (2, vec!["unavailable"]), "{:?}", ran.lines);
+}
+
+#[tokio::test]
+async fn primary_that_sentinel_names_is_checked() {
+    let redis = RedisSentinel::builder().acl_user(&redis_user());
+    let redis = SOUND_MEMORY.iter().fold(redis, |redis, argument| redis.argument(argument));
+    // A primary that writes a snapshot to its disk for each replica.
+    let redis = redis.argument("--repl-diskless-sync").argument("no").start().await;
+    let (directory, urls) = (tempfile::tempdir().unwrap(), redis.sentinel_urls().join(","));
+    let variables = [
+        ("RAS_DATA_DIR", directory.path().to_str().unwrap()),
+        ("RAS_REDIS_MODE", "sentinel"),
+        ("RAS_REDIS_URLS", &urls),
+        ("RAS_REDIS_SENTINEL_MASTER", redis.master_name()),
+        ("RAS_REDIS_USERNAME", "ras"),
+        ("RAS_REDIS_PASSWORD", "secret"),
+    ];
+    let sound = Run::with(&variables).await;
+    assert_eq!(sound.code, 0, "{:?}", sound.lines);
+    assert!(sound.summary("redis").contains("role master"), "{:?}", sound.lines);
+
+    let (primary, replica, other_replica) = (redis.server(0), redis.server(1), redis.server(2));
+    replica.kill().await;
+    other_replica.kill().await;
+    let alone = Run::with(&variables).await;
+    assert_eq!(alone.code, 0, "{:?}", alone.lines);
+
+    // The replica that is promoted has loaded a snapshot of its primary, with a key.
+    primary.cli(&["SET", &format!("{NAMESPACE}:e:x"), "x", "EX", "600"]).await;
+    replica.restart_empty().await;
+    other_replica.restart_empty().await;
+    redis.wait_until_settled().await;
+    primary.kill().await;
+    assert_eq!(redis.wait_for_failover().await, 1);
+    let promoted = Run::with(&variables).await;
+    assert_eq!(promoted.code, 0, "{:?}", promoted.lines);
+
+    replica.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    let ran = Run::with(&variables).await;
+    assert_eq!((ran.code, ran.codes("redis")), (3, vec!["no_eviction"]), "{:?}", ran.lines);
+
+    for index in 0..3 {
+        redis.sentinel(index).kill().await;
+    }
+    let ran = Run::with(&variables).await;
+    assert_eq!((ran.code, ran.codes("redis")), (2, vec!["unavailable"]), "{:?}", ran.lines);
 }

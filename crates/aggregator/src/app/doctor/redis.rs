@@ -124,13 +124,15 @@ fn old_version(server: &ServerInfo) -> Option<DoctorFinding> {
 /// A server that keeps its data comes back with entries that were invalidated since.
 fn persistence(server: &ServerInfo) -> Option<DoctorFinding> {
     let number = |name| server.field(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
-    // A replica is given a snapshot too, which is not read again.
-    let saves = if number("connected_slaves") == 0 { number("rdb_saves") } else { 0 };
+    // A replica is sent a snapshot and loads it, which proves no persistence of either.
+    let unless = |replicated, count| if number(replicated) == 0 { number(count) } else { 0 };
+    let saves = unless("total_net_repl_output_bytes", "rdb_saves");
+    let loaded = unless("total_net_repl_input_bytes", "rdb_last_load_keys_loaded");
     let cause = if number("aof_enabled") > 0 {
         "it writes an append-only file".to_owned()
     } else if saves > 0 {
         format!("it has saved {saves} snapshots since its start")
-    } else if number("rdb_last_load_keys_loaded") > 0 {
+    } else if loaded > 0 {
         "it was started with the keys of a snapshot".to_owned()
     } else {
         return None;
