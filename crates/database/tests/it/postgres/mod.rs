@@ -21,6 +21,16 @@ const BACK_LIMIT: Duration = Duration::from_secs(30);
 /// A time limit that is meant to be reached, yet not by what must succeed on a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// An idle unit soon loses its locks; nothing else reaches a limit.
+fn short_idle_units() -> PostgresOptions {
+    PostgresOptions {
+        idle_in_transaction_timeout: SHORT,
+        lock_timeout: BACK_LIMIT,
+        statement_timeout: BACK_LIMIT,
+        ..PostgresOptions::new(16, Duration::from_secs(2))
+    }
+}
+
 /// A database of its own on the server that all tests share.
 struct Server {
     url: String,

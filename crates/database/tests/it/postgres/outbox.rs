@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use database::{
     BatchRepository as _, ClaimRequest, DbError, ListChange, ListChanges, OutboxClaim,
-    OutboxPosition, OutboxRepository, PostgresOptions,
+    OutboxPosition, OutboxRepository,
 };
 
-use super::{BACK_LIMIT, SHORT, Server};
+use super::{BACK_LIMIT, SHORT, Server, short_idle_units};
 use crate::conformance::Backend as _;
 use crate::events::{
     NOW, apply, load, numbers, outgoing_event, registered, write_outgoing, write_outgoing_in,
@@ -85,13 +85,7 @@ async fn claim_of_a_lost_connection_is_released_and_marks_nothing() {
 #[tokio::test]
 async fn claim_is_held_for_the_requested_time() {
     let server = Server::empty().await;
-    let options = PostgresOptions {
-        idle_in_transaction_timeout: SHORT,
-        lock_timeout: BACK_LIMIT,
-        statement_timeout: BACK_LIMIT,
-        ..PostgresOptions::new(16, Duration::from_secs(2))
-    };
-    let repository = server.open_with(options).await;
+    let repository = server.open_with(short_idle_units()).await;
     write_outgoing(&repository, &[outgoing_event(1, "key")]).await;
     let held = try_claim(&repository).await.unwrap();
 

@@ -11,7 +11,7 @@ use projection::{Rows, Timestamp};
 
 use sqlx::Connection as _;
 
-use super::{BACK_LIMIT, SHORT, Server};
+use super::{BACK_LIMIT, SHORT, Server, short_idle_units};
 use crate::conformance::Backend as _;
 use crate::events::{apply, load, registered, slot, write};
 
@@ -63,13 +63,7 @@ async fn unit_that_waits_too_long_for_a_batch_is_unavailable() {
 #[tokio::test]
 async fn hanging_unit_loses_its_locks() {
     let server = Server::empty().await;
-    let options = PostgresOptions {
-        idle_in_transaction_timeout: SHORT,
-        lock_timeout: BACK_LIMIT,
-        statement_timeout: BACK_LIMIT,
-        ..PostgresOptions::new(16, Duration::from_secs(2))
-    };
-    let repository = server.open_with(options).await;
+    let repository = server.open_with(short_idle_units()).await;
     let events = [registered("b", "u", 1, &[])];
 
     let mut hanging = repository.begin().await.unwrap();
