@@ -128,8 +128,9 @@ fn refuse_unknown_keys(
     for name in names {
         let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
         match (table.get_mut(&name).map(|value| &mut value.kind), defaults.get(&name)) {
-            (_, None) => {
-                problems.key(&key, unknown(&name, section, defaults));
+            (kind, None) => {
+                let is_section = matches!(kind, Some(ValueKind::Table(_)));
+                problems.key(&key, unknown(&name, is_section, section, defaults));
                 table.remove(&name);
             }
             (
@@ -147,12 +148,14 @@ fn refuse_unknown_keys(
     }
 }
 
-fn unknown(name: &str, section: &str, defaults: &Table) -> String {
-    // RAS_CACHE_NAMESPACE: one underscore where a section ends takes two.
+/// What may be meant instead: a section for a section, a setting for a setting.
+fn unknown(name: &str, is_section: bool, section: &str, defaults: &Table) -> String {
+    // RAS_CACHE_NAMESPACE: one underscore where a section ends takes two. RAS_HTTP_LISTEN: it is in no section.
     let sections = defaults.iter().filter_map(|(section, value)| {
         let ValueKind::Table(keys) = &value.kind else { return None };
         let key = name.strip_prefix(section.as_str())?.strip_prefix('_')?;
-        keys.contains_key(key).then(|| format!("{section}.{key}"))
+        let in_section = keys.contains_key(key).then(|| format!("{section}.{key}"));
+        in_section.or_else(|| defaults.contains_key(key).then(|| key.to_owned()))
     });
     if let Some(key) = sections.into_iter().next() {
         let variable = variable(&key);
@@ -161,7 +164,9 @@ fn unknown(name: &str, section: &str, defaults: &Table) -> String {
         );
     }
     let likeness = |known: &&String| strsim::jaro_winkler(name, known);
-    let nearest = defaults.keys().max_by(|one, two| likeness(one).total_cmp(&likeness(two)));
+    let alike = |known: &Value| matches!(known.kind, ValueKind::Table(_)) == is_section;
+    let known = defaults.iter().filter(|(_, value)| alike(value)).map(|(known, _)| known);
+    let nearest = known.max_by(|one, two| likeness(one).total_cmp(&likeness(two)));
     let at = if section.is_empty() { String::new() } else { format!("{section}.") };
     match nearest.filter(|known| likeness(known) > NEAR_MISS) {
         Some(known) => format!("there is no such setting; did you mean {at}{known}?"),

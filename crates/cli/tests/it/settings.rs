@@ -62,6 +62,8 @@ allowed_services = ["bff teacher"]
 internal_api_key = "short"
 internal_api_key_previous = "short"
 lissten = "127.0.0.1:1"
+http_listen = "127.0.0.1:1"
+https = true
 retention = "long"
 [http]
 conections_max = 3
@@ -90,7 +92,7 @@ session_hours = 0
         .await;
     assert_eq!(code, 1, "{output}");
     for expected in [
-        "30 things are wrong",
+        "32 things are wrong",
         "listen (RAS_LISTEN): allowed is ADDRESS:PORT",
         "log (RAS_LOG): allowed are off, error, warn",
         "log_format (RAS_LOG_FORMAT): allowed is `text` or `json`",
@@ -101,6 +103,9 @@ session_hours = 0
         "internal_api_key_previous (RAS_INTERNAL_API_KEY_PREVIOUS): allowed are 16 to 512 visible",
         "internal_api_key_previous (RAS_INTERNAL_API_KEY_PREVIOUS): is the same as internal_api_key",
         "lissten (RAS_LISSTEN): there is no such setting; did you mean listen?",
+        "http_listen (RAS_HTTP_LISTEN): there is no such setting; did you mean listen, or the variable \
+         RAS_LISTEN?",
+        "https (RAS_HTTPS): there is no such setting; `result-aggregator settings` prints all",
         "retention (RAS_RETENTION): is a section",
         "http.conections_max (RAS_HTTP__CONECTIONS_MAX): there is no such setting; did you mean \
          http.connections_max?",
