@@ -79,7 +79,7 @@ impl Summary {
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { applied, duplicate, refused } = self;
-        write!(f, "{applied} applied, {duplicate} duplicates, {} refused", refused.len())
+        write!(f, "{applied} applied, {duplicate} duplicate, {} refused", refused.len())
     }
 }
 

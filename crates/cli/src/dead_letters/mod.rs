@@ -100,7 +100,7 @@ async fn replay(client: &Client, selection: &Selection) -> anyhow::Result<u8> {
     }
     progress.finish_and_clear();
     print(&format!(
-        "{applied} applied, {duplicates} duplicates, {refused} refused again, {gone} gone"
+        "{applied} applied, {duplicates} duplicate, {refused} refused again, {gone} gone"
     ))?;
     Ok(u8::from(refused > 0))
 }

@@ -94,7 +94,7 @@ impl fmt::Display for Summary {
         let kinds = EventKind::ALL
             .iter()
             .map(|kind| (tally.events.get(kind).copied().unwrap_or_default(), kind.topic()));
-        let others = [(tally.duplicates, "duplicates"), (tally.malformed, "malformed")];
+        let others = [(tally.duplicates, "duplicate"), (tally.malformed, "malformed")];
         for (count, what) in kinds.chain(others) {
             writeln!(f, "{count:>10}  {what}")?;
         }

@@ -68,18 +68,18 @@ async fn show_repair(
     let (code, output) = dead_letters(client, &["replay", "--code", "unstorable"]).await;
     assert_eq!(code, 1, "not repaired yet: {output}");
     assert!(output.contains(&format!("{id}: refused again: unstorable: ")), "{output}");
-    assert!(output.contains("0 applied, 0 duplicates, 1 refused again, 0 gone"), "{output}");
+    assert!(output.contains("0 applied, 0 duplicate, 1 refused again, 0 gone"), "{output}");
     assert_eq!(only_dead_letter(client).await["id"], dead_letter["id"], "it is stored once");
 
     execute(repair).await;
     assert_eq!(file_listed(client).await, Value::Null);
     assert!(client.list(TEACHER, "").await.is_hit(), "it is cached");
     let output = succeed(client, &["replay", id]).await;
-    assert!(output.contains("1 applied, 0 duplicates, 0 refused again, 0 gone"), "{output}");
+    assert!(output.contains("1 applied, 0 duplicate, 0 refused again, 0 gone"), "{output}");
     assert_eq!(file_listed(client).await, "essay.docx", "the very next read shows it");
 
     let output = succeed(client, &["replay", id]).await;
-    assert!(output.contains("0 applied, 0 duplicates, 0 refused again, 1 gone"), "{output}");
+    assert!(output.contains("0 applied, 0 duplicate, 0 refused again, 1 gone"), "{output}");
     assert_eq!(succeed(client, &["list"]).await, "no dead letters, or none that match");
     let (code, output) = dead_letters(client, &["show", id]).await;
     assert_eq!(code, 1);
@@ -168,7 +168,7 @@ async fn many_dead_letters_are_listed_replayed_and_discarded() {
     let (code, output) = dead_letters(client, &["replay", "--all"]).await;
     assert_eq!(code, 1);
     assert!(
-        output.contains(&format!("0 applied, 0 duplicates, {all} refused again, 0 gone")),
+        output.contains(&format!("0 applied, 0 duplicate, {all} refused again, 0 gone")),
         "{output}"
     );
     assert_eq!(output.matches(": refused again: ").count(), all);

@@ -27,7 +27,7 @@ async fn replay_reports_duplicates_and_refused_lines() {
     };
     let (code, output) = run(replay()).await;
     assert_eq!(code, 1, "some lines were refused: {output}");
-    assert!(output.contains("1201 applied, 1 duplicates, 2 refused"), "{output}");
+    assert!(output.contains("1201 applied, 1 duplicate, 2 refused"), "{output}");
     assert!(output.contains("line 3: not_json"), "{output}");
     assert!(output.contains("line 1205: conflicting_owner"), "{output}");
     assert_eq!(
@@ -36,7 +36,7 @@ async fn replay_reports_duplicates_and_refused_lines() {
     );
 
     let (_, output) = run(replay()).await;
-    assert!(output.contains("0 applied, 1202 duplicates, 2 refused"), "again: {output}");
+    assert!(output.contains("0 applied, 1202 duplicate, 2 refused"), "again: {output}");
 }
 
 /// Each line of such a file would become a dead letter.

@@ -118,13 +118,13 @@ async fn same_seed_writes_same_file_and_second_replay_changes_nothing() {
     };
     let Expected { valid, duplicates, malformed, rows } = expected;
     let (code, output) = replay().await;
-    let first = format!("{valid} applied, {duplicates} duplicates, {malformed} refused");
+    let first = format!("{valid} applied, {duplicates} duplicate, {malformed} refused");
     assert!(output.contains(&first), "{first} in {output}");
     assert_eq!(code, 1, "the malformed lines were refused");
     assert_shown(&service.client, &rows).await;
 
     let (_, output) = replay().await;
-    let second = format!("0 applied, {} duplicates, {malformed} refused", valid + duplicates);
+    let second = format!("0 applied, {} duplicate, {malformed} refused", valid + duplicates);
     assert!(output.contains(&second), "{second} in {output}");
     assert_shown(&service.client, &rows).await;
 }
@@ -137,7 +137,7 @@ async fn server_applies_valid_and_refuses_malformed_records() {
     let seed = testkit::seed();
     let (code, output) = run(simulate(seed, &["--to-server", base])).await;
     let Expected { valid, duplicates, malformed, rows } = expected(options(seed));
-    let outcome = format!("server: {valid} applied, {duplicates} duplicates, {malformed} refused");
+    let outcome = format!("server: {valid} applied, {duplicates} duplicate, {malformed} refused");
     assert!(output.contains(&outcome), "{outcome} in {output}");
     assert_eq!(code, 0, "malformed records are delivered too: {output}");
     assert_shown(&service.client, &rows).await;

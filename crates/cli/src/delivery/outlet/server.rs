@@ -88,7 +88,7 @@ impl ServerOutlet {
 
     fn remark(&self) -> String {
         let Self { applied, duplicates, refused, .. } = self;
-        format!("{applied} applied, {duplicates} duplicates, {refused} refused")
+        format!("{applied} applied, {duplicates} duplicate, {refused} refused")
     }
 
     pub(super) fn into_receipt(self) -> Receipt {
