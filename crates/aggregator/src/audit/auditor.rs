@@ -13,8 +13,7 @@ use super::AuditOptions;
 use super::sampler::{SampledHit, SampledHits};
 use super::staleness::Staleness;
 use super::watch::{Look, Verdict, Watch};
-use crate::answers::AnswerQuery;
-use crate::cache::{AnswerName, CacheManager, Digest, digest_of};
+use crate::cache::{AnswerName, CacheManager};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::{AuditDrop, Metrics};
@@ -85,8 +84,8 @@ impl Auditor {
         if self.watched.contains_key(&hit.name) {
             return self.metrics.audit_dropped(cache_type, AuditDrop::AlreadyWatched);
         }
-        let Some(in_database) = self.read_database(&hit.query).await else { return };
-        if in_database == Some(hit.digest) {
+        let Some(is_same) = self.is_in_database(&hit).await else { return };
+        if is_same {
             return self.metrics.hit_audited(cache_type);
         }
         if self.watched.len() >= WATCHED_MAX {
@@ -115,8 +114,8 @@ impl Auditor {
         let is_given = self.cache.stored_digest(&hit.name).await == Some(hit.digest);
         let look = if is_given {
             // After the cache: a database that agrees by now proves that the answer is right.
-            let Some(in_database) = self.read_database(&hit.query).await else { return false };
-            if in_database == Some(hit.digest) { Look::Fresh } else { Look::Differs }
+            let Some(is_same) = self.is_in_database(hit).await else { return false };
+            if is_same { Look::Fresh } else { Look::Differs }
         } else {
             Look::Fresh
         };
@@ -140,18 +139,17 @@ impl Auditor {
         }
     }
 
-    /// Digest of the answer in the database; the inner none: there is no such batch. None, counted as dropped:
-    /// the database did not answer.
-    async fn read_database(&self, query: &AnswerQuery) -> Option<Option<Digest>> {
-        let limited =
-            timeout(READ_MAX, query.load(&*self.batches, self.cache.status_values())).await;
+    /// Whether the database has the answer that was given. None, counted as dropped: it did not answer.
+    async fn is_in_database(&self, hit: &SampledHit) -> Option<bool> {
+        let asked = self.cache.is_in_database(&*self.batches, &hit.query, hit.digest);
+        let limited = timeout(READ_MAX, asked).await;
         let cause: &dyn Error = match &limited {
-            Ok(Ok(loaded)) => return Some(loaded.as_ref().map(|loaded| digest_of(&loaded.body))),
+            Ok(Ok(is_same)) => return Some(*is_same),
             Ok(Err(error)) => error,
             Err(elapsed) => elapsed,
         };
         tracing::debug!(error = cause, "hit not audited");
-        self.metrics.audit_dropped(query.cache_type(), AuditDrop::DatabaseFailed);
+        self.metrics.audit_dropped(hit.query.cache_type(), AuditDrop::DatabaseFailed);
         None
     }
 }

@@ -1,7 +1,7 @@
 //! The service's cached answers: what is stored for each, and what is counted.
 //!
 //! A thin layer: the crate `freshset` keeps answers fresh, and the crate `projection` makes them.
-//! Nothing here waits, retries or decides what an event changes.
+//! Nothing here decides what an event changes.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::answers::LoadedAnswer;
 use crate::metrics::{CacheType, Metrics};
 
 pub mod check;
+mod compare;
 pub mod locked_backend;
 mod names;
 mod owner;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use api_types::Comparison;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::answers::load_page;
-use crate::cache::{AnswerOwner, ReadError, StoredAnswer, digest_of};
+use crate::cache::{AnswerOwner, ReadError};
 use crate::console::access::{Action, Posted, Session};
 use crate::console::audit_log;
 use crate::console::failure::Failure;
@@ -61,7 +62,7 @@ struct EntryRow {
     size: String,
     expires_in: String,
     comparison: &'static str,
-    is_different: bool,
+    is_stale: bool,
 }
 
 struct Found {
@@ -149,34 +150,30 @@ async fn entries(console: &Console, user_id: &UserId) -> Result<Entries, Failure
             return Ok(Entries::Unavailable);
         }
     };
-    let mut rows = Vec::new();
-    for answer in cached.answers {
-        let (comparison, is_different) = compared(console, &answer).await?;
-        rows.push(EntryRow {
-            key: answer.name.key().to_owned(),
-            size: units::bytes(answer.size_bytes as f64),
-            expires_in: answer.remaining.map_or_else(
-                || "unknown".to_owned(),
-                |remaining| units::seconds(remaining.as_secs() as f64),
-            ),
-            comparison,
-            is_different,
-        });
-    }
-    Ok(Entries::Listed(rows))
+    let parts = &console.parts;
+    let compared = parts.cache.compare(&*parts.repository, &cached.answers).await;
+    let compared = compared.map_err(|error| Failure::of_database(&error))?;
+    let rows = cached.answers.iter().zip(compared).map(|(answer, comparison)| EntryRow {
+        key: answer.name.key().to_owned(),
+        size: units::bytes(answer.size_bytes as f64),
+        expires_in: answer.remaining.map_or_else(
+            || "unknown".to_owned(),
+            |remaining| units::seconds(remaining.as_secs() as f64),
+        ),
+        comparison: words(comparison),
+        is_stale: comparison == Comparison::Stale,
+    });
+    Ok(Entries::Listed(rows.collect()))
 }
 
-/// Whether the database has the same answer, for people; and whether it has another one.
-async fn compared(
-    console: &Console,
-    answer: &StoredAnswer,
-) -> Result<(&'static str, bool), Failure> {
-    let Some(query) = &answer.query else { return Ok(("of other settings", false)) };
-    let parts = &console.parts;
-    let loaded = query.load(&*parts.repository, parts.cache.status_values()).await;
-    let loaded = loaded.map_err(|error| Failure::of_database(&error))?;
-    let is_same = loaded.map(|loaded| digest_of(&loaded.body)) == Some(answer.digest);
-    Ok(if is_same { ("the same", false) } else { ("differs", true) })
+/// What was found, for people.
+fn words(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Same => "the same",
+        Comparison::Stale => "another one",
+        Comparison::Changed => "was changed just now",
+        Comparison::Foreign => "not compared: of other settings",
+    }
 }
 
 fn failure(error: &ReadError) -> Failure {

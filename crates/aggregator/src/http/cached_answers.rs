@@ -3,18 +3,15 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
-use api_types::{CachedAnswer, CachedAnswers, Comparison, InvalidationReport};
+use api_types::{CachedAnswer, CachedAnswers, InvalidationReport};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use projection::ID_BYTES_MAX;
-use tokio::time::sleep;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use crate::answers::AnswerQuery;
-use crate::cache::{AnswerOwner, Digest, StoredAnswer, digest_of};
+use crate::cache::{AnswerOwner, StoredAnswer};
 use crate::http::batches::{Segment, parse_id};
 use crate::http::error;
 use crate::http::openapi::parameters;
@@ -25,9 +22,6 @@ use crate::http::state::ApiState;
 /// Answers that a caller may ask for: each is read, with its body.
 const LIMIT_RANGE: RangeInclusive<u32> = 1..=500;
 const LIMIT_DEFAULT: u32 = 100;
-/// When an answer that differs is compared again. An event that is being applied is in the database before
-/// its invalidation: that is no stale answer.
-const COMPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Values of `compare`.
 const FLAG: [&str; 2] = ["true", "false"];
@@ -98,8 +92,13 @@ async fn listed(
         tracing::warn!(error = error::chain(&error), "cached answers not listed");
         Problem::unavailable(CACHE_UNAVAILABLE)
     })?;
-    let comparisons = if compares { compare(state, &cached.answers).await? } else { Vec::new() };
-    let mut comparisons = comparisons.into_iter();
+    let compared = if compares {
+        state.cache.compare(&*state.batches, &cached.answers).await
+    } else {
+        Ok(Vec::new())
+    };
+    let mut comparisons =
+        compared.map_err(|error| error::of_database(&error, "batches"))?.into_iter();
     let shown = |answer: &StoredAnswer| CachedAnswer {
         key: answer.name.key().to_owned(),
         size_bytes: answer.size_bytes as u64,
@@ -108,46 +107,6 @@ async fn listed(
     };
     let answers = cached.answers.iter().map(shown).collect();
     Ok(CachedAnswers { members: cached.members, answers })
-}
-
-/// Compares each answer with the database, and those that differ once more, all of them after one wait.
-async fn compare(state: &ApiState, answers: &[StoredAnswer]) -> Result<Vec<Comparison>, Problem> {
-    let mut comparisons = Vec::with_capacity(answers.len());
-    for answer in answers {
-        comparisons.push(compare_one(state, answer).await?);
-    }
-    if comparisons.contains(&Comparison::Stale) {
-        sleep(COMPARE_AGAIN_AFTER).await;
-    }
-    for (answer, comparison) in answers.iter().zip(&mut comparisons) {
-        if *comparison == Comparison::Stale {
-            *comparison = compare_again(state, answer).await?;
-        }
-    }
-    Ok(comparisons)
-}
-
-async fn compare_one(state: &ApiState, answer: &StoredAnswer) -> Result<Comparison, Problem> {
-    let Some(query) = &answer.query else { return Ok(Comparison::Foreign) };
-    let is_same = digest_in_database(state, query).await? == Some(answer.digest);
-    Ok(if is_same { Comparison::Same } else { Comparison::Stale })
-}
-
-async fn compare_again(state: &ApiState, answer: &StoredAnswer) -> Result<Comparison, Problem> {
-    // The cache first: a database that agrees by then proves that the answer is right.
-    if state.cache.stored_digest(&answer.name).await != Some(answer.digest) {
-        return Ok(Comparison::Changed);
-    }
-    compare_one(state, answer).await
-}
-
-async fn digest_in_database(
-    state: &ApiState,
-    query: &AnswerQuery,
-) -> Result<Option<Digest>, Problem> {
-    let loaded = query.load(&*state.batches, state.cache.status_values()).await;
-    let loaded = loaded.map_err(|error| error::of_database(&error, "batches"))?;
-    Ok(loaded.map(|loaded| digest_of(&loaded.body)))
 }
 
 fn compares(text: &str) -> Result<bool, Problem> {
