@@ -1,9 +1,12 @@
 //! The two cached answers as the database has them: each from one snapshot, as the JSON that clients read.
 
 use database::{BatchRepository, DbError, PageQuery, Version};
-use projection::{BatchId, Pagination, StatusValues};
+use projection::{BatchId, Pagination, StatusValues, UserId};
 
 use crate::metrics::CacheType;
+
+/// Batches on the page of a client that asks for no other number.
+pub(crate) const PAGE_LIMIT_DEFAULT: u32 = 20;
 
 /// Which of the cached answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,17 @@ pub struct LoadedAnswer {
     pub version: Version,
     /// The JSON that clients read.
     pub body: Vec<u8>,
+}
+
+/// The page of a client that sends no parameter.
+pub(crate) fn first_page(user_id: UserId) -> PageQuery {
+    PageQuery {
+        user_id,
+        statuses: Vec::new(),
+        limit: PAGE_LIMIT_DEFAULT,
+        offset: 0,
+        include_essays: true,
+    }
 }
 
 /// The status of one batch; none: there is no such batch.

@@ -87,7 +87,8 @@ pub enum LineOutcome {
 pub struct CachedAnswers {
     /// Members of the owner's index in the cache. Answers that have expired may be among them.
     pub members: u64,
-    /// Answers that a reader would be given now, by their keys.
+    /// Answers that a reader would be given now, by their keys. An index may be lost while its answers are
+    /// not: then those to the usual queries are here, and to those that were named.
     pub answers: Vec<CachedAnswer>,
 }
 
@@ -98,9 +99,13 @@ pub struct CachedAnswer {
     pub key: String,
     /// Length of its body.
     pub size_bytes: u64,
-    /// When it expires; none if the cache does not say.
+    /// When it expires; none if the cache does not say, or the answer was found by its name.
     #[schema(required)]
     pub expires_in_seconds: Option<u64>,
+    /// Whether the owner's index has it; none if it was found by its name, and only a part of the index was
+    /// looked at.
+    #[schema(required)]
+    pub indexed: Option<bool>,
     /// Whether the database has the same; none if that was not asked.
     #[schema(required)]
     pub comparison: Option<Comparison>,

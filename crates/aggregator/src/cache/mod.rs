@@ -197,9 +197,7 @@ impl CacheManager {
         L: Fn() -> F,
         F: Future<Output = Result<LoadedAnswer, DbError>>,
     {
-        let owner = names::user(&query.user_id)?;
-        let key = names::page_key(query, self.status_values)?;
-        let name = AnswerName { owner, key };
+        let name = names::page(query, self.status_values)?;
         let load = || async { load().await.map(|loaded| payload(&loaded)) };
         let answer = self.read(CacheType::UserBatches, &name, min_version, load).await?;
         CachedAnswer::read(name, answer?)
@@ -227,8 +225,7 @@ impl CacheManager {
         L: Fn() -> F,
         F: Future<Output = Result<Option<LoadedAnswer>, DbError>>,
     {
-        let name =
-            AnswerName { owner: names::batch(id)?, key: names::status_key(self.status_values)? };
+        let name = names::status(id, self.status_values)?;
         let load = || async {
             let loaded = load().await.map_err(NoStatus::Failed)?.ok_or(NoStatus::NoSuchBatch)?;
             Ok(payload(&loaded))
@@ -244,8 +241,11 @@ impl CacheManager {
     /// Digest of the answer that a hit would give now; none: there would be no hit. Loads, stores and
     /// counts nothing.
     pub async fn stored_digest(&self, name: &AnswerName) -> Option<Digest> {
-        let stored = self.cache.get(&name.owner, &name.key).await?;
-        stored.first_chunk().copied()
+        self.stored_head(name).await.map(|head| head.digest)
+    }
+
+    async fn stored_head(&self, name: &AnswerName) -> Option<Head> {
+        head(&self.cache.get(&name.owner, &name.key).await?)
     }
 
     /// Makes every cached list of the user unreadable, in every process that shares the cache.

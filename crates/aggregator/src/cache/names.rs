@@ -12,7 +12,7 @@ use database::PageQuery;
 use freshset::{EntryKey, KeyError, Owner};
 use projection::{BatchId, BatchStatus, StatusValues, UserId};
 
-use super::AnswerOwner;
+use super::{AnswerName, AnswerOwner};
 use crate::answers::AnswerQuery;
 
 pub(super) fn user(id: &UserId) -> Result<Owner, KeyError> {
@@ -21,6 +21,22 @@ pub(super) fn user(id: &UserId) -> Result<Owner, KeyError> {
 
 pub(super) fn batch(id: &BatchId) -> Result<Owner, KeyError> {
     Owner::new("batch", id.as_str())
+}
+
+pub(super) fn page(query: &PageQuery, values: StatusValues) -> Result<AnswerName, KeyError> {
+    Ok(AnswerName { owner: user(&query.user_id)?, key: page_key(query, values)? })
+}
+
+pub(super) fn status(id: &BatchId, values: StatusValues) -> Result<AnswerName, KeyError> {
+    Ok(AnswerName { owner: batch(id)?, key: status_key(values)? })
+}
+
+/// Name of the answer to this query.
+pub(super) fn answer(query: &AnswerQuery, values: StatusValues) -> Result<AnswerName, KeyError> {
+    match query {
+        AnswerQuery::Page(query) => page(query, values),
+        AnswerQuery::Status(id) => status(id, values),
+    }
 }
 
 /// Two queries have one key if and only if they have one answer: statuses are sorted, so that two

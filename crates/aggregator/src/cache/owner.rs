@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use database::PageQuery;
 use freshset::{BackendError, KeyError, Owner};
-use projection::{BatchId, IdError, UserId};
+use projection::{BatchId, ClientStatus, IdError, StatusFilter, UserId};
 
 use super::{AnswerName, CacheManager, Digest, InvalidationError, head, names};
-use crate::answers::AnswerQuery;
+use crate::answers::{AnswerQuery, first_page};
 
 /// Whose answers: `user:` or `batch:`, and the id as clients send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +49,11 @@ pub struct StoredAnswer {
     pub digest: Digest,
     /// Length of its body.
     pub size_bytes: usize,
-    /// How long it lives on, if the cache knows.
+    /// How long it lives on, if the cache says so.
     pub remaining: Option<Duration>,
+    /// Whether the owner's index has it; none if it was found by its name, and only a part of the index was
+    /// looked at.
+    pub is_indexed: Option<bool>,
 }
 
 /// Why nothing is known of what is cached.
@@ -83,21 +87,46 @@ impl AnswerOwner {
             Self::Batch(id) => names::batch(id),
         }
     }
+
+    /// What clients ask for most: the first page, of all batches and of each state that clients see, with
+    /// essays and without; or the only answer that there is.
+    fn usual_queries(&self) -> Vec<AnswerQuery> {
+        let id = match self {
+            Self::User(id) => id,
+            Self::Batch(id) => return vec![AnswerQuery::Status(id.clone())],
+        };
+        let of_state = |state: &ClientStatus| StatusFilter::Client(*state).statuses();
+        let filters = [Vec::new()].into_iter().chain(ClientStatus::ALL.iter().map(of_state));
+        let pages = filters.flat_map(|statuses| {
+            [true, false].map(|include_essays| {
+                let statuses = statuses.clone();
+                PageQuery { statuses, include_essays, ..first_page(id.clone()) }
+            })
+        });
+        pages.map(AnswerQuery::Page).collect()
+    }
 }
 
 impl CacheManager {
-    /// Answers of this owner that a reader would be given now, at most this many.
+    /// Answers of this owner that a reader would be given now.
+    ///
+    /// Those that its index has, at most `indexed_max`. An index may be lost while its answers are not, so
+    /// these are looked up by their names, too: those to `asked`, and to the queries that are usual.
     ///
     /// # Errors
     ///
     /// [`ListError::Backend`]: the cache did not answer.
-    pub async fn cached_answers(
+    pub(crate) async fn cached_answers(
         &self,
         owner: &AnswerOwner,
-        answers_max: usize,
+        indexed_max: usize,
+        asked: Vec<AnswerQuery>,
     ) -> Result<CachedAnswers, ListError> {
         let home = owner.name()?;
-        let listed = self.cache.entries(&home, answers_max, |payload| head(&payload?)).await?;
+        // Before the index: a cache that does not answer has no answers here, and is an error there.
+        let mut named = self.named_answers(owner, asked).await?;
+        let listed = self.cache.entries(&home, indexed_max, |payload| head(&payload?)).await?;
+        let is_whole = listed.members <= indexed_max as u64;
         let answers = listed.entries.into_iter().filter_map(|entry| {
             // A reader takes an entry without digest and version for a miss.
             let head = entry.value?;
@@ -107,9 +136,40 @@ impl CacheManager {
                 digest: head.digest,
                 size_bytes: head.body_bytes,
                 remaining: entry.remaining,
+                is_indexed: Some(true),
             })
         });
-        Ok(CachedAnswers { members: listed.members, answers: answers.collect() })
+        let mut answers: Vec<StoredAnswer> = answers.collect();
+        named.retain(|named| answers.iter().all(|listed| listed.name != named.name));
+        named.iter_mut().for_each(|named| named.is_indexed = is_whole.then_some(false));
+        answers.append(&mut named);
+        answers.sort_by(|one, other| one.name.key.cmp(&other.name.key));
+        Ok(CachedAnswers { members: listed.members, answers })
+    }
+
+    /// Looks up the answers whose names are known without the index.
+    async fn named_answers(
+        &self,
+        owner: &AnswerOwner,
+        asked: Vec<AnswerQuery>,
+    ) -> Result<Vec<StoredAnswer>, KeyError> {
+        let mut found: Vec<StoredAnswer> = Vec::new();
+        for query in owner.usual_queries().into_iter().chain(asked) {
+            let name = names::answer(&query, self.status_values)?;
+            if found.iter().any(|found| found.name == name) {
+                continue;
+            }
+            let Some(head) = self.stored_head(&name).await else { continue };
+            found.push(StoredAnswer {
+                name,
+                query: Some(query),
+                digest: head.digest,
+                size_bytes: head.body_bytes,
+                remaining: None,
+                is_indexed: None,
+            });
+        }
+        Ok(found)
     }
 
     /// Makes every cached answer of the owner unreadable; gives how many there were, those that had expired

@@ -7,14 +7,14 @@ use api_types::Comparison;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use database::{PageQuery, Version};
+use database::Version;
 use freshset::Source;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use projection::UserId;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::answers::load_page;
+use crate::answers::{first_page, load_page};
 use crate::cache::{AnswerOwner, ReadError};
 use crate::console::access::{Action, Posted, Session};
 use crate::console::audit_log;
@@ -25,8 +25,6 @@ use crate::console::page::{Frame, rendered};
 use crate::console::state::Console;
 use crate::console::units;
 
-/// Batches on the page: the first page that clients ask for.
-const BATCHES: u32 = 20;
 /// Differences that are shown.
 const DIFFERENCES_MAX: usize = 50;
 
@@ -61,6 +59,7 @@ struct EntryRow {
     key: String,
     size: String,
     expires_in: String,
+    is_unindexed: bool,
     comparison: &'static str,
     is_stale: bool,
 }
@@ -99,13 +98,7 @@ fn user_id(text: &str) -> Result<UserId, Failure> {
 
 async fn find(console: &Console, user_id: UserId) -> Result<Found, Failure> {
     let parts = &console.parts;
-    let query = PageQuery {
-        user_id,
-        statuses: Vec::new(),
-        limit: BATCHES,
-        offset: 0,
-        include_essays: true,
-    };
+    let query = first_page(user_id);
     // Before this page asks for one, which fills the cache.
     let entries = timeout(parts.read_timeout, entries(console, &query.user_id)).await;
     let entries = entries.map_err(|_| Failure::timed_out())??;
@@ -142,7 +135,7 @@ async fn find(console: &Console, user_id: UserId) -> Result<Found, Failure> {
 
 async fn entries(console: &Console, user_id: &UserId) -> Result<Entries, Failure> {
     let owner = AnswerOwner::User(user_id.clone());
-    let cached = match console.parts.cache.cached_answers(&owner, ENTRIES_MAX).await {
+    let cached = match console.parts.cache.cached_answers(&owner, ENTRIES_MAX, Vec::new()).await {
         Ok(cached) => cached,
         Err(error) => {
             let cause = &error as &dyn Error;
@@ -160,6 +153,7 @@ async fn entries(console: &Console, user_id: &UserId) -> Result<Entries, Failure
             || "unknown".to_owned(),
             |remaining| units::seconds(remaining.as_secs() as f64),
         ),
+        is_unindexed: answer.is_indexed == Some(false),
         comparison: words(comparison),
         is_stale: comparison == Comparison::Stale,
     });

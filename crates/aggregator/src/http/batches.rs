@@ -20,7 +20,8 @@ use projection::{BatchId, BatchStatus, BatchView, IdError, PageView, StatusFilte
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, PartialSchema as _};
 
-use crate::answers::{LoadedAnswer, load_page, load_status};
+use crate::answers::{AnswerQuery, LoadedAnswer, PAGE_LIMIT_DEFAULT, load_page, load_status};
+use crate::cache::AnswerOwner;
 use crate::http::conditional::IfNoneMatch;
 use crate::http::openapi::parameters;
 use crate::http::parameters::{Parameters, Unknown};
@@ -32,8 +33,6 @@ use crate::newer_documents::BlockedRead;
 /// Batches that one page may have: what one screen or one export step needs, and few enough to keep a
 /// page of batches with many essays within a few megabytes.
 const LIMIT_RANGE: RangeInclusive<u32> = 0..=100;
-/// Batches per page unless the client asks for another number.
-const LIMIT_DEFAULT: u32 = 20;
 /// How many batches a client may skip. More than any teacher has; a larger offset would only make the
 /// database count.
 const OFFSET_RANGE: RangeInclusive<u32> = 0..=1_000_000;
@@ -73,8 +72,7 @@ pub(super) async fn status(
     PreferredCoding(coding): PreferredCoding,
 ) -> Result<Response, Problem> {
     let id = parse_id("batch_id", segment, BatchId::parse)?;
-    let query = query.as_deref().unwrap_or_default();
-    let min_version = min_version(&Parameters::read(query, &[MIN_VERSION], Unknown::Ignored)?)?;
+    let min_version = status_query(query.as_deref().unwrap_or_default())?;
     let answer = state.cache.batch_status(&id, min_version, || status_of(&state, &id));
     let answer = state.reads.limit_read(answer).await?;
     let answer = answer.ok_or_else(Problem::batch_not_found)?;
@@ -151,7 +149,7 @@ impl IntoParams for ListParameters {
         let statuses = [""].into_iter().chain(StatusFilter::names());
         vec![
             parameters::path_id("user_id", UserId::schema(), parameters::USER_EXAMPLE),
-            parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, "batches on the page"),
+            parameters::number("limit", LIMIT_RANGE, PAGE_LIMIT_DEFAULT, "batches on the page"),
             parameters::number("offset", OFFSET_RANGE, 0, "batches before the page"),
             parameters::word(
                 "status",
@@ -187,13 +185,26 @@ pub(super) fn parse_id<T, E: Display>(
     parse(text).map_err(|error| Problem::invalid_parameter(name, error))
 }
 
+/// The answer that a read of this owner with this query is given.
+pub(super) fn answer_query(owner: &AnswerOwner, query: &str) -> Result<AnswerQuery, Problem> {
+    match owner {
+        AnswerOwner::User(id) => Ok(AnswerQuery::Page(page_query(id.clone(), query)?.0)),
+        AnswerOwner::Batch(id) => status_query(query).map(|_| AnswerQuery::Status(id.clone())),
+    }
+}
+
+/// Reads the query of a status.
+fn status_query(query: &str) -> Result<Version, Problem> {
+    min_version(&Parameters::read(query, &[MIN_VERSION], Unknown::Ignored)?)
+}
+
 /// Reads the query of a list: strict about the parameters it knows, blind to the others.
 fn page_query(user_id: UserId, query: &str) -> Result<(PageQuery, Version), Problem> {
     const KNOWN: [&str; 5] = ["limit", "offset", "status", "include", MIN_VERSION];
     let sent = Parameters::read(query, &KNOWN, Unknown::Ignored)?;
     let query = PageQuery {
         user_id,
-        limit: sent.number("limit", LIMIT_RANGE, LIMIT_DEFAULT)?,
+        limit: sent.number("limit", LIMIT_RANGE, PAGE_LIMIT_DEFAULT)?,
         offset: sent.number("offset", OFFSET_RANGE, 0)?,
         statuses: sent.get("status").map_or(Ok(Vec::new()), statuses)?,
         include_essays: sent.get("include").map_or(Ok(true), include_essays)?,

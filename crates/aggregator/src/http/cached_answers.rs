@@ -11,17 +11,22 @@ use projection::ID_BYTES_MAX;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
+use crate::answers::AnswerQuery;
 use crate::cache::{AnswerOwner, StoredAnswer};
-use crate::http::batches::{Segment, parse_id};
+use crate::http::batches::{Segment, answer_query, parse_id};
 use crate::http::error;
 use crate::http::openapi::parameters;
-use crate::http::parameters::{Parameters, Unknown};
+use crate::http::parameters::{Parameters, Repeated, Unknown};
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 
-/// Answers that a caller may ask for: each is read, with its body.
+/// Answers of the index that a caller may ask for: each is read, with its body.
 const LIMIT_RANGE: RangeInclusive<u32> = 1..=500;
 const LIMIT_DEFAULT: u32 = 100;
+/// The parameter that names an answer, by the query of its read. As many as fit into a query, percent-encoded.
+const QUERY: Repeated = Repeated { name: "query", times_max: 5 };
+/// Length of one. The longest with a meaning is shorter.
+const QUERY_CHARS_MAX: usize = 200;
 
 /// Values of `compare`.
 const FLAG: [&str; 2] = ["true", "false"];
@@ -39,7 +44,10 @@ const NOT_CONFIRMED: &str = "the cache has not confirmed the invalidation. This 
     operation_id = "list_cached_answers",
     tag = "cache",
     summary = "What readers would be given from the cache now",
-    description = "For operators. An unknown parameter is refused.",
+    description = "For operators. An unknown parameter is refused. Answers are found in the index of the \
+                   owner, which the cache may lose while it has the answers. So these are looked up by \
+                   their names, too: the status of a batch; the first page of a user, of all batches and of \
+                   each state that clients see, with essays and without; and the answers to each `query`.",
     params(ListParameters),
     responses((status = 200, description = "The answers, without their bodies", body = CachedAnswers))
 )]
@@ -50,10 +58,14 @@ pub(super) async fn list(
 ) -> Result<Json<CachedAnswers>, Problem> {
     let owner = parse_owner(owner)?;
     let query = query.unwrap_or_default();
-    let sent = Parameters::read(&query, &["compare", "limit"], Unknown::Refused)?;
+    let known = ["compare", "limit", QUERY.name];
+    let sent = Parameters::read_repeated(&query, &known, Some(QUERY), Unknown::Refused)?;
     let limit = sent.number("limit", LIMIT_RANGE, LIMIT_DEFAULT)?;
     let compares = sent.get("compare").map_or(Ok(false), compares)?;
-    state.reads.deadline().limit(listed(&state, &owner, limit, compares), TOO_SLOW).await?.map(Json)
+    let asked = sent.all(QUERY.name).map(|query| asked(&owner, query));
+    let asked = asked.collect::<Result<Vec<_>, _>>()?;
+    let listed = listed(&state, &owner, limit, asked, compares);
+    state.reads.deadline().limit(listed, TOO_SLOW).await?.map(Json)
 }
 
 /// Invalidates the cached answers of an owner.
@@ -85,9 +97,10 @@ async fn listed(
     state: &ApiState,
     owner: &AnswerOwner,
     limit: u32,
+    asked: Vec<AnswerQuery>,
     compares: bool,
 ) -> Result<CachedAnswers, Problem> {
-    let cached = state.cache.cached_answers(owner, limit as usize).await;
+    let cached = state.cache.cached_answers(owner, limit as usize, asked).await;
     let cached = cached.map_err(|error| {
         tracing::warn!(error = error::chain(&error), "cached answers not listed");
         Problem::unavailable(CACHE_UNAVAILABLE)
@@ -103,10 +116,22 @@ async fn listed(
         key: answer.name.key().to_owned(),
         size_bytes: answer.size_bytes as u64,
         expires_in_seconds: answer.remaining.map(|remaining| remaining.as_secs()),
+        indexed: answer.is_indexed,
         comparison: comparisons.next(),
     };
     let answers = cached.answers.iter().map(shown).collect();
     Ok(CachedAnswers { members: cached.members, answers })
+}
+
+/// The answer that a read with this query is given.
+fn asked(owner: &AnswerOwner, query: &str) -> Result<AnswerQuery, Problem> {
+    let is_allowed =
+        query.len() <= QUERY_CHARS_MAX && query.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_allowed {
+        let detail = format!("allowed: at most {QUERY_CHARS_MAX} visible ASCII characters");
+        return Err(Problem::invalid_parameter(QUERY.name, detail));
+    }
+    answer_query(owner, query).map_err(|problem| problem.inside(QUERY.name))
 }
 
 fn compares(text: &str) -> Result<bool, Problem> {
@@ -140,7 +165,15 @@ struct ListParameters;
 impl IntoParams for ListParameters {
     fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut all = OwnerParameter::into_params(place);
-        all.push(parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, "answers at most"));
+        let description = "answers of the index at most";
+        all.push(parameters::number("limit", LIMIT_RANGE, LIMIT_DEFAULT, description));
+        all.push(parameters::list(
+            QUERY.name,
+            parameters::text().pattern(Some("^[!-~]*$")).max_length(Some(QUERY_CHARS_MAX)),
+            QUERY.times_max,
+            "the query of a read, as a client sends it: its answer is looked up, too",
+            "limit=5&status=ready",
+        ));
         all.push(parameters::word(
             "compare",
             FLAG,

@@ -24,6 +24,13 @@ pub(super) enum Unknown {
     Refused,
 }
 
+/// A parameter that may be sent several times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeated {
+    pub(super) name: &'static str,
+    pub(super) times_max: usize,
+}
+
 /// The parameters as sent.
 #[derive(Debug)]
 pub(super) struct Parameters<'a> {
@@ -31,10 +38,20 @@ pub(super) struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Finds the `known` parameters in a query.
+    /// Finds the `known` parameters in a query, each at most once.
     pub(super) fn read(
         query: &'a str,
         known: &[&'static str],
+        unknown: Unknown,
+    ) -> Result<Self, Problem> {
+        Self::read_repeated(query, known, None, unknown)
+    }
+
+    /// The same, but one of them may be sent several times.
+    pub(super) fn read_repeated(
+        query: &'a str,
+        known: &[&'static str],
+        repeated: Option<Repeated>,
         unknown: Unknown,
     ) -> Result<Self, Problem> {
         if query.len() > QUERY_BYTES_MAX {
@@ -47,7 +64,11 @@ impl<'a> Parameters<'a> {
             // A name that is not UTF-8 is unknown.
             let name = decode(name).and_then(|name| known.iter().find(|known| **known == name));
             match name {
-                Some(name) => parameters.add(name, value)?,
+                Some(name) => {
+                    let repeated = repeated.filter(|repeated| repeated.name == *name);
+                    let times_max = repeated.map_or(1, |repeated| repeated.times_max);
+                    parameters.add(name, value, times_max)?;
+                }
                 None if unknown == Unknown::Refused => {
                     let detail = format!("unknown parameter, allowed: {}", known.join(", "));
                     return Err(Problem::invalid_parameter("query", detail));
@@ -58,10 +79,11 @@ impl<'a> Parameters<'a> {
         Ok(parameters)
     }
 
-    fn add(&mut self, name: &'static str, value: &'a str) -> Result<(), Problem> {
-        if self.get(name).is_some() {
+    fn add(&mut self, name: &'static str, value: &'a str, times_max: usize) -> Result<(), Problem> {
+        if self.all(name).count() >= times_max {
             // Taking the first or the last would make two programs see two different pages.
-            return Err(Problem::invalid_parameter(name, "is given more than once"));
+            let times = if times_max == 1 { "once".into() } else { format!("{times_max} times") };
+            return Err(Problem::invalid_parameter(name, format!("is given more than {times}")));
         }
         let Some(value) = decode(value) else {
             return Err(Problem::invalid_parameter(name, "is not percent-encoded UTF-8"));
@@ -72,8 +94,12 @@ impl<'a> Parameters<'a> {
 
     /// The value of a parameter, if it was sent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.sent.iter().find(|(sent, _)| *sent == name)?;
-        Some(&found.1)
+        self.all(name).next()
+    }
+
+    /// Every value of a parameter, in the order in which they were sent.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.sent.iter().filter(move |(sent, _)| *sent == name).map(|(_, value)| &**value)
     }
 
     /// The value of a parameter that is a whole number without a sign.

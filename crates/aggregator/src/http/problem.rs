@@ -159,6 +159,12 @@ impl Problem {
         Self::new(ProblemCode::InvalidParameter, format!("{name}: {detail}"))
     }
 
+    /// The same, of a value inside that of the parameter `name`.
+    #[must_use]
+    pub(super) fn inside(self, name: &str) -> Self {
+        Self { detail: format!("{name}: {}", self.detail).into(), ..self }
+    }
+
     /// 503: the database does not answer; the same request can succeed in a moment.
     pub fn unavailable(detail: &'static str) -> Self {
         Self::new(ProblemCode::Unavailable, detail).with_retry_after(RETRY_AFTER_UNAVAILABLE)

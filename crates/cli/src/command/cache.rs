@@ -21,6 +21,8 @@ Examples:
     result-aggregator cache show user:teacher-7
   Whether they are what the database has:
     result-aggregator cache verify user:teacher-7
+  The list that a client asks for with ?limit=5&status=ready, among them:
+    result-aggregator cache verify user:teacher-7 --query 'limit=5&status=ready'
   The same for one batch, for programs:
     result-aggregator cache verify batch:batch-3 --json
   Make a stale one unreadable, in all processes with the same cache:
@@ -37,6 +39,10 @@ pub(super) struct CacheArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the answers that readers would be given from the cache now
+    ///
+    /// They are found in the index of the owner, which the cache may lose while it has the answers. So these
+    /// are looked up by their names, too: the status of a batch; the first page of a teacher, of all batches
+    /// and of each state, with essays and without; and each --query.
     Show(ListArgs),
     /// Compare them with the database; the exit code is 1 if one is stale
     ///
@@ -56,7 +62,10 @@ enum Command {
 struct ListArgs {
     /// user:ID or batch:ID
     owner: String,
-    /// Look at this many answers at most
+    /// Look up the answer to this query, too, as a client sends it; can be repeated
+    #[arg(long = "query", value_name = "QUERY")]
+    queries: Vec<String>,
+    /// Look at this many answers of the index at most
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
     /// Print the server's answer, one JSON object
@@ -82,26 +91,39 @@ pub(super) async fn run(arguments: CacheArgs) -> anyhow::Result<u8> {
 
 async fn show(client: &Client, list: &ListArgs, compares: bool) -> anyhow::Result<u8> {
     let request = of_owner(client, Method::GET, &list.owner)
-        .query(&[("limit", list.limit.to_string()), ("compare", compares.to_string())]);
+        .query(&[("limit", list.limit.to_string()), ("compare", compares.to_string())])
+        .query(&list.queries.iter().map(|query| ("query", query_of(query))).collect::<Vec<_>>());
     let cached: CachedAnswers = client.ask(request).await?;
     if list.json {
         print_line!("{}", printable_json(&serde_json::to_string(&cached)?));
     } else {
-        print(&cached);
+        print(&cached, list);
     }
     let is_stale = |answer: &CachedAnswer| answer.comparison == Some(Comparison::Stale);
     Ok(u8::from(cached.answers.iter().any(is_stale)))
 }
 
-fn print(cached: &CachedAnswers) {
+/// What follows the question mark, if there is one.
+fn query_of(text: &str) -> &str {
+    text.strip_prefix('?').unwrap_or(text)
+}
+
+fn print(cached: &CachedAnswers, list: &ListArgs) {
     let CachedAnswers { members, answers } = cached;
-    for CachedAnswer { key, size_bytes, expires_in_seconds, comparison } in answers {
+    for CachedAnswer { key, size_bytes, expires_in_seconds, indexed, comparison } in answers {
         let expires = expires_in_seconds.map_or("-".to_owned(), |seconds| format!("{seconds} s"));
         let comparison = comparison.map_or("", word);
-        print_line!("{size_bytes:>10} bytes  {expires:>7}  {comparison:<8}{}", printable(key));
+        let mark = if *indexed == Some(false) { "  not in the index" } else { "" };
+        let key = printable(key);
+        print_line!("{size_bytes:>10} bytes  {expires:>7}  {comparison:<8}{key}{mark}");
     }
     let readable = counted(answers.len() as u64, "answer", "answers");
     print_line!("{readable}; the index has {}", counted(*members, "entry", "entries"));
+    if *members == 0 && !list.owner.starts_with("batch:") {
+        print_line!(
+            "other answers may still be given: check one with --query 'limit=5&status=ready'"
+        );
+    }
 }
 
 fn word(comparison: Comparison) -> &'static str {

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, RefOr, Required};
 
@@ -57,6 +59,20 @@ pub(in crate::http) fn word<'a>(
 ) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(allowed));
     query(name, schema.build(), description)
+}
+
+/// Any of these in the query, each as a parameter of its own.
+pub(in crate::http) fn list(
+    name: &str,
+    items: ObjectBuilder,
+    items_max: usize,
+    description: &str,
+    example: &str,
+) -> Parameter {
+    let schema = ArrayBuilder::new().items(items.build()).max_items(Some(items_max));
+    let parameter = parameter(name, ParameterIn::Query, schema.build());
+    let parameter = parameter.required(Required::False).description(Some(description));
+    parameter.example(Some(vec![example].into())).build()
 }
 
 /// A time in the query.

@@ -200,6 +200,7 @@ async fn answers_are_as_the_document_says() {
         (Method::GET, cache, "/internal/v1/cache/user:teacher?compare=true", 200),
         (Method::GET, cache, "/internal/v1/cache/batch:batch", 200),
         (Method::GET, cache, "/internal/v1/cache/batch:batch?compare=yes", 400),
+        (Method::GET, cache, "/internal/v1/cache/user:teacher?query=limit%3D5&query=", 200),
         (Method::GET, cache, "/internal/v1/cache/team:red", 400),
         (Method::DELETE, cache, "/internal/v1/cache/user:teacher", 200),
         (Method::GET, "/healthz", "/healthz", 200),
