@@ -125,6 +125,26 @@ pub enum Comparison {
     Foreign,
 }
 
+/// Answer of `GET /stale-answers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StaleAnswers {
+    /// The last ones that the auditor of this process found, the newest first.
+    pub answers: Vec<StaleAnswer>,
+}
+
+/// A cached answer that was found stale. It may be right again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StaleAnswer {
+    /// Whose answer it is: `user:ID` or `batch:ID`.
+    pub owner: String,
+    /// Its key among those of the owner.
+    pub key: String,
+    /// When it was first found.
+    pub first_found_at: String,
+    /// When it was last found.
+    pub last_found_at: String,
+}
+
 /// Answer of `DELETE /cache/{owner}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InvalidationReport {

@@ -125,6 +125,7 @@ impl Auditor {
             Verdict::Stale(age) => {
                 self.metrics.stale_hit(cache_type, age);
                 self.staleness.found();
+                self.cache.note_stale(&hit.name, &hit.query, self.clock.now());
                 if !was_stale {
                     self.metrics.hit_audited(cache_type);
                 }

@@ -1,4 +1,5 @@
-//! When staleness begins and ends: one log line for each, and the finding in `/readyz`. Neither has an id.
+//! When staleness begins and ends: one log line for each, and the finding in `/readyz`. Neither has an id:
+//! those are in [`stale_answers`](crate::cache::CacheManager::stale_answers).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,9 @@ use crate::health::{Component, Finding, Health};
 const CODE: &str = "stale_answers";
 const DETAIL: &str = "cached answers are older than the database and are not invalidated; look for processes with \
                       another redis_url or cache.namespace, for a Redis that came back with older data, and \
-                      for entries altered by others; once mended, remove the entries of the namespace from \
-                      Redis or wait for cache.entry_ttl_seconds";
+                      for entries altered by others; once mended, run `result-aggregator cache stale` against \
+                      this process, which names the owners, and `result-aggregator cache invalidate OWNER` \
+                      for each; if there are too many, remove the entries of the namespace from Redis";
 /// Staleness is over when none was found for this many times the time after which an answer is:
 /// a watched answer is looked at once in that time, and audits are samples.
 const QUIET_FACTOR: u32 = 3;

@@ -249,6 +249,9 @@ async fn answer_that_is_never_invalidated_is_stale_until_it_is() {
     assert_eq!(world.metric("ras_stale_hit_age_seconds_count"), 1);
     let finding = serde_json::to_value(world.health.findings()).unwrap();
     assert_eq!(finding[0]["code"], "stale_answers");
+    let named = world.cache.stale_answers();
+    assert_eq!(named.len(), 1);
+    assert_eq!(named[0].owner().to_string(), "user:teacher");
     assert!(!world.health.is_blocked());
 
     world.look(4).await;

@@ -23,9 +23,12 @@ mod compare;
 pub mod locked_backend;
 mod names;
 mod owner;
+mod stale;
 pub mod versions;
 
 pub use self::owner::{AnswerOwner, CachedAnswers, ListError, OwnerError, StoredAnswer};
+pub use self::stale::StaleAnswer;
+use self::stale::StaleAnswers;
 
 /// Version of the stored payload: a digest, the version of the owner, then the JSON that clients read.
 /// Raise it when one of them changes, so that a new version of the service does not serve entries of an
@@ -45,6 +48,7 @@ pub struct CacheManager {
     cache: Cache,
     metrics: Metrics,
     status_values: StatusValues,
+    stale: StaleAnswers,
 }
 
 /// Name of an answer: no two answers share one. Cheap to clone.
@@ -161,7 +165,8 @@ impl CacheManager {
     /// Outside a tokio runtime, as [`CacheBuilder::build`] does.
     pub fn new(builder: CacheBuilder, metrics: Metrics) -> Self {
         let cache = builder.schema_version(PAYLOAD_VERSION).build();
-        Self { cache, metrics, status_values: StatusValues::default() }
+        let (status_values, stale) = (StatusValues::default(), StaleAnswers::default());
+        Self { cache, metrics, status_values, stale }
     }
 
     /// Keeps answers with these status values apart from those with others.

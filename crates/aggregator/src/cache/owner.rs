@@ -1,5 +1,6 @@
 //! The owners of cached answers, as operators name them, and what is cached for one.
 
+use std::fmt;
 use std::time::Duration;
 
 use database::PageQuery;
@@ -81,6 +82,14 @@ impl AnswerOwner {
         }
     }
 
+    /// Whose answer it is.
+    pub(crate) fn of(query: &AnswerQuery) -> Self {
+        match query {
+            AnswerQuery::Page(query) => Self::User(query.user_id.clone()),
+            AnswerQuery::Status(id) => Self::Batch(id.clone()),
+        }
+    }
+
     fn name(&self) -> Result<Owner, KeyError> {
         match self {
             Self::User(id) => names::user(id),
@@ -107,11 +116,22 @@ impl AnswerOwner {
     }
 }
 
+/// As [`AnswerOwner::parse`] reads it.
+impl fmt::Display for AnswerOwner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(formatter, "user:{id}"),
+            Self::Batch(id) => write!(formatter, "batch:{id}"),
+        }
+    }
+}
+
 impl CacheManager {
     /// Answers of this owner that a reader would be given now.
     ///
     /// Those that its index has, at most `indexed_max`. An index may be lost while its answers are not, so
-    /// these are looked up by their names, too: those to `asked`, and to the queries that are usual.
+    /// these are looked up by their names, too: those to `asked`, to the queries that are usual, and to those
+    /// that the auditor found stale.
     ///
     /// # Errors
     ///
@@ -153,8 +173,10 @@ impl CacheManager {
         owner: &AnswerOwner,
         asked: Vec<AnswerQuery>,
     ) -> Result<Vec<StoredAnswer>, KeyError> {
+        let stale = self.stale_answers().into_iter().map(|stale| stale.query);
+        let stale = stale.filter(|query| AnswerOwner::of(query) == *owner);
         let mut found: Vec<StoredAnswer> = Vec::new();
-        for query in owner.usual_queries().into_iter().chain(asked) {
+        for query in owner.usual_queries().into_iter().chain(asked).chain(stale) {
             let name = names::answer(&query, self.status_values)?;
             if found.iter().any(|found| found.name == name) {
                 continue;

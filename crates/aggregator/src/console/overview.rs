@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use tokio::time::{sleep, timeout};
 
+use crate::cache::{AnswerOwner, StaleAnswer};
 use crate::console::access::Session;
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, rendered};
@@ -38,6 +39,7 @@ struct OverviewPart {
     at: String,
     is_ready: bool,
     findings: Vec<Finding>,
+    stale: Vec<StaleRow>,
     dependencies: Vec<Dependency>,
     cards: Vec<Card>,
     lags: Vec<LagRow>,
@@ -48,6 +50,15 @@ struct Dependency {
     name: &'static str,
     state: &'static str,
     is_sound: bool,
+}
+
+/// An answer that the auditor found stale.
+struct StaleRow {
+    /// The page about its owner.
+    page: &'static str,
+    id: String,
+    key: String,
+    found_at: String,
 }
 
 struct Card {
@@ -118,6 +129,7 @@ async fn part(console: &Console) -> OverviewPart {
         at: parts.clock.now().to_string(),
         is_ready: database_answers && !parts.health.is_blocked() && !parts.health.is_stopping(),
         findings: parts.health.findings(),
+        stale: parts.cache.stale_answers().iter().map(stale_row).collect(),
         dependencies: dependencies(console, database_answers),
         cards: cards(
             &sample,
@@ -127,6 +139,15 @@ async fn part(console: &Console) -> OverviewPart {
         lags,
         lag_summary,
     }
+}
+
+fn stale_row(stale: &StaleAnswer) -> StaleRow {
+    let (page, id) = match stale.owner() {
+        AnswerOwner::User(id) => ("teacher", id.to_string()),
+        AnswerOwner::Batch(id) => ("batch", id.to_string()),
+    };
+    let found_at = stale.last_found_at.to_string();
+    StaleRow { page, id, key: stale.name.key().to_owned(), found_at }
 }
 
 fn dependencies(console: &Console, database_answers: bool) -> Vec<Dependency> {

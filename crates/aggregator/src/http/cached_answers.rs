@@ -1,10 +1,10 @@
 //! `/internal/v1/cache/{owner}`: what is cached for an owner, whether it is what the database has, and its
-//! invalidation. For operators; no client needs it.
+//! invalidation. `/internal/v1/stale-answers`: what the auditor found. For operators; no client needs it.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use api_types::{CachedAnswer, CachedAnswers, InvalidationReport};
+use api_types::{CachedAnswer, CachedAnswers, InvalidationReport, StaleAnswers};
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use projection::ID_BYTES_MAX;
@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::answers::AnswerQuery;
-use crate::cache::{AnswerOwner, StoredAnswer};
+use crate::cache::{AnswerOwner, StaleAnswer, StoredAnswer};
 use crate::http::batches::{Segment, answer_query, parse_id};
 use crate::http::error;
 use crate::http::openapi::parameters;
@@ -47,7 +47,8 @@ const NOT_CONFIRMED: &str = "the cache has not confirmed the invalidation. This 
     description = "For operators. An unknown parameter is refused. Answers are found in the index of the \
                    owner, which the cache may lose while it has the answers. So these are looked up by \
                    their names, too: the status of a batch; the first page of a user, of all batches and of \
-                   each state that clients see, with essays and without; and the answers to each `query`.",
+                   each state that clients see, with essays and without; what the auditor of this process \
+                   found stale; and the answers to each `query`.",
     params(ListParameters),
     responses((status = 200, description = "The answers, without their bodies", body = CachedAnswers))
 )]
@@ -66,6 +67,26 @@ pub(super) async fn list(
     let asked = asked.collect::<Result<Vec<_>, _>>()?;
     let listed = listed(&state, &owner, limit, asked, compares);
     state.reads.deadline().limit(listed, TOO_SLOW).await?.map(Json)
+}
+
+/// Lists the stale answers that the auditor found last.
+#[utoipa::path(
+    get,
+    path = "/internal/v1/stale-answers",
+    operation_id = "list_stale_answers",
+    tag = "cache",
+    summary = "The last answers that the auditor of this process found stale since it began",
+    description = "For operators. Another process has found others.",
+    responses((status = 200, description = "Whose answers they are, and when they were found", body = StaleAnswers))
+)]
+pub(super) async fn list_stale(State(state): State<Arc<ApiState>>) -> Json<StaleAnswers> {
+    let shown = |stale: StaleAnswer| api_types::StaleAnswer {
+        owner: stale.owner().to_string(),
+        key: stale.name.key().to_owned(),
+        first_found_at: stale.first_found_at.to_string(),
+        last_found_at: stale.last_found_at.to_string(),
+    };
+    Json(StaleAnswers { answers: state.cache.stale_answers().into_iter().map(shown).collect() })
 }
 
 /// Invalidates the cached answers of an owner.

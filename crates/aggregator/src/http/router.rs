@@ -56,6 +56,7 @@ pub fn router_beside(state: ApiState, others: Router) -> Router {
             "/internal/v1/cache/{owner}",
             get(cached_answers::list).delete(cached_answers::invalidate),
         )
+        .route("/internal/v1/stale-answers", get(cached_answers::list_stale))
         // Everything else below the base, so that a caller without a key learns nothing about routes.
         .route("/internal/v1", any(route_not_found))
         .route("/internal/v1/", any(route_not_found))

@@ -18,7 +18,7 @@ pub const NO_TOPIC: &str = "unknown";
 pub const NO_ROUTE: &str = "unmatched";
 
 /// Every route with its methods, and the statuses that it commonly answers with.
-const ROUTES: [(&str, &[&str], &[u16]); 21] = [
+const ROUTES: [(&str, &[&str], &[u16]); 22] = [
     ("/internal/v1/batches/{batch_id}/status", READ, INTERNAL),
     ("/internal/v1/batches/user/{user_id}", READ, INTERNAL),
     ("/internal/v1/batches/user/{user_id}/changes", READ, &[200, 400, 401, 500, 503]),
@@ -28,6 +28,7 @@ const ROUTES: [(&str, &[&str], &[u16]); 21] = [
     ("/internal/v1/dead-letters/{id}/replay", &["POST"], INTERNAL),
     ("/internal/v1/outbox", READ, INTERNAL),
     ("/internal/v1/cache/{owner}", &["GET", "DELETE"], INTERNAL),
+    ("/internal/v1/stale-answers", READ, INTERNAL),
     // These answer with errors: paths without a route of their own.
     ("/internal/v1/batches//status", READ, &[400, 401]),
     ("/internal/v1/batches/user/", READ, &[400, 401]),

@@ -1,7 +1,9 @@
-//! `result-aggregator cache`: what is cached for an owner, and its invalidation.
+//! `result-aggregator cache`: what is cached for an owner, its invalidation, and whose answers were stale.
 
 use aggregator::print_line;
-use api_types::{CachedAnswer, CachedAnswers, Comparison, InvalidationReport};
+use api_types::{
+    CachedAnswer, CachedAnswers, Comparison, InvalidationReport, StaleAnswer, StaleAnswers,
+};
 use clap::{Args, Subcommand};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder};
@@ -26,7 +28,9 @@ Examples:
   The same for one batch, for programs:
     result-aggregator cache verify batch:batch-3 --json
   Make a stale one unreadable, in all processes with the same cache:
-    result-aggregator cache invalidate user:teacher-7";
+    result-aggregator cache invalidate user:teacher-7
+  Whose answers the auditor of a process found stale:
+    result-aggregator cache stale --server http://127.0.0.1:4003";
 
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
@@ -42,7 +46,7 @@ enum Command {
     ///
     /// They are found in the index of the owner, which the cache may lose while it has the answers. So these
     /// are looked up by their names, too: the status of a batch; the first page of a teacher, of all batches
-    /// and of each state, with essays and without; and each --query.
+    /// and of each state, with essays and without; what the auditor found stale; and each --query.
     Show(ListArgs),
     /// Compare them with the database; the exit code is 1 if one is stale
     ///
@@ -55,6 +59,14 @@ enum Command {
     Invalidate {
         /// user:ID or batch:ID
         owner: String,
+    },
+    /// List the last answers that the auditor of the server found stale since it was started
+    ///
+    /// Each process has found its own: ask the one whose `ras_stale_hits_total` has grown.
+    Stale {
+        /// Print the server's answer, one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -86,6 +98,7 @@ pub(super) async fn run(arguments: CacheArgs) -> anyhow::Result<u8> {
             print_line!("invalidated; the index had {}", counted(entries, "entry", "entries"));
             Ok(0)
         }
+        Command::Stale { json } => stale(&client, json).await,
     }
 }
 
@@ -124,6 +137,20 @@ fn print(cached: &CachedAnswers, list: &ListArgs) {
             "other answers may still be given: check one with --query 'limit=5&status=ready'"
         );
     }
+}
+
+async fn stale(client: &Client, json: bool) -> anyhow::Result<u8> {
+    let found: StaleAnswers = client.ask(client.request(Method::GET, "/stale-answers")).await?;
+    if json {
+        print_line!("{}", printable_json(&serde_json::to_string(&found)?));
+        return Ok(0);
+    }
+    for StaleAnswer { owner, key, last_found_at, .. } in &found.answers {
+        print_line!("{last_found_at}  {}  {}", printable(key), printable(owner));
+    }
+    let answers = counted(found.answers.len() as u64, "stale answer", "stale answers");
+    print_line!("{answers} found by this process since it was started");
+    Ok(0)
 }
 
 fn word(comparison: Comparison) -> &'static str {

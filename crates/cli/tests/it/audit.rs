@@ -2,6 +2,7 @@
 
 use testkit::eventually;
 
+use crate::cached_answers::cache;
 use crate::support::common::{TIMEOUT, next_micros};
 use crate::support::events::{registered, slot};
 use crate::support::load::{self, LoadPlan};
@@ -22,8 +23,9 @@ fn auditing(builder: ServiceBuilder, stale_after_seconds: &str) -> ServiceBuilde
         .variable("RAS_AUDIT__HITS_PER_SECOND", "100")
 }
 
+/// One of them has a name that nothing but its reads, and its index, says.
 async fn read_both(client: &Client) {
-    client.list("teacher", "").await;
+    client.list("teacher", "?limit=7").await;
     client.status("batch").await;
 }
 
@@ -71,7 +73,7 @@ async fn processes_with_different_redis_servers_count_stale_hits_until_it_is_men
 }
 
 #[tokio::test]
-async fn redis_that_came_back_with_older_data_is_found() {
+async fn redis_that_came_back_with_older_data_is_found_and_its_owners_are_named() {
     let servers = Servers::new().await;
     let service = auditing(servers.builder(), "1").start().await;
     service.client.post(&[registered("teacher", "batch", 1, next_micros())]).await.unwrap();
@@ -95,8 +97,24 @@ async fn redis_that_came_back_with_older_data_is_found() {
     eventually(TIMEOUT, "stale hits", || async {
         read_both(&service.client).await;
         service.client.metric(STALE_PAGES).await > 0.0
+            && service.client.metric(STALE_STATES).await > 0.0
     })
     .await;
+
+    // As the finding says: the index does not have these answers.
+    let (_, stale) = cache(&service.client, &["stale"]).await;
+    assert!(stale.contains("2 stale answers found by this process"), "{stale}");
+    for (owner, key) in [("user:teacher", "list:7:0::full"), ("batch:batch", "status")] {
+        assert!(stale.contains(&format!("{key}  {owner}")), "{stale}");
+        let (code, verified) = cache(&service.client, &["verify", owner]).await;
+        let found = format!("STALE   {key}  not in the index");
+        assert!(code == 1 && verified.contains(&found), "{verified}");
+        cache(&service.client, &["invalidate", owner]).await;
+        let (code, verified) = cache(&service.client, &["verify", owner]).await;
+        assert!(code == 0 && verified.contains("0 answers"), "{verified}");
+    }
+    let log = service.process.lines().join("\n");
+    assert!(!log.contains("teacher"), "an id in {log}");
 }
 
 #[tokio::test]

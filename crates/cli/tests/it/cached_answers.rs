@@ -11,7 +11,7 @@ use crate::support::service::{Client, KEY, ServiceBuilder};
 const TEACHER: &str = "a teacher/7";
 const OWNER: &str = "user:a teacher/7";
 
-async fn cache(client: &Client, arguments: &[&str]) -> (i32, String) {
+pub(crate) async fn cache(client: &Client, arguments: &[&str]) -> (i32, String) {
     let server = ["--server", &client.base];
     let arguments = [&["cache"], arguments, &server].concat();
     run(program(&arguments).env("RAS_INTERNAL_API_KEY", KEY)).await

@@ -46,6 +46,7 @@ async fn every_route_has_its_series_before_first_request() {
         (Method::GET, "/internal/v1/outbox"),
         (Method::GET, "/internal/v1/cache/user:teacher"),
         (Method::DELETE, "/internal/v1/cache/user:teacher"),
+        (Method::GET, "/internal/v1/stale-answers"),
         (Method::GET, "/internal/v1/dead-letters"),
         (Method::GET, "/internal/v1/dead-letters/7"),
         (Method::DELETE, "/internal/v1/dead-letters/7"),

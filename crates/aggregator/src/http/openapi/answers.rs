@@ -20,7 +20,7 @@ use crate::http::problem::ProblemCode::{
 };
 
 /// The problems of each operation, in addition to those of [`EVERYWHERE`] and [`INTERNAL`].
-const PROBLEMS: [(&str, &[ProblemCode]); 15] = [
+const PROBLEMS: [(&str, &[ProblemCode]); 16] = [
     ("batch_status", &[InvalidParameter, BatchNotFound, VersionNotReached, Unavailable, TimedOut]),
     ("user_changes", &[InvalidParameter, Unavailable, TimedOut, TooManyStreams]),
     ("user_batches", &[InvalidParameter, VersionNotReached, Unavailable, TimedOut]),
@@ -44,6 +44,7 @@ const PROBLEMS: [(&str, &[ProblemCode]); 15] = [
     ("read_outbox", READ),
     ("list_cached_answers", READ),
     ("invalidate_cached_answers", READ),
+    ("list_stale_answers", &[]),
     ("live", &[]),
     ("ready", &[]),
     ("metrics", &[Internal]),

@@ -54,6 +54,7 @@ const SERVICE_SCHEME: &str = "service_id";
         outbox::read,
         cached_answers::list,
         cached_answers::invalidate,
+        cached_answers::list_stale,
         health::live,
         health::ready,
         metrics::read,

@@ -57,7 +57,7 @@ fn routed() -> BTreeSet<(String, String)> {
 #[test]
 fn document_has_every_route_and_no_other() {
     assert_eq!(documented(), routed());
-    assert_eq!(documented().len(), 15, "a route that the search above does not find");
+    assert_eq!(documented().len(), 16, "a route that the search above does not find");
     for path in WITHOUT_OPERATION {
         assert!(ROUTER.contains(&format!("\"{path}\"")), "no such route: {path}");
     }
@@ -203,6 +203,7 @@ async fn answers_are_as_the_document_says() {
         (Method::GET, cache, "/internal/v1/cache/user:teacher?query=limit%3D5&query=", 200),
         (Method::GET, cache, "/internal/v1/cache/team:red", 400),
         (Method::DELETE, cache, "/internal/v1/cache/user:teacher", 200),
+        (Method::GET, "/internal/v1/stale-answers", "/internal/v1/stale-answers", 200),
         (Method::GET, "/healthz", "/healthz", 200),
         (Method::GET, "/readyz", "/readyz", 200),
     ] {
