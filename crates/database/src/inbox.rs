@@ -5,7 +5,7 @@
 //! depends on size, segments and policy. But the broker reports the log start offset of each
 //! partition, and delivers nothing before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use projection::{EventId, EventKind, Timestamp};
@@ -14,11 +14,13 @@ use uuid::Uuid;
 
 use crate::error::{BoxError, DbError};
 
-/// Purges the inbox.
+/// Purges the inbox, and says what it has.
 ///
 /// - **R23** An event is purged only if it was applied before the given time and each of its
 ///   offsets is before the log start of its partition. An event without recorded offsets is kept.
 /// - **R24** Chunk by chunk, the whole inbox is scanned, each row in one chunk.
+/// - **R37** Of some records, exactly those are known whose event is applied, wherever it came from,
+///   or that are dead letters.
 #[async_trait]
 pub trait InboxRepository: Send + Sync + 'static {
     /// Scans one chunk of the inbox, oldest first, and deletes the events that may be purged.
@@ -28,6 +30,27 @@ pub trait InboxRepository: Send + Sync + 'static {
 
     /// Whether no event was ever applied, as in a new database.
     async fn inbox_is_empty(&self) -> Result<bool, DbError>;
+
+    /// The events of those of `records` that are known: applied, or kept as dead letters.
+    async fn known_events(&self, records: &[ReadRecord]) -> Result<HashSet<EventId>, DbError>;
+}
+
+/// A record that was read and decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRecord {
+    /// Id of its event.
+    pub event: EventId,
+    /// [Fingerprint](crate::DeadLetter::fingerprint) of its dead letter, if it was refused.
+    pub fingerprint: String,
+}
+
+/// What a database has of the records that were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxReport {
+    /// Whether no event was ever applied.
+    pub is_empty: bool,
+    /// The events of those records that are applied or kept as dead letters.
+    pub known: HashSet<EventId>,
 }
 
 /// Which part of the inbox to scan, and what may be purged.

@@ -9,9 +9,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::error::DbError;
+use crate::inbox::{InboxReport, ReadRecord};
 use crate::migrate::{self, SchemaVersion};
 use crate::postgres::PostgresInspector;
 use crate::repository::DatabaseClock;
+use crate::sqlite::known_events;
 
 const SQLITE_VERSION: &str = "select sqlite_version()";
 pub(crate) const INBOX_IS_EMPTY: &str = include_str!("queries/inbox_is_empty.sql");
@@ -29,8 +31,6 @@ pub struct DatabaseReport {
     pub missing_rights: Vec<String>,
     /// What else would end a start.
     pub faults: Vec<DbError>,
-    /// Whether no event was ever applied; none if that cannot be read.
-    pub inbox_is_empty: Option<bool>,
 }
 
 impl PostgresInspector {
@@ -47,15 +47,10 @@ impl PostgresInspector {
             schema: None,
             missing_rights: self.missing_rights().await?,
             faults: self.faults().await,
-            inbox_is_empty: None,
         };
         match self.schema().await {
             Ok(schema) => report.schema = Some(schema),
             Err(error) => report.faults.push(error),
-        }
-        if report.schema.is_some_and(|schema| schema.applied.is_some()) {
-            // A missing right is in the report already.
-            report.inbox_is_empty = self.inbox_is_empty().await.ok();
         }
         Ok(report)
     }
@@ -76,18 +71,30 @@ pub async fn sqlite(path: &Path, busy_timeout: Duration) -> Result<DatabaseRepor
         schema: None,
         missing_rights: Vec::new(),
         faults: Vec::new(),
-        inbox_is_empty: None,
     };
     match migrate::inspect_sqlite(&mut connection).await {
         Ok(schema) => report.schema = Some(schema),
         Err(error) => report.faults.push(error),
     }
-    if report.schema.is_some_and(|schema| schema.applied.is_some()) {
-        let is_empty: i64 = sqlx::query_scalar(INBOX_IS_EMPTY).fetch_one(&mut connection).await?;
-        report.inbox_is_empty = Some(is_empty == 1);
-    }
     connection.close().await?;
     Ok(report)
+}
+
+/// What an SQLite file has of some records.
+///
+/// # Errors
+///
+/// [`DbError`] if the file cannot be read, does not exist, or its tables are missing.
+pub async fn sqlite_inbox(
+    path: &Path,
+    busy_timeout: Duration,
+    records: &[ReadRecord],
+) -> Result<InboxReport, DbError> {
+    let mut connection = open(path, path.exists(), busy_timeout).await?;
+    let is_empty: i64 = sqlx::query_scalar(INBOX_IS_EMPTY).fetch_one(&mut connection).await?;
+    let known = known_events(&mut connection, records).await?;
+    connection.close().await?;
+    Ok(InboxReport { is_empty: is_empty == 1, known })
 }
 
 /// Opens the file to read it, or an empty database in memory.

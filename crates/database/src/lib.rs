@@ -32,8 +32,8 @@ pub use self::dead_letter::{
 };
 pub use self::error::{BoxError, DbError};
 pub use self::inbox::{
-    AppliedEvent, InboxChunk, InboxCursor, InboxRepository, KafkaOffset, KafkaOffsets, LogStart,
-    LogStarts, PurgedEvents,
+    AppliedEvent, InboxChunk, InboxCursor, InboxReport, InboxRepository, KafkaOffset, KafkaOffsets,
+    LogStart, LogStarts, PurgedEvents, ReadRecord,
 };
 pub use self::list_changes::{LIST_CHANGES_MAX, ListChange, ListChanges};
 pub use self::migrate::{NewerSchema, SchemaVersion};

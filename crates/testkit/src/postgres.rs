@@ -131,9 +131,24 @@ impl Postgres {
     ///
     /// If it cannot be created.
     pub async fn create_database(&self) -> String {
+        self.create_database_with("").await
+    }
+
+    /// Copies a database, as a backup and its restore do, and gives the URL of the copy. Nobody may be
+    /// connected to it.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be copied.
+    pub async fn copy_database(&self, url: &str) -> String {
+        let name = must(url.rsplit('/').next().context("a URL has a database"));
+        self.create_database_with(&format!("template {name}")).await
+    }
+
+    async fn create_database_with(&self, options: &str) -> String {
         let number = self.databases_made.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
-        self.psql(&self.url(SUPERUSER), &format!("create database {name}")).await;
+        self.psql(&self.url(SUPERUSER), &format!("create database {name} {options}")).await;
         self.url(&name)
     }
 

@@ -77,7 +77,7 @@ impl InboxSweep {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashSet};
     use std::sync::Mutex as StdMutex;
 
     use async_trait::async_trait;
@@ -85,7 +85,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use database::PurgedEvents;
+    use database::{PurgedEvents, ReadRecord};
 
     /// Events by the second in which they were applied, with their offsets.
     #[derive(Default)]
@@ -116,6 +116,10 @@ mod tests {
     impl InboxRepository for Inbox {
         async fn inbox_is_empty(&self) -> Result<bool, DbError> {
             Ok(self.events.lock().unwrap().is_empty())
+        }
+
+        async fn known_events(&self, _: &[ReadRecord]) -> Result<HashSet<EventId>, DbError> {
+            Ok(HashSet::new())
         }
 
         async fn purge_events(&self, chunk: InboxChunk<'_>) -> Result<PurgedEvents, DbError> {

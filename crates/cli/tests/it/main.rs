@@ -37,6 +37,7 @@ mod redis_outage;
 mod redis_servers;
 mod replay;
 mod replicas;
+mod restore;
 mod retention;
 mod settings;
 mod show;

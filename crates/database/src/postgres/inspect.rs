@@ -3,14 +3,16 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use projection::Timestamp;
+use projection::{EventId, Timestamp};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
 
 use super::connect::{ConnectionLimits, check_encoding, check_sessions, connect, within};
+use super::inbox::known_events;
 use super::{NOW, PostgresOptions, tls_files, url};
 use crate::error::DbError;
+use crate::inbox::{InboxReport, ReadRecord};
 use crate::inspect::INBOX_IS_EMPTY;
 use crate::migrate::{self, SchemaVersion};
 
@@ -51,6 +53,21 @@ impl PostgresInspector {
         Ok(Self { server, limits, connection })
     }
 
+    /// What the database has of some records.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError`] if the server does not answer, or the tables are missing.
+    pub async fn inbox(&self, records: &[ReadRecord]) -> Result<InboxReport, DbError> {
+        let mut connection = self.connection.lock().await;
+        let limit = self.limits.statement_timeout;
+        let is_empty = sqlx::query_scalar(INBOX_IS_EMPTY).fetch_one(&mut *connection);
+        let is_empty: i32 = within(limit, is_empty).await?;
+        let known = within(limit, known_events(records).fetch_all(&mut *connection)).await?;
+        let known = known.into_iter().map(|(event,)| EventId(event)).collect();
+        Ok(InboxReport { is_empty: is_empty == 1, known })
+    }
+
     pub(crate) async fn version(&self) -> Result<(String, i32), DbError> {
         let mut connection = self.connection.lock().await;
         let query = sqlx::query_as(DESCRIBE_SERVER).fetch_one(&mut *connection);
@@ -76,13 +93,6 @@ impl PostgresInspector {
     pub(crate) async fn schema(&self) -> Result<SchemaVersion, DbError> {
         let mut connection = self.connection.lock().await;
         within(self.limits.statement_timeout, migrate::inspect_postgres(&mut connection)).await
-    }
-
-    pub(crate) async fn inbox_is_empty(&self) -> Result<bool, DbError> {
-        let mut connection = self.connection.lock().await;
-        let query = sqlx::query_scalar(INBOX_IS_EMPTY).fetch_one(&mut *connection);
-        let is_empty: i32 = within(self.limits.statement_timeout, query).await?;
-        Ok(is_empty == 1)
     }
 
     pub(crate) async fn now(&self) -> Result<Timestamp, DbError> {

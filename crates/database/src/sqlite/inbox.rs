@@ -1,17 +1,23 @@
 //! The inbox on SQLite.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
+use projection::EventId;
+use sqlx::{Executor, Sqlite};
 use uuid::Uuid;
 
 use super::SqliteRepository;
+use crate::dead_letter::rows::without_nul;
 use crate::error::DbError;
-use crate::inbox::{InboxChunk, InboxRepository, PurgedEvents};
+use crate::inbox::{InboxChunk, InboxRepository, PurgedEvents, ReadRecord};
 use crate::inspect::INBOX_IS_EMPTY;
 use crate::rows;
 use crate::sqlite::unit::json;
 
 const INBOX_CHUNK_END: &str = include_str!("../queries/sqlite/inbox_chunk_end.sql");
 const PURGE_EVENTS: &str = include_str!("../queries/sqlite/purge_events.sql");
+const KNOWN_EVENTS: &str = include_str!("../queries/sqlite/known_events.sql");
 
 #[async_trait]
 impl InboxRepository for SqliteRepository {
@@ -41,4 +47,20 @@ impl InboxRepository for SqliteRepository {
         let is_empty: i64 = sqlx::query_scalar(INBOX_IS_EMPTY).fetch_one(&self.readers).await?;
         Ok(is_empty == 1)
     }
+
+    async fn known_events(&self, records: &[ReadRecord]) -> Result<HashSet<EventId>, DbError> {
+        known_events(&self.readers, records).await
+    }
+}
+
+/// Finds the known events of some records.
+pub(crate) async fn known_events(
+    database: impl Executor<'_, Database = Sqlite>,
+    records: &[ReadRecord],
+) -> Result<HashSet<EventId>, DbError> {
+    let asked: Vec<_> =
+        records.iter().map(|record| (record.event, without_nul(&record.fingerprint))).collect();
+    let found: Vec<Uuid> =
+        sqlx::query_scalar(KNOWN_EVENTS).bind(json(&asked)?).fetch_all(database).await?;
+    Ok(found.into_iter().map(EventId).collect())
 }

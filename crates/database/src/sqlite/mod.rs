@@ -20,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{broadcast, watch};
 
+pub(crate) use self::inbox::known_events;
 use self::unit::SqliteUnit;
 use self::writer::Writer;
 use crate::error::DbError;

@@ -1,13 +1,17 @@
 //! Inspecting a database: what a start would find, without a change.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use database::inspect::{self, DatabaseReport};
 use database::{
-    DatabaseClock, DbError, PostgresInspector, PostgresOptions, PostgresRepository, SchemaVersion,
-    SqliteOptions, SqliteRepository,
+    DatabaseClock, DbError, InboxReport, PostgresInspector, PostgresOptions, PostgresRepository,
+    ReadRecord, Repository, SchemaVersion, SqliteOptions, SqliteRepository,
 };
+use projection::Event;
 use testkit::Postgres;
+
+use crate::events::{apply, registered};
 
 /// A time limit that is not to be reached.
 const LONG: Duration = Duration::from_secs(30);
@@ -25,6 +29,10 @@ async fn report(url: &str) -> DatabaseReport {
     PostgresInspector::connect(url, &options()).await.unwrap().report().await.unwrap()
 }
 
+async fn inbox(url: &str, records: &[ReadRecord]) -> Result<InboxReport, DbError> {
+    PostgresInspector::connect(url, &options()).await.unwrap().inbox(records).await
+}
+
 async fn migrate(url: &str) -> SchemaVersion {
     PostgresRepository::connect(url, options()).await.unwrap();
     report(url).await.schema.unwrap()
@@ -36,7 +44,7 @@ async fn new_database_has_no_schema_and_gets_none() {
     for _ in 0..2 {
         let report = report(&url).await;
         assert_eq!(report.schema.unwrap().applied, None);
-        assert_eq!(report.inbox_is_empty, None);
+        assert!(inbox(&url, &[]).await.is_err());
         assert!(report.missing_rights.is_empty() && report.faults.is_empty(), "{report:?}");
         assert!(report.postgres_version.unwrap() >= 150_000, "{report:?}");
     }
@@ -49,7 +57,33 @@ async fn new_database_has_no_schema_and_gets_none() {
     );
     let schema = migrate(&url).await;
     assert_eq!(schema.applied, Some(schema.known));
-    assert_eq!(report(&url).await.inbox_is_empty, Some(true));
+    assert!(inbox(&url, &[]).await.unwrap().is_empty);
+}
+
+#[tokio::test]
+async fn inbox_is_read_without_a_repository() {
+    let (_, url) = server().await;
+    let repository = PostgresRepository::connect(&url, options()).await.unwrap();
+    let asked = apply_one_of_two(&repository).await;
+    let report = inbox(&url, &asked).await.unwrap();
+    assert_eq!(report, InboxReport { is_empty: false, known: HashSet::from([asked[0].event]) });
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("results.sqlite3");
+    assert!(inspect::sqlite_inbox(&path, LONG, &asked).await.is_err() && !path.exists());
+    let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
+    let none = inspect::sqlite_inbox(&path, LONG, &asked).await.unwrap();
+    assert_eq!(none, InboxReport { is_empty: true, known: HashSet::new() });
+    apply_one_of_two(&repository).await;
+    assert_eq!(inspect::sqlite_inbox(&path, LONG, &asked).await.unwrap(), report);
+}
+
+/// Applies the first of two events; gives the records of both.
+async fn apply_one_of_two(repository: &dyn Repository) -> Vec<ReadRecord> {
+    let events = ["applied", "missing"].map(|batch| registered(batch, "u", 1, &[]));
+    apply(repository, &events[..1]).await.unwrap();
+    let record = |event: &Event| ReadRecord { event: event.id, fingerprint: "none".into() };
+    events.iter().map(record).collect()
 }
 
 #[tokio::test]
@@ -75,7 +109,6 @@ async fn every_missing_right_on_every_table_is_named() {
     postgres.psql(&url, &format!("grant create on schema public to {user}")).await;
     let report = report(&as_reader).await;
     assert!(report.missing_rights.is_empty(), "{report:?}");
-    assert_eq!(report.inbox_is_empty, Some(true));
 }
 
 /// As a migration of a newer build leaves it.
@@ -135,11 +168,11 @@ async fn sqlite_file_is_read_and_nothing_is_made_beside_it() {
     let path = directory.path().join("results.sqlite3");
     let files = || std::fs::read_dir(directory.path()).unwrap().count();
     let none = inspect::sqlite(&path, LONG).await.unwrap();
-    assert_eq!((none.schema.unwrap().applied, none.inbox_is_empty, files()), (None, None, 0));
+    assert_eq!((none.schema.unwrap().applied, files()), (None, 0));
 
     let repository = SqliteRepository::open(&path, SqliteOptions::default()).await.unwrap();
     let while_open = inspect::sqlite(&path, LONG).await.unwrap();
-    assert_eq!(while_open.inbox_is_empty, Some(true));
+    assert_eq!(while_open.schema.unwrap().applied, Some(while_open.schema.unwrap().known));
     database::BatchRepository::close(&repository).await;
     let before = files();
     let closed = inspect::sqlite(&path, LONG).await.unwrap();

@@ -12,9 +12,9 @@ use database::{
     BatchRepository, Changes, ClaimRequest, DEAD_LETTERS_SCANNED_MAX, DeadLetter, DeadLetterCursor,
     DeadLetterId, DeadLetterQuery, DeadLetterRepository, ExpiredDeadLetters, InboxChunk,
     InboxCursor, InboxRepository, KafkaOffset, KafkaOffsets, OutboxPosition, OutboxRepository,
-    PageQuery, PostgresOptions, PostgresRepository,
+    PageQuery, PostgresOptions, PostgresRepository, ReadRecord,
 };
-use projection::{BatchStatus, Event, Refusal, RefusalCode, Timestamp};
+use projection::{BatchStatus, Event, EventId, Refusal, RefusalCode, Timestamp};
 use sqlx::{Connection, PgConnection};
 
 use crate::events::{
@@ -234,6 +234,12 @@ async fn insert_dead_letters(repository: &PostgresRepository, name: &str) {
     assert_eq!(repository.new_dead_letters(&dead_letters).await.unwrap().len(), 3);
     repository.insert_dead_letters(&dead_letters).await.unwrap();
     assert!(repository.new_dead_letters(&dead_letters).await.unwrap().is_empty());
+    let read = |dead_letter: &DeadLetter| ReadRecord {
+        event: EventId(uuid::Uuid::from_u128(next())),
+        fingerprint: dead_letter.fingerprint.clone(),
+    };
+    let read: Vec<_> = dead_letters.iter().map(read).collect();
+    assert_eq!(repository.known_events(&read).await.unwrap().len(), 3);
     let query = DeadLetterQuery { limit: 3, ..DeadLetterQuery::default() };
     let listed = repository.dead_letters(&query).await.unwrap().dead_letters;
     assert_eq!(listed.len(), 3);

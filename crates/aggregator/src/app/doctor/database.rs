@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use database::inspect::{self, DatabaseReport};
-use database::{DbError, PostgresInspector, PostgresOptions, SchemaVersion, SqliteOptions};
+use database::{
+    DbError, InboxReport, PostgresInspector, PostgresOptions, ReadRecord, SchemaVersion,
+    SqliteOptions,
+};
 use secrecy::ExposeSecret as _;
-use tokio::sync::oneshot;
 
 use super::{Diagnosis, DoctorFinding, Effect, Subject, chain};
 use crate::app::open_database::{NEWER_SCHEMA, SQLITE_FILE};
@@ -18,18 +20,10 @@ const POSTGRES_VERSION_MIN: i32 = 150_000;
 
 const ENDS_START: &str = "a start fails with it";
 
-/// Checks the database, and says to the check of Kafka whether any event was ever applied.
-pub(super) async fn check(
-    config: &Config,
-    clock: &dyn Clock,
-    inbox_is_empty: oneshot::Sender<bool>,
-) -> Diagnosis {
+/// Checks the database.
+pub(super) async fn check(config: &Config, clock: &dyn Clock) -> Diagnosis {
     let described = match &config.database_url {
-        Some(url) => {
-            let acquire_timeout = config.postgres.acquire_timeout;
-            let options = PostgresOptions::new(config.postgres.connections_max, acquire_timeout);
-            postgres(url.expose_secret(), &options, clock).await
-        }
+        Some(url) => postgres(url.expose_secret(), &postgres_options(config), clock).await,
         None => {
             let path = config.data_dir.join(SQLITE_FILE);
             let busy_timeout = SqliteOptions::default().busy_timeout;
@@ -42,11 +36,25 @@ pub(super) async fn check(
             return Diagnosis::new(Subject::Database, "not reached").with(of_error(&error));
         }
     };
-    if let Some(is_empty) = report.inbox_is_empty {
-        // Without Kafka nobody waits for it.
-        let _ = inbox_is_empty.send(is_empty);
-    }
     diagnosis(&report, clocks)
+}
+
+/// What the database has of some records.
+pub(super) async fn inbox(config: &Config, records: &[ReadRecord]) -> Result<InboxReport, DbError> {
+    match &config.database_url {
+        Some(url) => {
+            let options = postgres_options(config);
+            PostgresInspector::connect(url.expose_secret(), &options).await?.inbox(records).await
+        }
+        None => {
+            let path = config.data_dir.join(SQLITE_FILE);
+            inspect::sqlite_inbox(&path, SqliteOptions::default().busy_timeout, records).await
+        }
+    }
+}
+
+fn postgres_options(config: &Config) -> PostgresOptions {
+    PostgresOptions::new(config.postgres.connections_max, config.postgres.acquire_timeout)
 }
 
 async fn postgres(

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::sync::oneshot;
 
-use super::{Diagnosis, DoctorFinding, Effect, Subject, chain};
+use super::{Diagnosis, DoctorFinding, Effect, Subject, chain, database};
 use crate::app::kafka::kafka_options;
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::ingest::kafka::{GroupAheadCheck, PartitionSurvey, Survey, SurveyError, survey};
 
-/// Checks Kafka. `inbox_is_empty` is the answer of the database, if it has one.
-pub(super) async fn check(config: &Config, inbox_is_empty: oneshot::Receiver<bool>) -> Diagnosis {
+/// Checks Kafka.
+pub(super) async fn check(config: &Config) -> Diagnosis {
     let options = match kafka_options(config) {
         Ok(Some(options)) => options,
         Ok(None) => {
@@ -23,7 +23,8 @@ pub(super) async fn check(config: &Config, inbox_is_empty: oneshot::Receiver<boo
     };
     let group_id = options.group_id.clone();
     // The calls block.
-    let surveyed = match tokio::task::spawn_blocking(move || survey(&options)).await {
+    let surveying = tokio::task::spawn_blocking(move || survey(&options, &SystemClock::new()));
+    let surveyed = match surveying.await {
         Ok(Ok(surveyed)) => surveyed,
         Ok(Err(error)) => {
             return Diagnosis::new(Subject::Kafka, "not reached").with(of_error(&error));
@@ -36,9 +37,7 @@ pub(super) async fn check(config: &Config, inbox_is_empty: oneshot::Receiver<boo
     diagnosis.findings.extend(refused_topics(&surveyed.refused));
     diagnosis.findings.extend(lost_records(&surveyed.partitions));
     diagnosis.findings.extend(other_log(&surveyed.partitions));
-    if inbox_is_empty.await == Ok(true) {
-        diagnosis.findings.extend(group_ahead(&surveyed.partitions, &group_id));
-    }
+    diagnosis.findings.extend(group_ahead(config, &surveyed.partitions, &group_id).await);
     diagnosis
 }
 
@@ -154,12 +153,18 @@ fn other_log(partitions: &[PartitionSurvey]) -> Option<DoctorFinding> {
     })
 }
 
-fn group_ahead(partitions: &[PartitionSurvey], group_id: &str) -> Option<DoctorFinding> {
-    let read = partitions.iter().filter(|partition| partition.has_read).count();
-    (read > 0).then(|| DoctorFinding {
+/// None if the database does not say what it has: its own check finds out why.
+async fn group_ahead(
+    config: &Config,
+    partitions: &[PartitionSurvey],
+    group_id: &str,
+) -> Option<DoctorFinding> {
+    let inbox = database::inbox(config, &GroupAheadCheck::records(partitions)).await.ok()?;
+    let problem = GroupAheadCheck::problem(group_id, partitions, &inbox)?;
+    Some(DoctorFinding {
         code: GroupAheadCheck::CODE,
         effect: Effect::Warning,
-        problem: GroupAheadCheck::problem(group_id, read),
+        problem,
         meaning: GroupAheadCheck::MEANING.into(),
         fix: GroupAheadCheck::FIX.into(),
     })

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
@@ -122,14 +121,14 @@ impl Diagnosis {
 pub async fn run(config: &Config, mut report: impl FnMut(Diagnosis)) -> Result<(), JoinError> {
     let config = Arc::new(config.clone());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (inbox_is_empty, answer) = oneshot::channel();
     let mut checks = JoinSet::new();
     let (of_database, of_redis) = (Arc::clone(&config), Arc::clone(&config));
-    checks.spawn(within(Subject::Database, async move {
-        database::check(&of_database, &*clock, inbox_is_empty).await
-    }));
+    checks.spawn(within(
+        Subject::Database,
+        async move { database::check(&of_database, &*clock).await },
+    ));
     checks.spawn(within(Subject::Redis, async move { redis::check(&of_redis).await }));
-    checks.spawn(within(Subject::Kafka, async move { kafka::check(&config, answer).await }));
+    checks.spawn(within(Subject::Kafka, async move { kafka::check(&config).await }));
     while let Some(checked) = checks.join_next().await {
         report(checked?);
     }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use projection::{EventKind, Timestamp};
+use projection::EventKind;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -19,12 +18,13 @@ use super::context::Context;
 use super::group_ahead::GroupAheadCheck;
 use super::options::{KafkaOptions, consumer_config};
 use super::positions::Positions;
+use super::received::record;
 use super::topic_watch::{ANSWER_TIMEOUT, IDLE_CHECK_INTERVAL, Partition, TopicWatch};
 use crate::apply::GROUP_EVENTS_MAX;
 use crate::brokers::BrokerErrors;
 use crate::clock::Clock;
 use crate::health::{ConsumerState, Health};
-use crate::ingest::{IngestPipeline, KafkaAddress, Origin, Record};
+use crate::ingest::{IngestPipeline, Origin, Record};
 use crate::metrics::Metrics;
 
 /// How long a group may take until the consumer is reported as waiting.
@@ -338,29 +338,5 @@ async fn ingest_or_cancel(
             tracing::warn!("drain timeout reached, events under way are delivered again");
             false
         }
-    }
-}
-
-fn record(message: &BorrowedMessage<'_>, clock: &dyn Clock) -> Record {
-    let headers = message.headers().map(|headers| {
-        let pair = |header: rdkafka::message::Header<'_, &[u8]>| {
-            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-        };
-        headers.iter().map(pair).collect()
-    });
-    let broker_time = message.timestamp().to_millis();
-    Record {
-        bytes: message.payload().unwrap_or_default().to_vec(),
-        received_at: broker_time.map_or_else(
-            || clock.now(),
-            |millis| Timestamp::from_unix_micros(millis.saturating_mul(1000)),
-        ),
-        origin: Origin::Kafka(KafkaAddress {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
-            key: message.key().map(<[u8]>::to_vec),
-            headers: headers.unwrap_or_default(),
-        }),
     }
 }

@@ -7,9 +7,12 @@
 mod consumer;
 mod context;
 mod group_ahead;
+mod last_read;
 mod log_starts;
 mod options;
+mod partition_survey;
 mod positions;
+mod received;
 mod survey;
 mod topic_watch;
 
@@ -17,4 +20,5 @@ pub use self::consumer::KafkaConsumer;
 pub use self::group_ahead::GroupAheadCheck;
 pub use self::log_starts::KafkaLogStarts;
 pub use self::options::{KafkaOptions, client_config};
-pub use self::survey::{PartitionSurvey, Survey, SurveyError, survey};
+pub use self::partition_survey::PartitionSurvey;
+pub use self::survey::{Survey, SurveyError, survey};

@@ -1,25 +1,24 @@
 //! Survey of the brokers for operators: topics, partitions, and how far the group has read.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use projection::{EventKind, OutgoingEventKind};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::group_ahead::has_read;
-use super::options::{KafkaOptions, client_config};
+use super::last_read::{read_last, reading_config};
+use super::options::KafkaOptions;
+use super::partition_survey::{PartitionSurvey, survey_partitions};
 use crate::brokers::{Quiet, Refused, empty_queue};
+use crate::clock::Clock;
 
 /// How long each answer of the brokers may take: a new broker makes the topic of offsets first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to read the last records of all partitions.
+const LAST_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this time without an answer, a refused connection ends the survey: it does not heal by itself.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often, and after which pause, a new broker is asked again for the offsets of the group: it names itself
-/// the coordinator before it is.
-const COORDINATOR_ATTEMPTS: u32 = 20;
-const COORDINATOR_PAUSE: Duration = Duration::from_millis(250);
 
 /// What the brokers have of the service's topics. Nothing is created, and no group is joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,41 +33,6 @@ pub struct Survey {
     pub partitions: Vec<PartitionSurvey>,
 }
 
-/// What the broker has of one partition, and how far the group has read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionSurvey {
-    /// Topic.
-    pub topic: String,
-    /// Number of the partition.
-    pub partition: i32,
-    /// First offset that can still be delivered.
-    pub start: i64,
-    /// Offset of the next record.
-    pub end: i64,
-    /// Committed offset: that of the next record to read; none: none was ever read.
-    pub committed: Option<i64>,
-    /// Whether the group has read any record.
-    pub has_read: bool,
-}
-
-impl PartitionSurvey {
-    /// Records that are to be read.
-    pub fn lag(&self) -> u64 {
-        let next = self.committed.unwrap_or(self.start).max(self.start);
-        u64::try_from(self.end - next).unwrap_or(0)
-    }
-
-    /// Whether records were deleted before the group has read them.
-    pub fn has_lost_records(&self) -> bool {
-        self.committed.is_some_and(|committed| committed < self.start)
-    }
-
-    /// Whether the committed offset is of another log: of a topic that was created again.
-    pub fn is_of_another_log(&self) -> bool {
-        self.committed.is_some_and(|committed| committed > self.end)
-    }
-}
-
 /// Why the brokers were not surveyed.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
@@ -80,13 +44,13 @@ pub enum SurveyError {
     Refused(#[from] Refused),
 }
 
-/// Asks the brokers. Blocks, for an answer of each partition.
+/// Asks the brokers, and reads the last record of each partition again. Blocks, for an answer of each partition.
 ///
 /// # Errors
 ///
 /// [`SurveyError`] if they do not answer.
-pub fn survey(options: &KafkaOptions) -> Result<Survey, SurveyError> {
-    let mut config = client_config(options);
+pub fn survey(options: &KafkaOptions, clock: &dyn Clock) -> Result<Survey, SurveyError> {
+    let mut config = reading_config(options);
     // A question for a topic must not create it.
     config.set("allow.auto.create.topics", "false");
     let client: Client = config.create_with_context(Quiet::default())?;
@@ -95,7 +59,7 @@ pub fn survey(options: &KafkaOptions) -> Result<Survey, SurveyError> {
     if let Some(refused) = first.err().and_then(|_| refused(&client)) {
         return Err(refused.into());
     }
-    survey_topics(&client).map_err(|error| match refused(&client) {
+    survey_topics(&client, clock).map_err(|error| match refused(&client) {
         Some(refused) => refused.into(),
         None => error.into(),
     })
@@ -109,7 +73,7 @@ fn refused(client: &Client) -> Option<Refused> {
     client.context().refused()
 }
 
-fn survey_topics(client: &Client) -> Result<Survey, KafkaError> {
+fn survey_topics(client: &Client, clock: &dyn Clock) -> Result<Survey, KafkaError> {
     let mut survey = Survey::default();
     let mut all = TopicPartitionList::new();
     for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
@@ -126,39 +90,10 @@ fn survey_topics(client: &Client) -> Result<Survey, KafkaError> {
         }
     }
     if all.count() > 0 {
-        survey.partitions = partitions(client, all)?;
+        survey.partitions = survey_partitions(client, all, ANSWER_TIMEOUT)?;
+        read_last(client, &mut survey.partitions, clock, LAST_READ_TIMEOUT)?;
     }
     Ok(survey)
-}
-
-fn partitions(
-    client: &Client,
-    all: TopicPartitionList,
-) -> Result<Vec<PartitionSurvey>, KafkaError> {
-    let committed = committed(client, &all)?;
-    let mut partitions = Vec::with_capacity(committed.count());
-    for element in committed.elements() {
-        let (topic, partition) = (element.topic().to_owned(), element.partition());
-        let (start, end) = client.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT)?;
-        let has_read = has_read(element.offset());
-        let committed = match element.offset() {
-            Offset::Offset(next) => Some(next),
-            _ => None,
-        };
-        partitions.push(PartitionSurvey { topic, partition, start, end, committed, has_read });
-    }
-    Ok(partitions)
-}
-
-fn committed(client: &Client, all: &TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
-    let ask = || client.committed_offsets(all.clone(), ANSWER_TIMEOUT);
-    for _ in 1..COORDINATOR_ATTEMPTS {
-        match ask().map_err(|error| (error.rdkafka_error_code(), error)) {
-            Err((Some(RDKafkaErrorCode::NotCoordinator), _)) => sleep(COORDINATOR_PAUSE),
-            answer => return answer.map_err(|(_, error)| error),
-        }
-    }
-    ask()
 }
 
 impl Survey {

@@ -7,11 +7,11 @@ use database::KafkaOffset;
 use projection::{EventKind, OutgoingEventKind};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::future_producer::Delivery;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
@@ -102,6 +102,27 @@ impl Broker {
         KafkaOffset { partition: delivery.partition, offset: delivery.offset }
     }
 
+    /// Produces a record to one partition in a transaction, whose end is a marker with the next offset.
+    pub(crate) async fn produce_in_transaction(&self, topic: &str, partition: i32, bytes: &[u8]) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka.brokers()).set("transactional.id", "test");
+        let producer: FutureProducer = config.create().expect("a producer");
+        let record = FutureRecord::<str, _>::to(topic).partition(partition).payload(bytes);
+        producer.init_transactions(REQUEST_TIMEOUT).expect("a coordinator of transactions");
+        producer.begin_transaction().expect("a transaction");
+        let sent = producer.send(record, Timeout::Never).await;
+        sent.map_err(|(error, _)| error).expect("the broker takes the record");
+        producer.commit_transaction(REQUEST_TIMEOUT).expect("the broker commits");
+    }
+
+    /// Sets the committed offset of each partition to the end of its log, as a reset of the group to the
+    /// latest offsets does. No member may run.
+    pub(crate) async fn reset_group_to_latest(&self) {
+        let observer = self.observer();
+        let reset = tokio::task::spawn_blocking(move || reset_to_latest(&observer)).await;
+        reset.expect("no panic").expect("the broker takes the offsets");
+    }
+
     /// Removes the records of a partition below this offset, as the retention of the broker does.
     pub(crate) async fn remove_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut config = ClientConfig::new();
@@ -190,6 +211,16 @@ pub(crate) fn acknowledged(observer: &BaseConsumer) -> KafkaResult<Offsets> {
         Some(((topic, element.partition()), next(&element)?))
     });
     Ok(offsets.collect())
+}
+
+fn reset_to_latest(observer: &BaseConsumer) -> KafkaResult<()> {
+    let mut latest = committed(observer)?;
+    for element in committed(observer)?.elements() {
+        let (topic, partition) = (element.topic(), element.partition());
+        let (_, end) = observer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        latest.set_partition_offset(topic, partition, Offset::Offset(end))?;
+    }
+    observer.commit(&latest, CommitMode::Sync)
 }
 
 fn unacknowledged(observer: &BaseConsumer) -> KafkaResult<i64> {

@@ -29,6 +29,18 @@ impl Servers {
         (Self { brokers, ..Self::new().await }, broker)
     }
 
+    /// The same broker, a copy of the database, as if restored from a backup, and an empty Redis. No
+    /// replica may run.
+    pub(crate) async fn copy(&self) -> Self {
+        let database = self.postgres.copy_database(&self.database).await;
+        Self {
+            database,
+            redis: redis().await,
+            postgres: self.postgres,
+            brokers: self.brokers.clone(),
+        }
+    }
+
     /// Builder of a replica, for settings of its own.
     pub(crate) fn builder(&self) -> ServiceBuilder {
         let builder = ServiceBuilder::on(&self.database, &self.redis.url());

@@ -115,6 +115,12 @@ impl ServiceBuilder {
 }
 
 impl Service {
+    /// Stops it, and waits until it has ended.
+    pub(crate) async fn stop(self) {
+        self.process.terminate().await;
+        assert!(self.process.wait(TIMEOUT).await.success(), "{:#?}", self.process.lines());
+    }
+
     /// Waits until it has paused at this step, and kills it.
     pub(crate) async fn kill_at(&self, step: &str) {
         self.process.wait_for_line(&format!("fault: paused at {step}"), TIMEOUT).await;

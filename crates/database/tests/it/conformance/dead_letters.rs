@@ -16,7 +16,7 @@ const ALL: u32 = 1_000;
 /// Larger than the repository sends in one statement.
 const LARGE_BYTES: usize = 7 * 1024 * 1024;
 
-fn dead_letter(fingerprint: &str) -> DeadLetter {
+pub(super) fn dead_letter(fingerprint: &str) -> DeadLetter {
     DeadLetter {
         fingerprint: fingerprint.into(),
         source: "kafka".into(),

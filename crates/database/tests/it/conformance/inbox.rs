@@ -1,13 +1,15 @@
-//! Rules of the inbox: R23, R24.
+//! Rules of the inbox: R23, R24, R37.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use database::{
-    AppliedEvent, Changes, InboxChunk, InboxCursor, KafkaOffset, KafkaOffsets, LogStart, Repository,
+    AppliedEvent, Changes, DeadLetterId, InboxChunk, InboxCursor, KafkaOffset, KafkaOffsets,
+    LogStart, ReadRecord, Repository,
 };
 use projection::{Event, EventId, EventKind, Timestamp};
 
 use super::Backend;
+use super::dead_letters::dead_letter;
 use crate::events::{apply, load, registered};
 
 const EARLIER: Timestamp = Timestamp::from_unix_micros(1_000_000);
@@ -175,4 +177,32 @@ pub(crate) async fn r24_each_row_is_in_one_chunk(backend: impl Backend) {
     assert_eq!((purged, chunks), (13, 7));
     let (purged, chunks) = purge(repository.as_ref(), LATER, &[log(0, 1)], 4).await;
     assert_eq!((purged, chunks), (0, 3), "kept events are scanned again");
+}
+
+pub(crate) async fn r37_applied_events_and_dead_letters_are_known(backend: impl Backend) {
+    let repository = backend.open().await;
+    assert!(repository.known_events(&[]).await.unwrap().is_empty());
+    record(repository.as_ref(), &numbered(0), EARLIER, &[at(0, 9)]).await;
+    record(repository.as_ref(), &numbered(1), EARLIER, &[]).await;
+    // Fingerprints that end a literal, and one with U+0000.
+    let fingerprints = ["0 \0 \"'", "{a,b}", "é\\"];
+    repository.insert_dead_letters(&fingerprints.map(dead_letter)).await.unwrap();
+
+    let asked = |number, fingerprint: &str| ReadRecord {
+        event: numbered(number).id,
+        fingerprint: fingerprint.into(),
+    };
+    let known = async |asked: &[ReadRecord]| repository.known_events(asked).await.unwrap();
+    let ids = |numbers: &[usize]| -> HashSet<EventId> {
+        numbers.iter().map(|number| numbered(*number).id).collect()
+    };
+    let applied = [asked(0, "none"), asked(1, "none"), asked(2, "none"), asked(0, "none")];
+    assert_eq!(known(&applied).await, ids(&[0, 1]));
+    let refused = [asked(3, fingerprints[0]), asked(4, fingerprints[1]), asked(5, fingerprints[2])];
+    assert_eq!(known(&refused).await, ids(&[3, 4, 5]));
+    assert_eq!(known(&[asked(6, "{a"), asked(0, fingerprints[0])]).await, ids(&[0]));
+
+    let first = DeadLetterId::parse("1").unwrap();
+    assert!(repository.delete_dead_letter(first, None).await.unwrap());
+    assert_eq!(known(&refused).await, ids(&[4, 5]), "one was discarded");
 }

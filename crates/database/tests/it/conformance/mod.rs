@@ -132,6 +132,7 @@ macro_rules! conformance_tests {
             r36_versions_of_several_users_are_read_at_once,
             r33_stored_records_are_recognised,
             r34_groups_count_the_newest_dead_letters,
+            r37_applied_events_and_dead_letters_are_known,
         }
     };
     ($Backend:ty: $($check:ident,)+) => {
