@@ -1,5 +1,6 @@
 //! `cargo x check`: everything that must hold besides the tests.
 
+mod asyncapi;
 mod features;
 mod monitoring;
 mod packages;
@@ -50,6 +51,8 @@ enum Check {
     Unused,
     /// The alert rules in monitoring/ are right, and their unit tests pass
     Monitoring,
+    /// docs/asyncapi.json is valid for the parser of AsyncAPI
+    Asyncapi,
     /// The repository rules: layers, cycles, imports, words, tests, documents, Redis commands, Lua
     Rules,
     /// The Dockerfile, compose.yaml, the manifests of Kubernetes and the unit of systemd pass their linters
@@ -114,6 +117,7 @@ impl Check {
             ])),
             Self::Unused => pass(tool(report, &CARGO_MACHETE)?.arg("--with-metadata")),
             Self::Monitoring => monitoring::check(report),
+            Self::Asyncapi => asyncapi::check(report),
             Self::Rules => rules_hold(),
             Self::Packages => packages::check(report),
         }

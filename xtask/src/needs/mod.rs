@@ -4,6 +4,7 @@
 //! install. The jars of Kafka, `schemathesis` and other Redis servers are fetched below the target directory
 //! (see `jars`, `schemathesis` and `servers`).
 
+mod asyncapi;
 mod fetched;
 mod install;
 mod jars;
@@ -19,6 +20,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use testkit::programs;
 
+pub(crate) use self::asyncapi::asyncapi_validator;
 pub(crate) use self::linters::Linters;
 pub(crate) use self::promtool::promtool;
 pub(crate) use self::servers::{REDIS_SERVERS, RedisServer};
