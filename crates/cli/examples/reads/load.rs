@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aggregator::clock::{Clock as _, SystemClock};
+use cli::client::http::use_ring;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -31,6 +32,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn new(key: &'static str) -> Self {
+        use_ring();
         Self { client: Client::new(), key }
     }
 

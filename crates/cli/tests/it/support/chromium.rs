@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testkit::{Process, programs};
 
 use super::common::TIMEOUT;
+use super::http::http_client;
 
 const AXE: &str = include_str!("../../axe/axe.min.js");
 
@@ -35,7 +36,7 @@ impl Chromium {
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": options,
         }}});
-        let http = Client::new();
+        let http = http_client();
         let session = send(&http, Method::POST, &base, wanted).await;
         let id = session["sessionId"].as_str().expect("a session");
         Self { session: format!("{base}/{id}"), http, _driver: driver }
