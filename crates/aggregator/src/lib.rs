@@ -16,6 +16,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod console;
+mod error_chain;
 pub mod fault;
 pub mod health;
 pub mod http;

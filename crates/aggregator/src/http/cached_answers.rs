@@ -13,6 +13,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::answers::AnswerQuery;
 use crate::cache::{AnswerOwner, StaleAnswer, StoredAnswer};
+use crate::error_chain::error_chain;
 use crate::http::batches::{Segment, answer_query, parse_id};
 use crate::http::error;
 use crate::http::openapi::parameters;
@@ -108,7 +109,7 @@ pub(super) async fn invalidate(
     let invalidated = state.cache.invalidate(&owner);
     let invalidated = state.reads.deadline().limit(invalidated, NOT_CONFIRMED).await?;
     let entries = invalidated.map_err(|error| {
-        tracing::warn!(error = error::chain(&error), "invalidation of an operator not confirmed");
+        tracing::warn!(error = error_chain(&error), "invalidation of an operator not confirmed");
         Problem::unavailable(NOT_CONFIRMED)
     })?;
     Ok(Json(InvalidationReport { entries }))
@@ -123,7 +124,7 @@ async fn listed(
 ) -> Result<CachedAnswers, Problem> {
     let cached = state.cache.cached_answers(owner, limit as usize, asked).await;
     let cached = cached.map_err(|error| {
-        tracing::warn!(error = error::chain(&error), "cached answers not listed");
+        tracing::warn!(error = error_chain(&error), "cached answers not listed");
         Problem::unavailable(CACHE_UNAVAILABLE)
     })?;
     let compared = if compares {

@@ -1,12 +1,12 @@
 //! From errors of other modules to problems: the one place that chooses the answer, and logs the cause.
 
 use std::error::Error;
-use std::iter;
 
 use database::{DbError, outage};
 
 use crate::apply::ProcessError;
 use crate::cache::ReadError;
+use crate::error_chain::error_chain;
 use crate::http::problem::{Problem, ProblemCode};
 
 const DATABASE_UNAVAILABLE: &str =
@@ -39,7 +39,7 @@ pub(super) fn of_process(error: &ProcessError, detail: &'static str) -> Problem 
             Problem::new(ProblemCode::DeadLettersFull, DEAD_LETTERS_FULL)
         }
         ProcessError::Stopped | ProcessError::Incomplete => {
-            let error = chain(error);
+            let error = error_chain(error);
             tracing::warn!(error, "records not acknowledged, client asked to repeat the request");
             Problem::unavailable(detail)
         }
@@ -53,7 +53,7 @@ fn of_cause(
     resource: &'static str,
 ) -> Problem {
     let is_reported = outage::is_reported(error);
-    let error = chain(error);
+    let error = error_chain(error);
     match cause {
         Some(DbError::NewerDocument { .. }) => {
             tracing::warn!(error, resource, "a newer build wrote this row, request refused");
@@ -76,10 +76,4 @@ fn of_cause(
             Problem::internal()
         }
     }
-}
-
-/// An error and its causes on one line, outermost first.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let causes = iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -17,8 +17,8 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use crate::error_chain::error_chain;
 use crate::health::{CacheState, ConsumerState, Finding, Health, PublisherState};
-use crate::http::error::chain;
 use crate::http::state::ApiState;
 use crate::metrics::Metrics;
 
@@ -132,10 +132,10 @@ async fn database_answers(state: &ApiState) -> bool {
     let failure = match timeout(limit, state.batches.ping()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) if outage::is_reported(&error) => {
-            tracing::debug!(error = chain(&error), "not ready, database still unavailable");
+            tracing::debug!(error = error_chain(&error), "not ready, database still unavailable");
             return false;
         }
-        Ok(Err(error)) => Some(chain(&error)),
+        Ok(Err(error)) => Some(error_chain(&error)),
         Err(_) => Some(format!("no answer within {} ms", limit.as_millis())),
     };
     // A line for each probe would be most of the log of an outage.

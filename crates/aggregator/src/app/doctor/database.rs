@@ -9,10 +9,11 @@ use database::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::{Diagnosis, DoctorFinding, Effect, Subject, chain};
+use super::{Diagnosis, DoctorFinding, Effect, Subject};
 use crate::app::open_database::{NEWER_SCHEMA, SQLITE_FILE};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::error_chain::error_chain;
 use crate::retention::{CLOCK_DIFFERENCE_MAX, CLOCK_DIFFERENCE_MEANING, ClockDifference, DIFFERS};
 
 /// The oldest PostgreSQL that the service is made for, as it numbers its versions.
@@ -110,8 +111,8 @@ fn of_error(error: &DbError) -> DoctorFinding {
     };
     let problem = match error {
         // The hint is the fix.
-        DbError::Misconfigured { source, .. } => chain(&**source),
-        error => chain(error),
+        DbError::Misconfigured { source, .. } => error_chain(&**source),
+        error => error_chain(error),
     };
     DoctorFinding {
         code,

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{Diagnosis, DoctorFinding, Effect, Subject, chain, database};
+use super::{Diagnosis, DoctorFinding, Effect, Subject, database};
 use crate::app::kafka::kafka_options;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::error_chain::error_chain;
 use crate::ingest::kafka::{GroupAheadCheck, PartitionSurvey, Survey, SurveyError, survey};
 
 /// Checks Kafka.
@@ -80,7 +81,7 @@ fn of_error(error: &SurveyError) -> DoctorFinding {
     DoctorFinding {
         code,
         effect: Effect::Stops,
-        problem: chain(error),
+        problem: error_chain(error),
         meaning: "no event is read, and no outgoing event is sent, until the brokers answer".into(),
         fix: fix.into(),
     }

@@ -7,8 +7,6 @@ mod database;
 mod kafka;
 mod redis;
 
-use std::error::Error;
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,16 +145,4 @@ async fn within(check: Subject, checking: impl Future<Output = Diagnosis>) -> Di
                 .into(),
         })
     })
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = String::new();
-    for cause in iter::successors(Some(error), |&error| error.source()).map(ToString::to_string) {
-        // Some errors repeat their cause.
-        if !text.ends_with(&cause) {
-            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
-        }
-    }
-    text
 }

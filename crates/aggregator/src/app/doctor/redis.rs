@@ -6,10 +6,11 @@ use freshset::BackendError;
 use freshset::backend::redis::{CheckFinding, KeySample, RedisBackend, ServerInfo, Severity};
 use tokio::time::timeout;
 
-use super::{Diagnosis, DoctorFinding, Effect, Subject, chain};
+use super::{Diagnosis, DoctorFinding, Effect, Subject};
 use crate::app::redis::redis_backend;
 use crate::cache::check::UNAVAILABLE;
 use crate::config::Config;
+use crate::error_chain::error_chain;
 
 /// How long connecting may take, beyond which the first command reports why.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -50,7 +51,7 @@ pub(super) async fn check(config: &Config) -> Diagnosis {
             diagnosis.findings.extend(servers.iter().filter_map(old_version));
             diagnosis.findings.extend(servers.iter().filter_map(persistence));
         }
-        Err(error) => summary.push(format!("INFO failed ({})", chain(&error))),
+        Err(error) => summary.push(format!("INFO failed ({})", error_chain(&error))),
     }
     summary.push(sample(&redis, &mut diagnosis).await);
     diagnosis.summary = summary.join(", ");
@@ -61,7 +62,7 @@ fn unavailable(error: &BackendError) -> DoctorFinding {
     DoctorFinding {
         code: UNAVAILABLE,
         effect: Effect::Stops,
-        problem: chain(error),
+        problem: error_chain(error),
         meaning: "reads bypass the cache, and events wait for their invalidations".into(),
         fix:
             "start the server, and check the address in the settings and the network to it; only a \
@@ -171,6 +172,6 @@ async fn sample(redis: &RedisBackend, diagnosis: &mut Diagnosis) -> String {
         Err(BackendError::Unauthorized { .. }) => {
             "keys without a TTL not looked for (that needs the right +randomkey)".into()
         }
-        Err(error) => format!("keys without a TTL not looked for ({})", chain(&error)),
+        Err(error) => format!("keys without a TTL not looked for ({})", error_chain(&error)),
     }
 }

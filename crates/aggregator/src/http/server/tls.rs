@@ -1,6 +1,5 @@
 //! TLS of the listener: the certificate, which is read again while the server runs, and the handshake.
 
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use super::stall::WriteStall;
 use crate::clock::Clock;
 use crate::config::CertificateFiles;
+use crate::error_chain::error_chain;
 use crate::health::{Component, Finding, Health};
 
 /// How often the files of the certificate are read again.
@@ -174,10 +174,9 @@ impl Certificate {
 }
 
 fn report(error: &CertificateError, now: Timestamp, health: &Health) {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     let detail = format!(
-        "{error}{cause}. The certificate before is used until it expires. Mend the files; they are read again \
-         every {} s",
+        "{}. The certificate before is used until it expires. Mend the files; they are read again every {} s",
+        error_chain(error),
         READ_AGAIN_EVERY.as_secs()
     );
     if health.report(Finding::new(Component::Http, NOT_READ, detail.clone(), now)) {
