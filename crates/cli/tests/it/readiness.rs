@@ -277,5 +277,10 @@ async fn consumer_without_partitions_after_outage_is_not_running() {
         })
         .await;
     }
-    wait_until(&service.client, "consumer", "running").await;
+    eventually(TIMEOUT, "its partitions again", || async {
+        let (_, body) = readyz(&service.client).await;
+        let is_running = body["consumer"] == "running";
+        if is_running { Ok(()) } else { Err(format!("{body} {:#?}", service.process.lines())) }
+    })
+    .await;
 }
