@@ -26,6 +26,7 @@ pub(super) fn kafka_options(config: &Config) -> anyhow::Result<Option<KafkaOptio
 
 pub(super) fn consumer(
     options: Option<&KafkaOptions>,
+    repository: &Arc<dyn Repository>,
     pipeline: &IngestPipeline,
     clock: &Arc<dyn Clock>,
     errors: &BrokerErrors,
@@ -41,23 +42,14 @@ pub(super) fn consumer(
         health.clone(),
         metrics.clone(),
     );
-    Ok(Some(consumer.context("prepare the kafka consumer")?))
-}
-
-/// Checks whether the consumer group is ahead of the database; returns the check if it has no result.
-pub(super) async fn group_ahead(
-    options: Option<&KafkaOptions>,
-    repository: &Arc<dyn Repository>,
-    clock: &Arc<dyn Clock>,
-    health: &Health,
-) -> Option<GroupAheadCheck> {
-    let check = GroupAheadCheck {
-        options: options?.clone(),
+    let group_ahead = GroupAheadCheck {
+        options: options.clone(),
         inbox: repository.clone(),
         health: health.clone(),
         clock: Arc::clone(clock),
     };
-    (!check.run().await).then_some(check)
+    let consumer = consumer.context("prepare the kafka consumer")?;
+    Ok(Some(consumer.with_group_ahead_check(group_ahead)))
 }
 
 pub(super) fn log_starts(options: Option<&KafkaOptions>) -> Option<Arc<dyn LogStarts>> {

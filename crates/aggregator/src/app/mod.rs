@@ -36,7 +36,7 @@ use self::cache::{cache_backend, cache_manager};
 use self::console::console;
 use self::drain::drain;
 use self::gauges::{show_brokers, show_gauges, watch_dead_letters, watch_newer_documents};
-use self::kafka::{consumer, group_ahead, kafka_options, relay};
+use self::kafka::{consumer, kafka_options, relay};
 use self::key::{ApiKey, auth, key};
 use self::open_database::repository;
 use self::retention::retention;
@@ -191,7 +191,6 @@ impl App {
         if let Some(loose_modes) = sqlite_dir.as_ref().and_then(DataDir::loose_modes) {
             tracing::warn!("{loose_modes}");
         }
-        let group_ahead = group_ahead(kafka, &repository, &clock, &health).await;
         let backend = cache_backend(config)?;
         let lock_watch = Arc::clone(&backend.lock_watch);
         let (cache, mut cache_check) = cache_manager(config, backend, &metrics, &health, &clock);
@@ -218,8 +217,7 @@ impl App {
             IngestPipeline::new(processor, repository.clone(), metrics.clone(), Arc::clone(&clock))
                 .with_dead_letter_bytes_max(dead_letter_bytes_max);
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone(), health.clone());
-        let consumer = consumer(kafka, &pipeline, &clock, &errors, &health, &metrics)?
-            .map(|consumer| consumer.with_group_ahead_check(group_ahead));
+        let consumer = consumer(kafka, &repository, &pipeline, &clock, &errors, &health, &metrics)?;
         let relay = relay(kafka, &config.publish, repository.clone(), &clock, &metrics)?;
         if relay.is_some() {
             health.set_publishes();

@@ -203,60 +203,6 @@ async fn recreated_topic_is_read_from_start() {
     assert!(line.contains("WARN") && line.contains(REGISTERED), "{line}");
 }
 
-/// The service would show new events only, and nobody would know that the others are missing.
-#[tokio::test]
-async fn consumer_group_ahead_of_empty_database_is_reported_at_start() {
-    let (servers, broker) = Servers::with_broker().await;
-    let service = servers.replica().await;
-    let findings = readyz(&service.client).await.1["findings"].clone();
-    assert_eq!(findings, serde_json::json!([]), "a new group");
-    let event = registered("teacher", "batch", 1, next_micros()).to_string();
-    broker.produce(REGISTERED, "batch", event.as_bytes()).await;
-    broker.wait_until_acknowledged().await;
-    service.process.terminate().await;
-    service.process.wait(TIMEOUT).await;
-
-    let other = Servers::new().await;
-    let empty = ServiceBuilder::on(&other.database, &other.redis.url());
-    let service = empty.kafka(&broker.kafka.brokers()).start().await;
-    let (status, body) = readyz(&service.client).await;
-    assert_eq!((status, &body["findings"][0]["code"]), (200, &"group_ahead_of_database".into()));
-    let line = service.process.wait_for_line("the database is empty", TIMEOUT).await;
-    assert!(line.contains("WARN") && line.contains("publish.skip_before"), "{line}");
-
-    let service = servers.replica().await;
-    let findings = readyz(&service.client).await.1["findings"].clone();
-    assert_eq!(findings, serde_json::json!([]), "a database that has the events");
-}
-
-/// A service may start before its brokers.
-#[tokio::test]
-async fn consumer_group_ahead_is_reported_once_broker_answers() {
-    let (servers, broker) = Servers::with_broker().await;
-    let service = servers.replica().await;
-    let event = registered("teacher", "batch", 1, next_micros()).to_string();
-    broker.produce(REGISTERED, "batch", event.as_bytes()).await;
-    broker.wait_until_acknowledged().await;
-    service.process.terminate().await;
-    service.process.wait(TIMEOUT).await;
-
-    broker.kafka.kill().await;
-    let other = Servers::new().await;
-    let empty = ServiceBuilder::on(&other.database, &other.redis.url());
-    let service = empty.kafka(&broker.kafka.brokers()).start().await;
-    wait_until(&service.client, "consumer", "unavailable").await;
-    assert_eq!(readyz(&service.client).await.1["findings"], serde_json::json!([]), "not known yet");
-    broker.kafka.restart().await;
-    // A new event does not hide that the old ones are missing.
-    let event = registered("teacher", "new", 1, next_micros()).to_string();
-    broker.produce(REGISTERED, "new", event.as_bytes()).await;
-    service.process.wait_for_line("the database is empty", TIMEOUT).await;
-    let findings = readyz(&service.client).await.1["findings"].clone();
-    assert_eq!(findings[0]["code"], "group_ahead_of_database", "{findings}");
-    let lines = service.process.lines();
-    assert!(!lines.iter().any(|line| line.contains("ERROR")), "{lines:#?}");
-}
-
 /// The group still has the old membership, so the consumer waits for its partitions.
 #[tokio::test]
 async fn consumer_without_partitions_after_outage_is_not_running() {

@@ -1,18 +1,19 @@
 //! Check of Kafka: the topics, and how far the consumer group has read them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{Diagnosis, DoctorFinding, Effect, Subject, database};
 use crate::app::kafka::kafka_options;
-use crate::clock::SystemClock;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error_chain::error_chain;
 use crate::ingest::kafka::{GroupAheadCheck, PartitionSurvey, Survey, SurveyError, survey};
 
 /// Checks Kafka.
-pub(super) async fn check(config: &Config) -> Diagnosis {
+pub(super) async fn check(config: &Config, clock: Arc<dyn Clock>) -> Diagnosis {
     let options = match kafka_options(config) {
         Ok(Some(options)) => options,
         Ok(None) => {
@@ -24,7 +25,7 @@ pub(super) async fn check(config: &Config) -> Diagnosis {
     };
     let group_id = options.group_id.clone();
     // The calls block.
-    let surveying = tokio::task::spawn_blocking(move || survey(&options, &SystemClock::new()));
+    let surveying = tokio::task::spawn_blocking(move || survey(&options, &*clock));
     let surveyed = match surveying.await {
         Ok(Ok(surveyed)) => surveyed,
         Ok(Err(error)) => {

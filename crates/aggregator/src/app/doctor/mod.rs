@@ -121,12 +121,13 @@ pub async fn run(config: &Config, mut report: impl FnMut(Diagnosis)) -> Result<(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut checks = JoinSet::new();
     let (of_database, of_redis) = (Arc::clone(&config), Arc::clone(&config));
+    let of_kafka = Arc::clone(&clock);
     checks.spawn(within(
         Subject::Database,
         async move { database::check(&of_database, &*clock).await },
     ));
     checks.spawn(within(Subject::Redis, async move { redis::check(&of_redis).await }));
-    checks.spawn(within(Subject::Kafka, async move { kafka::check(&config).await }));
+    checks.spawn(within(Subject::Kafka, async move { kafka::check(&config, of_kafka).await }));
     while let Some(checked) = checks.join_next().await {
         report(checked?);
     }

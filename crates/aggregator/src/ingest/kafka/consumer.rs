@@ -41,8 +41,6 @@ const BUFFERED_MAX: usize = 5_000;
 /// record, so a longer pause would delay that record long after the outage. librdkafka paces what it
 /// retries by itself.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
-/// How long records wait for the check of the consumer group. Less than a member may take between polls.
-const GROUP_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How long a stop waits for the attempt under way to apply events. The database may take far longer over
 /// a slow event; then the attempt is cancelled and rolled back, and Kafka delivers its events again.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,7 +58,7 @@ pub struct KafkaConsumer {
     buffered: VecDeque<Record>,
     positions: Positions,
     topic_watch: TopicWatch,
-    /// Still to be run, before anything is committed.
+    /// Runs once, before the first record is ingested.
     group_ahead: Option<GroupAheadCheck>,
 }
 
@@ -97,11 +95,10 @@ impl KafkaConsumer {
         })
     }
 
-    /// Runs this check before the first record is ingested: it had no result at the start.
+    /// Runs this check as soon as partitions are assigned, before the first record is ingested.
     #[must_use]
-    pub fn with_group_ahead_check(mut self, group_ahead: Option<GroupAheadCheck>) -> Self {
-        self.group_ahead = group_ahead;
-        self
+    pub fn with_group_ahead_check(self, group_ahead: GroupAheadCheck) -> Self {
+        Self { group_ahead: Some(group_ahead), ..self }
     }
 
     /// Consumes until `stop`; then completes the attempt under way, for a limited time, commits, and
@@ -130,9 +127,12 @@ impl KafkaConsumer {
             let received = tokio::select! {
                 () = stop.cancelled() => return None,
                 received = self.consumer.recv() => received.map(|message| record(&message, &*self.clock)),
+                () = self.consumer.context().assigned(), if self.group_ahead.is_some() => {
+                    self.check_group_ahead(stop).await;
+                    continue;
+                }
                 () = sleep(IDLE_CHECK_INTERVAL) => {
                     self.check_topics().await;
-                    self.check_group_ahead(stop).await;
                     continue;
                 }
             };
@@ -201,21 +201,12 @@ impl KafkaConsumer {
         }
     }
 
-    /// Runs the check that had no result at the start, once there are partitions and thus brokers. Records
-    /// wait for it: the first event that is applied hides what it looks for.
+    /// Runs the check, if it is still to be run.
     async fn check_group_ahead(&mut self, stop: &CancellationToken) {
-        let is_assigned = self.consumer.assignment().is_ok_and(|list| list.count() > 0);
-        if !is_assigned {
-            return;
-        }
         let Some(group_ahead) = self.group_ahead.take() else { return };
         tokio::select! {
             () = stop.cancelled() => {}
-            checked = timeout(GROUP_AHEAD_MAX, group_ahead.run_until_known()) => {
-                if checked.is_err() {
-                    tracing::warn!("no answer about the consumer group, not checked whether it is ahead");
-                }
-            }
+            () = group_ahead.run() => {}
         }
     }
 

@@ -6,6 +6,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
+use tokio::sync::Notify;
 
 use crate::brokers::BrokerErrors;
 use crate::health::Health;
@@ -22,11 +23,17 @@ pub(super) struct Context {
     errors: BrokerErrors,
     health: Health,
     metrics: Metrics,
+    assigned: Notify,
 }
 
 impl Context {
     pub(super) fn new(errors: BrokerErrors, health: Health, metrics: Metrics) -> Self {
-        Self { errors, health, metrics }
+        Self { errors, health, metrics, assigned: Notify::new() }
+    }
+
+    /// Waits until partitions are assigned; returns at once if they were since the last call.
+    pub(super) async fn assigned(&self) {
+        self.assigned.notified().await;
     }
 }
 
@@ -71,6 +78,7 @@ impl ConsumerContext for Context {
         match rebalance {
             Rebalance::Assign(list) => {
                 self.health.consumer_assigned();
+                self.assigned.notify_one();
                 tracing::info!(partitions = list.count(), "kafka partitions assigned");
             }
             Rebalance::Revoke(list) => {

@@ -5,8 +5,8 @@
 //! read again, and the database must have it. A partition is read in order, and its offset committed
 //! after that; so a database that has the newest record has all before it.
 //!
-//! The check runs once, at the start; or, if it has no result then, before the first record is ingested:
-//! the first event of a partition hides that those before it are missing.
+//! The check runs once, before the first record is ingested: the first event of a partition hides that
+//! those before it are missing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,10 @@ use crate::health::{Component, Finding, Health};
 
 /// How long each answer of the brokers may take, and to read the last records of all partitions.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long all of that may take. The start waits for it.
+/// How long all of that may take.
 const ANSWERS_MAX: Duration = Duration::from_secs(10);
+/// How long the check is repeated without a result. Less than a member may take between polls.
+const CHECK_MAX: Duration = Duration::from_secs(60);
 /// Partitions that a finding names.
 const NAMED_MAX: usize = 3;
 
@@ -85,55 +87,39 @@ impl GroupAheadCheck {
         (!ahead.is_empty()).then_some(problem)
     }
 
-    /// Reports and logs a finding if the group is ahead. False: the brokers or the database did not answer,
-    /// so the check has no result.
-    pub async fn run(&self) -> bool {
-        // Before the inbox: what is committed is in it already, also beside a process that applies events.
-        let Some(partitions) = self.read_partitions().await else { return false };
-        match self.ask_inbox(&partitions).await {
-            Ok(inbox) => {
-                if let Some(problem) = Self::problem(&self.options.group_id, &partitions, &inbox) {
-                    self.report(&problem);
-                }
-                true
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::info!(
-                    error,
-                    "consumer group not checked without the database, checking later"
-                );
-                false
-            }
+    /// Reports and logs a finding if the group is ahead. Tries until the brokers and the database answer,
+    /// for a limited time.
+    pub(super) async fn run(&self) {
+        if timeout(CHECK_MAX, self.report_once_known()).await.is_err() {
+            tracing::warn!(
+                "brokers or database do not answer, not checked whether the consumer group is ahead"
+            );
         }
     }
 
-    /// Runs it again and again until it has a result.
-    pub(super) async fn run_until_known(&self) {
+    async fn report_once_known(&self) {
         let mut backoff = Backoff::new();
-        while !self.run().await {
+        loop {
+            match self.check().await {
+                Ok(Some(problem)) => return self.report(&problem),
+                Ok(None) => {
+                    return tracing::info!("the database has what the consumer group has read");
+                }
+                Err(error) => tracing::debug!(%error, "consumer group not checked yet"),
+            }
             sleep(backoff.next_wait()).await;
         }
     }
 
-    /// What the group has read of each partition; none if it is not known.
-    async fn read_partitions(&self) -> Option<Vec<PartitionSurvey>> {
+    /// What is wrong, if something is.
+    async fn check(&self) -> anyhow::Result<Option<String>> {
+        // Before the inbox: what is committed is in it already, also beside a process that applies events.
         let (options, clock) = (self.options.clone(), Arc::clone(&self.clock));
         // The calls block.
         let reading = tokio::task::spawn_blocking(move || read_partitions(&options, &*clock));
-        match timeout(ANSWERS_MAX, reading).await {
-            Ok(Ok(Ok(partitions))) => Some(partitions),
-            Ok(Ok(Err(error))) => {
-                tracing::info!(%error, "consumer group not checked without a broker, checking later");
-                None
-            }
-            Err(_) => {
-                tracing::info!("consumer group not checked, the brokers are slow, checking later");
-                None
-            }
-            // The runtime is ending.
-            Ok(Err(_)) => None,
-        }
+        let partitions = timeout(ANSWERS_MAX, reading).await???;
+        let inbox = self.ask_inbox(&partitions).await?;
+        Ok(Self::problem(&self.options.group_id, &partitions, &inbox))
     }
 
     async fn ask_inbox(&self, partitions: &[PartitionSurvey]) -> Result<InboxReport, DbError> {

@@ -12,6 +12,8 @@ use crate::support::servers::Servers;
 use crate::support::service::{KEY, Service};
 
 const AHEAD: &str = "group_ahead_of_database";
+/// What a start logs that checked the group and found nothing.
+const NOT_AHEAD: &str = "the database has what the consumer group has read";
 
 /// Produces the registration of a batch to one partition.
 async fn register(broker: &Broker, partition: i32, batch: &str) {
@@ -26,10 +28,37 @@ async fn findings(service: &Service) -> Value {
     body["findings"].clone()
 }
 
+/// Waits for the only finding of `/readyz`, and gives what it says.
+async fn group_ahead(service: &Service) -> String {
+    let found = eventually(TIMEOUT, "a finding", || async {
+        let found = findings(service).await;
+        if found[0].is_null() { Err(service.process.lines()) } else { Ok(found) }
+    })
+    .await;
+    assert_eq!((&found[0]["code"], &found[1]), (&Value::from(AHEAD), &Value::Null), "{found}");
+    found[0]["detail"].as_str().expect("a text").to_owned()
+}
+
+/// Waits until a start has checked the group, and expects no finding.
+async fn assert_not_ahead(service: &Service, why: &str) {
+    service.process.wait_for_line(NOT_AHEAD, TIMEOUT).await;
+    assert_eq!(findings(service).await, json!([]), "{why}");
+}
+
 /// Starts a replica, expects no finding, and stops it.
 async fn assert_restarts_without_finding(servers: &Servers, why: &str) {
     let service = servers.replica().await;
-    assert_eq!(findings(&service).await, json!([]), "{why}");
+    assert_not_ahead(&service, why).await;
+    service.stop().await;
+}
+
+/// Starts a replica that applies one event of each of these partitions, and stops it.
+async fn apply(servers: &Servers, broker: &Broker, batches: &[(i32, &str)]) {
+    let service = servers.replica().await;
+    for (partition, batch) in batches {
+        register(broker, *partition, batch).await;
+    }
+    broker.wait_until_acknowledged().await;
     service.stop().await;
 }
 
@@ -50,25 +79,15 @@ async fn doctor(servers: &Servers, broker: &Broker) -> Value {
 #[tokio::test]
 async fn restored_database_is_reported_until_its_group_reads_again() {
     let (servers, broker) = Servers::with_broker().await;
-    let service = servers.replica().await;
-    register(&broker, 0, "before-0").await;
-    register(&broker, 1, "before-1").await;
-    broker.wait_until_acknowledged().await;
-    service.stop().await;
+    apply(&servers, &broker, &[(0, "before-0"), (1, "before-1")]).await;
     let restored = servers.copy().await;
 
-    let service = servers.replica().await;
-    assert_eq!(findings(&service).await, json!([]), "a plain restart");
-    register(&broker, 1, "after-1").await;
-    register(&broker, 2, "after-2").await;
-    broker.wait_until_acknowledged().await;
-    service.stop().await;
+    apply(&servers, &broker, &[(1, "after-1"), (2, "after-2")]).await;
     assert_restarts_without_finding(&servers, "the database that was not restored").await;
     assert_eq!(doctor(&servers, &broker).await, json!([]));
 
     let service = restored.replica().await;
-    let found = findings(&service).await;
-    assert_eq!((&found[0]["code"], &found[1]), (&Value::from(AHEAD), &Value::Null), "{found}");
+    group_ahead(&service).await;
     let partitions = format!("of 2 partitions: {REGISTERED}/1, {REGISTERED}/2: ");
     let line = service.process.wait_for_line(&partitions, TIMEOUT).await;
     assert!(line.contains("WARN") && line.contains("docs/deployment.md"), "{line}");
@@ -84,7 +103,7 @@ async fn restored_database_is_reported_until_its_group_reads_again() {
         if total == 4 { Ok(()) } else { Err(total) }
     })
     .await;
-    assert_eq!(findings(&service).await, json!([]), "a new group");
+    assert_not_ahead(&service, "a new group").await;
     service.stop().await;
     assert_restarts_without_finding(&restored, "the group of before, whose events are there").await;
 }
@@ -93,18 +112,13 @@ async fn restored_database_is_reported_until_its_group_reads_again() {
 #[tokio::test]
 async fn group_that_skipped_events_is_reported() {
     let (servers, broker) = Servers::with_broker().await;
-    let service = servers.replica().await;
-    register(&broker, 0, "read").await;
-    broker.wait_until_acknowledged().await;
-    service.stop().await;
+    apply(&servers, &broker, &[(0, "read")]).await;
     let event = registered("teacher", "skipped", 1, next_micros()).to_string();
     broker.produce_in_transaction(REGISTERED, 3, event.as_bytes()).await;
     broker.reset_group_to_latest().await;
 
     let service = servers.replica().await;
-    let found = findings(&service).await;
-    assert_eq!(found[0]["code"], AHEAD, "{found} {:#?}", service.process.lines());
-    let detail = found[0]["detail"].as_str().expect("a text");
+    let detail = group_ahead(&service).await;
     assert!(detail.contains(&format!("of 1 partition: {REGISTERED}/3: ")), "{detail}");
 }
 
@@ -131,6 +145,43 @@ async fn group_whose_last_records_are_dead_letters_is_not_ahead() {
     servers.psql("delete from dead_letters where code <> 'conflicting_owner'").await;
     assert_restarts_without_finding(&servers, "what does not decode is not judged").await;
     servers.psql("delete from dead_letters").await;
-    let found = findings(&servers.replica().await).await;
-    assert_eq!(found[0]["code"], AHEAD, "as documented, if the last one is discarded: {found}");
+    // As documented, if the last one is discarded.
+    group_ahead(&servers.replica().await).await;
+}
+
+/// The service would show new events only, and nobody would know that the others are missing.
+#[tokio::test]
+async fn group_ahead_of_empty_database_is_reported() {
+    let (servers, broker) = Servers::with_broker().await;
+    apply(&servers, &broker, &[(0, "batch")]).await;
+
+    let other = Servers::new().await;
+    let service = other.builder().kafka(&broker.kafka.brokers()).start().await;
+    let detail = group_ahead(&service).await;
+    assert!(detail.starts_with("the database is empty"), "{detail}");
+    let line = service.process.wait_for_line("the database is empty", TIMEOUT).await;
+    assert!(line.contains("WARN") && line.contains("publish.skip_before"), "{line}");
+    let ready = service.client.get("/readyz").await.expect("an answer");
+    assert_eq!(ready.status().as_u16(), 200, "it is a warning");
+    assert_restarts_without_finding(&servers, "a database that has the events").await;
+}
+
+/// A service may start before its brokers.
+#[tokio::test]
+async fn group_ahead_is_reported_once_broker_answers() {
+    let (servers, broker) = Servers::with_broker().await;
+    apply(&servers, &broker, &[(0, "batch")]).await;
+
+    broker.kafka.kill().await;
+    let other = Servers::new().await;
+    let service = other.builder().kafka(&broker.kafka.brokers()).start().await;
+    service.process.wait_for_line("kafka unavailable", TIMEOUT).await;
+    assert_eq!(findings(&service).await, json!([]), "not known yet");
+    broker.kafka.restart().await;
+    // A new event does not hide that the old ones are missing.
+    register(&broker, 0, "new").await;
+    let detail = group_ahead(&service).await;
+    assert!(detail.starts_with("the database is empty"), "{detail}");
+    let lines = service.process.lines();
+    assert!(!lines.iter().any(|line| line.contains("ERROR")), "{lines:#?}");
 }
