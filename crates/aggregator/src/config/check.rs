@@ -56,6 +56,7 @@ impl Config {
     pub(super) fn check(&self, problems: &mut Problems) {
         self.check_database_url(problems);
         self.check_brokers(problems);
+        self.check_traces(problems);
         self.check_redis(problems);
         self.check_kafka(problems);
         self.check_listener(problems);
@@ -89,10 +90,17 @@ impl Config {
             let allowed = "allowed are host:9092 or host:9092,host:9092, without a scheme";
             problems.key("kafka_brokers", allowed);
         }
-        if self.traces.endpoint.as_deref().is_some_and(|url| !is_collector(url)) {
-            let allowed = "allowed is http://host:4318/v1/traces, without user and password; for \
-                           https, send to a collector beside the service";
+    }
+
+    fn check_traces(&self, problems: &mut Problems) {
+        let endpoint = self.traces.endpoint.as_deref().unwrap_or_default();
+        if !endpoint.is_empty() && !is_collector(endpoint) {
+            let allowed = "allowed is http://host:4318/v1/traces or https://host/v1/traces, \
+                           without user and password";
             problems.key("traces.endpoint", allowed);
+        }
+        if self.traces.ca_file.is_some() && !endpoint.starts_with("https://") {
+            problems.key("traces.ca_file", "is for a traces.endpoint that begins with https://");
         }
     }
 
@@ -294,7 +302,7 @@ fn is_log_filter(filter: &str) -> bool {
 fn is_collector(url: &str) -> bool {
     let is_allowed = |url: Uri| {
         let host = url.authority().is_some_and(|host| !host.as_str().contains('@'));
-        url.scheme_str() == Some("http") && host && url.path() != "/"
+        matches!(url.scheme_str(), Some("http" | "https")) && host && url.path() != "/"
     };
     url.parse().is_ok_and(is_allowed)
 }

@@ -300,6 +300,9 @@ pub struct TracesConfig {
     /// URL of a collector; none: spans are not sent.
     #[serde(deserialize_with = "non_empty")]
     pub endpoint: Option<String>,
+    /// File of the CA of a collector at https; none: those that the system trusts.
+    #[serde(deserialize_with = "non_empty_path")]
+    pub ca_file: Option<PathBuf>,
     /// Share of the traces that begin here that is sent.
     pub sample_percent: u32,
 }

@@ -32,7 +32,10 @@ pub fn builder(server: &str, trust: &Trust) -> anyhow::Result<ClientBuilder> {
         (Some("http"), None) => Ok(client.tls_certs_only([])),
         (Some("http"), Some(_)) => bail!("{server}: --ca-file is for a server at https://"),
         (Some("https"), None) => Ok(client),
-        (Some("https"), Some(file)) => Ok(client.tls_certs_only(read_ca(file)?)),
+        (Some("https"), Some(file)) => {
+            let ca = read_ca(file).with_context(|| format!("--ca-file {}", file.display()))?;
+            Ok(client.tls_certs_only(ca))
+        }
         _ => bail!("{server}: give a base URL, such as http://127.0.0.1:4003"),
     }
 }
@@ -44,12 +47,16 @@ pub fn use_ring() {
     let _ = crypto::ring::default_provider().install_default();
 }
 
-fn read_ca(file: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let shown = file.display();
-    let pem = fs::read(file).with_context(|| format!("read --ca-file {shown}"))?;
+/// The certificates of a file.
+///
+/// # Errors
+///
+/// If it cannot be read, or has no certificate in PEM. Neither names the file.
+pub fn read_ca(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let pem = fs::read(file)?;
     let ca = Certificate::from_pem_bundle(&pem).unwrap_or_default();
     if ca.is_empty() {
-        bail!("--ca-file {shown} has no certificate in PEM");
+        bail!("has no certificate in PEM");
     }
     Ok(ca)
 }

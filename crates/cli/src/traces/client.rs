@@ -1,6 +1,7 @@
 //! HTTP client of the exporter, which keeps why a request had no answer: the error of the exporter does not say it.
 
 use std::env;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT,
     OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
 };
+use reqwest::Certificate;
+use reqwest::redirect::Policy;
 
 use crate::client::http;
 
@@ -37,12 +40,26 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(network_error: NetworkError) -> anyhow::Result<Self> {
+    /// A client of this collector. It follows no redirection: the headers of the requests may have a secret.
+    ///
+    /// # Errors
+    ///
+    /// If the file of the CA cannot be read.
+    pub(super) fn new(
+        endpoint: &str,
+        ca_file: Option<&Path>,
+        network_error: NetworkError,
+    ) -> anyhow::Result<Self> {
         http::use_ring();
-        // The endpoint has no TLS: the certificates of the system are not looked for.
+        let trusted = trusted(endpoint, ca_file)?;
         let build = || {
-            let client = reqwest::blocking::Client::builder().tls_certs_only([]);
-            client.timeout(timeout()).build()
+            let client = reqwest::blocking::Client::builder().redirect(Policy::none());
+            let client = client.timeout(timeout());
+            match trusted {
+                Some(only) => client.tls_certs_only(only),
+                None => client,
+            }
+            .build()
         };
         // In a thread of its own, because it may not be built in an async one.
         let built = thread::spawn(build)
@@ -63,6 +80,19 @@ impl HttpClient for Client {
         };
         *self.network_error.lock() = Some(error.without_url());
         Err("no answer".into())
+    }
+}
+
+/// The only certificates that are trusted; none: those of the system.
+fn trusted(endpoint: &str, ca_file: Option<&Path>) -> anyhow::Result<Option<Vec<Certificate>>> {
+    match ca_file {
+        Some(file) => {
+            let ca = http::read_ca(file);
+            ca.with_context(|| format!("traces.ca_file {}", file.display())).map(Some)
+        }
+        None if endpoint.starts_with("https://") => Ok(None),
+        // The certificates of the system are not looked for: a small image has none.
+        None => Ok(Some(Vec::new())),
     }
 }
 

@@ -43,9 +43,10 @@ impl Traces {
     pub(crate) fn start(config: &TracesConfig) -> anyhow::Result<Option<Self>> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
         let network_error = NetworkError::default();
+        let client = Client::new(endpoint, config.ca_file.as_deref(), network_error.clone())?;
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
-            .with_http_client(Client::new(network_error.clone())?)
+            .with_http_client(client)
             .with_endpoint(endpoint)
             .build()
             .context("prepare to send spans")?;

@@ -81,6 +81,9 @@ connections_max = 5000000000
 group_id = ""
 [publish]
 skip_before = "yesterday"
+[traces]
+endpoint = "host:4318"
+ca_file = "ca.pem"
 [api]
 status_values = "both"
 [console]
@@ -92,7 +95,7 @@ session_hours = 0
         .await;
     assert_eq!(code, 1, "{output}");
     for expected in [
-        "32 things are wrong",
+        "34 things are wrong",
         "listen (RAS_LISTEN): allowed is ADDRESS:PORT",
         "log (RAS_LOG): allowed are off, error, warn",
         "log_format (RAS_LOG_FORMAT): allowed is `text` or `json`",
@@ -125,6 +128,8 @@ session_hours = 0
         "console.viewer_token (RAS_CONSOLE__VIEWER_TOKEN): is the same as console.operator_token",
         "console.session_hours (RAS_CONSOLE__SESSION_HOURS): allowed are whole numbers from 1 to 720",
         "publish.skip_before (RAS_PUBLISH__SKIP_BEFORE): allowed is a time such as 2026-11-25T",
+        "traces.endpoint (RAS_TRACES__ENDPOINT): allowed is http://host:4318/v1/traces or https",
+        "traces.ca_file (RAS_TRACES__CA_FILE): is for a traces.endpoint that begins with https://",
     ] {
         assert!(output.contains(expected), "{expected:?} in {output}");
     }
@@ -451,6 +456,10 @@ async fn invalid_settings_are_refused_by_name() {
         .env("RAS_INTERNAL_API_KEY", KEY)
         .env("RAS_REDIS_CA_FILE", "no-such-ca.pem");
     check("a missing file of a CA", no_ca, "redis_ca_file: read no-such-ca.pem").await;
+    let no_ca = program(&["serve", "--listen", "127.0.0.1:0"])
+        .env("RAS_TRACES__ENDPOINT", "https://127.0.0.1:1/v1/traces")
+        .env("RAS_TRACES__CA_FILE", "no-such-ca.pem");
+    check("a missing file of a CA", no_ca, "traces.ca_file no-such-ca.pem: No such file").await;
     let kafka = || {
         program(&["serve", "--kafka-brokers", "127.0.0.1:1", "--listen", "127.0.0.1:0"])
             .env("RAS_INTERNAL_API_KEY", KEY)

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use projection::TraceParent;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{Certificates, eventually};
 
 use crate::support::collector::Collector;
 use crate::support::common::{TIMEOUT, next_micros};
@@ -153,6 +153,28 @@ async fn unreachable_collector_is_logged_once_and_holds_nothing_up() {
     service.process.terminate().await;
     assert!(service.process.wait(TIMEOUT).await.success());
     service.process.wait_for_lines("spans not sent, losing them", 1, TIMEOUT).await;
+}
+
+/// The certificate of another CA is refused.
+#[tokio::test]
+async fn spans_are_sent_over_tls_to_a_collector_that_is_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::in_directory(directory.path());
+    let collector = Collector::with_tls(&certificates).await;
+    let data = |name: &str| directory.path().join(name);
+    let ca_file = certificates.ca_file().to_str().unwrap().to_owned();
+    let trusting = traced(ServiceBuilder::embedded(&data("trusting")), &collector)
+        .variable("RAS_TRACES__CA_FILE", ca_file)
+        .start()
+        .await;
+    make_spans(&trusting, 1).await;
+    eventually(TIMEOUT, "a span", async || collector.spans().len() == 1).await;
+
+    let other = traced(ServiceBuilder::embedded(&data("other")), &collector).start().await;
+    make_spans(&other, 1).await;
+    let line = other.process.wait_for_line("spans not sent, losing them", TIMEOUT).await;
+    assert!(line.contains("invalid peer certificate"), "{line}");
+    assert_eq!(collector.spans().len(), 1);
 }
 
 #[tokio::test]

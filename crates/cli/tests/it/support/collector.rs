@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use aggregator::config::CertificateFiles;
+use aggregator::http::server::tls::Tls;
+use aggregator::http::server::{ServerLimits, serve};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -10,12 +13,22 @@ use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use testkit::eventually;
+use testkit::{Certificates, eventually};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::common::TIMEOUT;
+
+/// Limits that no test reaches.
+const LIMITS: ServerLimits = ServerLimits {
+    connections: 100,
+    first_head: TIMEOUT,
+    head: TIMEOUT,
+    write_stall: TIMEOUT,
+    drain_timeout: TIMEOUT,
+};
 
 type Received = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
 /// None: requests wait for it.
@@ -31,14 +44,27 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// One that listens with TLS.
+    pub(crate) async fn with_tls(certificates: &Certificates) -> Self {
+        let chain = certificates.server_certificate_file();
+        let files = CertificateFiles { chain, key: certificates.server_key_file() };
+        Self::start_with(Some(Tls::new(files).unwrap())).await
+    }
+
+    async fn start_with(tls: Option<Tls>) -> Self {
         let received = Received::default();
         let (answer, answers) = watch::channel(Some(StatusCode::OK));
         let state = (received.clone(), answers);
         let router = Router::new().route("/v1/traces", post(receive)).with_state(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let (scheme, port) =
+            (if tls.is_some() { "https" } else { "http" }, listener.local_addr().unwrap().port());
+        let endpoint = format!("{scheme}://localhost:{port}/v1/traces");
         let mut serving = JoinSet::new();
-        serving.spawn(async { axum::serve(listener, router).await.unwrap() });
+        serving.spawn(serve(listener, tls, router, LIMITS, CancellationToken::new()));
         Self { endpoint, received, answer, _serving: serving }
     }
 
