@@ -86,7 +86,7 @@ impl Auditor {
         }
         let Some(is_same) = self.is_in_database(&hit).await else { return };
         if is_same {
-            return self.metrics.hit_audited(cache_type);
+            return self.metrics.fresh_hit(cache_type);
         }
         if self.watched.len() >= WATCHED_MAX {
             return self.metrics.audit_dropped(cache_type, AuditDrop::TooManyWatched);
@@ -133,7 +133,7 @@ impl Auditor {
             }
             Verdict::Over => {
                 if !was_stale {
-                    self.metrics.hit_audited(cache_type);
+                    self.metrics.fresh_hit(cache_type);
                 }
                 false
             }

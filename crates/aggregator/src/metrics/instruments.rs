@@ -44,10 +44,10 @@ const EVENT_LAG_BOUNDS_SECONDS: [f64; 20] = [
     30.0, 60.0, 600.0, 3_600.0, 86_400.0,
 ];
 
-/// Bounds of the histogram of stale hits in seconds: from the shortest that is counted to the longest life of an
-/// entry, 30 days.
-const STALE_BOUNDS_SECONDS: [f64; 10] =
-    [1.0, 5.0, 20.0, 40.0, 60.0, 120.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0];
+/// Bounds of the histogram of hits' staleness in seconds: fresh ones, then from the shortest that is counted as
+/// stale to the longest life of an entry, 30 days.
+const STALENESS_BOUNDS_SECONDS: [f64; 11] =
+    [0.0, 1.0, 5.0, 20.0, 40.0, 60.0, 120.0, 300.0, 3_600.0, 86_400.0, 2_592_000.0];
 
 /// Every instrument, and the registry that encodes them.
 pub(super) struct Instruments {
@@ -72,7 +72,7 @@ pub(super) struct Instruments {
     pub(super) audited_hits: Family<CacheLabels, Counter>,
     pub(super) audits_dropped: Family<AuditDropLabels, Counter>,
     pub(super) stale_hits: Family<CacheLabels, Counter>,
-    pub(super) stale_hit_age: Histogram,
+    pub(super) hit_staleness: Histogram,
     pub(super) dead_letters: Gauge,
     pub(super) dead_letters_bytes: Gauge,
     pub(super) dead_letters_total: Family<RefusedLabels, PlainCounter>,
@@ -173,11 +173,11 @@ impl Instruments {
                 "stale_hits",
                 "Audited hits that were older than an acknowledged change",
             ),
-            stale_hit_age: add_as(
+            hit_staleness: add_as(
                 &mut registry,
-                "stale_hit_age_seconds",
-                "Time for which a stale hit had differed from the database, at least",
-                Histogram::new(STALE_BOUNDS_SECONDS),
+                "hit_staleness_seconds",
+                "Time for which a stale hit had differed from the database, at least; 0 for a fresh one",
+                Histogram::new(STALENESS_BOUNDS_SECONDS),
             ),
             dead_letters: add(&mut registry, "dead_letters", "Dead letters in the database"),
             dead_letters_bytes: add(

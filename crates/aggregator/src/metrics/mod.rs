@@ -120,6 +120,12 @@ impl Metrics {
         self.instruments.audited_hits.get_or_create(&CacheLabels { cache_type }).inc();
     }
 
+    /// Counts one hit whose audit has the result that it was as fresh as promised.
+    pub fn fresh_hit(&self, cache_type: CacheType) {
+        self.hit_audited(cache_type);
+        self.instruments.hit_staleness.observe(0.0);
+    }
+
     /// Counts one sampled hit that is not audited, and why.
     pub fn audit_dropped(&self, cache_type: CacheType, reason: AuditDrop) {
         let labels = AuditDropLabels { cache_type, reason };
@@ -129,7 +135,7 @@ impl Metrics {
     /// Counts one stale hit. The change that it lacks was committed at least `age` before.
     pub fn stale_hit(&self, cache_type: CacheType, age: Duration) {
         self.instruments.stale_hits.get_or_create(&CacheLabels { cache_type }).inc();
-        self.instruments.stale_hit_age.observe(age.as_secs_f64());
+        self.instruments.hit_staleness.observe(age.as_secs_f64());
     }
 
     /// A stream of versions was opened.
@@ -299,6 +305,7 @@ mod tests {
         counting.cache_bypass(CacheType::UserBatches, "store_away");
         counting.cache_fill_refused(CacheType::UserBatches);
         counting.hit_audited(CacheType::UserBatches);
+        counting.fresh_hit(CacheType::UserBatches);
         counting.audit_dropped(CacheType::BatchStatus, AuditDrop::QueueFull);
         counting.stale_hit(CacheType::UserBatches, Duration::from_secs(25));
         counting.set_dead_letters(9, 512);
@@ -343,10 +350,12 @@ mod tests {
             r#"ras_cache_hits_total{cache_type="batch_status"} 1"#,
             r#"ras_cache_misses_total{cache_type="user_batches"} 1"#,
             r#"ras_cache_bypasses_total{cache_type="user_batches",reason="store_away"} 1"#,
-            r#"ras_audited_hits_total{cache_type="user_batches"} 1"#,
+            r#"ras_audited_hits_total{cache_type="user_batches"} 2"#,
             r#"ras_audits_dropped_total{cache_type="batch_status",reason="queue_full"} 1"#,
             r#"ras_stale_hits_total{cache_type="user_batches"} 1"#,
-            "ras_stale_hit_age_seconds_sum 25.0",
+            "ras_hit_staleness_seconds_sum 25.0",
+            r#"ras_hit_staleness_seconds_bucket{le="0.0"} 1"#,
+            "ras_hit_staleness_seconds_count 2",
             "ras_consumer_errors_total 1",
             "ras_cache_drops_total 1",
             "ras_cache_dropped_pages_total 7",

@@ -20,8 +20,8 @@ const BATCHES_PER_TEACHER: usize = 5;
 const ESSAYS: usize = 10;
 /// Pause between two changes; each is of another teacher.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(50);
-const WARM_UP: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_millis(500);
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// What the clients of one process share.
 #[derive(Clone)]

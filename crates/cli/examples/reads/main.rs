@@ -1,9 +1,9 @@
 //! Measurement of what streams, audits and traces cost the reads beside them, with PostgreSQL, Redis and
 //! the service on this machine.
 //!
-//! `cargo x measure reads` runs it. Each variant is a process of its own. They are measured by turns, while
-//! the others are idle, and compared within each round, since machines change their speed. Lists change
-//! meanwhile, as many in every variant.
+//! `cargo x measure reads` runs it. Each variant is a process of its own. It is measured again and again, each
+//! time just before or after the plain one, while the others are idle, and compared with that measurement:
+//! machines change their speed by the second. Lists change meanwhile, as many in every variant.
 
 #![expect(clippy::expect_used, reason = "a measurement that cannot go on must stop")]
 
@@ -20,17 +20,25 @@ use tokio::net::TcpListener;
 
 use self::load::Load;
 
-const ROUNDS: usize = 7;
+/// Comparisons of each variant with the plain one.
+const ROUNDS: usize = 31;
+/// The interval of 95 % has so many standard errors on each side (normal distribution).
+const STANDARD_ERRORS: f64 = 1.96;
+/// The most that the settings take: one, the default, costs a hundredth of it.
+const AUDITS_PER_SECOND: u32 = 100;
 /// Streams that are open in one of the variants, each of another teacher.
 const STREAMS: usize = 500;
 const KEY: &str = "measure-measure-measure";
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// Settings of a process.
+type Variables = Vec<(&'static str, String)>;
+
 /// What differs between the variants.
 struct Variant {
-    name: &'static str,
+    name: String,
     streams: usize,
-    variables: Vec<(&'static str, String)>,
+    variables: Variables,
 }
 
 #[tokio::main]
@@ -45,41 +53,50 @@ async fn main() {
     let variants = variants(collector().await);
     let mut services = Vec::new();
     for variant in &variants {
-        services.push(start(&database, &redis.url(), variant).await);
+        services.push(start(&database, &redis.url(), &variant.variables).await);
     }
+    let plain = start(&database, &redis.url(), &no_audits()).await;
     let load = Load::new(KEY);
-    load.fill(&services[0].1, STREAMS).await;
-
-    let mut speeds = vec![Vec::new(); variants.len()];
-    for _ in 0..ROUNDS {
-        for ((variant, service), speeds) in variants.iter().zip(&services).zip(&mut speeds) {
-            speeds.push(load.reads_per_second(&service.1, variant.streams).await);
+    load.fill(&plain.1, STREAMS).await;
+    let mut plain_speeds = Vec::new();
+    let mut shares = vec![Vec::new(); variants.len()];
+    for round in 0..ROUNDS {
+        for ((variant, (_, base)), shares) in variants.iter().zip(&services).zip(&mut shares) {
+            let plain = async || load.reads_per_second(&plain.1, 0).await;
+            let varied = async || load.reads_per_second(base, variant.streams).await;
+            let (plain, varied) = if round % 2 == 0 {
+                (plain().await, varied().await)
+            } else {
+                let varied = varied().await;
+                (plain().await, varied)
+            };
+            plain_speeds.push(plain);
+            shares.push(varied / plain);
         }
     }
-    for (variant, of_variant) in variants.iter().zip(&speeds) {
-        let shares = of_variant.iter().zip(&speeds[0]).map(|(speed, plain)| speed / plain);
-        println!(
-            "{}: {:.0} reads/s, {:.3} of the plain ones",
-            variant.name,
-            median(of_variant.iter().copied()),
-            median(shares),
-        );
+    println!("plain: {:.0} reads/s", mean(&plain_speeds));
+    for (variant, shares) in variants.iter().zip(&shares) {
+        let [low, share, high] = geometric_mean(shares);
+        println!("{}: {share:.3} of the plain ones ({low:.3} to {high:.3})", variant.name);
     }
 }
 
 fn variants(collector: String) -> Vec<Variant> {
-    let no_audits = || vec![("RAS_AUDIT__HITS_PER_SECOND", "0".to_owned())];
+    let audits = vec![("RAS_AUDIT__HITS_PER_SECOND", AUDITS_PER_SECOND.to_string())];
     let traced = vec![("RAS_TRACES__ENDPOINT", collector)];
-    let variant = |name, streams, variables| Variant { name, streams, variables };
+    let variant = |name: String, streams, variables| Variant { name, streams, variables };
     vec![
-        variant("plain: no streams, audits or traces", 0, no_audits()),
-        variant("audit of one hit a second of each read", 0, Vec::new()),
-        variant("500 open streams", STREAMS, no_audits()),
-        variant("every trace sampled", 0, [no_audits(), traced].concat()),
+        variant(format!("{AUDITS_PER_SECOND} audits a second"), 0, audits),
+        variant(format!("{STREAMS} open streams"), STREAMS, no_audits()),
+        variant("every trace sampled".to_owned(), 0, [no_audits(), traced].concat()),
     ]
 }
 
-async fn start(database: &str, redis: &str, variant: &Variant) -> (Process, String) {
+fn no_audits() -> Variables {
+    vec![("RAS_AUDIT__HITS_PER_SECOND", "0".to_owned())]
+}
+
+async fn start(database: &str, redis: &str, variables: &Variables) -> (Process, String) {
     let program = std::env::current_exe().expect("the path of this program");
     let mut process = Process::builder(program)
         .args(["serve", "--listen", "127.0.0.1:0"])
@@ -87,7 +104,7 @@ async fn start(database: &str, redis: &str, variant: &Variant) -> (Process, Stri
         .env("RAS_DATABASE_URL", database)
         .env("RAS_REDIS_URL", redis)
         .env("RAS_LOG", "warn");
-    for (name, value) in &variant.variables {
+    for (name, value) in variables {
         process = process.env(name, value);
     }
     let process = process.start().await;
@@ -105,8 +122,16 @@ async fn collector() -> String {
     format!("http://{address}/v1/traces")
 }
 
-fn median(numbers: impl Iterator<Item = f64>) -> f64 {
-    let mut numbers: Vec<_> = numbers.collect();
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len() as f64
+}
+
+/// The geometric mean, between the ends of its confidence interval of 95 %.
+fn geometric_mean(numbers: &[f64]) -> [f64; 3] {
+    let logarithms: Vec<_> = numbers.iter().map(|number| number.ln()).collect();
+    let middle = mean(&logarithms);
+    let squares: f64 = logarithms.iter().map(|logarithm| (logarithm - middle).powi(2)).sum();
+    let count = numbers.len() as f64;
+    let error = (squares / (count - 1.0) / count).sqrt();
+    [-STANDARD_ERRORS, 0.0, STANDARD_ERRORS].map(|errors| (middle + errors * error).exp())
 }

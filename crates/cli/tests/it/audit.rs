@@ -56,7 +56,7 @@ async fn processes_with_different_redis_servers_count_stale_hits_until_it_is_men
             && reader.client.metric(STALE_STATES).await > 1.0
     })
     .await;
-    assert!(reader.client.metric("ras_stale_hit_age_seconds_sum").await >= 2.0);
+    assert!(reader.client.metric("ras_hit_staleness_seconds_sum").await >= 2.0);
     reader.process.wait_for_lines(BEGINS, 1, TIMEOUT).await;
     let log = reader.process.lines().join("\n");
     assert!(!log.contains("teacher"), "an id in {log}");
@@ -139,7 +139,7 @@ async fn healthy_processes_under_load_count_no_stale_hit() {
         for series in [AUDITED_PAGES, AUDITED_STATES] {
             assert!(service.client.metric(series).await >= 10.0, "{series} of too few audits");
         }
-        for series in [STALE_PAGES, STALE_STATES] {
+        for series in [STALE_PAGES, STALE_STATES, "ras_hit_staleness_seconds_sum"] {
             assert_eq!(service.client.metric(series).await, 0.0, "{series}");
         }
         service.process.wait_for_lines(BEGINS, 0, TIMEOUT).await;
