@@ -110,10 +110,12 @@ impl Tls {
             let Ok(read) = spawn_blocking(move || tls.read_again()).await else { return };
             match read {
                 Ok(is_new) => {
+                    let was_reported = health.clear(Component::Http, NOT_READ);
                     if is_new {
                         tracing::info!("using a new certificate for TLS");
+                    } else if was_reported {
+                        tracing::info!("the files of the certificate can be read again");
                     }
-                    health.clear(Component::Http, NOT_READ);
                 }
                 Err(error) => report(&error, clock.now(), &health),
             }

@@ -55,6 +55,19 @@ impl Server {
         Client { stream: TcpStream::connect(self.address).await.unwrap() }
     }
 
+    /// Reads one answer, then requests more than the buffers of both sides hold, and reads none.
+    pub(super) async fn stop_reading<S>(&self, client: &mut Client<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.app.repository.register("large", "teacher", 10_000);
+        client.get("/internal/v1/batches/batch/status").await;
+        client.answer().await;
+        for _ in 0..20 {
+            client.get("/internal/v1/batches/large/status").await;
+        }
+    }
+
     /// Stops the server and waits until it has returned.
     pub(super) async fn stop(self) {
         self.stop.cancel();
@@ -354,14 +367,8 @@ async fn assert_goes_on(client: &mut Client, answer: &str, can_go_on: bool) {
 async fn client_that_reads_no_answers_is_disconnected() {
     let limits = ServerLimits { write_stall: SHORT, connections: 1, ..LIMITS };
     let server = Server::start(limits).await;
-    server.app.repository.register("large", "teacher", 10_000);
     let mut client = server.connect().await;
-    client.get("/internal/v1/batches/batch/status").await;
-    client.answer().await;
-    // More answers than the buffers of both sides hold, and none is read.
-    for _ in 0..20 {
-        client.get("/internal/v1/batches/large/status").await;
-    }
+    server.stop_reading(&mut client).await;
     // Its place is free again: the only one.
     let mut other = server.connect().await;
     other.get("/healthz").await;

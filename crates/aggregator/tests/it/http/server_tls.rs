@@ -148,14 +148,8 @@ async fn request_without_tls_is_answered_what_to_do() {
 async fn client_that_reads_no_answers_over_tls_is_disconnected() {
     let limits = ServerLimits { write_stall: SHORT, connections: 1, ..LIMITS };
     let tls = TlsServer::start(limits).await;
-    tls.server.app.repository.register("large", "teacher", 10_000);
     let mut client = tls.connect().await;
-    client.get("/internal/v1/batches/batch/status").await;
-    client.answer().await;
-    // More answers than the buffers of both sides hold, and none is read.
-    for _ in 0..20 {
-        client.get("/internal/v1/batches/large/status").await;
-    }
+    tls.server.stop_reading(&mut client).await;
     // Its place is free again: the only one.
     let mut other = tls.connect().await;
     other.get("/healthz").await;
