@@ -215,6 +215,11 @@ impl Health {
         self.lock().brokers_answer = Some(answer);
     }
 
+    /// Whether the Kafka brokers answered the last probe.
+    pub fn brokers_answer(&self) -> bool {
+        self.lock().brokers_answer == Some(true)
+    }
+
     /// Notes whether the database answered a probe. True if that has changed: the moment to log it.
     pub fn set_database_answers(&self, answers: bool) -> bool {
         std::mem::replace(&mut self.lock().database_is_silent, !answers) == answers

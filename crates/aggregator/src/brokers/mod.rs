@@ -190,7 +190,8 @@ fn is_connection_failure(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Probes the brokers again and again, and reports to `health` whether they answer.
+/// Probes the brokers again and again, and reports to `health` whether they answer. A probe that fails ends its
+/// client, which may know no broker any more.
 ///
 /// # Errors
 ///
@@ -200,20 +201,17 @@ pub async fn watch_brokers(
     health: Health,
     errors: BrokerErrors,
 ) -> Result<(), KafkaError> {
-    let client: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet::default())?);
+    let mut client: Option<BaseConsumer<Quiet>> = None;
     let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
     loop {
-        let probing = Arc::clone(&client);
-        let topic = EventKind::ALL[0].topic();
+        let probing = match client.take() {
+            Some(client) => client,
+            None => config.create_with_context(Quiet::default())?,
+        };
         // The call blocks.
-        let answer = tokio::task::spawn_blocking(move || {
-            let answer = probing.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map(drop);
-            // Nobody else empties its queue of errors.
-            empty_queue(&probing);
-            answer
-        });
-        let wait = match answer.await {
-            Ok(Ok(())) => {
+        let wait = match tokio::task::spawn_blocking(move || probe(probing)).await {
+            Ok(Ok(probed)) => {
+                client = Some(probed);
                 backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
                 health.set_brokers_answer(true);
                 errors.answered();
@@ -229,6 +227,15 @@ pub async fn watch_brokers(
         };
         sleep(wait).await;
     }
+}
+
+/// The client, if a broker answers it. Blocks.
+fn probe(client: BaseConsumer<Quiet>) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    let topic = EventKind::ALL[0].topic();
+    let answer = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+    // Nobody else empties its queue of errors.
+    empty_queue(&client);
+    answer.map(|_| client)
 }
 
 #[cfg(test)]

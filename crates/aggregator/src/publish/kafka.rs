@@ -63,21 +63,32 @@ impl KafkaPublisher {
         Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the producer after a fatal error: one that was denied the right to be idempotent, or whose
-    /// broker lost acknowledged records, fails for ever. A new one may work.
-    fn replace_after_fatal_error(&self, producer: &Arc<Producer>) {
-        let Some((code, reason)) = producer.client().fatal_error() else { return };
+    /// Replaces a producer that may fail for ever; a new one may work. After a fatal error: it was denied the
+    /// right to be idempotent, or its broker lost acknowledged records. After the delivery timeout: it may know
+    /// no broker any more (<https://github.com/confluentinc/librdkafka/issues/5301>).
+    fn replace_if_broken(&self, producer: &Arc<Producer>, error: &KafkaError) {
+        let fatal = producer.client().fatal_error();
+        let is_timeout = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut);
+        if fatal.is_none() && !is_timeout {
+            return;
+        }
         let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, producer) {
             return;
         }
         match self.config.create_with_context(Context) {
             Ok(new) => {
-                tracing::warn!(%code, reason, "fatal error of the kafka producer, replaced it");
                 *current = Arc::new(new);
+                match fatal {
+                    Some((code, reason)) => {
+                        tracing::warn!(%code, reason, "fatal error of the kafka producer, replaced it");
+                    }
+                    // An outage, perhaps a long one, which the relay logs.
+                    None => tracing::debug!("timeout of the kafka producer, replaced it"),
+                }
             }
             Err(error) => {
-                tracing::error!(%error, "fatal error of the kafka producer, replacing it failed, retrying");
+                tracing::error!(%error, "replacing the kafka producer failed, retrying");
             }
         }
     }
@@ -96,7 +107,7 @@ impl Publisher for KafkaPublisher {
         // A full queue counts as an unavailable broker.
         let sending = producer.send(message, Timeout::After(Duration::ZERO));
         sending.instrument(span.clone()).await.map(drop).map_err(|(error, _)| {
-            self.replace_after_fatal_error(&producer);
+            self.replace_if_broken(&producer, &error);
             let error = classify(error);
             traces::failed(&span, error.reason());
             error

@@ -203,6 +203,28 @@ async fn recreated_topic_is_read_from_start() {
     assert!(line.contains("WARN") && line.contains(REGISTERED), "{line}");
 }
 
+/// A client that was answered that there are no brokers may know none any more, for ever: a fault of librdkafka.
+#[tokio::test]
+async fn consumer_without_answers_is_replaced_by_one_that_reads_on() {
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    wait_until(&service.client, "consumer", "running").await;
+    let event = registered("teacher", "before", 1, next_micros()).to_string();
+    broker.produce(REGISTERED, "before", event.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+
+    broker.kafka.unregister().await;
+    let line = service.process.wait_for_line("has no answers although", TIMEOUT).await;
+    assert!(line.contains("WARN"), "{line}");
+    broker.kafka.restart().await;
+    service.process.wait_for_line("the new kafka consumer has answers", TIMEOUT).await;
+    wait_until(&service.client, "consumer", "running").await;
+    let event = registered("teacher", "after", 1, next_micros()).to_string();
+    broker.produce(REGISTERED, "after", event.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    assert_eq!(service.client.list("teacher", "").await.total(), 2);
+}
+
 /// The group still has the old membership, so the consumer waits for its partitions.
 #[tokio::test]
 async fn consumer_without_partitions_after_outage_is_not_running() {

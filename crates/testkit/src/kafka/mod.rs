@@ -32,6 +32,8 @@ const TOPIC_POLL: Duration = Duration::from_millis(10);
 
 const BROKER_CONFIGURATION: &str = "server.properties";
 const LOG_CONFIGURATION: &str = "log4j2.properties";
+/// As in [`BROKER_PROPERTIES`].
+const NODE_ID: i32 = 1;
 /// Any 16 bytes in base64 will do: each broker is a cluster of its own.
 const CLUSTER_ID: &str = "dGVzdGtpdC1jbHVzdGVyMQ";
 /// A test broker holds a few thousand records; a start counts more than peak speed.
@@ -181,6 +183,22 @@ impl Kafka {
     /// If the signal cannot be sent.
     pub async fn resume(&self) {
         must(self.server.resume().await);
+    }
+
+    /// Takes it out of its own cluster until [`Kafka::restart`]: it answers, and says that there are no brokers,
+    /// as one does that is fenced.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses, or still names a broker after some time.
+    pub async fn unregister(&self) {
+        must(wire::unregister(self.address(), NODE_ID).await);
+        let gone = tokio::time::timeout(TOPIC_TIMEOUT, async {
+            while wire::answers(self.address()).await {
+                sleep(TOPIC_POLL).await;
+            }
+        });
+        must(gone.await.context("the broker still names itself"));
     }
 
     /// Ends it with SIGKILL. The data stays for [`Kafka::restart`].

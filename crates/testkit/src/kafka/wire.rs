@@ -1,8 +1,9 @@
-//! Three requests of the Kafka protocol that a test needs before its first client: is the broker
-//! ready, create a topic, does the topic have leaders. The tools of Kafka take a second each.
+//! Requests of the Kafka protocol that a test needs before its first client: is the broker ready, create a
+//! topic, does the topic have leaders; and one that no client here has: unregister the broker. The tools of
+//! Kafka take a second each.
 //!
 //! Formats: the Kafka protocol guide, `CreateTopics` and `Metadata`, both in version 4, which has
-//! no tagged fields yet, and which brokers still understand in 4.x.
+//! no tagged fields yet, and which brokers still understand in 4.x; `UnregisterBroker` in version 0, which has.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 
 const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
+const UNREGISTER_BROKER: i16 = 64;
 const VERSION: i16 = 4;
 const ERROR_NONE: i16 = 0;
 const ERROR_TOPIC_EXISTS: i16 = 36;
@@ -70,6 +72,20 @@ pub(super) async fn has_leaders(
     Ok(seen.partitions_with_leader >= usize::from(partitions))
 }
 
+/// Removes this broker from the cluster until it starts again. It answers until then, and names no broker.
+pub(super) async fn unregister(broker: SocketAddr, id: i32) -> anyhow::Result<()> {
+    let mut request = Request::of(UNREGISTER_BROKER, 0);
+    // No tagged fields, neither in the head nor after the body.
+    request.int8(0).int32(id).int8(0);
+    let bytes = exchange(broker, request).await?;
+    let mut answer = Answer::new(&bytes);
+    answer.int8()?; // no tagged fields
+    answer.int32()?; // throttled for so many ms
+    let error = answer.int16()?;
+    ensure!(error == ERROR_NONE, "kafka refused to unregister broker {id}: error {error}");
+    Ok(())
+}
+
 struct Metadata {
     brokers: usize,
     partitions_with_leader: usize,
@@ -122,9 +138,13 @@ struct Request(Vec<u8>);
 
 impl Request {
     fn new(api: i16) -> Self {
+        Self::of(api, VERSION)
+    }
+
+    fn of(api: i16, version: i16) -> Self {
         let mut request = Self(Vec::new());
         // Correlation 0: one request per connection. Then the client's name.
-        request.int16(api).int16(VERSION).int32(0).string("testkit");
+        request.int16(api).int16(version).int32(0).string("testkit");
         request
     }
 

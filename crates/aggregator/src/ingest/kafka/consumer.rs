@@ -1,7 +1,7 @@
 //! Consumer: groups of records, in partition order, acknowledged by offset.
 
 use std::collections::{HashSet, VecDeque};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::group_ahead::GroupAheadCheck;
+use super::lost_brokers::LostBrokers;
 use super::options::{KafkaOptions, consumer_config};
 use super::positions::Positions;
 use super::received::record;
@@ -29,7 +30,7 @@ use crate::metrics::Metrics;
 
 /// How long a group may take until the consumer is reported as waiting.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
-/// How often the consumer polls while a group is under way. The broker removes a member that does not
+/// How often the consumer polls while a group is under way, or the check of the consumer group. The broker removes a member that does not
 /// poll for minutes, and a rebalance waits for the polls of all members.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// How long each of these polls takes at most: longer than a step of a rebalance.
@@ -47,17 +48,23 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last commit and leaving the consumer group may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The committed offsets, while a thread fetches them.
+type FetchingCommitted = JoinHandle<KafkaResult<TopicPartitionList>>;
+
 /// Consumer of all topics that the service can decode.
 pub struct KafkaConsumer {
     consumer: Arc<StreamConsumer<Context>>,
+    options: KafkaOptions,
     pipeline: IngestPipeline,
     clock: Arc<dyn Clock>,
     errors: BrokerErrors,
     health: Health,
+    metrics: Metrics,
     /// Records that were polled while a group was under way.
     buffered: VecDeque<Record>,
     positions: Positions,
     topic_watch: TopicWatch,
+    lost_brokers: LostBrokers,
     /// Runs once, before the first record is ingested.
     group_ahead: Option<GroupAheadCheck>,
 }
@@ -76,21 +83,20 @@ impl KafkaConsumer {
         health: Health,
         metrics: Metrics,
     ) -> Result<Self, KafkaError> {
-        let topics: Vec<_> = EventKind::ALL.iter().map(|kind| kind.topic()).collect();
-        let context = Context::new(errors.clone(), health.clone(), metrics);
+        let context = Context::new(errors.clone(), health.clone(), metrics.clone());
         health.set_consumer(ConsumerState::Starting);
-        let consumer: StreamConsumer<Context> =
-            consumer_config(options).create_with_context(context)?;
-        consumer.subscribe(&topics)?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            consumer: Arc::new(subscribed(options, context)?),
+            options: options.clone(),
             pipeline,
             clock,
             errors,
             health,
+            metrics,
             buffered: VecDeque::new(),
             positions: Positions::default(),
             topic_watch: TopicWatch::default(),
+            lost_brokers: LostBrokers::default(),
             group_ahead: None,
         })
     }
@@ -132,7 +138,7 @@ impl KafkaConsumer {
                     continue;
                 }
                 () = sleep(IDLE_CHECK_INTERVAL) => {
-                    self.check_topics().await;
+                    self.check_brokers().await;
                     continue;
                 }
             };
@@ -159,12 +165,7 @@ impl KafkaConsumer {
         Some(self.buffered.drain(..count).collect())
     }
 
-    /// Ingests a group. If that takes long, polls meanwhile, to stay a member of the consumer group.
-    /// False: stopped before the end.
-    ///
-    /// Partitions are not paused for that. librdkafka loses a resume that comes before it has carried out
-    /// the pause, as during a rebalance, and the partition stays paused for ever. It stops fetching by
-    /// itself once enough is fetched ahead.
+    /// Ingests a group, and reports if that takes long. False: stopped before the end.
     async fn ingest(&mut self, group: Vec<Record>, stop: &CancellationToken) -> bool {
         // A clone, because the records that are polled meanwhile are put into `self`.
         let pipeline = self.pipeline.clone();
@@ -173,16 +174,25 @@ impl KafkaConsumer {
             return is_done;
         }
         self.health.set_consumer(ConsumerState::Waiting);
-        let is_done = loop {
+        let is_done = self.poll_during(work).await;
+        self.health.set_consumer(ConsumerState::Running);
+        is_done
+    }
+
+    /// Polls during this work, to stay a member of the consumer group.
+    ///
+    /// Partitions are not paused for that. librdkafka loses a resume that comes before it has carried out
+    /// the pause, as during a rebalance, and the partition stays paused for ever. It stops fetching by
+    /// itself once enough is fetched ahead.
+    async fn poll_during<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
+        loop {
             tokio::select! {
-                is_done = &mut work => break is_done,
+                done = &mut work => return done,
                 () = sleep(POLL_INTERVAL), if self.buffered.len() < BUFFERED_MAX => {
                     self.poll_once().await;
                 }
             }
-        };
-        self.health.set_consumer(ConsumerState::Running);
-        is_done
+        }
     }
 
     /// Polls once, which serves a rebalance and returns one record at most. Errors do not end it: a
@@ -204,21 +214,40 @@ impl KafkaConsumer {
     /// Runs the check, if it is still to be run.
     async fn check_group_ahead(&mut self, stop: &CancellationToken) {
         let Some(group_ahead) = self.group_ahead.take() else { return };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = group_ahead.run() => {}
-        }
+        let check = pin!(stop.run_until_cancelled(group_ahead.run()));
+        self.poll_during(check).await;
     }
 
-    /// Looks for topics that were created anew, while no group is under way.
-    async fn check_topics(&mut self) {
-        let committed = self.fetch_committed();
-        let recreated = self.recreated(committed).await;
-        self.read_from_beginning(&recreated).await;
+    /// Looks for topics that were created anew, and whether the brokers answer, while no group is under way.
+    async fn check_brokers(&mut self) {
+        let Some(committed) = self.fetch_committed() else { return };
+        let committed = answer(committed).await;
+        let (is_answered, brokers_answer) = (committed.is_some(), self.health.brokers_answer());
+        if self.lost_brokers.must_replace(is_answered, brokers_answer, self.clock.monotonic()) {
+            return self.replace_client();
+        }
+        let recreated = committed.map(|committed| self.topic_watch.recreated(&committed));
+        self.read_from_beginning(&recreated.unwrap_or_default()).await;
+    }
+
+    /// Replaces the client by a new one. What it has read and was not ingested is delivered again.
+    fn replace_client(&mut self) {
+        let context = Context::new(self.errors.clone(), self.health.clone(), self.metrics.clone());
+        let new = match subscribed(&self.options, context) {
+            Ok(new) => Arc::new(new),
+            Err(error) => return self.note(&error),
+        };
+        let old = std::mem::replace(&mut self.consumer, new);
+        old.context().replaced();
+        self.buffered.clear();
+        self.positions = Positions::default();
+        self.topic_watch = TopicWatch::default();
+        // To close it blocks, and nobody waits for it.
+        tokio::task::spawn_blocking(move || drop(old));
     }
 
     /// Begins to fetch the committed offsets, if it is time.
-    fn fetch_committed(&mut self) -> Option<JoinHandle<KafkaResult<TopicPartitionList>>> {
+    fn fetch_committed(&mut self) -> Option<FetchingCommitted> {
         let consumer = Arc::clone(&self.consumer);
         // The call blocks.
         let fetch = || tokio::task::spawn_blocking(move || consumer.committed(ANSWER_TIMEOUT));
@@ -226,20 +255,10 @@ impl KafkaConsumer {
     }
 
     /// The partitions whose log is a new one, by the committed offsets if they were fetched.
-    async fn recreated(
-        &mut self,
-        committed: Option<JoinHandle<KafkaResult<TopicPartitionList>>>,
-    ) -> HashSet<Partition> {
+    async fn recreated(&mut self, committed: Option<FetchingCommitted>) -> HashSet<Partition> {
         let Some(committed) = committed else { return HashSet::new() };
-        match committed.await {
-            Ok(Ok(committed)) => self.topic_watch.recreated(&committed),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "committed offsets unknown, asking again");
-                HashSet::new()
-            }
-            // The runtime is ending.
-            Err(_) => HashSet::new(),
-        }
+        let committed = answer(committed).await;
+        committed.map(|committed| self.topic_watch.recreated(&committed)).unwrap_or_default()
     }
 
     /// Reads these partitions from the beginning of their new log. Records of it that were read already
@@ -311,6 +330,23 @@ impl KafkaConsumer {
     fn note(&self, error: &KafkaError) {
         self.errors.note(error);
     }
+}
+
+/// A client that reads all topics.
+fn subscribed(options: &KafkaOptions, context: Context) -> KafkaResult<StreamConsumer<Context>> {
+    let topics: Vec<_> = EventKind::ALL.iter().map(|kind| kind.topic()).collect();
+    let consumer: StreamConsumer<Context> =
+        consumer_config(options).create_with_context(context)?;
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
+}
+
+/// The committed offsets; none if the brokers did not answer.
+async fn answer(committed: FetchingCommitted) -> Option<TopicPartitionList> {
+    // An error: the runtime is ending.
+    let committed = committed.await.ok()?;
+    let unknown = |error: &_| tracing::debug!(%error, "committed offsets unknown, asking again");
+    committed.inspect_err(unknown).ok()
 }
 
 /// Ingests a group. False: stopped before the end, after [`DRAIN_TIMEOUT`] at the latest.

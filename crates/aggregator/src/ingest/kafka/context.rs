@@ -1,5 +1,7 @@
 //! Callbacks of librdkafka: its log and errors, rebalances, results of commits.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -24,11 +26,20 @@ pub(super) struct Context {
     health: Health,
     metrics: Metrics,
     assigned: Notify,
+    /// The consumer was replaced: what is reported of it while it closes is of the past.
+    is_replaced: AtomicBool,
 }
 
 impl Context {
     pub(super) fn new(errors: BrokerErrors, health: Health, metrics: Metrics) -> Self {
-        Self { errors, health, metrics, assigned: Notify::new() }
+        let (assigned, is_replaced) = (Notify::new(), AtomicBool::new(false));
+        Self { errors, health, metrics, assigned, is_replaced }
+    }
+
+    /// Notes that the consumer is replaced, and so without partitions.
+    pub(super) fn replaced(&self) {
+        self.is_replaced.store(true, Ordering::Relaxed);
+        self.health.consumer_revoked();
     }
 
     /// Waits until partitions are assigned; returns at once if they were since the last call.
@@ -63,6 +74,9 @@ impl ClientContext for Context {
     /// The lag of a partition is negative while it is not known: before the first commit, or before the
     /// first fetch.
     fn stats(&self, statistics: Statistics) {
+        if self.is_replaced.load(Ordering::Relaxed) {
+            return;
+        }
         for (topic, of_topic) in &statistics.topics {
             for partition in of_topic.partitions.values() {
                 let lag = u64::try_from(partition.consumer_lag).ok();
@@ -76,6 +90,7 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
+            _ if self.is_replaced.load(Ordering::Relaxed) => {}
             Rebalance::Assign(list) => {
                 self.health.consumer_assigned();
                 self.assigned.notify_one();

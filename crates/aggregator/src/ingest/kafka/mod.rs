@@ -9,6 +9,7 @@ mod context;
 mod group_ahead;
 mod last_read;
 mod log_starts;
+mod lost_brokers;
 mod options;
 mod partition_survey;
 mod positions;
