@@ -43,6 +43,8 @@ pub enum PublisherState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheState {
+    /// The start waits for the database first.
+    NotStarted,
     /// It was never connected since the start.
     NeverReached,
     /// It is connected.

@@ -48,7 +48,7 @@ use crate::cache::check::CacheCheck;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::console::ConsoleTask;
-use crate::health::Health;
+use crate::health::{ConsumerState, Health};
 use crate::http::compressed_forms::CompressedForms;
 use crate::http::limits::{BodyMemory, ReadLimits, WriteLimits};
 use crate::http::server::tls::Tls;
@@ -95,6 +95,11 @@ impl Start {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("listen on {} (choose another with --listen)", config.listen)
         })?;
+        let health = Health::default();
+        if kafka.is_some() {
+            health.set_consumer(ConsumerState::Starting);
+            health.set_publishes();
+        }
         Ok(Self {
             config: config.clone(),
             listener: listener.into_std().context("convert the listener")?,
@@ -105,7 +110,7 @@ impl Start {
             lock,
             clock: Arc::new(SystemClock::new()),
             metrics: Metrics::new(),
-            health: Health::default(),
+            health,
         })
     }
 
@@ -219,9 +224,6 @@ impl App {
         let errors = BrokerErrors::new(Arc::clone(&clock), metrics.clone(), health.clone());
         let consumer = consumer(kafka, &repository, &pipeline, &clock, &errors, &health, &metrics)?;
         let relay = relay(kafka, &config.publish, repository.clone(), &clock, &metrics)?;
-        if relay.is_some() {
-            health.set_publishes();
-        }
         let brokers = kafka.map(client_config);
         let retention = retention(config, kafka, &repository, &clock, &health, &metrics);
         let body_memory_bytes = config.http.body_memory_megabytes.saturating_mul(1024 * 1024);

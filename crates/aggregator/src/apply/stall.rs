@@ -18,8 +18,9 @@ use crate::metrics::Metrics;
 const REPORTED_AFTER: Duration = Duration::from_secs(10);
 
 const CODE: &str = "stalled";
-const DETAIL: &str = "events have not been applied since then and are retried; reads are right and do \
-                      not show them yet; the log names the cause";
+const DETAIL: &str = "events have not been acknowledged since then and are retried, because the database or the \
+                      cache does not answer; reads are right, and may not show them yet; the log names the \
+                      cause";
 
 /// The groups under way that fail. Clones share them.
 #[derive(Clone)]

@@ -29,6 +29,8 @@ use crate::metrics::Metrics;
 
 /// How long brokers may take to answer before they count as unavailable.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+/// Code of the finding of topics that do not exist, also of `doctor`.
+const MISSING_TOPICS: &str = "missing_topics";
 /// How often they are probed while they answer.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// First and longest wait between probes while they do not.
@@ -147,6 +149,27 @@ impl BrokerErrors {
         self.health.report(finding);
     }
 
+    /// Notes which topics do not exist; a topic that was there at the last probe may be created anew.
+    fn note_missing_topics(&self, missing: &[&'static str], before: &[&'static str]) {
+        let missing: Vec<_> = missing.iter().filter(|it| before.contains(it)).copied().collect();
+        if missing.is_empty() {
+            if self.health.clear(Component::Consumer, MISSING_TOPICS) {
+                tracing::info!("all topics to read exist");
+            }
+            return;
+        }
+        let detail = format!(
+            "these topics do not exist, and their events are not read until they do: {}. Create them \
+             (docs/events.md), or check that kafka_brokers are those of the platform",
+            missing.join(", ")
+        );
+        let now = self.clock.now();
+        let finding = Finding::new(Component::Consumer, MISSING_TOPICS, detail.clone(), now);
+        if self.health.report(finding) {
+            tracing::warn!("{detail}");
+        }
+    }
+
     /// Notes a probe that was answered.
     fn answered(&self) {
         let now = self.clock.monotonic();
@@ -202,6 +225,7 @@ pub async fn watch_brokers(
     errors: BrokerErrors,
 ) -> Result<(), KafkaError> {
     let mut client: Option<BaseConsumer<Quiet>> = None;
+    let mut missing_before = Vec::new();
     let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
     loop {
         let probing = match client.take() {
@@ -210,8 +234,10 @@ pub async fn watch_brokers(
         };
         // The call blocks.
         let wait = match tokio::task::spawn_blocking(move || probe(probing)).await {
-            Ok(Ok(probed)) => {
+            Ok(Ok(Probed { client: probed, missing })) => {
                 client = Some(probed);
+                errors.note_missing_topics(&missing, &missing_before);
+                missing_before = missing;
                 backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
                 health.set_brokers_answer(true);
                 errors.answered();
@@ -229,13 +255,26 @@ pub async fn watch_brokers(
     }
 }
 
-/// The client, if a broker answers it. Blocks.
-fn probe(client: BaseConsumer<Quiet>) -> Result<BaseConsumer<Quiet>, KafkaError> {
-    let topic = EventKind::ALL[0].topic();
-    let answer = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
-    // Nobody else empties its queue of errors.
-    empty_queue(&client);
-    answer.map(|_| client)
+/// An answered probe.
+struct Probed {
+    client: BaseConsumer<Quiet>,
+    /// Topics to read that do not exist.
+    missing: Vec<&'static str>,
+}
+
+/// Asks for every topic that is read. Blocks.
+fn probe(client: BaseConsumer<Quiet>) -> Result<Probed, KafkaError> {
+    let mut missing = Vec::new();
+    for topic in EventKind::ALL.iter().map(|kind| kind.topic()) {
+        let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+        // Nobody else empties its queue of errors.
+        empty_queue(&client);
+        let error = metadata?.topics().first().and_then(|topic| topic.error());
+        if error.map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+            missing.push(topic);
+        }
+    }
+    Ok(Probed { client, missing })
 }
 
 #[cfg(test)]

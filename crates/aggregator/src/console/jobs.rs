@@ -188,11 +188,16 @@ enum Outcome {
 
 async fn run(job: Arc<Job>, tools: JobTools) {
     let end = all(&job, &tools).await;
+    let Progress { done, removed, duplicate, refused, gone, .. } = job.progress();
     tracing::info!(
         target: "console_audit",
         action = job.order.task.as_str(),
         state = ?end,
-        done = job.progress().done,
+        done,
+        removed,
+        duplicate,
+        refused,
+        gone,
         "console job ended"
     );
     job.set(end);

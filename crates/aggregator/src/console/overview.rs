@@ -164,7 +164,9 @@ fn dependencies(console: &Console, database_answers: bool) -> Vec<Dependency> {
             state: match cache {
                 CacheState::Connected => "connected",
                 CacheState::Unavailable => "unavailable, reads bypass it",
-                CacheState::NeverReached => "never reached, reads bypass it",
+                CacheState::NotStarted | CacheState::NeverReached => {
+                    "never reached, reads bypass it"
+                }
             },
             is_sound: cache == CacheState::Connected,
         },

@@ -119,7 +119,7 @@ pub(super) async fn starting(State(Starting { health, .. }): State<Starting>) ->
     let body = Ready {
         status: "starting",
         database: "connecting",
-        cache: health.cache(false),
+        cache: CacheState::NotStarted,
         consumer: health.consumer(),
         publisher: health.publisher(),
         findings: health.findings(),

@@ -7,6 +7,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::health::Health;
 use crate::http::health::Starting;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
@@ -31,18 +32,20 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     // The cache repeats unconfirmed invalidations by itself, so only it knows their present number.
     state.metrics.set_unconfirmed_invalidations(state.cache.unconfirmed_invalidations());
-    encode(&state.metrics, &headers)
+    encode(&state.metrics, &state.health, &headers)
 }
 
 /// Answers with every metric until the database is connected.
 pub(super) async fn read_while_starting(
-    State(Starting { metrics, .. }): State<Starting>,
+    State(Starting { health, metrics }): State<Starting>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    encode(&metrics, &headers)
+    encode(&metrics, &health, &headers)
 }
 
-fn encode(metrics: &Metrics, headers: &HeaderMap) -> Result<Response, Problem> {
+fn encode(metrics: &Metrics, health: &Health, headers: &HeaderMap) -> Result<Response, Problem> {
+    let findings = health.findings();
+    metrics.set_findings(findings.iter().map(|it| (it.component_name(), it.code())));
     let accept = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let format = Exposition::negotiate(accept);
     let page = metrics.encode(format).map_err(|error| {

@@ -14,9 +14,9 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    AuditDropLabels, BypassLabels, CacheLabels, PartitionLabels, ProcessedLabels, PurgedLabels,
-    RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
-    TypeMismatchLabels,
+    AuditDropLabels, BypassLabels, CacheLabels, FindingLabels, PartitionLabels, ProcessedLabels,
+    PurgedLabels, RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SendFailureLabels,
+    TopicLabels, TypeMismatchLabels,
 };
 
 /// Bounds of the request histogram in seconds: a cached answer takes some tens of microseconds, and
@@ -89,6 +89,7 @@ pub(super) struct Instruments {
     pub(super) outbox_unpublished: Gauge,
     pub(super) outbox_oldest_age: Gauge<f64, AtomicU64>,
     pub(super) outbox_delay: Histogram,
+    pub(super) findings: Family<FindingLabels, Gauge>,
     pub(super) log_lines_lost: Counter,
     pub(super) spans_lost: Counter,
     pub(super) previous_key_requests: Counter,
@@ -254,6 +255,11 @@ impl Instruments {
                 "outbox_delay_seconds",
                 "Time from writing an outgoing event to its acknowledgement",
                 Histogram::new(OUTBOX_BOUNDS_SECONDS),
+            ),
+            findings: add(
+                &mut registry,
+                "findings",
+                "Whether /readyz reports this finding: 1, or 0 once it does not any more",
             ),
             log_lines_lost: add(
                 &mut registry,

@@ -95,6 +95,12 @@ pub(super) struct PartitionLabels {
     pub(super) partition: i32,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub(super) struct FindingLabels {
+    pub(super) component: &'static str,
+    pub(super) code: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CacheLabels {
     pub(super) cache_type: CacheType,

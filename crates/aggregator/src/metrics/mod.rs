@@ -9,8 +9,9 @@ mod instruments;
 mod labels;
 mod preset;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use projection::{EventKind, RefusalCode, Timestamp};
@@ -22,14 +23,17 @@ pub use self::preset::{NO_ROUTE, NO_TOPIC};
 
 use self::instruments::{Instruments, mismatch};
 use self::labels::{
-    AuditDropLabels, BypassLabels, CacheLabels, PartitionLabels, ProcessedLabels, PurgedLabels,
-    RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SendFailureLabels, TopicLabels,
+    AuditDropLabels, BypassLabels, CacheLabels, FindingLabels, PartitionLabels, ProcessedLabels,
+    PurgedLabels, RefusedLabels, ReplayedLabels, RequestLabels, RouteLabels, SendFailureLabels,
+    TopicLabels,
 };
 
 /// The metrics of the service. Cloning is cheap, and clones count together.
 #[derive(Clone)]
 pub struct Metrics {
     instruments: Arc<Instruments>,
+    /// Every finding since the start: one that is over stays, with 0.
+    findings: Arc<Mutex<BTreeSet<FindingLabels>>>,
 }
 
 impl Metrics {
@@ -38,7 +42,7 @@ impl Metrics {
     pub fn new() -> Self {
         let instruments = Instruments::register();
         preset::preset(&instruments);
-        Self { instruments: Arc::new(instruments) }
+        Self { instruments: Arc::new(instruments), findings: Arc::default() }
     }
 
     /// Counts one answered request. `endpoint` is the route's template, never the path that was
@@ -233,6 +237,19 @@ impl Metrics {
         self.instruments.consumer_lag.get_or_create(&labels).set(records);
     }
 
+    /// Sets the findings that are reported now, each by its component and code.
+    pub fn set_findings(&self, reported: impl IntoIterator<Item = (&'static str, &'static str)>) {
+        let labels = |(component, code)| FindingLabels { component, code };
+        let reported: BTreeSet<_> = reported.into_iter().map(labels).collect();
+        // A panic while the lock was held leaves a whole set.
+        let mut known = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(reported.iter().cloned());
+        for labels in &*known {
+            let is_reported = i64::from(reported.contains(labels));
+            self.instruments.findings.get_or_create(labels).set(is_reported);
+        }
+    }
+
     /// Sets how many outgoing events are not published, and how old the oldest of them is.
     pub fn set_outbox_depth(&self, unpublished: u64, oldest_age: Duration) {
         let unpublished = i64::try_from(unpublished).unwrap_or(i64::MAX);
@@ -322,6 +339,8 @@ mod tests {
         counting.held_assessments_discarded(3);
         counting.outbox_send_failed(outgoing, "refused");
         counting.set_outbox_depth(4, Duration::from_millis(1_500));
+        counting.set_findings([("cache", "unauthorized"), ("clock", "differs_from_database")]);
+        counting.set_findings([("clock", "differs_from_database")]);
         counting.log_lines_lost(2);
         counting.spans_lost(6);
         counting.previous_key_request();
@@ -356,6 +375,8 @@ mod tests {
             "ras_hit_staleness_seconds_sum 25.0",
             r#"ras_hit_staleness_seconds_bucket{le="0.0"} 1"#,
             "ras_hit_staleness_seconds_count 2",
+            r#"ras_findings{component="cache",code="unauthorized"} 0"#,
+            r#"ras_findings{component="clock",code="differs_from_database"} 1"#,
             "ras_consumer_errors_total 1",
             "ras_cache_drops_total 1",
             "ras_cache_dropped_pages_total 7",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Url};
@@ -38,6 +38,15 @@ pub fn builder(server: &str, trust: &Trust) -> anyhow::Result<ClientBuilder> {
         }
         _ => bail!("{server}: give a base URL, such as http://127.0.0.1:4003"),
     }
+}
+
+/// The error for a request that got no answer, with what to do about a certificate that is not trusted.
+pub fn no_answer(server: &str, error: reqwest::Error) -> anyhow::Error {
+    let error = anyhow!(error);
+    let is_untrusted = format!("{error:#}").contains("invalid peer certificate");
+    let hint =
+        if is_untrusted { " (--ca-file names a CA that the system does not trust)" } else { "" };
+    error.context(format!("no answer from {server}{hint}"))
 }
 
 /// Sets which implementation of cryptography the clients of this process use. Every client needs it, also one that

@@ -168,8 +168,8 @@ impl Client {
                 return Err(Failure::Permanent(anyhow!(error).context("form the request")));
             }
             Err(error) => {
-                let what = format!("no answer from {}", self.target.server);
-                return Err(Failure::Transient(anyhow!(error).context(what), None));
+                let error = http::no_answer(&self.target.server, error);
+                return Err(Failure::Transient(error, None));
             }
         };
         if response.status().is_success() {
@@ -198,7 +198,7 @@ async fn error_of(response: Response) -> anyhow::Error {
     let text = response.text().await.unwrap_or_default();
     let text = match serde_json::from_str(&text) {
         Ok(ProblemBody { error, detail, .. }) => format!("{error}: {detail}"),
-        Err(_) => text.chars().take(ANSWER_CHARS_MAX).collect(),
+        Err(_) => text.trim_end().chars().take(ANSWER_CHARS_MAX).collect(),
     };
     anyhow!("the server answered {status}: {}", printable(&text))
 }

@@ -47,10 +47,10 @@ pub(super) async fn run(arguments: HealthArgs) -> anyhow::Result<()> {
         .build()
         .context("build the client")?;
     let answer = client.get(format!("{server}{path}")).send().await;
-    let answer = answer.with_context(|| format!("no answer from {server}"))?;
+    let answer = answer.map_err(|error| http::no_answer(server, error))?;
     let status = answer.status();
     let text = answer.text().await.unwrap_or_default();
-    let text: String = printable(&text).chars().take(ANSWER_CHARS_MAX).collect();
+    let text: String = printable(text.trim_end()).chars().take(ANSWER_CHARS_MAX).collect();
     if !status.is_success() {
         bail!("{path} answered {}: {text}", status.as_u16());
     }

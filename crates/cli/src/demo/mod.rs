@@ -179,5 +179,6 @@ fn print_commands(base: &str, key: &str, teacher: &str, batch: &str) {
     print_line!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/user/{teacher}?limit=2'");
     print_line!("  curl -i {headers} \\\n    '{base}/internal/v1/batches/{batch}/status'");
     print_line!("  curl {base}/metrics | grep ras_cache");
-    print_line!("  curl {base}/readyz\n");
+    print_line!("  curl {base}/readyz");
+    print_line!("  {base}/console in a browser\n");
 }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use projection::{EventKind, OutgoingEventKind};
 use serde_json::Value;
-use testkit::{Kafka, ProcessBuilder, Redis, RedisCluster, RedisSentinel, postgres};
+use testkit::{Certificates, Kafka, ProcessBuilder, Redis, RedisCluster, RedisSentinel, postgres};
 
 use crate::support::broker::Broker;
 use crate::support::common::next_micros;
@@ -111,7 +111,8 @@ async fn sound_servers_have_no_finding_and_a_group_ahead_of_the_database_is_one(
     ];
     let before = Run::with(&variables).await;
     assert_eq!(before.code, 0, "{:?}", before.lines);
-    assert_eq!(before.lines.len(), 3);
+    assert_eq!(before.lines.len(), 4);
+    assert!(before.summary("http").contains("without TLS"), "{:?}", before.lines);
     assert!(before.summary("database").contains("no schema yet"), "{:?}", before.lines);
     assert!(before.summary("redis").contains("role master"), "{:?}", before.lines);
     assert!(before.summary("redis").contains("+randomkey"), "{:?}", before.lines);
@@ -146,6 +147,23 @@ async fn embedded_mode_makes_no_file() {
     assert!(ran.summary("database").starts_with("SQLite"), "{:?}", ran.lines);
     assert!(ran.summary("kafka").contains("not configured"), "{:?}", ran.lines);
     assert!(!data_dir.exists());
+}
+
+#[tokio::test]
+async fn certificate_of_the_listener_that_cannot_be_read_stops_the_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::in_directory(directory.path());
+    let (chain, key) = (certificates.server_certificate_file(), certificates.server_key_file());
+    let variables = [
+        ("RAS_DATA_DIR", directory.path().to_str().unwrap()),
+        ("RAS_HTTP__TLS_CERTIFICATE_FILE", chain.to_str().unwrap()),
+        ("RAS_HTTP__TLS_KEY_FILE", key.to_str().unwrap()),
+    ];
+    let sound = Run::with(&variables).await;
+    assert_eq!((sound.code, sound.codes("http")), (0, vec![]), "{:?}", sound.lines);
+    std::fs::write(&key, "no key").unwrap();
+    let broken = Run::with(&variables).await;
+    assert_eq!((broken.code, broken.codes("http")), (2, vec!["certificate_not_read"]));
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ async fn service_without_database_is_live_and_not_ready() {
     eventually(TIMEOUT, "the reason in /readyz", || async {
         let (status, body) = readyz(&client).await;
         assert_eq!((status, &body["database"]), (503, &Value::from("connecting")), "{body}");
+        assert_eq!((&body["cache"], &body["consumer"]), (&"not_started".into(), &Value::Null));
         if body["findings"][0]["component"] == "database" { Ok(()) } else { Err(body) }
     })
     .await;
@@ -201,6 +202,42 @@ async fn recreated_topic_is_read_from_start() {
     .await;
     let line = service.process.wait_for_line("was created anew", TIMEOUT).await;
     assert!(line.contains("WARN") && line.contains(REGISTERED), "{line}");
+}
+
+#[tokio::test]
+async fn missing_topic_is_a_finding_until_it_exists() {
+    let (servers, broker) = Servers::with_broker().await;
+    let service = servers.replica().await;
+    wait_until(&service.client, "consumer", "running").await;
+    assert_eq!(readyz(&service.client).await.1["findings"], serde_json::json!([]));
+
+    broker.delete(REGISTERED).await;
+    let finding = eventually(TIMEOUT, "a finding", || async {
+        let (_, body) = readyz(&service.client).await;
+        if body["findings"][0].is_null() { Err(body) } else { Ok(body["findings"][0].clone()) }
+    })
+    .await;
+    assert_eq!(
+        (&finding["component"], &finding["code"]),
+        (&"consumer".into(), &"missing_topics".into())
+    );
+    let detail = finding["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with(&format!(
+            "these topics do not exist, and their events are not read until they do: {REGISTERED}. "
+        )),
+        "{detail}"
+    );
+    let series = r#"ras_findings{component="consumer",code="missing_topics"}"#;
+    assert_eq!(service.client.metric(series).await, 1.0);
+
+    broker.create(REGISTERED).await;
+    service.process.wait_for_line("all topics to read exist", TIMEOUT).await;
+    assert_eq!(service.client.metric(series).await, 0.0);
+    let event = registered("teacher", "batch", 1, next_micros()).to_string();
+    broker.produce(REGISTERED, "batch", event.as_bytes()).await;
+    broker.wait_until_acknowledged().await;
+    assert_eq!(service.client.list("teacher", "").await.total(), 1);
 }
 
 /// A client that was answered that there are no brokers may know none any more, for ever: a fault of librdkafka.

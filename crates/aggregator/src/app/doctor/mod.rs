@@ -4,6 +4,7 @@
 //! what an operator can see only from outside.
 
 mod database;
+mod http;
 mod kafka;
 mod redis;
 
@@ -24,6 +25,9 @@ const REDIS_CHECK_MAX: Duration = Duration::from_secs(15);
 /// Time limit of the check of Kafka: one request for each topic and each partition.
 const KAFKA_CHECK_MAX: Duration = Duration::from_secs(30);
 
+/// Time limit of the check of the listener: two files.
+const HTTP_CHECK_MAX: Duration = Duration::from_secs(5);
+
 /// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,11 +38,13 @@ pub enum Subject {
     Redis,
     /// Kafka.
     Kafka,
+    /// The listener.
+    Http,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Database, Self::Redis, Self::Kafka];
+    pub const ALL: [Self; 4] = [Self::Database, Self::Redis, Self::Kafka, Self::Http];
 
     /// Time limit of its check.
     pub fn limit(self) -> Duration {
@@ -46,6 +52,7 @@ impl Subject {
             Self::Database => DATABASE_CHECK_MAX,
             Self::Redis => REDIS_CHECK_MAX,
             Self::Kafka => KAFKA_CHECK_MAX,
+            Self::Http => HTTP_CHECK_MAX,
         }
     }
 
@@ -55,6 +62,7 @@ impl Subject {
             Self::Database => "database",
             Self::Redis => "redis",
             Self::Kafka => "kafka",
+            Self::Http => "http",
         }
     }
 }
@@ -127,6 +135,8 @@ pub async fn run(config: &Config, mut report: impl FnMut(Diagnosis)) -> Result<(
         async move { database::check(&of_database, &*clock).await },
     ));
     checks.spawn(within(Subject::Redis, async move { redis::check(&of_redis).await }));
+    let of_http = Arc::clone(&config);
+    checks.spawn(within(Subject::Http, async move { http::check(&of_http) }));
     checks.spawn(within(Subject::Kafka, async move { kafka::check(&config, of_kafka).await }));
     while let Some(checked) = checks.join_next().await {
         report(checked?);

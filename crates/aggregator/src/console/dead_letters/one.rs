@@ -26,6 +26,9 @@ use crate::ingest::{IngestPipeline, RecordOutcome};
 
 /// How long a replay goes on, also after its page was answered.
 const REPLAY_MAX: Duration = Duration::from_secs(60);
+/// A replay was refused again, and a discarded one was meanwhile: both are still there.
+const REFUSED: &str = "refused";
+const CHANGED: &str = "changed";
 
 #[derive(Template)]
 #[template(path = "dead_letter.html")]
@@ -96,6 +99,17 @@ pub(in crate::console) async fn replay(
 ) -> Result<Response, Failure> {
     let id = parse(&id)?;
     audit_log::action(&session, "replay", format_args!("dead letter {id}"));
+    let replayed = replay_one(&console, id).await;
+    let outcome = replayed.as_ref().map_or("failed", |outcome| outcome.unwrap_or("gone"));
+    audit_log::ended(&session, "replay", outcome);
+    Ok(match replayed?.unwrap_or("gone") {
+        REFUSED => to_one(id, REFUSED),
+        outcome => to_list(outcome),
+    })
+}
+
+/// Replays one. What became of it; none: it was gone.
+async fn replay_one(console: &Console, id: DeadLetterId) -> Result<Option<&'static str>, Failure> {
     // In a task of its own: a browser that leaves must not end it between commit and invalidation.
     let pipeline = console.parts.job_tools.pipeline.clone();
     let replay = replay_within(pipeline, id, console.stop.child_token());
@@ -109,12 +123,11 @@ pub(in crate::console) async fn replay(
         }
         Ok(Err(_)) | Err(_) => return Err(Failure::not_replayed()),
     };
-    Ok(match outcome.map(|record| record.outcome) {
-        Some(ApplyOutcome::Refused(_)) => to_one(id, "refused"),
-        Some(ApplyOutcome::Applied) => to_list("applied"),
-        Some(ApplyOutcome::Duplicate) => to_list("duplicate"),
-        None => to_list("gone"),
-    })
+    Ok(outcome.map(|record| match record.outcome {
+        ApplyOutcome::Refused(_) => REFUSED,
+        ApplyOutcome::Applied => "applied",
+        ApplyOutcome::Duplicate => "duplicate",
+    }))
 }
 
 /// Replays, and gives up after [`REPLAY_MAX`].
@@ -141,12 +154,26 @@ pub(in crate::console) async fn discard(
     let refused_at = Timestamp::parse(fields.get("refused_at"));
     let refused_at = refused_at.map_err(|_| Failure::bad_request("refused_at is no time"))?;
     audit_log::action(&session, "discard", format_args!("dead letter {id}"));
+    let discarded = discard_one(&console, id, refused_at).await;
+    audit_log::ended(&session, "discard", discarded.as_ref().map_or("failed", |outcome| outcome));
+    Ok(match discarded? {
+        CHANGED => to_one(id, CHANGED),
+        outcome => to_list(outcome),
+    })
+}
+
+/// Discards one. What became of it.
+async fn discard_one(
+    console: &Console,
+    id: DeadLetterId,
+    refused_at: Timestamp,
+) -> Result<&'static str, Failure> {
     let repository = &console.parts.repository;
     if console.within(repository.delete_dead_letter(id, Some(refused_at))).await? {
-        return Ok(to_list("discarded"));
+        return Ok("discarded");
     }
     let is_there = console.within(repository.dead_letter(id)).await?.is_some();
-    Ok(if is_there { to_one(id, "changed") } else { to_list("gone") })
+    Ok(if is_there { CHANGED } else { "gone" })
 }
 
 fn parse(id: &str) -> Result<DeadLetterId, Failure> {

@@ -25,7 +25,7 @@ use crate::health::{Component, Finding, Health};
 /// How often the files of the certificate are read again.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// Code of the finding.
-const NOT_READ: &str = "certificate_not_read";
+pub(crate) const NOT_READ: &str = "certificate_not_read";
 /// First byte of what a client sends that begins TLS: a record of the handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 /// The answer to a request without TLS. Its client understands no other.

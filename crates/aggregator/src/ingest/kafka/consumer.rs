@@ -84,7 +84,6 @@ impl KafkaConsumer {
         metrics: Metrics,
     ) -> Result<Self, KafkaError> {
         let context = Context::new(errors.clone(), health.clone(), metrics.clone());
-        health.set_consumer(ConsumerState::Starting);
         Ok(Self {
             consumer: Arc::new(subscribed(options, context)?),
             options: options.clone(),

@@ -84,6 +84,9 @@ async fn one_is_discarded_by_hand_and_the_others_of_a_cause_by_a_job() {
     let fields = [("form_token", &*token), ("refused_at", refused_at)];
     let stale = browser.post("/console/dead-letters/1/discard", &fields).await;
     assert_eq!(stale.leads_to(), "/console/dead-letters/1?done=changed", "refused again since");
+    let line = service.process.wait_for_line("outcome=\"refused\"", TIMEOUT).await;
+    assert!(line.contains("console_audit") && line.contains("action=\"replay\""), "{line}");
+    service.process.wait_for_lines("outcome=\"changed\"", 2, TIMEOUT).await;
 
     start(&browser, "discard", "not_json").await;
     wait_for_end(&browser).await;

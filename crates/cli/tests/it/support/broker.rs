@@ -7,6 +7,7 @@ use database::KafkaOffset;
 use projection::{EventKind, OutgoingEventKind};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedHeaders;
@@ -58,17 +59,31 @@ impl Broker {
 
     /// Deletes the topic and creates an empty one of the same name.
     pub(crate) async fn recreate(&self, topic: &str) {
-        let config = ClientConfig::new().set("bootstrap.servers", self.kafka.brokers()).to_owned();
-        let admin: AdminClient<_> = config.create().expect("an admin client");
-        let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
+        self.delete(topic).await;
+        self.create(topic).await;
+    }
+
+    /// Deletes the topic. It may be there for a moment yet.
+    pub(crate) async fn delete(&self, topic: &str) {
+        let (admin, options) = self.admin();
         let deleted = admin.delete_topics(&[topic], &options).await.expect("an answer");
         deleted[0].clone().expect("the topic is deleted");
-        // The deletion takes a moment.
+    }
+
+    /// Creates the topic, once it is not there any more.
+    pub(crate) async fn create(&self, topic: &str) {
+        let (admin, options) = self.admin();
         let new = NewTopic::new(topic, i32::from(PARTITIONS), TopicReplication::Fixed(1));
         eventually(TIMEOUT, "the new topic", || async {
             admin.create_topics([&new], &options).await.expect("an answer")[0].clone()
         })
         .await;
+    }
+
+    fn admin(&self) -> (AdminClient<DefaultClientContext>, AdminOptions) {
+        let config = ClientConfig::new().set("bootstrap.servers", self.kafka.brokers()).to_owned();
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
+        (config.create().expect("an admin client"), options)
     }
 
     /// Produces a record and waits for its confirmation.

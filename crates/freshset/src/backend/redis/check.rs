@@ -105,8 +105,8 @@ impl CheckCode {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Unauthorized => {
-                "give the user the password of the redis url and each right that \
-                 freshset::backend::redis::ACL_COMMANDS lists"
+                "give the user the password of the redis url and each right of the documented ACL line \
+                 (freshset::backend::redis::ACL_COMMANDS)"
             }
             Self::NoScripting => "use a server that runs Lua scripts",
             Self::UnknownCommand => "use Redis 7.0 or later, without renamed commands",
