@@ -6,16 +6,19 @@ use testkit::{Kafka, Postgres, Redis};
 use crate::needs;
 use crate::report::Report;
 
+/// As the documents recommend.
+const REDIS_ARGUMENTS: [&str; 4] = ["--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"];
+
 /// Runs until Ctrl-C. The servers end with this process, however it ends.
 pub(crate) fn run() -> anyhow::Result<()> {
     let report = Report::start();
-    needs::ensure(&report)?;
+    needs::ensure_servers(&report)?;
     report.step("start PostgreSQL, Redis and Kafka");
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     runtime.block_on(async {
         let (postgres, redis, kafka) = tokio::try_join!(
             Postgres::builder().try_start(),
-            Redis::builder().try_start(),
+            REDIS_ARGUMENTS.iter().fold(Redis::builder(), |it, next| it.argument(next)).try_start(),
             Kafka::builder().creates_topics().try_start(),
         )?;
         report.step("ready; paste this into another terminal");

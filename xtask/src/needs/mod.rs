@@ -59,8 +59,8 @@ const CHROMIUM: Need = Need {
             export TESTKIT_CHROMIUM='/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'",
 };
 
-/// To run the tests.
-const NEEDS: [Need; 7] = [
+/// PostgreSQL, Redis and Kafka.
+const SERVERS: [Need; 3] = [
     Need {
         what: "PostgreSQL",
         find: programs::postgres_bin,
@@ -70,18 +70,29 @@ const NEEDS: [Need; 7] = [
                 export TESTKIT_POSTGRES_BIN=$(brew --prefix postgresql@17)/bin",
     },
     Need {
-        what: "PgBouncer",
-        find: programs::pgbouncer,
-        debian: &["pgbouncer"],
-        fedora: &["pgbouncer"],
-        macos: "brew install pgbouncer",
-    },
-    Need {
         what: "Redis",
         find: redis,
         debian: &["redis-server"],
         fedora: &["valkey"],
         macos: "brew install redis",
+    },
+    Need {
+        what: "Java 17 or later, for Kafka",
+        find: java,
+        debian: &["default-jre-headless"],
+        fedora: &["java-21-openjdk-headless"],
+        macos: "brew install openjdk; export TESTKIT_JAVA=$(brew --prefix openjdk)/bin/java",
+    },
+];
+
+/// What the tests need beside these servers.
+const TEST_PROGRAMS: [Need; 4] = [
+    Need {
+        what: "PgBouncer",
+        find: programs::pgbouncer,
+        debian: &["pgbouncer"],
+        fedora: &["pgbouncer"],
+        macos: "brew install pgbouncer",
     },
     Need {
         what: "NATS, for an example of freshset",
@@ -97,13 +108,6 @@ const NEEDS: [Need; 7] = [
         debian: &["chromium-driver"],
         fedora: &["chromedriver"],
         macos: "brew install --cask chromedriver",
-    },
-    Need {
-        what: "Java 17 or later, for Kafka",
-        find: java,
-        debian: &["default-jre-headless"],
-        fedora: &["java-21-openjdk-headless"],
-        macos: "brew install openjdk; export TESTKIT_JAVA=$(brew --prefix openjdk)/bin/java",
     },
 ];
 
@@ -121,13 +125,8 @@ pub(crate) struct Found(pub(crate) Vec<(&'static str, PathBuf)>);
 
 /// Finds what the tests need, and installs what is missing if it can.
 pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
-    let mut needs: Vec<&Need> = vec![&BUILD_TOOLS];
-    needs.extend(&NEEDS);
-    if !jars::are_there() {
-        needs.push(&MAVEN);
-    }
-    find_or_install(report, &needs)?;
-    let jars = jars::ensure(report)?;
+    find_or_install(report, &TEST_PROGRAMS.each_ref())?;
+    let jars = ensure_servers(report)?;
     let schemathesis = schemathesis::ensure(report)?;
     Ok(Found(vec![
         (programs::POSTGRES_BIN, programs::postgres_bin()?),
@@ -140,6 +139,18 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
         (programs::KAFKA_LIBS, jars),
         (programs::SCHEMATHESIS, schemathesis),
     ]))
+}
+
+/// Finds PostgreSQL, Redis and Kafka, and what it takes to compile the service, or installs them. The directory of the
+/// jars of Kafka.
+pub(crate) fn ensure_servers(report: &Report) -> anyhow::Result<PathBuf> {
+    let mut needs: Vec<&Need> = vec![&BUILD_TOOLS];
+    needs.extend(&SERVERS);
+    if !jars::are_there() {
+        needs.push(&MAVEN);
+    }
+    find_or_install(report, &needs)?;
+    jars::ensure(report)
 }
 
 /// Finds what it takes to compile the workspace, or installs it.

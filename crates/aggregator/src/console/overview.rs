@@ -210,7 +210,7 @@ fn cards(sample: &Sample, consumes: bool, publishes: bool) -> Vec<Card> {
         "none waits".to_owned()
     };
     let consumer_lag = if consumes {
-        let partitions = format!("in {} partitions of this process", units::count(now.partitions));
+        let partitions = format!("in {} partitions with a known lag", units::count(now.partitions));
         (units::count(now.consumer_lag), partitions)
     } else {
         ("–".to_owned(), "no Kafka".to_owned())

@@ -12,7 +12,6 @@ for (const part of document.querySelectorAll("[data-events]")) {
       // A reader who is in the middle of something keeps what they see.
       if (!focused && !selected) part.innerHTML = event.data;
     };
-    source.addEventListener("end", close);
   };
   document.addEventListener("visibilitychange", () => document.hidden ? close() : open());
   addEventListener("pagehide", close);

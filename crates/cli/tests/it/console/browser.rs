@@ -134,6 +134,7 @@ async fn many_dead_letters_are_replayed_in_three_clicks() {
     let url = chromium.url().await;
     chromium.open(&url).await;
     eventually(TIMEOUT, "the end", async || chromium.shows(&format!("{all} of {all}")).await).await;
+    eventually(TIMEOUT, "nothing to stop", async || !chromium.shows("Stop").await).await;
     assert_eq!(servers.count("dead_letters").await, 1, "only the nonsense");
     assert_eq!(chromium.errors().await, [] as [&str; 0]);
     chromium.close().await;
