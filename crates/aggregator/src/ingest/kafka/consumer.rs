@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use projection::EventKind;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -30,8 +30,8 @@ use crate::metrics::Metrics;
 
 /// How long a group may take until the consumer is reported as waiting.
 const WAITING_AFTER: Duration = Duration::from_secs(1);
-/// How often the consumer polls while a group is under way, or the check of the consumer group. The broker removes a member that does not
-/// poll for minutes, and a rebalance waits for the polls of all members.
+/// How often the consumer polls while a group, or the check of the consumer group, is under way. The broker
+/// removes a member that does not poll for minutes, and a rebalance waits for the polls of all members.
 const POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// How long each of these polls takes at most: longer than a step of a rebalance.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -116,7 +116,11 @@ impl KafkaConsumer {
             if !self.ingest(group, &stop).await {
                 break;
             }
-            let recreated = self.recreated(committed).await;
+            let recreated = match committed {
+                // An error: the runtime is ending.
+                Some(fetching) => fetching.await.map(|it| self.recreated(it)).unwrap_or_default(),
+                None => HashSet::new(),
+            };
             self.acknowledge(positions.without(&recreated));
             self.read_from_beginning(&recreated).await;
         }
@@ -220,13 +224,15 @@ impl KafkaConsumer {
     /// Looks for topics that were created anew, and whether the brokers answer, while no group is under way.
     async fn check_brokers(&mut self) {
         let Some(committed) = self.fetch_committed() else { return };
-        let committed = answer(committed).await;
-        let (is_answered, brokers_answer) = (committed.is_some(), self.health.brokers_answer());
-        if self.lost_brokers.must_replace(is_answered, brokers_answer, self.clock.monotonic()) {
+        // An error: the runtime is ending.
+        let Ok(committed) = committed.await else { return };
+        let is_answered = !committed.as_ref().is_err_and(is_timeout);
+        let (brokers_answer, now) = (self.health.brokers_answer(), self.clock.monotonic());
+        if self.lost_brokers.must_replace(is_answered, brokers_answer, now) {
             return self.replace_client();
         }
-        let recreated = committed.map(|committed| self.topic_watch.recreated(&committed));
-        self.read_from_beginning(&recreated.unwrap_or_default()).await;
+        let recreated = self.recreated(committed);
+        self.read_from_beginning(&recreated).await;
     }
 
     /// Replaces the client by a new one. What it has read and was not ingested is delivered again.
@@ -253,11 +259,15 @@ impl KafkaConsumer {
         self.topic_watch.is_due(self.clock.monotonic()).then(fetch)
     }
 
-    /// The partitions whose log is a new one, by the committed offsets if they were fetched.
-    async fn recreated(&mut self, committed: Option<FetchingCommitted>) -> HashSet<Partition> {
-        let Some(committed) = committed else { return HashSet::new() };
-        let committed = answer(committed).await;
-        committed.map(|committed| self.topic_watch.recreated(&committed)).unwrap_or_default()
+    /// The partitions whose log is a new one, by the committed offsets if they are known.
+    fn recreated(&mut self, committed: KafkaResult<TopicPartitionList>) -> HashSet<Partition> {
+        match committed {
+            Ok(committed) => self.topic_watch.recreated(&committed),
+            Err(error) => {
+                tracing::debug!(%error, "committed offsets unknown, asking again");
+                HashSet::new()
+            }
+        }
     }
 
     /// Reads these partitions from the beginning of their new log. Records of it that were read already
@@ -340,12 +350,9 @@ fn subscribed(options: &KafkaOptions, context: Context) -> KafkaResult<StreamCon
     Ok(consumer)
 }
 
-/// The committed offsets; none if the brokers did not answer.
-async fn answer(committed: FetchingCommitted) -> Option<TopicPartitionList> {
-    // An error: the runtime is ending.
-    let committed = committed.await.ok()?;
-    let unknown = |error: &_| tracing::debug!(%error, "committed offsets unknown, asking again");
-    committed.inspect_err(unknown).ok()
+/// Whether nobody has answered; a refusal is an answer.
+fn is_timeout(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
 }
 
 /// Ingests a group. False: stopped before the end, after [`DRAIN_TIMEOUT`] at the latest.
