@@ -5,6 +5,7 @@
 //! is refused is a finding, too, with what to correct.
 
 mod connection;
+pub(crate) mod missing_topics;
 mod quiet;
 mod refusal;
 
@@ -20,6 +21,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::sleep;
 
 pub use self::connection::KafkaConnection;
+use self::missing_topics::MissingTopics;
 pub(crate) use self::quiet::empty_queue;
 pub use self::quiet::{Quiet, Refused};
 pub use self::refusal::Refusal;
@@ -29,8 +31,6 @@ use crate::metrics::Metrics;
 
 /// How long brokers may take to answer before they count as unavailable.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-/// Code of the finding of topics that do not exist, also of `doctor`.
-const MISSING_TOPICS: &str = "missing_topics";
 /// How often they are probed while they answer.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// First and longest wait between probes while they do not.
@@ -149,27 +149,6 @@ impl BrokerErrors {
         self.health.report(finding);
     }
 
-    /// Notes which topics do not exist; a topic that was there at the last probe may be created anew.
-    fn note_missing_topics(&self, missing: &[&'static str], before: &[&'static str]) {
-        let missing: Vec<_> = missing.iter().filter(|it| before.contains(it)).copied().collect();
-        if missing.is_empty() {
-            if self.health.clear(Component::Consumer, MISSING_TOPICS) {
-                tracing::info!("all topics to read exist");
-            }
-            return;
-        }
-        let detail = format!(
-            "these topics do not exist, and their events are not read until they do: {}. Create them \
-             (docs/events.md), or check that kafka_brokers are those of the platform",
-            missing.join(", ")
-        );
-        let now = self.clock.now();
-        let finding = Finding::new(Component::Consumer, MISSING_TOPICS, detail.clone(), now);
-        if self.health.report(finding) {
-            tracing::warn!("{detail}");
-        }
-    }
-
     /// Notes a probe that was answered.
     fn answered(&self) {
         let now = self.clock.monotonic();
@@ -225,7 +204,7 @@ pub async fn watch_brokers(
     errors: BrokerErrors,
 ) -> Result<(), KafkaError> {
     let mut client: Option<BaseConsumer<Quiet>> = None;
-    let mut missing_before = Vec::new();
+    let mut missing_topics = MissingTopics::new(Arc::clone(&errors.clock), health.clone());
     let mut backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
     loop {
         let probing = match client.take() {
@@ -236,8 +215,7 @@ pub async fn watch_brokers(
         let wait = match tokio::task::spawn_blocking(move || probe(probing)).await {
             Ok(Ok(Probed { client: probed, missing })) => {
                 client = Some(probed);
-                errors.note_missing_topics(&missing, &missing_before);
-                missing_before = missing;
+                missing_topics.note(missing);
                 backoff = Backoff::between(PROBE_WAIT_MIN, PROBE_WAIT_MAX);
                 health.set_brokers_answer(true);
                 errors.answered();

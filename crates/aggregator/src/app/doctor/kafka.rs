@@ -7,6 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{Diagnosis, DoctorFinding, Effect, Subject, database};
 use crate::app::kafka::kafka_options;
+use crate::brokers::missing_topics;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error_chain::error_chain;
@@ -35,7 +36,7 @@ pub(super) async fn check(config: &Config, clock: Arc<dyn Clock>) -> Diagnosis {
         Err(_) => return Diagnosis::new(Subject::Kafka, "not checked to the end"),
     };
     let mut diagnosis = Diagnosis::new(Subject::Kafka, summary(&surveyed, &group_id));
-    diagnosis.findings.extend(missing_topics(&surveyed.missing, &surveyed.missing_outgoing));
+    diagnosis.findings.extend(not_there(&surveyed.missing, &surveyed.missing_outgoing));
     diagnosis.findings.extend(refused_topics(&surveyed.refused));
     diagnosis.findings.extend(lost_records(&surveyed.partitions));
     diagnosis.findings.extend(other_log(&surveyed.partitions));
@@ -98,18 +99,17 @@ fn is_unauthorized(error: &KafkaError) -> bool {
     )
 }
 
-fn missing_topics(missing: &[&str], outgoing: &[&str]) -> Vec<DoctorFinding> {
+fn not_there(missing: &[&str], outgoing: &[&str]) -> Vec<DoctorFinding> {
     let finding = |code, topics: &[&str], meaning: &str| {
         (!topics.is_empty()).then(|| DoctorFinding {
             code,
             effect: Effect::Warning,
             problem: format!("these topics do not exist: {}", topics.join(", ")),
             meaning: meaning.into(),
-            fix: "create them (docs/events.md), or check that kafka_brokers are those of the platform"
-                .into(),
+            fix: missing_topics::FIX.into(),
         })
     };
-    let read = finding("missing_topics", missing, "their events are not read until they exist");
+    let read = finding(missing_topics::CODE, missing, "their events are not read until they exist");
     let sent = finding(
         "missing_outgoing_topics",
         outgoing,

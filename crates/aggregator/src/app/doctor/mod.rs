@@ -24,7 +24,6 @@ const DATABASE_CHECK_MAX: Duration = Duration::from_secs(10);
 const REDIS_CHECK_MAX: Duration = Duration::from_secs(15);
 /// Time limit of the check of Kafka: one request for each topic and each partition.
 const KAFKA_CHECK_MAX: Duration = Duration::from_secs(30);
-
 /// Time limit of the check of the listener: two files.
 const HTTP_CHECK_MAX: Duration = Duration::from_secs(5);
 
@@ -129,15 +128,14 @@ pub async fn run(config: &Config, mut report: impl FnMut(Diagnosis)) -> Result<(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut checks = JoinSet::new();
     let (of_database, of_redis) = (Arc::clone(&config), Arc::clone(&config));
-    let of_kafka = Arc::clone(&clock);
+    let (of_http, kafka_clock) = (Arc::clone(&config), Arc::clone(&clock));
     checks.spawn(within(
         Subject::Database,
         async move { database::check(&of_database, &*clock).await },
     ));
     checks.spawn(within(Subject::Redis, async move { redis::check(&of_redis).await }));
-    let of_http = Arc::clone(&config);
     checks.spawn(within(Subject::Http, async move { http::check(&of_http) }));
-    checks.spawn(within(Subject::Kafka, async move { kafka::check(&config, of_kafka).await }));
+    checks.spawn(within(Subject::Kafka, async move { kafka::check(&config, kafka_clock).await }));
     while let Some(checked) = checks.join_next().await {
         report(checked?);
     }
