@@ -125,8 +125,7 @@ pub(crate) struct Found(pub(crate) Vec<(&'static str, PathBuf)>);
 
 /// Finds what the tests need, and installs what is missing if it can.
 pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
-    find_or_install(report, &TEST_PROGRAMS.each_ref())?;
-    let jars = ensure_servers(report)?;
+    let jars = ensure_servers_and(report, &TEST_PROGRAMS)?;
     let schemathesis = schemathesis::ensure(report)?;
     Ok(Found(vec![
         (programs::POSTGRES_BIN, programs::postgres_bin()?),
@@ -144,8 +143,13 @@ pub(crate) fn ensure(report: &Report) -> anyhow::Result<Found> {
 /// Finds PostgreSQL, Redis and Kafka, and what it takes to compile the service, or installs them. The directory of the
 /// jars of Kafka.
 pub(crate) fn ensure_servers(report: &Report) -> anyhow::Result<PathBuf> {
+    ensure_servers_and(report, &[])
+}
+
+/// The same with these programs.
+fn ensure_servers_and(report: &Report, programs: &[Need]) -> anyhow::Result<PathBuf> {
     let mut needs: Vec<&Need> = vec![&BUILD_TOOLS];
-    needs.extend(&SERVERS);
+    needs.extend(SERVERS.iter().chain(programs));
     if !jars::are_there() {
         needs.push(&MAVEN);
     }
