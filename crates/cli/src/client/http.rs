@@ -43,7 +43,7 @@ pub fn builder(server: &str, trust: &Trust) -> anyhow::Result<ClientBuilder> {
 /// The error for a request that got no answer, with what to do about a certificate that is not trusted.
 pub fn no_answer(server: &str, error: reqwest::Error) -> anyhow::Error {
     let error = anyhow!(error);
-    let is_untrusted = format!("{error:#}").contains("invalid peer certificate");
+    let is_untrusted = format!("{error:#}").contains("UnknownIssuer");
     let hint =
         if is_untrusted { " (--ca-file names a CA that the system does not trust)" } else { "" };
     error.context(format!("no answer from {server}{hint}"))

@@ -55,7 +55,8 @@ async fn commands_reach_a_server_with_tls_if_they_trust_its_certificate() {
 
     let (code, output) = run(program(&["health", "--server", &url])).await;
     assert_eq!(code, 1, "{output}");
-    assert!(output.contains("invalid peer certificate"), "{output}");
+    assert!(output.contains("invalid peer certificate: UnknownIssuer"), "{output}");
+    assert!(output.contains("--ca-file names a CA"), "{output}");
     let plain = url.replace("https", "http");
     let (code, output) = run(program(&["health", "--server", &plain])).await;
     assert_eq!(code, 1, "{output}");
